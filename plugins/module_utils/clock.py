@@ -1,0 +1,61 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one clock of a run: CLOCK_BOOTTIME seconds, which neither steps nor stops while a host sleeps.
+
+Raw samples carry only boottime; an :class:`Anchor` taken once per run turns it into UTC for people.
+Source: clock_gettime(2).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def now() -> float:
+    """Return CLOCK_BOOTTIME in seconds."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def boot_id() -> str:
+    """Return the identity of this boot; boottime values of another boot mean nothing here."""
+    return _BOOT_ID.read_text().strip()
+
+
+def utc(epoch: float) -> str:
+    """Return ``epoch`` (seconds since 1970, UTC) as ISO 8601 with milliseconds and a trailing Z."""
+    stamp = datetime.fromtimestamp(epoch, timezone.utc)
+    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{stamp.microsecond // 1000:03d}Z"
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """One reading of both clocks at the same instant.
+
+    boottime: seconds, CLOCK_BOOTTIME; realtime: seconds since the epoch, CLOCK_REALTIME.
+    """
+
+    boottime: float
+    realtime: float
+    boot_id: str
+
+    def wall(self, t: float) -> float:
+        """Return the epoch seconds of boottime ``t``."""
+        return self.realtime + (t - self.boottime)
+
+    def iso(self, t: float) -> str:
+        """Return boottime ``t`` as ISO 8601 UTC with milliseconds."""
+        return utc(self.wall(t))
+
+
+def anchor() -> Anchor:
+    """Read both clocks; the boottime readings around the realtime one bound the error (microseconds)."""
+    before = now()
+    real = time.time()
+    after = now()
+    return Anchor(boottime=(before + after) / 2, realtime=real, boot_id=boot_id())

@@ -1,0 +1,75 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""JSON lines on disk: the one writer and the one reader of every raw file.
+
+A line is one ``write(2)`` on an O_APPEND descriptor, so several processes may write to one file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class Writer:
+    """Append dictionaries to ``path`` (created 0600). With ``sync`` each line is on disk when ``write`` returns."""
+
+    def __init__(self, path: str | Path, *, sync: bool = False) -> None:
+        self._sync = sync
+        self._fd = os.open(str(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+    def write(self, *items: dict[str, Any]) -> None:
+        """Append the items, each on its line. Raises OSError when the disk refuses (full, read-only)."""
+        data = "".join(f"{json.dumps(item, separators=(',', ':'), default=str)}\n" for item in items).encode()
+        while data:
+            data = data[os.write(self._fd, data) :]
+        if self._sync:
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Close the descriptor; a closed writer must not be used again."""
+        os.close(self._fd)
+
+
+def parse(data: bytes) -> list[dict[str, Any]]:
+    """Return the complete lines of ``data``; a torn or damaged line is left out."""
+    found = []
+    for line in data.split(b"\n"):
+        try:
+            item = json.loads(line) if line else None
+        except ValueError:
+            continue
+        if isinstance(item, dict):
+            found.append(item)
+    return found
+
+
+def read(path: str | Path) -> list[dict[str, Any]]:
+    """Return all lines of ``path``; a missing file is an empty list."""
+    try:
+        return parse(Path(path).read_bytes())
+    except FileNotFoundError:
+        return []
+
+
+class Tail:
+    """Follow a growing file: each ``poll`` returns the complete lines that came since the last one."""
+
+    def __init__(self, path: str | Path, *, offset: int = 0) -> None:
+        self._path = Path(path)
+        self.offset = offset
+
+    def poll(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Return new lines, oldest first; with ``limit`` at most that many bytes are read (at least one line)."""
+        try:
+            with self._path.open("rb") as stream:
+                stream.seek(self.offset)
+                data = stream.read(-1 if limit is None else limit)
+        except FileNotFoundError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self.offset += end
+        return parse(data[:end])
