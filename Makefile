@@ -1,0 +1,35 @@
+# Everything a user or a CI calls. `make help` lists the targets; each can be called alone, and again.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# ansible.cfg is named outright: Ansible ignores one in a world-writable folder.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# resilient or fragile: how well the embedded exchange bears its faults.
+PROFILE ?= resilient
+# More options for ansible-playbook, e.g. ARGS="-e chaos_report_dir=/var/tmp".
+ARGS ?=
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+##### running
+
+.PHONY: setup demo lab lab-down
+setup: ## Prepare this machine to run the playbooks
+	@tools/bootstrap run
+
+lab: setup ## Bring up the embedded exchange (PROFILE=resilient|fragile)
+	@ansible-playbook playbooks/lab.yml -e lab_profile=$(PROFILE) $(ARGS)
+
+demo: ## Bring up the embedded exchange and run experiment 01 against it
+	@begin=$$EPOCHREALTIME; \
+	$(MAKE) --no-print-directory lab; \
+	awk -v a=$$begin -v b=$$EPOCHREALTIME 'BEGIN { printf "✓ Set up in %.1f s; the experiment starts now\n", b - a }'; \
+	exec ansible-playbook playbooks/01-database-sudden-death.yml $(ARGS)
+
+lab-down: setup ## Take the embedded exchange away
+	@ansible-playbook playbooks/lab-down.yml $(ARGS)
