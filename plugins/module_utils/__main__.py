@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import List  # noqa: UP035  (evaluated at run time on Python 3.9)
 
 COMMANDS = ("capture", "events", "load", "probes", "watchdog")
 
 
-def main(argv: List[str]) -> int:  # noqa: UP006
+def main(argv: list[str]) -> int:
     """Run one command in its run folder; returns the exit code."""
     if len(argv) != 3 or argv[1] not in COMMANDS:
         sys.stderr.write(f"usage: {argv[0]} {{{','.join(COMMANDS)}}} RUN_FOLDER\n")
