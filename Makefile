@@ -33,3 +33,27 @@ demo: ## Bring up the embedded exchange and run experiment 01 against it
 
 lab-down: setup ## Take the embedded exchange away
 	@ansible-playbook playbooks/lab-down.yml $(ARGS)
+
+##### checking
+
+.PHONY: setup-dev lint test test-unit test-module test-e2e test-full
+setup-dev: ## Prepare this machine to run the tests and gates, too
+	@tools/bootstrap dev
+
+lint: setup-dev ## The gates alone: style, types, docs, sanity, the built artifact
+	@python tools/parts.py lint
+
+test: setup-dev ## Everything: gates, unit, module and end-to-end tests
+	@python tools/parts.py lint unit module e2e
+
+test-unit: setup-dev ## Tests that need neither root nor Docker
+	@python tools/parts.py unit
+
+test-module: setup-dev ## Tests of modules and processes on this machine
+	@python tools/parts.py module
+
+test-e2e: setup-dev ## Whole experiments on the embedded exchange
+	@python tools/parts.py e2e
+
+test-full: setup-dev ## Everything, with the tests that take minutes
+	@python tools/parts.py --full lint unit module e2e

@@ -1,0 +1,42 @@
+"""What the collection says of itself agrees with what lies in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(name: str) -> Any:
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+def test_the_action_group_names_every_module_of_a_run() -> None:
+    """``module_defaults: group/exchange.chaos.chaos`` must reach each module with a run_id, and no other."""
+    run_bound = set()
+    for path in (ROOT / "plugins" / "modules").glob("[a-z]*.py"):
+        documentation = path.read_text().split("DOCUMENTATION", 1)[1].split('"""')[1]
+        if {"run_id", "state_dir"} & set(yaml.safe_load(documentation.strip("r")).get("options", {})):
+            run_bound.add(path.stem)
+    assert set(load("meta/runtime.yml")["action_groups"]["chaos"]) == run_bound
+
+
+def test_galaxy_accepts_the_metadata() -> None:
+    galaxy = load("galaxy.yml")
+    assert len(galaxy["tags"]) <= 20
+    assert galaxy["repository"]
+    assert galaxy["license"] == ["GPL-3.0-or-later"]
+    assert galaxy["dependencies"] == {}
+    assert load("meta/runtime.yml")["requires_ansible"].startswith(">=")
+
+
+def test_the_dependencies_the_controller_needs_are_pinned_and_explained() -> None:
+    explained = (ROOT / "docs" / "dependencies.md").read_text()
+    for line in (ROOT / "requirements.txt").read_text().split("\n\n")[0].splitlines():
+        if line and not line.startswith("#"):
+            name, _, version = line.partition("==")
+            assert version, f"{name} is not pinned"
+            assert f"`{name}`" in explained, f"docs/dependencies.md does not say what {name} is for"

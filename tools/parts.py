@@ -1,0 +1,125 @@
+"""Run parts of the project's tests and gates, and close with a table of what each found and how long it took.
+
+Usage: python tools/parts.py [--full] PART...      (a part: lint, one gate of tools/gates, unit, module, e2e)
+
+Gates run first, two at a time, and show their output only when they fail; suites run one after the other, since they
+measure time, and show theirs as they go. The exit code is 0 only if every part passed; a suite without any test
+has not passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / ".cache" / "parts"
+SUITES = ("unit", "module", "e2e")
+# The slowest first, so that the two lanes end at about the same time.
+GATES = ("sanity", "artifact", "ansible-lint", "docs", "types", "yaml", "shell", "ruff")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one part came to; a gate counts as one test."""
+
+    part: str
+    passed: int
+    failed: int
+    skipped: int
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return self.failed == 0 and self.passed > 0
+
+
+def counts(report: Path) -> tuple[int, int, int]:
+    """Return (passed, failed, skipped) of a JUnit file as pytest writes it; a missing file is one failure."""
+    if not report.exists():
+        return 0, 1, 0
+    total = failed = skipped = 0
+    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+        total += int(suite.get("tests", 0))
+        failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        skipped += int(suite.get("skipped", 0))
+    return max(total - failed - skipped, 0), failed, skipped
+
+
+def run_gate(name: str) -> Result:
+    """Run one script of tools/gates; its output is kept, and shown if it fails."""
+    begin = time.monotonic()
+    done = subprocess.run(
+        [str(ROOT / "tools" / "gates" / name)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    seconds = time.monotonic() - begin
+    failed = int(done.returncode != 0)
+    mark = "✗" if failed else "✓"
+    print(f"{mark} {name} ({seconds:.1f} s)", *([done.stdout] if failed else []), sep="\n", end="\n", flush=True)
+    return Result(name, 1 - failed, failed, 0, seconds)
+
+
+def run_suite(name: str, full: bool) -> Result:
+    """Run pytest on tests/<name>, output to the terminal as it comes."""
+    report = RESULTS / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", f"tests/{name}", f"--junitxml={report}", "--durations=5"]
+    if not full:
+        command += ["-m", "not full"]
+    print(f"\n── tests/{name}", flush=True)
+    begin = time.monotonic()
+    code = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
+    seconds = time.monotonic() - begin
+    passed, failed, skipped = counts(report)
+    if code != 0 and failed == 0:  # no test collected, an interrupt, a crash of pytest itself
+        failed = 1
+    return Result(name, passed, failed, skipped, seconds)
+
+
+def table(results: list[Result]) -> str:
+    """Return the closing table, one line a part, and the closing line with the sums."""
+    lines = [f"{'part':14}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}"]
+    for result in results:
+        mark = "✓" if result.ok else "✗"
+        lines.append(
+            f"{mark} {result.part:12}{result.passed:8}{result.failed:8}{result.skipped:9}{result.seconds:9.1f}"
+        )
+    passed, failed, skipped = (
+        sum(getattr(result, key) for result in results) for key in ("passed", "failed", "skipped")
+    )
+    return "\n".join([*lines, "", f"{passed} passed, {failed} failed, {skipped} skipped"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the suites' tests marked full, too")
+    parser.add_argument("parts", nargs="+", choices=["lint", *GATES, *SUITES], metavar="PART")
+    options = parser.parse_args()
+    wanted = {*options.parts, *(GATES if "lint" in options.parts else ())}
+
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    os.chdir(ROOT)
+    begin = time.monotonic()
+    with ThreadPoolExecutor(max_workers=2) as lanes:
+        results = list(lanes.map(run_gate, [gate for gate in GATES if gate in wanted]))
+    results += [run_suite(suite, options.full) for suite in SUITES if suite in wanted]
+
+    print(f"\n{time.monotonic() - begin:.0f} s in all", table(results), sep="\n", flush=True)
+    return 0 if all(result.ok for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
