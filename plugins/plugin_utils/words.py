@@ -1,0 +1,147 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How single things read: marks, instants, quantities, and text that came from elsewhere."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+LEVEL_MARKS = {"ok": "✓", "warn": "⚠", "fail": "✗", "info": "·"}
+VERDICT_MARKS = {"pass": "✓", "fail": "🚨", "unknown": "?"}
+NOT_MEASURED = "not measured"
+
+_OPS = {"<=": "≤", ">=": "≥", "==": "="}
+_BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+
+
+def clean(text: object) -> str:
+    """Return ``text`` as one line that no terminal or XML parser takes for a command.
+
+    Log lines of the system under test end up here: line breaks become spaces, other control characters,
+    text-direction overrides and lone surrogates their escapes.
+    """
+    out = []
+    for char in str(text):
+        if char in "\t\n\r\v\f\x85\u2028\u2029":
+            out.append(" ")
+        elif (
+            unicodedata.category(char) in ("Cc", "Cs") or ord(char) in _BIDI or ord(char) in (0xFFFE, 0xFFFF)
+        ):
+            out.append(char.encode("unicode_escape").decode("ascii"))
+        else:
+            out.append(char)
+    return "".join(out).strip()
+
+
+def clip(text: str, width: int) -> str:
+    """Return ``text`` in at most ``width`` characters, with an ellipsis where something was left out."""
+    return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
+
+
+def level_mark(level: object) -> str:
+    """Return the mark of a log line's level; an unknown level reads as plain information."""
+    return LEVEL_MARKS.get(str(level), LEVEL_MARKS["info"])
+
+
+def verdict_mark(verdict: object) -> str:
+    """Return ✓, 🚨 or ?; whatever is not a verdict reads ?."""
+    return VERDICT_MARKS.get(str(verdict), VERDICT_MARKS["unknown"])
+
+
+def truth_mark(holds: bool | None) -> str:
+    """Return the mark of something that holds, does not, or is not known."""
+    return VERDICT_MARKS["unknown" if holds is None else "pass" if holds else "fail"]
+
+
+def utc_now() -> str:
+    """Return the controller's time as ISO 8601 UTC with milliseconds."""
+    return f"{datetime.now(timezone.utc).isoformat(timespec='milliseconds')[:-6]}Z"
+
+
+def parse_time(at: str) -> datetime:
+    """Return an ISO 8601 time with zone ``Z`` as datetime. Raises ValueError if it is none.
+
+    Digits beyond microseconds are cut off: datetime cannot hold them, and Python 3.9 would refuse them.
+    """
+    head, dot, fraction = at.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{head}{dot}{fraction[:6].ljust(6, '0') if dot else ''}+00:00")
+
+
+def stamp(at: object) -> str:
+    """Return ISO 8601 time ``at`` as ``2026-11-23 18:00:00``; without a usable time, the controller's."""
+    try:
+        return f"{parse_time(str(at)):%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S}"
+
+
+def clock_time(at: str | None) -> str:
+    """Return the time of day of ISO 8601 time ``at`` with milliseconds, ``?`` for none."""
+    return "?" if at is None else at[11:23]
+
+
+def seconds_between(start: str | None, end: str | None) -> float | None:
+    """Return the seconds from one ISO 8601 time to another, None if either is missing."""
+    if start is None or end is None:
+        return None
+    return (parse_time(end) - parse_time(start)).total_seconds()
+
+
+def log_line(at: object, level: object, text: object, host: str = "") -> str:
+    """Return ``[2026-11-23 18:00:00] ✓ Docker found``; ``host``, if given, stands in front of the text."""
+    return f"[{stamp(at)}] {level_mark(level)} {f'{clean(host)}: ' if host else ''}{clean(text)}"
+
+
+def number(value: float, against: object = None) -> str:
+    """Return a number with three significant digits or all of its integer ones.
+
+    More digits are shown where fewer would make ``value`` look equal to the number it is held ``against``:
+    nobody shall read "1 s (≤ 1 s)" beside an alarm.
+    """
+    if isinstance(value, int) or value.is_integer():
+        return str(int(value))
+    size = abs(value)
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+    other = float(against) if isinstance(against, (int, float)) and not isinstance(against, bool) else None
+    while digits < 9 and ((round(value, digits) == 0) or (round(value, digits) == other != value)):
+        digits += 1
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def scalar(value: object, against: object = None) -> str:
+    """Return a value of a record in words: yes, no, a number, or its own text."""
+    if value is None:
+        return NOT_MEASURED
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return number(value, against)
+    return clean(value)
+
+
+def quantity(value: object, unit: str | None = None, against: object = None) -> str:
+    """Return a scalar or an interval [low, high] with its unit; ``not measured`` (without unit) for None."""
+    if value is None:
+        return NOT_MEASURED
+    if isinstance(value, (list, tuple)):
+        ends = list(dict.fromkeys(scalar(each, against) for each in value))
+        return f"{' to '.join(ends)}{_unit(unit)}"
+    return f"{scalar(value, against)}{_unit(unit)}"
+
+
+def _unit(unit: str | None) -> str:
+    return f" {clean(unit)}" if unit else ""
+
+
+def threshold(limit: Mapping[str, Any] | None, unit: str | None) -> str:
+    """Return ``(≤ 1 s)``, or nothing where there is no threshold."""
+    if limit is None:
+        return ""
+    # "0 of 1055 orders (= 0)": a unit that counts a whole belongs to the value alone.
+    shown = None if limit["op"] == "==" or (unit or "").startswith("of ") else unit
+    return f"({_OPS[limit['op']]} {quantity(limit['value'], shown)})"
