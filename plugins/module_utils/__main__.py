@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = ("capture", "events", "load", "probes", "watchdog")
+COMMANDS = ("capture", "events", "finish", "load", "probes", "watchdog")
 
 
 def main(argv: list[str]) -> int:

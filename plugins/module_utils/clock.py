@@ -22,6 +22,12 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def sleep(seconds: float) -> None:
+    """Wait; nothing for zero and less."""
+    if seconds > 0:
+        time.sleep(seconds)
+
+
 def boot_id() -> str:
     """Return the identity of this boot; boottime values of another boot mean nothing here."""
     return _BOOT_ID.read_text().strip()

@@ -1,0 +1,62 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Observer: the engine's own events of the project's containers, as they happen.
+
+A start is written with the new main process and addresses, so that the other observers find the target again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from .engine import SERVICE_LABEL, Engine
+from .jsonl import Writer
+from .lifespan import Lifespan
+from .rundir import RunDir
+
+_SHOWN = ("die", "start", "stop", "kill", "oom", "restart", "create", "destroy", "pause", "unpause")
+
+
+def main(run: RunDir) -> int:
+    """Follow the events until the run ends."""
+    life = Lifespan(run)
+    engine = Engine.connect()
+    writer = Writer(run.file("engine.jsonl"))
+    thread = threading.Thread(target=_follow, args=(run, engine, writer), daemon=True)
+    thread.start()
+    run.ready("events")
+    while not life.stopping and thread.is_alive():
+        time.sleep(0.1)
+    return 0
+
+
+def _follow(run: RunDir, engine: Engine, writer: Writer) -> None:
+    anchor = run.anchor
+    for event in engine.events(run.spec["project"], since=anchor.realtime):
+        action = str(event.get("Action", ""))
+        if action in _SHOWN or action.startswith("health_status"):
+            at = anchor.boottime + float(event.get("timeNano", 0)) / 1e9 - anchor.realtime
+            if at >= anchor.boottime:
+                writer.write(_line(event, action, at, engine))
+
+
+def _line(event: Mapping[str, Any], action: str, at: float, engine: Engine) -> dict[str, Any]:
+    actor = event.get("Actor") or {}
+    attributes = actor.get("Attributes") or {}
+    code = attributes.get("exitCode")
+    line = {
+        "t": at,
+        "service": attributes.get(SERVICE_LABEL, ""),
+        "container": attributes.get("name", ""),
+        "id": actor.get("ID", ""),
+        "action": action,
+        "exit_code": None if code is None else int(code),
+    }
+    target = engine.inspect(line["id"]) if action == "start" else None
+    if target is not None:
+        line.update(pid=target.pid, addresses=list(target.addresses.values()), started_at=target.started_at)
+    return line

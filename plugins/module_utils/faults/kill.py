@@ -1,0 +1,213 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Killing a service's containers: by SIGKILL to the main process, or through the engine.
+
+A SIGKILL from the host leaves the restart policy in charge; a kill through the engine switches it off until
+the next start (Engine API, ``POST /containers/{id}/kill``), which is what holds an outage.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import clock
+from ..engine import Engine, Target
+from ..errors import ChaosError
+from ..journal import Entry
+from . import Proof
+
+MODES = ("process", "engine")
+#: Exit code of a main process that a SIGKILL ended: 128 + 9.
+SIGKILLED = 137
+_EXIT_S = 5.0
+_UP_S = 15.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a kill will do. ``hold``: the containers stay down until the undo."""
+
+    service: str
+    project: str
+    mode: str
+    hold: bool
+    targets: Sequence[Target]
+
+    @property
+    def starts_itself(self) -> bool:
+        """True when nobody but us will start the containers again: the engine's kill without an outage."""
+        return self.mode == "engine" and not self.hold
+
+    def lines(self) -> list[str]:
+        """Return the plan in words, one line a change; the journal keeps these very lines."""
+        how = {"process": "SIGKILL to main process {pid} of", "engine": "kill through the engine"}[self.mode]
+        after = "hold it down until the undo" if self.hold else "the restart policy ({policy}) starts it again"
+        if self.starts_itself:
+            after = "start it again ourselves"
+        return [
+            f"{how.format(pid=target.pid)} {target.name} ({target.service}); "
+            f"{after.format(policy=target.restart_policy)}; undo: see that it runs, start it if not"
+            for target in self.targets
+        ]
+
+    def undo(self) -> dict[str, Any]:
+        """Return the undo as typed data."""
+        return {
+            "op": "running",
+            "project": self.project,
+            "service": self.service,
+            "containers": [target.id for target in self.targets],
+            "held": self.hold,
+        }
+
+
+def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool) -> Plan:
+    """Plan a kill of running containers of one service.
+
+    Raises ChaosError when a target does not run, when SIGKILL from the host needs root, when an outage is
+    asked of a mode that cannot hold it, or when a crash by process would find no restart policy to act.
+    """
+    if mode not in MODES:
+        raise ChaosError(f"A kill's mode is {mode!r}; it must be one of {', '.join(MODES)}.")
+    if not targets:
+        raise ChaosError("A kill needs at least one container.")
+    for target in targets:
+        if not target.running or target.pid <= 0:
+            raise ChaosError(f"Container {target.name} of service {target.service} is {target.status}, not running: nothing to kill.")
+        if mode == "process" and hold:
+            raise ChaosError("An outage is held by the engine: use mode engine with hold, since the restart policy undoes a SIGKILL.")
+    if mode == "process" and not root:
+        raise ChaosError("SIGKILL to a container's main process needs root (become: true); mode engine works without.")
+    first = targets[0]
+    return Plan(service=first.service, project=first.project, mode=mode, hold=hold, targets=list(targets))
+
+
+def apply(change: Plan, engine: Engine) -> tuple[float, list[Proof]]:
+    """Carry the kill out and see the main processes end.
+
+    Returns the boottime of the first kill and what proves it: the kernel closes the pidfd of the exited
+    process; the engine reports the exit code.
+    """
+    watched = [(target, _open(target)) for target in change.targets]
+    at = clock.now()
+    for target, pidfd in watched:
+        if change.mode == "process" and pidfd is not None:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        else:
+            engine.kill(target.id)
+    proofs = []
+    for target, pidfd in watched:
+        if pidfd is not None:
+            gone = bool(select.select([pidfd], [], [], _EXIT_S)[0])
+            proofs.append(Proof("kernel", f"exit of main process {target.pid}", gone, clock.now(), gone))
+            os.close(pidfd)
+    for target in change.targets:
+        proofs.append(_ended(target, engine))
+        if change.starts_itself:
+            engine.start(target.id)
+    return at, proofs
+
+
+def undo(entry: Entry, engine: Engine) -> str:
+    """See that as many containers of the service run as were killed; start what does not."""
+    wanted = entry.undo
+    how = []
+    for container_id in wanted["containers"]:
+        target = engine.inspect(container_id)
+        if target is None:
+            how.append(_replaced(wanted, engine))
+            continue
+        if target.running:
+            how.append(f"{target.name} was running again")
+            continue
+        engine.start(container_id)
+        _wait_running(container_id, engine)
+        how.append(f"{target.name} started through the engine")
+    return "; ".join(how)
+
+
+def in_force(entry: Entry, engine: Engine) -> list[Proof]:
+    """Read whether the killed containers are still down; a crash is not meant to hold and proves nothing here."""
+    proofs: list[Proof] = []
+    if not entry.undo["held"]:
+        return proofs
+    for container_id in entry.undo["containers"]:
+        target = engine.inspect(container_id)
+        down = target is None or not target.running
+        proofs.append(Proof("engine", "still down at the end of the window", down, clock.now(), down))
+    return proofs
+
+
+def refused(address: str, port: int, within: float = 1.0) -> Proof:
+    """Connect to the killed service's port until one connect is turned away; says what the last one met."""
+    until = clock.now() + within
+    seen = "no connect was tried"
+    while clock.now() < until:
+        started = clock.now()
+        try:
+            socket.create_connection((address, port), timeout=max(0.05, until - started)).close()
+            seen = "connected"
+        except OSError as error:
+            name = type(error).__name__ if error.errno is None else os.strerror(error.errno)
+            return Proof("tcp", f"connect to {address}:{port}", name, started, True)
+        time.sleep(0.01)
+    return Proof("tcp", f"connect to {address}:{port}", seen, clock.now(), False)
+
+
+def _open(target: Target) -> int | None:
+    """Open a pidfd on the main process, sure that it still is the container's; None without root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        pidfd = os.pidfd_open(target.pid)
+    except ProcessLookupError as error:
+        raise ChaosError(f"Main process {target.pid} of {target.name} ended before it was killed; nothing was changed.") from error
+    if target.id not in Path(f"/proc/{target.pid}/cgroup").read_text():
+        os.close(pidfd)
+        raise ChaosError(f"Process {target.pid} does not belong to container {target.name} any more; nothing was changed.")
+    return pidfd
+
+
+def _ended(target: Target, engine: Engine) -> Proof:
+    """Wait until the engine has seen the exit: the container is down, or was started anew meanwhile."""
+    until = clock.now() + _EXIT_S
+    while clock.now() < until:
+        now = engine.inspect(target.id)
+        if now is None:
+            return Proof("engine", f"{target.name} is gone", True, clock.now(), True)
+        if not now.running:
+            killed = now.exit_code == SIGKILLED
+            return Proof("engine", f"exit code of {target.name}", now.exit_code, clock.now(), killed)
+        if now.started_at != target.started_at:
+            return Proof("engine", f"start time of {target.name} changed", now.started_at, clock.now(), True)
+        time.sleep(0.02)
+    return Proof("engine", f"{target.name} still runs as before", target.started_at, clock.now(), False)
+
+
+def _wait_running(container_id: str, engine: Engine) -> None:
+    until = clock.now() + _UP_S
+    while clock.now() < until:
+        target = engine.inspect(container_id)
+        if target is None or target.running:
+            return
+        time.sleep(0.05)
+    raise ChaosError(f"Container {container_id[:12]} was started but does not run; see docker logs {container_id[:12]}.")
+
+
+def _replaced(wanted: dict[str, Any], engine: Engine) -> str:
+    running = [target for target in engine.containers(wanted["project"], wanted["service"]) if target.running]
+    if not running:
+        raise ChaosError(
+            f"The killed container of {wanted['service']} is gone and no other of that service runs; "
+            f"bring it back with: docker compose -p {wanted['project']} up -d {wanted['service']}"
+        )
+    return f"undone by replacement: {running[0].name} runs in its stead"

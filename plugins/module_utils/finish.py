@@ -1,0 +1,89 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of a run on its host, in order or not: undo, stop, reconcile, compare with before, judge, keep the record."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from . import applog, processes, snapshot
+from .errors import ChaosError
+from .evidence import load as load_evidence
+from .ledger import settle
+from .record import host_record
+from .rundir import RunDir, read_json, write_json
+from .state import State
+from .undo import undo
+
+OBSERVERS = ("load", "probes", "capture", "events")
+
+
+def main(run: RunDir) -> int:
+    """End an abandoned run: the command ``finish`` of the runtime, for halt, preflight and the boot unit."""
+    finish(run, by=os.environ.get("EXCHANGE_CHAOS_BY", "finish"))
+    return 0
+
+
+def finish(run: RunDir, *, by: str) -> RunDir:
+    """Do all that is left to do of a run and return the folder its record now lies in.
+
+    Each step is tried whatever became of the one before; what failed is in the record's timeline.
+    """
+    run.timeline("finishing", by=by)
+    steps = (
+        ("undo", lambda: undo(run, by=by)),
+        ("stop", lambda: stop_observers(run)),
+        ("reconcile", lambda: _reconcile(run)),
+        ("restore", lambda: _compare(run)),
+    )
+    for name, step in steps:
+        try:
+            step()
+        except Exception as error:
+            run.timeline("step_failed", step=name, error=f"{type(error).__name__}: {error}")
+            run.log("fail", f"{name}: {error}")
+    run.timeline("finished", by=by)
+    write_json(run.file("record.json"), host_record(load_evidence(run)), sync=True)
+    _stop_watchdogs(run)
+    return State(run.path.parent.parent).finish(run)
+
+
+def stop_observers(run: RunDir) -> None:
+    """End load, probes, capture and engine events, in this order, and say so in the timeline."""
+    for command in OBSERVERS:
+        run.timeline("observer_stopped", command=command)
+        processes.stop(run, command)
+
+
+def _reconcile(run: RunDir) -> None:
+    """Reconcile the ledger now if the run's own reconciliation did not come to it."""
+    if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
+        settle(run, wait=False)
+    applog.collect(run)
+
+
+def _compare(run: RunDir) -> None:
+    before = read_json(run.file("snapshot-before.json"))
+    if before is None:
+        raise ChaosError("There is no snapshot from before the run to compare with.")
+    after = snapshot.settled(run, before)
+    write_json(run.file("snapshot-after.json"), after)
+    write_json(run.file("restore.json"), snapshot.compare(before, after, run.events()))
+
+
+def _stop_watchdogs(run: RunDir) -> None:
+    """End both watchdogs, the working one first as it would start another second; never the caller itself."""
+    run.timeline("watchdogs_stopped")
+    for name in ("watchdog", "standby", "watchdog", "standby"):
+        entry = processes.alive(run, name)
+        if entry and entry["pid"] != os.getpid():
+            processes.stop(run, name)
+
+
+def summary(run: RunDir) -> dict[str, Any]:
+    """Return the host record of a finished run."""
+    return dict(read_json(run.file("record.json")) or {})
+
+

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Undoing what the journal holds, by whoever comes first: a module, the watchdog, halt, the next preflight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import clock
+from .engine import Engine
+from .faults import by_kind
+from .journal import Entry, Journal
+from .rundir import RunDir
+
+
+def undo(run: RunDir, *, by: str, wanted: Callable[[Entry], bool] = lambda entry: True, step: str = "fault") -> list[str]:
+    """Undo the open entries that are ``wanted``, newest first; each is closed only once its undo was seen to hold.
+
+    Returns a line per entry. Raises ChaosError from the first that cannot be undone, after trying the rest.
+    """
+    journal = Journal(run)
+    lines, failure = [], None
+    with journal.lock():
+        entries = [entry for entry in journal.open_entries() if wanted(entry)]
+        engine = Engine.connect() if entries else None
+        for entry in entries:
+            assert engine is not None
+            try:
+                fault = by_kind(entry.kind)
+                for proof in fault.in_force(entry, engine):
+                    run.timeline("proof", fault=entry.fault, end_of_window=True, **proof.fields())
+                at = clock.now()
+                how = fault.undo(entry, engine)
+            except Exception as error:
+                failure = failure or error
+                continue
+            journal.undone(entry, by, how, at)
+            run.timeline("fault_undone", fault=entry.fault, t=at, by=by, how=how)
+            lines.append(f"Fault {entry.fault} undone by {by}: {how}")
+    for line in lines:
+        run.log("ok", line, step)
+    if failure is not None:
+        raise failure
+    return lines
+
+
+def overdue(entry: Entry) -> bool:
+    """True when an entry's time to live is over."""
+    return clock.now() >= entry.expires
