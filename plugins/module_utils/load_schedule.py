@@ -1,0 +1,96 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When the next order is due: the streams of the load, and what the timeline does to them. Pure.
+
+An open loop: a stream's instants depend on its rate alone, never on how the service answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_NEVER = float("inf")
+
+
+@dataclass
+class Stream:
+    """Orders at ``rate`` per second from ``start`` (boottime) until before ``end``; ``sent`` so far."""
+
+    name: str
+    rate: float
+    start: float
+    end: float = _NEVER
+    sent: int = 0
+
+    @property
+    def next(self) -> float:
+        """The instant of the next order; infinite when the stream has ended."""
+        at = self.start + self.sent / self.rate
+        return at if at < self.end else _NEVER
+
+
+class Schedule:
+    """All streams of a run.
+
+    ``steady`` runs always. ``watch`` comes on top from the announcement of a fault until it is over.
+    ``burst`` comes on top around a kill: from its announcement until half of ``burst_s`` after it. The
+    announcement comes one second before the kill, which is the other half at the default of 2 s.
+    """
+
+    def __init__(self, load: Mapping[str, Any], start: float) -> None:
+        self._watch_rate = float(load.get("watch_rate") or 0)
+        self._burst_rate = float(load.get("burst_rate") or 0)
+        self._burst_s = float(load.get("burst_s") or 0)
+        self._streams = [Stream("steady", float(load["rate"]), start)]
+
+    def marks(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Take in new lines of the timeline."""
+        for event in events:
+            name, t = event.get("event"), float(event.get("t") or 0)
+            if name == "fault_imminent":
+                self._end("watch", t)
+                self._begin("watch", self._watch_rate, t, _NEVER)
+                if event.get("kind", "kill") == "kill":
+                    # A kill that is late must still find the burst; one that never comes must not keep it.
+                    self._end("burst", t)
+                    self._begin("burst", self._burst_rate, t, t + 2 * self._burst_s)
+            elif name == "fault_injected":
+                self._end("burst", t + self._burst_s / 2)
+            elif name == "steady":
+                self._end("watch", t)
+                self._end("burst", t)
+
+    def _begin(self, name: str, rate: float, start: float, end: float) -> None:
+        if rate > 0 and end > start:
+            self._streams.append(Stream(name, rate, start, end))
+
+    def _end(self, name: str, at: float) -> None:
+        for stream in self._streams:
+            if stream.name == name:
+                stream.end = min(stream.end, at)
+
+    @property
+    def next(self) -> float:
+        """The instant of the next order of any stream."""
+        return min(stream.next for stream in self._streams)
+
+    def due(self, now: float) -> list[tuple[float, str]]:
+        """Return (instant, stream) of every order due up to ``now``, in order, each exactly once."""
+        found = []
+        for stream in self._streams:
+            while stream.next <= now:
+                found.append((stream.next, stream.name))
+                stream.sent += 1
+        self._streams = [stream for stream in self._streams if stream.next < _NEVER or stream.end == _NEVER]
+        return sorted(found)
+
+
+def most_outstanding(load: Mapping[str, Any]) -> int:
+    """Return how many requests can be under way at once when no request is answered before its time-out."""
+    timeout = float(load["timeout_s"])
+    calm = (float(load["rate"]) + float(load.get("watch_rate") or 0)) * timeout
+    burst = float(load.get("burst_rate") or 0) * min(timeout, 2 * float(load.get("burst_s") or 0))
+    return int(calm + burst) + 8
