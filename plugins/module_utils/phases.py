@@ -1,0 +1,175 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When was what: the phases of a run and the window of each fault, from the timeline and the engine's events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .evidence import Evidence, Order
+from .stats import percentile, rounded
+
+#: The exit of a killed process may be stamped a little before our own note of the kill, or follow it late.
+EARLY_S, LATE_S = 0.5, 2.0
+SIGKILL = 9
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the run, boottime; ``fault`` is the one it belongs to, None for the baseline."""
+
+    id: str
+    fault: str | None
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """Return its length."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Window:
+    """One injected fault, from its injection until the next one or the end. ``how`` says what the undo met."""
+
+    id: str
+    kind: str
+    target: str
+    spec: Mapping[str, Any]
+    injected: float
+    undone: float | None
+    undone_by: str | None
+    how: str
+    end: float
+
+    @property
+    def held(self) -> bool:
+        """True when the fault is meant to stay until its undo (an outage), False for a single blow (a crash)."""
+        return float(self.spec.get("hold_s") or 0) > 0
+
+
+def phases(evidence: Evidence) -> list[Phase]:
+    """Return the phases in order. One ends at its ``phase_end``, else where the next begins, else with the run."""
+    found: list[Phase] = []
+    begun: Mapping[str, Any] | None = None
+    for event in [*evidence.timeline, {"t": evidence.ended, "event": "phase_end"}]:
+        if event["event"] not in ("phase", "phase_end"):
+            continue
+        if begun is not None:
+            found.append(Phase(str(begun["id"]), begun.get("fault"), float(begun["t"]), float(event["t"])))
+        begun = event if event["event"] == "phase" else None
+    return found
+
+
+def baseline(evidence: Evidence) -> Phase | None:
+    """Return the phase before any fault: the one called so, else the first that belongs to no fault."""
+    before = [phase for phase in phases(evidence) if phase.fault is None]
+    named = [phase for phase in before if phase.id == "baseline"]
+    return next(iter(named or before), None)
+
+
+def windows(evidence: Evidence) -> list[Window]:
+    """Return the window of every fault that was injected, in order."""
+    injected = evidence.events("fault_injected")
+    ends = [float(event["t"]) for event in injected[1:]] + [evidence.ended]
+    found = []
+    for event, end in zip(injected, ends):
+        fault = str(event["fault"])
+        spec = evidence.fault_spec(fault)
+        undone = next(iter(evidence.events("fault_undone", fault)), None) or _undone(evidence, fault)
+        found.append(
+            Window(
+                id=fault,
+                kind=str(spec.get("kind", event.get("kind", "unknown"))),
+                target=str(spec.get("target", "unknown")),
+                spec={**spec, **{key: event[key] for key in ("engine", "mode") if event.get(key)}},
+                injected=float(event["t"]),
+                undone=None if undone is None else float(undone["t"]),
+                undone_by=None if undone is None else undone.get("by"),
+                how=str((undone or {}).get("how") or ""),
+                end=max(end, float(event["t"])),
+            )
+        )
+    return found
+
+
+def _undone(evidence: Evidence, fault: str) -> Mapping[str, Any] | None:
+    """The journal's own word, for a run whose undo came to no timeline entry."""
+    lines = [line for line in evidence.journal if line.get("fault") == fault]
+    return next((line for line in reversed(lines) if line.get("entry") in ("undone", "closed")), None)
+
+
+def main_pids(evidence: Evidence, window: Window) -> set[int]:
+    """Return the main processes the fault was aimed at, as noted when it was applied; empty if nobody noted them."""
+    notes: list[Mapping[str, Any]] = [*evidence.events("fault_injected", window.id)]
+    for line in evidence.journal:
+        if line.get("fault") == window.id:
+            notes += [line, line.get("facts") or {}, line.get("undo") or {}]
+    found: set[int] = set()
+    for note in notes:
+        pids = note.get("pids") or ([note["pid"]] if note.get("pid") else [])
+        found.update(int(pid) for pid in pids)
+    return found
+
+
+def kernel_exits(evidence: Evidence, window: Window) -> list[Mapping[str, Any]]:
+    """Return the exits by SIGKILL the kernel reported for the fault's main processes, soon after its injection.
+
+    Where the main processes were not noted, any of the target's processes counts.
+    """
+    pids = main_pids(evidence, window)
+    return [
+        event
+        for event in evidence.bpf
+        if event.get("event") == "PROC_EXIT"
+        and event.get("exit_signal") == SIGKILL
+        and window.injected - EARLY_S <= event["t"] <= window.injected + LATE_S
+        and (event.get("pid") in pids if pids else event.get("service") == window.target)
+    ]
+
+
+def onset(evidence: Evidence, window: Window) -> float:
+    """Return the instant from which the fault was there: the kernel's report of the exit, else our injection."""
+    exits = kernel_exits(evidence, window) if evidence.captured else []
+    return min((float(event["t"]) for event in exits), default=window.injected)
+
+
+def engine_events(
+    evidence: Evidence, window: Window, service: str | None, *actions: str
+) -> list[Mapping[str, Any]]:
+    """Return the engine's events of a service in a fault's window."""
+    return [
+        event
+        for event in evidence.engine
+        if event.get("service") == service
+        and event.get("action") in actions
+        and window.injected - EARLY_S <= event["t"] <= window.end
+    ]
+
+
+def restarted(evidence: Evidence, window: Window) -> float | None:
+    """Return when the target ran again: the engine's start event, else the undo of a held fault."""
+    starts = engine_events(evidence, window, window.target, "start")
+    if starts:
+        return float(starts[0]["t"])
+    return window.undone if window.held or not evidence.engine else None
+
+
+def within(orders: Sequence[Order], start: float, end: float) -> list[Order]:
+    """Return the orders whose intended send time lies in [start, end)."""
+    return [order for order in orders if start <= order.at < end]
+
+
+def latency_ms(orders: Sequence[Order]) -> dict[str, float | None]:
+    """Return p50, p95, p99 and max (nearest rank) of all finished attempts, whatever became of them."""
+    values = [order.latency_ms for order in orders]
+    return {
+        "p50": rounded(percentile(values, 50)),
+        "p95": rounded(percentile(values, 95)),
+        "p99": rounded(percentile(values, 99)),
+        "max": rounded(max(values, default=None)),
+    }
