@@ -36,7 +36,7 @@ lab-down: setup ## Take the embedded exchange away
 
 ##### checking
 
-.PHONY: setup-dev lint test test-unit test-module test-e2e test-full
+.PHONY: setup-dev lint test test-unit test-module test-e2e test-full test-bare
 setup-dev: ## Prepare this machine to run the tests and gates, too
 	@tools/bootstrap dev
 
@@ -57,3 +57,6 @@ test-e2e: setup-dev ## Whole experiments on the embedded exchange
 
 test-full: setup-dev ## Everything, with the tests that take minutes
 	@python tools/parts.py --full lint unit module e2e
+
+test-bare: setup-dev ## `make demo`, twice, on a Debian with nothing but make and git
+	@tools/bare-debian

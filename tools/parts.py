@@ -14,10 +14,10 @@ import os
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache" / "parts"
@@ -68,7 +68,9 @@ def run_gate(name: str) -> Result:
     seconds = time.monotonic() - begin
     failed = int(done.returncode != 0)
     mark = "✗" if failed else "✓"
-    print(f"{mark} {name} ({seconds:.1f} s)", *([done.stdout] if failed else []), sep="\n", end="\n", flush=True)
+    print(
+        f"{mark} {name} ({seconds:.1f} s)", *([done.stdout] if failed else []), sep="\n", end="\n", flush=True
+    )
     return Result(name, 1 - failed, failed, 0, seconds)
 
 
@@ -104,7 +106,9 @@ def table(results: list[Result]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--full", action="store_true", help="the suites' tests marked full, too")
     parser.add_argument("parts", nargs="+", choices=["lint", *GATES, *SUITES], metavar="PART")
     options = parser.parse_args()
