@@ -1,0 +1,147 @@
+"""Remote exchange hosts to test against over SSH: machines with sshd and a Docker engine of their own.
+
+Usage: python -m tests.bench.hosts up [COUNT] | down
+
+`up` makes what is not there yet, leaves what runs, and prints the path of an Ansible inventory with the hosts in group
+`exchange`; `down` takes all of them away. From a test:
+
+    with hosts.bench(1) as bench:
+        ansible_playbook("-i", bench.inventory, …)
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.bench.machine import LABEL, BenchError, Machine, build_image, run, wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = ROOT / ".cache" / "bench"
+PREFIX = "exchange-chaos-host-"
+# What an owner's host has: an engine, sshd, Python with the libraries of docs/dependencies.md, bcc. Then what role
+# lab asks of a host, so that it does not spend the test's time installing it.
+PACKAGES = (
+    *("openssh-server", "ca-certificates", "iproute2", "iptables", "procps"),
+    *("docker.io", "docker-compose", "mmdebstrap"),
+    *("python3", "python3-docker", "python3-jmespath", "python3-pyroute2", "python3-bpfcc", "python3-yaml"),
+)
+# The sign that the owner of a remote host agrees to experiments there (see docs on setup-hosts).
+CONSENT = "/etc/exchange-chaos/consent"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What `up` made: the hosts' machines, in order, and the inventory that names them."""
+
+    machines: tuple[Machine, ...]
+    inventory: Path
+
+
+def key() -> Path:
+    """Return the private key that opens every bench host, made on first use."""
+    path = STATE / "id_ed25519"
+    if not path.exists():
+        STATE.mkdir(parents=True, exist_ok=True)
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "exchange-chaos bench", "-f", path)
+    return path
+
+
+def start(machine: Machine, image: str, *, consent: bool) -> None:
+    """Create one host and bring up its sshd and its engine."""
+    machine.create(image, "--publish", "127.0.0.1::22")
+    machine.write("/root/.ssh/authorized_keys", key().with_suffix(".pub").read_text(), mode="0600")
+    machine.output("sh", "-c", "mkdir -p /run/sshd && exec /usr/sbin/sshd")
+    machine.output("sh", "-c", "setsid nohup dockerd > /var/log/dockerd.log 2>&1 < /dev/null &")
+    if consent:
+        machine.write(CONSENT, "exchange.chaos bench: experiments are welcome here\n")
+    wait_until("its Docker engine", "docker info", machine=machine, seconds=30)
+
+
+def port(machine: Machine) -> int:
+    """Return the port on 127.0.0.1 that leads to the machine's sshd."""
+    return int(run("docker", "port", machine.name, "22/tcp").split()[0].rpartition(":")[2])
+
+
+def inventory_entry(machine: Machine) -> dict[str, str | int]:
+    """How Ansible reaches the machine: as root over SSH, with the system's Python there."""
+    return {
+        "ansible_connection": "ssh",
+        "ansible_host": "127.0.0.1",
+        "ansible_port": port(machine),
+        "ansible_user": "root",
+        "ansible_ssh_private_key_file": str(key()),
+        "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
+        "ansible_python_interpreter": "/usr/bin/python3",
+    }
+
+
+def up(count: int = 1, *, consent: bool = True) -> Bench:
+    """Bring up hosts 1 to ``count`` where they do not run yet, and write their inventory."""
+    image = build_image("host", PACKAGES)
+    machines = tuple(Machine(f"{PREFIX}{number}") for number in range(1, count + 1))
+    for machine in machines:
+        if not machine.running or machine.call("docker", "info") != 0:
+            start(machine, image, consent=consent)
+    entries = {machine.name.removeprefix("exchange-chaos-"): inventory_entry(machine) for machine in machines}
+    inventory = STATE / "hosts.yml"
+    inventory.write_text(yaml.safe_dump({"exchange": {"hosts": entries}}, explicit_start=True))
+    return Bench(machines, inventory)
+
+
+def give_image(bench: Bench, *images: str) -> None:
+    """Load images of this machine's engine into each host's, where they are missing."""
+    for machine in bench.machines:
+        wanted = [image for image in images if machine.call("docker", "image", "inspect", image) != 0]
+        if not wanted:
+            continue
+        with subprocess.Popen(["docker", "save", *wanted], stdout=subprocess.PIPE) as save:
+            command = ["docker", "exec", "--interactive", machine.name, "docker", "load", "--quiet"]
+            load = subprocess.run(command, stdin=save.stdout, stdout=subprocess.DEVNULL, check=False)
+        if save.returncode != 0 or load.returncode != 0:
+            raise BenchError(f"{machine.name} did not take the images {', '.join(wanted)}")
+
+
+def down() -> None:
+    """Take every bench host away, whoever brought it up."""
+    names = run("docker", "ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}").split()
+    for name in names:
+        if name.startswith(PREFIX):
+            Machine(name).remove()
+
+
+@contextlib.contextmanager
+def bench(count: int = 1, *, consent: bool = True) -> Iterator[Bench]:
+    """Hosts for the time of a test."""
+    try:
+        yield up(count, consent=consent)
+    finally:
+        down()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["up", "down"])
+    parser.add_argument("count", nargs="?", type=int, default=1)
+    options = parser.parse_args()
+    begin = time.monotonic()
+    if options.what == "down":
+        down()
+    else:
+        print(up(options.count).inventory)
+    print(f"✓ {options.what} ({time.monotonic() - begin:.1f} s)", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
