@@ -60,3 +60,9 @@ test-full: setup-dev ## Everything, with the tests that take minutes
 
 test-bare: setup-dev ## `make demo`, twice, on a Debian with nothing but make and git
 	@tools/bare-debian
+
+##### releasing
+
+.PHONY: changelog
+changelog: setup-dev ## Render CHANGELOG.md from changelogs/fragments for the version in galaxy.yml
+	@cd .collections/ansible_collections/exchange/chaos && antsibull-changelog release --update-existing --reload-plugins
