@@ -24,7 +24,3 @@ def main(argv: list[str]) -> int:
     rundir = importlib.import_module(f"{package}.rundir")
     command = importlib.import_module(f"{package}.{argv[1]}")
     return int(command.main(rundir.RunDir(argv[2])))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
