@@ -93,7 +93,9 @@ def _seen(hosts: Sequence[Host]) -> str:
     times = []
     for key, name in (("p50_ms", "p50"), ("p99_ms", "p99"), ("baseline_p99_ms", "p99 before")):
         values = [each[key] for each in seen if each[key] is not None]
-        times += [f"{name} {quantity(max(values), 'ms')}"] if values else []
+        times += [f"{name} {quantity(max(values))}"] if values else []
+    if times:
+        times[-1] += " ms"
     unknown = [host for host in hosts if host["questions"]["users_saw"]["what"] == "unknown"]
     counts = f"{_SAW[what]}: {errors} failed, {slow} slow of {requests}"
     return f"{'; '.join(filter(None, (counts, ', '.join(times))))}{_open(unknown, hosts)}"

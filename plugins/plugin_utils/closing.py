@@ -14,7 +14,7 @@ from .words import VERDICT_MARKS, clean, clip, quantity, scalar, threshold, verd
 
 Record = dict[str, Any]
 LINES = 30
-WIDTH = 100
+WIDTH = 110
 FILES = (("log", "log"), ("bpf", "BPF events"), ("json", "record"), ("html", "page"), ("xml", "JUnit"))
 _BAD_FIRST = ("fail", "unknown", "pass")
 
@@ -84,11 +84,25 @@ def _questions(record: Record) -> list[str]:
 
 def _verdicts(record: Record) -> list[str]:
     reasons = {"effect": _effect(record), "hypothesis": _hypothesis(record), "restored": _restored(record)}
-    lines = [f"OUTCOME: {record['outcome'].upper()}"]
+    lines = [f"OUTCOME: {record['outcome'].upper()}{_cause(record)}"]
     for key, reason in reasons.items():
         verdict = record["verdicts"][key]
         lines.append(f"{key.capitalize() + ':':<12}{verdict:<8}{verdict_mark(verdict)}  {reason}")
     return lines
+
+
+def _cause(record: Record) -> str:
+    """Return, for a run that came to no end of its own, the last thing that its log says went wrong."""
+    if record["outcome"] in ("passed", "failed"):
+        return ""
+    lines = [
+        each for host in record["hosts"] if host["outcome"] == record["outcome"] for each in host["timeline"]
+    ]
+    for level in ("fail", "warn"):
+        told = [each for each in lines if each["level"] == level]
+        if told:
+            return f": {clean(max(told, key=lambda each: str(each['at']))['text'])}"
+    return ""
 
 
 def _effect(record: Record) -> str:

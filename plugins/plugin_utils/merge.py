@@ -28,7 +28,7 @@ def worst_outcome(hosts: Sequence[Mapping[str, Any]]) -> str:
     """
     if any(host["verdicts"]["restored"] == "fail" for host in hosts):
         return "failed"
-    return min((host["outcome"] for host in hosts), key=OUTCOMES.index)
+    return min((str(host["outcome"]) for host in hosts), key=OUTCOMES.index)
 
 
 def merge(

@@ -1,0 +1,215 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report files of a run, on the controller: see the module of the same name for its documentation."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.plugin_utils import bpf_log, presence, report_files, text
+from ansible_collections.exchange.chaos.plugins.plugin_utils.junit import junit
+from ansible_collections.exchange.chaos.plugins.plugin_utils.merge import merge
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import RecordError, load, schema
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import FileError
+from ansible_collections.exchange.chaos.plugins.plugin_utils.schema import problems
+from ansible_collections.exchange.chaos.plugins.plugin_utils.words import parse_time, utc_now
+
+_EXPERIMENT = {
+    "number": {"type": "int", "required": True},
+    "name": {"type": "str", "required": True},
+    "title": {"type": "str", "required": True},
+}
+_ARGUMENTS = {
+    "state": {"type": "str", "choices": ["reserved", "written", "rendered"], "required": True},
+    "report_dir": {"type": "path"},
+    "number": {"type": "int"},
+    "name": {"type": "str"},
+    "title": {"type": "str"},
+    "at": {"type": "str"},
+    "hosts": {"type": "list", "elements": "raw", "default": []},
+    "stem": {"type": "path"},
+    "run_id": {"type": "str"},
+    "experiment": {"type": "dict", "options": _EXPERIMENT},
+    "started_at": {"type": "str"},
+    "ended_at": {"type": "str"},
+    "collection_version": {"type": "str"},
+    "record": {"type": "path"},
+}
+_REQUIRED = [
+    ("state", "reserved", ["report_dir", "number", "name"]),
+    ("state", "written", ["stem", "hosts", "run_id", "experiment", "started_at", "collection_version"]),
+    ("state", "rendered", ["record"]),
+]
+# The kinds that a reservation creates at once, and those that rendering writes.
+_RESERVED = ("log", "bpf")
+_RENDERED = ("log", "bpf", "xml")
+# Results stay under 64 KiB; the rest of the result has room in what is left.
+_LARGEST = 48 * 1024
+
+Record = dict[str, Any]
+Result = dict[str, Any]
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
+    """Reserve names, write the record, render it."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> Result:
+        result: Result = super().run(tmp, task_vars)
+        _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS, required_if=_REQUIRED)
+        arguments = plain(given)
+        result.update(
+            changed=True, stem="", files={}, outcome="", verdicts={}, chaos_report={},
+            chaos_record=None, chaos_record_complete=False,
+        )  # fmt: skip
+        act = {"reserved": self._reserve, "written": self._write, "rendered": self._render}[
+            arguments["state"]
+        ]
+        try:
+            result.update(act(arguments))
+        except (FileError, RecordError) as error:
+            raise AnsibleActionFail(str(error)) from error
+        except FileExistsError as error:
+            sentence = f"The report file {error.filename or error} is there already: nothing is overwritten."
+            raise AnsibleActionFail(sentence) from error
+        return result
+
+    def _reserve(self, arguments: Record) -> Result:
+        at = arguments["at"] or utc_now()
+        try:
+            parse_time(at)
+        except ValueError as error:
+            raise AnsibleActionFail(f"at is {at!r}: a time in UTC like {utc_now()} is needed.") from error
+        report_files.check_folder(arguments["report_dir"])
+        wanted = report_files.stem_of(os.path.abspath(arguments["report_dir"]), arguments["number"], at)
+        report = {"state": "reserved", "stem": wanted, "hosts": [str(host) for host in arguments["hosts"]]}
+        if self._task.check_mode:
+            return {"stem": wanted, "chaos_report": {**report, "state": "planned"}}
+        stem = report_files.reserve(wanted, _RESERVED)
+        title = arguments["title"] or arguments["name"].replace("_", " ").capitalize()
+        report_files.append(f"{stem}{report_files.ENDINGS['log']}", _joined(text.banner(title)))
+        kinds = ("log", "bpf", "json", "xml")
+        return {
+            "stem": stem,
+            "files": report_files.paths(stem, *kinds),
+            "chaos_report": {**report, "stem": stem},
+        }
+
+    def _write(self, arguments: Record) -> Result:
+        if not all(isinstance(host, dict) for host in arguments["hosts"]) or not arguments["hosts"]:
+            raise AnsibleActionFail(
+                "hosts must be the records of the hosts, one at least: there is nothing to write."
+            )
+        try:
+            record = merge(
+                arguments["hosts"],
+                run_id=arguments["run_id"],
+                experiment=arguments["experiment"],
+                started_at=arguments["started_at"],
+                ended_at=arguments["ended_at"] or utc_now(),
+                collection_version=arguments["collection_version"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise AnsibleActionFail(
+                f"The record of a host is not one: {error!r} is missing or wrong in it."
+            ) from error
+        found = problems(record, schema())
+        warnings = [f"The record does not match its schema: {'; '.join(found[:5])}"] if found else []
+        stem, path = arguments["stem"], f"{arguments['stem']}{report_files.ENDINGS['json']}"
+        result: Result = {
+            **_summary(record),
+            "stem": stem,
+            "chaos_report": {"state": "written", "stem": stem},
+        }
+        if self._task.check_mode:
+            return {**result, "chaos_report": {"state": "planned", "stem": stem}, "chaos_record": None}
+        report_files.create(path, f"{json.dumps(record, indent=1, ensure_ascii=False)}\n", sync=True)
+        if warnings:
+            result["warnings"] = warnings
+        if not presence.present(presence.REPORT):
+            self._display.display(
+                "The record is written; for the report of this run: "
+                f"ansible-playbook exchange.chaos.report -e chaos_record={shlex.quote(path)}"
+            )
+            return {**result, "files": {"json": path}}
+        return {**result, "files": report_files.paths(stem, "log", "bpf", "json", "xml")}
+
+    def _render(self, arguments: Record) -> Result:
+        if not arguments["record"]:
+            raise AnsibleActionFail("No record was named: add -e chaos_record=/path/to/chaos-exp-….json.")
+        path = os.path.abspath(arguments["record"])
+        record = load(path)
+        source = path[: -len(".json")] if path.endswith(".json") else path
+        head = _joined(text.banner(record["experiment"]["title"]))
+        stem = _free(source, head)
+        files = {**report_files.paths(stem, *_RENDERED), "json": path}
+        result = {**_summary(record), "stem": stem, "files": files}
+        result["chaos_report"] = {"state": "rendered", "stem": stem}
+        if self._task.check_mode:
+            return {**result, "chaos_record": None}
+        report_files.check_folder(os.path.dirname(path))
+        fresh, events = bpf_log.rest(record, source, {})
+        several = len(record["hosts"]) > 1
+        bpf = [*bpf_log.lines(fresh, several), *bpf_log.closing(record, events)]
+        report_files.fill(files["bpf"], _joined(bpf))
+        report_files.fill(files["xml"], junit(record))
+        whole = text.log(record, files)
+        report_files.fill(files["log"], _joined(whole)[len(head) :], head)
+        if not presence.present(presence.REPORT) and not presence.present(presence.CONSOLE):
+            self._display.display("\n".join(text.report(record, files)))
+        return result
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` in plain Python types: templating hands out lazy and tagged ones that json cannot be given."""
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, str):
+        return str(value)
+    return value
+
+
+def _summary(record: Record) -> Result:
+    carried, complete = _carried(record)
+    return {
+        "outcome": record["outcome"],
+        "verdicts": record["verdicts"],
+        "chaos_record": carried,
+        "chaos_record_complete": complete,
+    }
+
+
+def _carried(record: Record) -> tuple[Record, bool]:
+    """Return as much of a record as a result may carry, and whether that is all: first the timelines go."""
+    shorter = {**record, "hosts": [{**host, "timeline": []} for host in record["hosts"]]}
+    for index, each in enumerate((record, shorter)):
+        if len(json.dumps(each, ensure_ascii=False).encode("utf-8", "replace")) <= _LARGEST:
+            return each, index == 0
+    return {**record, "hosts": []}, False
+
+
+def _free(source: str, head: str) -> str:
+    """Return the stem to render to: the record's own, or with -2, -3 … where a rendered file is there already."""
+    stem, attempt = source, 1
+    while not all(
+        report_files.blank(path, head if kind == "log" else "")
+        for kind, path in report_files.paths(stem, *_RENDERED).items()
+    ):
+        attempt += 1
+        stem = f"{source}-{attempt}"
+    return stem
+
+
+def _joined(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
