@@ -1,0 +1,131 @@
+/* Copyright (c) 2026, The exchange.chaos authors
+ * GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+ * SPDX-License-Identifier: GPL-3.0-or-later
+ */
+/*
+ * What every program shares: the head of a record, the one channel to user space, the count of what did
+ * not fit, who "current" is, and in which network namespace a socket or a process lives.
+ *
+ * Not a header: bcc rewrites map accesses in its main text only, so this text stands before the programs'.
+ *
+ * chaos_config.h is generated for the running kernel (plugins/module_utils/bpf_sources.py):
+ *   HAS_<event>, HAS_<event>_<field>   what the kernel's tracepoint format files hold
+ *   OFF_<structure>_<member>           byte offsets from the kernel's own BTF; absent where there is no BTF
+ *   CHAOS_RINGBUF, CHAOS_PAGES         transport: ring buffer (kernel 5.8) or one perf buffer per CPU
+ *   CHAOS_PORT(port)                   the in-kernel filter
+ *   CHAOS_HOST_NETNS                   a namespace whose sockets and processes are never ours (0: none)
+ *   CHAOS_PIDNS                        our own PID namespace when it is not the initial one (a nested host)
+ */
+
+#include <chaos_config.h>
+
+/* Kinds of records; plugins/module_utils/bpf_*.py decode by these numbers, a unit test compares them. */
+enum chaos_kind {
+	CHAOS_CONN_ATTEMPT = 1,
+	CHAOS_CONN_OK = 2,
+	CHAOS_CONN_FAILED = 3,
+	CHAOS_CONN_GAVE_UP = 4,
+	CHAOS_CONN_RESET = 5,
+	CHAOS_CONN_CLOSED = 6,
+	CHAOS_TCP_RETRANSMIT = 7,
+	CHAOS_PROC_EXIT = 16,
+};
+
+struct chaos_head {
+	u64 at;    /* CLOCK_MONOTONIC, ns */
+	u16 kind;
+	u16 flags; /* meaning belongs to the kind */
+	u32 pid;   /* as user space sees it; 0: not known */
+	u32 netns; /* inode of the network namespace; 0: not known */
+	char comm[16];
+	u32 reserved;
+};
+
+#if CHAOS_RINGBUF
+BPF_RINGBUF_OUTPUT(chaos_records, CHAOS_PAGES);
+#else
+BPF_PERF_OUTPUT(chaos_records);
+#endif
+BPF_PERCPU_ARRAY(chaos_lost, u64, 1);
+
+/* Hand a record over. Nobody is woken: user space comes by every 50 ms, which costs the traced process least. */
+static __always_inline void chaos_emit(void *ctx, void *record, u64 size)
+{
+#if CHAOS_RINGBUF
+	long failed = chaos_records.ringbuf_output(record, size, BPF_RB_NO_WAKEUP);
+#else
+	long failed = chaos_records.perf_submit(ctx, record, size);
+#endif
+	if (failed) {
+		int zero = 0;
+		u64 *lost = chaos_lost.lookup(&zero);
+		if (lost)
+			*lost += 1;
+	}
+}
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 5, 0)
+#define CHAOS_READ bpf_probe_read_kernel
+#else
+#define CHAOS_READ bpf_probe_read
+#endif
+
+/* The word at an offset of a kernel structure; 0 where it cannot be read. */
+static __always_inline u64 chaos_pointer(u64 base, u64 offset)
+{
+	u64 value = 0;
+	CHAOS_READ(&value, sizeof(value), (void *)(base + offset));
+	return value;
+}
+
+static __always_inline u32 chaos_u32(u64 base, u64 offset)
+{
+	u32 value = 0;
+	CHAOS_READ(&value, sizeof(value), (void *)(base + offset));
+	return value;
+}
+
+/* Network namespace of a socket, whoever happens to run on this CPU. */
+static __always_inline u32 chaos_netns_of_sock(u64 sk)
+{
+#if defined(OFF_sock_common_skc_net) && defined(OFF_net_inum)
+	return sk ? chaos_u32(chaos_pointer(sk, OFF_sock_common_skc_net), OFF_net_inum) : 0;
+#else
+	return 0;
+#endif
+}
+
+/* Network namespace of the running task. */
+static __always_inline u32 chaos_netns_of_current(void)
+{
+#if defined(OFF_task_struct_nsproxy) && defined(OFF_nsproxy_net_ns) && defined(OFF_net_inum)
+	u64 nsproxy = chaos_pointer((u64)bpf_get_current_task(), OFF_task_struct_nsproxy);
+	return nsproxy ? chaos_u32(chaos_pointer(nsproxy, OFF_nsproxy_net_ns), OFF_net_inum) : 0;
+#else
+	return 0;
+#endif
+}
+
+static __always_inline int chaos_foreign(u32 netns)
+{
+	return CHAOS_HOST_NETNS && netns == CHAOS_HOST_NETNS;
+}
+
+/* PID (thread group) of the running task in the PID namespace of user space; 0: it has none there. */
+static __always_inline u32 chaos_current_pid(void)
+{
+#if defined(CHAOS_PIDNS) && defined(OFF_task_struct_thread_pid) && defined(OFF_pid_numbers)
+	u64 leader = chaos_pointer((u64)bpf_get_current_task(), OFF_task_struct_group_leader);
+	u64 pid = chaos_pointer(leader, OFF_task_struct_thread_pid);
+	u32 level = chaos_u32(pid, OFF_pid_level);
+#pragma unroll
+	for (u32 i = 0; i < 4; i++) {
+		u64 number = pid + OFF_pid_numbers + i * SIZE_upid;
+		if (i <= level && chaos_u32(chaos_pointer(number, OFF_upid_ns), OFF_pid_namespace_inum) == CHAOS_PIDNS)
+			return chaos_u32(number, OFF_upid_nr);
+	}
+	return 0;
+#else
+	return bpf_get_current_pid_tgid() >> 32;
+#endif
+}
