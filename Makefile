@@ -44,19 +44,19 @@ lint: setup-dev ## The gates alone: style, types, docs, sanity, the built artifa
 	@python tools/parts.py lint
 
 test: setup-dev ## Everything: gates, unit, module and end-to-end tests
-	@python tools/parts.py lint unit module e2e
+	@python tools/parts.py lint unit lab module e2e
 
 test-unit: setup-dev ## Tests that need neither root nor Docker
 	@python tools/parts.py unit
 
 test-module: setup-dev ## Tests of modules and processes on this machine
-	@python tools/parts.py module
+	@python tools/parts.py lab module
 
 test-e2e: setup-dev ## Whole experiments on the embedded exchange
-	@python tools/parts.py e2e
+	@python tools/parts.py lab e2e
 
 test-full: setup-dev ## Everything, with the tests that take minutes
-	@python tools/parts.py --full lint unit module e2e
+	@python tools/parts.py --full lint unit lab module e2e
 
 test-bare: setup-dev ## `make demo`, twice, on a Debian with nothing but make and git
 	@tools/bare-debian

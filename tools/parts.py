@@ -1,10 +1,10 @@
 """Run parts of the project's tests and gates, and close with a table of what each found and how long it took.
 
-Usage: python tools/parts.py [--full] PART...      (a part: lint, one gate of tools/gates, unit, module, e2e)
+Usage: python tools/parts.py [--full] PART...      (a part: lint, one gate of tools/gates, unit, lab, module, e2e)
 
-Gates run first, two at a time, and show their output only when they fail; suites run one after the other, since they
-measure time, and show theirs as they go. The exit code is 0 only if every part passed; a suite without any test
-has not passed.
+Gates run first, two at a time, and show their output only when they fail; the rest runs one after the other, since it
+measures time, and shows its output as it goes. `lab` brings up the embedded exchange, and the engine it needs. The
+exit code is 0 only if every part passed; a suite without any test has not passed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache" / "parts"
-SUITES = ("unit", "module", "e2e")
+STEPS = ("unit", "lab", "module", "e2e")
 # The slowest first, so that the two lanes end at about the same time.
 GATES = ("sanity", "artifact", "ansible-lint", "docs", "types", "yaml", "shell", "ruff")
 
@@ -91,6 +91,15 @@ def run_suite(name: str, full: bool) -> Result:
     return Result(name, passed, failed, skipped, seconds)
 
 
+def run_lab() -> Result:
+    """Bring up the embedded exchange: what the suites after it need on this machine."""
+    print("\n── the embedded exchange", flush=True)
+    begin = time.monotonic()
+    command = ["ansible-playbook", "playbooks/lab.yml"]
+    failed = int(subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode != 0)
+    return Result("lab", 1 - failed, failed, 0, time.monotonic() - begin)
+
+
 def table(results: list[Result]) -> str:
     """Return the closing table, one line a part, and the closing line with the sums."""
     lines = [f"{'part':14}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}"]
@@ -110,7 +119,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="the suites' tests marked full, too")
-    parser.add_argument("parts", nargs="+", choices=["lint", *GATES, *SUITES], metavar="PART")
+    parser.add_argument("parts", nargs="+", choices=["lint", *GATES, *STEPS], metavar="PART")
     options = parser.parse_args()
     wanted = {*options.parts, *(GATES if "lint" in options.parts else ())}
 
@@ -119,7 +128,9 @@ def main() -> int:
     begin = time.monotonic()
     with ThreadPoolExecutor(max_workers=2) as lanes:
         results = list(lanes.map(run_gate, [gate for gate in GATES if gate in wanted]))
-    results += [run_suite(suite, options.full) for suite in SUITES if suite in wanted]
+    for step in STEPS:
+        if step in wanted:
+            results.append(run_lab() if step == "lab" else run_suite(step, options.full))
 
     print(f"\n{time.monotonic() - begin:.0f} s in all", table(results), sep="\n", flush=True)
     return 0 if all(result.ok for result in results) else 1
