@@ -28,6 +28,7 @@ except ImportError:  # until the capture's files are there
     def statistics(events, capture=None):  # type: ignore
         return ["Statistics", f"  events {len(events)}"]
 
+
 Event = dict[str, Any]
 Record = Mapping[str, Any]
 _KEY = ("t", "event", "pid", "family", "laddr", "lport", "raddr", "rport", "errno")
@@ -80,7 +81,7 @@ def rest(
 ) -> tuple[list[tuple[str, Event]], list[Event]]:
     """Return the (host, event) pairs that were not written yet, in order, and all events for the statistics.
 
-    live: by host, the events written while the run went on.
+    live: by host, the events written while the run went on. Our own connects (``control``) are not shown.
     """
     fresh: list[tuple[str, Event]] = []
     everything: list[Event] = []
@@ -89,7 +90,7 @@ def rest(
         known = live.get(name, ())
         raw = read_raw(raw_path(stem, name, "bpf"))
         written = {key(event) for event in known}
-        new = [event for event in raw if key(event) not in written]
+        new = [event for event in raw if key(event) not in written and not event.get("control")]
         _fill_times(raw, known)
         fresh += [(name, event) for event in new]
         everything += raw or known

@@ -119,13 +119,16 @@ def _faults(host: Host) -> list[str]:
     out = []
     for fault in host["faults"]:
         engine = f" by {clean(fault['engine'])}" if fault["engine"] else ""
+        what = f"  {clean(fault['id'])}: {clean(fault['kind'])} of {clean(fault['target'])}{engine}"
+        if fault["injected_at"] is None:
+            out.append(f"{what}, not injected")
+            continue
         length = quantity(seconds_between(fault["injected_at"], fault["undone_at"]), "s")
         undone = (
             f"undone by {clean(fault['undone_by'])}" if fault["undone_by"] else "undone by nobody we know of"
         )
         out.append(
-            f"  {clean(fault['id'])}: {clean(fault['kind'])} of {clean(fault['target'])}{engine}, "
-            f"{clock_time(fault['injected_at'])} to {clock_time(fault['undone_at'])} ({length}), {undone}"
+            f"{what}, {clock_time(fault['injected_at'])} to {clock_time(fault['undone_at'])} ({length}), {undone}"
         )
         for proof in fault["proof"]:
             value = f" {scalar(proof['value'])}" if proof["value"] is not None else ""
