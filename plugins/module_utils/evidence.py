@@ -20,6 +20,8 @@ from .rundir import RunDir, read_json
 
 #: An answer of this status is our own load being turned away, and says nothing about the fault.
 RATE_LIMITED = 429
+#: An order of this kind was due but never sent, since every connection of the load was waiting.
+DROPPED = "dropped"
 
 
 @dataclass(frozen=True)
@@ -42,14 +44,14 @@ class Order:
         return (self.end - self.at) * 1000
 
     @property
-    def rate_limited(self) -> bool:
-        """True when our own rate was refused."""
-        return self.status == RATE_LIMITED
+    def telling(self) -> bool:
+        """False when it says nothing of the exchange: our own rate was refused, or it was never sent at all."""
+        return self.status != RATE_LIMITED and self.kind != DROPPED
 
     @property
     def failed(self) -> bool:
         """True when the client got no acknowledgement, for a reason other than our own rate."""
-        return not self.ok and not self.rate_limited
+        return not self.ok and self.telling
 
 
 @dataclass(frozen=True)

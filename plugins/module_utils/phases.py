@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .evidence import Evidence, Order
+from .evidence import DROPPED, Evidence, Order
 from .stats import percentile, rounded
 
 #: The exit of a killed process may be stamped a little before our own note of the kill, or follow it late.
@@ -49,18 +49,19 @@ class Window:
     @property
     def held(self) -> bool:
         """True when the fault is meant to stay until its undo (an outage), False for a single blow (a crash)."""
-        return float(self.spec.get("hold_s") or 0) > 0
+        return bool(self.spec.get("held")) or float(self.spec.get("hold_s") or 0) > 0
 
 
 def phases(evidence: Evidence) -> list[Phase]:
     """Return the phases in order. One ends at its ``phase_end``, else where the next begins, else with the run."""
     found: list[Phase] = []
     begun: Mapping[str, Any] | None = None
-    for event in [*evidence.timeline, {"t": evidence.ended, "event": "phase_end"}]:
+    for event in [*evidence.timeline, {"t": watched_until(evidence), "event": "phase_end"}]:
         if event["event"] not in ("phase", "phase_end"):
             continue
         if begun is not None:
-            found.append(Phase(str(begun["id"]), begun.get("fault"), float(begun["t"]), float(event["t"])))
+            start = float(begun["t"])
+            found.append(Phase(str(begun["id"]), begun.get("fault"), start, max(start, float(event["t"]))))
         begun = event if event["event"] == "phase" else None
     return found
 
@@ -73,9 +74,12 @@ def baseline(evidence: Evidence) -> Phase | None:
 
 
 def windows(evidence: Evidence) -> list[Window]:
-    """Return the window of every fault that was injected, in order."""
-    injected = evidence.events("fault_injected")
-    ends = [float(event["t"]) for event in injected[1:]] + [evidence.ended]
+    """Return the window of every fault that was injected, in order; the same fault twice is one fault."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for event in evidence.events("fault_injected"):
+        first.setdefault(str(event["fault"]), event)
+    injected = list(first.values())
+    ends = [float(event["t"]) for event in injected[1:]] + [watched_until(evidence)]
     found = []
     for event, end in zip(injected, ends):
         fault = str(event["fault"])
@@ -86,7 +90,7 @@ def windows(evidence: Evidence) -> list[Window]:
                 id=fault,
                 kind=str(spec.get("kind", event.get("kind", "unknown"))),
                 target=str(spec.get("target", "unknown")),
-                spec={**spec, **{key: event[key] for key in ("engine", "mode") if event.get(key)}},
+                spec={**spec, **_as_applied(evidence, event)},
                 injected=float(event["t"]),
                 undone=None if undone is None else float(undone["t"]),
                 undone_by=None if undone is None else undone.get("by"),
@@ -95,6 +99,23 @@ def windows(evidence: Evidence) -> list[Window]:
             )
         )
     return found
+
+
+def _as_applied(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, Any]:
+    """What was really done, where it may differ from what was specified: mode, engine, and whether it is held."""
+    found = {key: event[key] for key in ("engine", "mode") if event.get(key)}
+    for line in evidence.journal:
+        if line.get("fault") == event["fault"] and "held" in (line.get("undo") or {}):
+            found["held"] = line["undo"]["held"]
+    return found
+
+
+def watched_until(evidence: Evidence) -> float:
+    """Return when the first of the observers of steady state was told to stop, else the end of all that was seen."""
+    stops = [
+        float(e["t"]) for e in evidence.events("observer_stopped") if e.get("command") in ("load", "probes")
+    ]
+    return min([*stops, evidence.ended])
 
 
 def _undone(evidence: Evidence, fault: str) -> Mapping[str, Any] | None:
@@ -160,8 +181,8 @@ def restarted(evidence: Evidence, window: Window) -> float | None:
 
 
 def within(orders: Sequence[Order], start: float, end: float) -> list[Order]:
-    """Return the orders whose intended send time lies in [start, end)."""
-    return [order for order in orders if start <= order.at < end]
+    """Return the orders that were sent and whose intended send time lies in [start, end)."""
+    return [order for order in orders if start <= order.at < end and order.kind != DROPPED]
 
 
 def latency_ms(orders: Sequence[Order]) -> dict[str, float | None]:

@@ -72,14 +72,16 @@ class Signal:
         """Return the samples sent in (start, end]."""
         return self.points[bisect_right(self.times, start) : bisect_right(self.times, end)]
 
+    def widest_gap(self, start: float, end: float) -> float:
+        """Return the longest stretch of [start, end] in which no sample was sent, seconds."""
+        edges = [start, *(point.at for point in self.between(start, end)), end]
+        return max(later - earlier for earlier, later in zip(edges, edges[1:]))
+
     def broken(self, start: float, end: float, limits: Thresholds) -> str | None:
         """Return in words why this signal was not steady in (start, end], None when it was."""
         points = self.between(start, end)
-        if not points:
-            return f"{self.name}: not one sample"
-        edges = [start, *(point.at for point in points), end]
-        widest = max(later - earlier for earlier, later in zip(edges, edges[1:]))
-        if widest > self.gap_s:
+        widest = self.widest_gap(start, end)
+        if not points or widest > self.gap_s:
             return f"{self.name}: {widest:.2f} s without a sample"
         failed = sum(point.failed for point in points)
         if not self.tolerant:
@@ -122,7 +124,7 @@ def signals(spec: Mapping[str, Any], orders: Iterable[Order], probes: Iterable[S
                 order.latency_ms,
             )
             for order in orders
-            if not order.rate_limited
+            if order.telling
         ]
         found.append(_signal("orders", points, float(spec["load"].get("rate") or 1), tolerant=True))
     samples = list(probes)
@@ -150,6 +152,11 @@ def reasons(found: Sequence[Signal], start: float, end: float, limits: Threshold
         return ["nothing was sampled"]
     broken = (signal.broken(start, end, limits) for signal in found)
     return [reason for reason in broken if reason is not None]
+
+
+def unseen(found: Sequence[Signal], start: float, end: float) -> list[str]:
+    """Return the names of the signals that were not watched all through (start, end]."""
+    return [signal.name for signal in found if signal.widest_gap(start, end) > signal.gap_s]
 
 
 def recovery(

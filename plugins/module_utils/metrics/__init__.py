@@ -1,0 +1,28 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every metric a finding can rest on: one pure function each, by concern, called by name.
+
+To add one: write the function in the file of its concern (or a new one, imported here) and decorate it with
+``per_fault`` or ``per_run``. ``docs/metrics.md`` lists them all.
+"""
+
+from __future__ import annotations
+
+from . import connects, detection, ledger, logs, orders, recovery, serving
+from .registry import Measured, Metric, get, measure, names
+
+__all__ = [
+    "Measured",
+    "Metric",
+    "connects",
+    "detection",
+    "get",
+    "ledger",
+    "logs",
+    "measure",
+    "names",
+    "orders",
+    "recovery",
+    "serving",
+]
