@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache" / "parts"
 STEPS = ("unit", "lab", "module", "e2e")
 # The slowest first, so that the two lanes end at about the same time.
-GATES = ("sanity", "artifact", "ansible-lint", "docs", "types", "yaml", "shell", "ruff")
+GATES = ("sanity", "artifact", "ansible-lint", "docs", "oldest-ansible", "types", "yaml", "shell", "ruff")
 
 
 @dataclass(frozen=True)
