@@ -10,7 +10,6 @@ import os
 import shlex
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.plugin_utils import bpf_log, presence, report_files, text
 from ansible_collections.exchange.chaos.plugins.plugin_utils.junit import junit
@@ -56,6 +55,10 @@ Record = dict[str, Any]
 Result = dict[str, Any]
 
 
+class Refused(Exception):
+    """What was asked for cannot be done; the message is one sentence for people."""
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     """Reserve names, write the record, render it."""
 
@@ -74,13 +77,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         act = {"reserved": self._reserve, "written": self._write, "rendered": self._render}[
             arguments["state"]
         ]
+        # Told in the result, not raised: Ansible would add the sentence of every cause to ours.
         try:
             result.update(act(arguments))
-        except (FileError, RecordError) as error:
-            raise AnsibleActionFail(str(error)) from error
+        except (Refused, FileError, RecordError) as error:
+            result.update(failed=True, changed=False, msg=str(error))
         except FileExistsError as error:
             sentence = f"The report file {error.filename or error} is there already: nothing is overwritten."
-            raise AnsibleActionFail(sentence) from error
+            result.update(failed=True, changed=False, msg=sentence)
         return result
 
     def _reserve(self, arguments: Record) -> Result:
@@ -88,7 +92,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         try:
             parse_time(at)
         except ValueError as error:
-            raise AnsibleActionFail(f"at is {at!r}: a time in UTC like {utc_now()} is needed.") from error
+            raise Refused(f"at is {at!r}: a time in UTC like {utc_now()} is needed.") from error
         report_files.check_folder(arguments["report_dir"])
         wanted = report_files.stem_of(os.path.abspath(arguments["report_dir"]), arguments["number"], at)
         report = {"state": "reserved", "stem": wanted, "hosts": [str(host) for host in arguments["hosts"]]}
@@ -106,9 +110,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
     def _write(self, arguments: Record) -> Result:
         if not all(isinstance(host, dict) for host in arguments["hosts"]) or not arguments["hosts"]:
-            raise AnsibleActionFail(
-                "hosts must be the records of the hosts, one at least: there is nothing to write."
-            )
+            raise Refused("hosts must be the records of the hosts, one at least: there is nothing to write.")
         try:
             record = merge(
                 arguments["hosts"],
@@ -119,9 +121,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 collection_version=arguments["collection_version"],
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise AnsibleActionFail(
-                f"The record of a host is not one: {error!r} is missing or wrong in it."
-            ) from error
+            raise Refused(f"The record of a host is not one: {error!r} is missing or wrong in it.") from error
         found = problems(record, schema())
         warnings = [f"The record does not match its schema: {'; '.join(found[:5])}"] if found else []
         stem, path = arguments["stem"], f"{arguments['stem']}{report_files.ENDINGS['json']}"
@@ -145,7 +145,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
     def _render(self, arguments: Record) -> Result:
         if not arguments["record"]:
-            raise AnsibleActionFail("No record was named: add -e chaos_record=/path/to/chaos-exp-….json.")
+            raise Refused("No record was named: add -e chaos_record=/path/to/chaos-exp-….json.")
         path = os.path.abspath(arguments["record"])
         record = load(path)
         source = path[: -len(".json")] if path.endswith(".json") else path

@@ -33,8 +33,10 @@ def message(result: Result) -> str:
     """Return the one sentence that a failed or unreachable result has for people."""
     value = result.get("msg") or result.get("reason") or "failed without a message"
     text = clean(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
-    if text.startswith(("MODULE FAILURE", "The module failed")) and result.get("module_stderr"):
-        text = f"{text}: {clean(str(result['module_stderr']).strip().splitlines()[-1])}"
+    # A module that broke: what it said last tells more than that it broke.
+    said = str(result.get("module_stderr") or result.get("module_stdout") or "").strip()
+    if said:
+        text = f"{text}: {clean(said.splitlines()[-1])}"
     return text
 
 
