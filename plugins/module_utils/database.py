@@ -80,7 +80,7 @@ class Store:
         environment = {**_ENVIRONMENT, **({"PGPASSWORD": str(password)} if password else {})}
         code, output = self._engine.execute(target.id, argv, environment=environment)
         if code:
-            words = short(output) or f"psql ended with {code}"
+            words = short(output).rstrip(".") or f"psql ended with {code}"
             raise ChaosError(
                 f"The look-up in database {name} of service {service} failed: {words}. "
                 f"Check database.name, user and lookup; the query was: {query}"

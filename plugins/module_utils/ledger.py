@@ -57,7 +57,8 @@ def fault_windows(timeline: Iterable[Mapping[str, Any]]) -> list[FaultWindow]:
         if not isinstance(fault, str) or not isinstance(t, (int, float)):
             continue
         if event["event"] == "fault_injected":
-            struck.setdefault(fault, float(t))
+            # The engine takes tens of milliseconds to kill; what counts is when the process was gone.
+            struck.setdefault(fault, float(event.get("exited_at") or t))
         elif event["event"] == "steady" and fault in struck:
             ended.setdefault(fault, float(t))
     return [

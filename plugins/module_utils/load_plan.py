@@ -50,10 +50,7 @@ def validate_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
         if not names[number]:
             found.append(f"{where} needs a name.")
         if kind == "http":
-            if not _URL.match(str(probe.get("url", ""))):
-                found.append(
-                    f"{where}: url must begin with http(s):// and a host; it is {probe.get('url')!r}."
-                )
+            found += _address(probe, where)
             found += _compiles(f"{where}.expect.expression", (probe.get("expect") or {}).get("expression"))
         elif kind == "tcp":
             found += _number(probe, "port", 1, 65535, "(a TCP port)", where=where)
@@ -88,6 +85,27 @@ def describe(load: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def describe_end(load: Mapping[str, Any]) -> list[str]:
+    """Return what ending the load would do, line by line, for check mode."""
+    return [
+        "send no more orders, and wait until none can be under way",
+        "count the run's orders in the database and hold them against the API's answers",
+        f"cancel what stays open by {(load.get('cancel') or {}).get('path', 'nothing: load.cancel is not set')}",
+    ]
+
+
+def describe_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the probes would do, line by line, for check mode."""
+    lines = []
+    for probe in probes:
+        where = probe.get("url") or f"{probe.get('address') or probe.get('service')}:{probe.get('port')}"
+        fast = max(float(probe["rate"]), float(probe.get("fault_rate") or 0))
+        lines.append(
+            f"probe {probe['name']}: {probe['kind']} {where}, {probe['rate']:g} times a second, {fast:g} around faults"
+        )
+    return lines
+
+
 def _missing(load: Mapping[str, Any]) -> list[str]:
     wanted = {
         "order": ("path", "body"),
@@ -95,7 +113,7 @@ def _missing(load: Mapping[str, Any]) -> list[str]:
         "price": ("field", "base", "decimals"),
         "side": ("field", "values"),
     }
-    names = ("url", "rate", "timeout_s", "order_id", *wanted)
+    names = ("service" if load.get("service") else "url", "rate", "timeout_s", "order_id", *wanted)
     found = [f"load.{name} is missing." for name in names if not load.get(name)]
     for name, keys in wanted.items():
         part = load.get(name)
@@ -155,8 +173,7 @@ def _sums(load: Mapping[str, Any]) -> list[str]:
 
 def _template(load: Mapping[str, Any]) -> list[str]:
     found = []
-    if not _URL.match(str(load["url"])):
-        found.append(f"load.url must begin with http:// or https:// and a host; it is {load['url']!r}.")
+    found += _address(load, "load")
     if not str(load["order"]["path"]).startswith("/"):
         found.append(f"load.order.path must begin with a slash; it is {load['order']['path']!r}.")
     values = load["side"]["values"]
@@ -191,6 +208,17 @@ def _template(load: Mapping[str, Any]) -> list[str]:
     ):
         found += _compiles(name, text)
     return found
+
+
+def _address(part: Mapping[str, Any], where: str) -> list[str]:
+    """A whole URL, or the service and port by which preflight finds one."""
+    if part.get("url"):
+        good = _URL.match(str(part["url"]))
+        wrong = f"{where}.url must begin with http:// or https:// and a host; it is {part['url']!r}."
+        return [] if good else [wrong]
+    if part.get("service"):
+        return _number(part, "port", 1, 65535, "(a TCP port)", where=where)
+    return [f"{where} needs a url, or a service and a port."]
 
 
 def _compiles(where: str, text: str | None) -> list[str]:

@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +65,8 @@ def trial(load: Mapping[str, Any], store: Store) -> Trial:
     number = template.numbering.trial
     reply = client.request(template.method, template.path, template.body(number, 0))
     verdict = Judge(load)(reply)
+    if not (verdict.ok and verdict.order_id):
+        _withdraw(load, store, template.numbering)
     if not verdict.ok:
         raise ChaosError(_refusal(load, template, reply, verdict.error or verdict.kind))
     if not verdict.order_id:
@@ -145,6 +148,12 @@ def _wait_for(store: Store, numbering: Numbering, number: int) -> int:
         if rows or clock.now() > until:
             return rows
         time.sleep(0.2)
+
+
+def _withdraw(load: Mapping[str, Any], store: Store, numbering: Numbering) -> None:
+    """Cancel a trial order that may have gone in without telling its id; what cannot be done here is no news."""
+    with suppress(ChaosError):
+        cancel_all(load, [order_id for _, order_id in store.waiting(numbering, numbering.trial, numbering.trial)])
 
 
 def _refusal(load: Mapping[str, Any], template: OrderTemplate, reply: Reply, words: str) -> str:

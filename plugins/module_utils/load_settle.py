@@ -1,0 +1,129 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""After the load: wait until no request can be under way, hold the orders against the database, clear the book."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import clock
+from .database import Store
+from .engine import Engine
+from .errors import ChaosError
+from .jsonl import read
+from .ledger import fault_windows, reconcile
+from .load_orders import Numbering
+from .orders import cancel_all, depth
+from .rundir import RunDir, write_json
+
+#: Beyond the client's time-out, for what the service still does after its client has gone (s).
+AFTER_S = 5.0
+#: A database that has just come back may refuse for a moment (s).
+_PATIENCE_S = 10.0
+#: An order book may be served from a cache that lags the cancelling (s).
+_BOOK_LAG_S = 3.0
+
+
+def split(lines: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], Mapping[str, Any] | None]:
+    """Part the lines of load.jsonl into attempts and the closing summary, None when the observer wrote none."""
+    summary = next((line["summary"] for line in reversed(lines) if "summary" in line), None)
+    return [line for line in lines if "ok" in line], summary
+
+
+def quiet_at(attempts: Sequence[Mapping[str, Any]], timeout_s: float) -> float:
+    """Return the boottime from which on no request of the load can still be under way; 0 when none was sent."""
+    return max((float(line["sent"]) for line in attempts), default=-timeout_s - AFTER_S) + timeout_s + AFTER_S
+
+
+def settle(run: RunDir, engine: Engine) -> dict[str, Any]:
+    """Reconcile the run's orders, cancel what stays open, write and return ledger.json.
+
+    Takes up to the client's time-out + 5 s from the last order on. What the database or the API will not tell
+    is None in the ledger and a warning in the run's log; nothing is raised for it, because the report must come.
+    """
+    load = run.spec["load"]
+    attempts, summary = split(read(run.file("load.jsonl")))
+    clock.sleep(max(0.0, quiet_at(attempts, float(load["timeout_s"])) - clock.now()))
+    events = run.events()
+    numbering = Numbering.of(load["price"])
+    store = Store(engine, str(run.spec["project"]), run.spec["database"], load)
+    ledger = reconcile(attempts, _count(run, store, numbering), fault_windows(events))
+    cancelled = _clear(run, store, numbering, attempts)
+    before = next((event["depth"] for event in events if event.get("event") == "book"), None)
+    ledger.update(
+        open_orders_cancelled=cancelled,
+        book_before=before,
+        book_after=_book(load, before),
+        in_flight_unresolved=None if summary is None else int(summary["in_flight"]),
+    )
+    write_json(run.file("ledger.json"), ledger)
+    _tell(run, ledger)
+    return ledger
+
+
+def unpaired(attempts: Sequence[Mapping[str, Any]], first: int) -> list[str]:
+    """Return the ids of the acknowledged orders whose counterpart was not acknowledged: they may still wait."""
+    known = {int(line["n"]): line for line in attempts if line.get("n") is not None and line.get("ok")}
+    return [
+        str(line["id"])
+        for number, line in sorted(known.items())
+        if line.get("id") and ((number - first) ^ 1) + first not in known
+    ]
+
+
+def _count(run: RunDir, store: Store, numbering: Numbering) -> Mapping[int, int] | None:
+    until = clock.now() + _PATIENCE_S
+    while True:
+        try:
+            return store.count(numbering, numbering.first, numbering.last)
+        except ChaosError as error:
+            if clock.now() > until:
+                run.log("fail", f"The orders could not be counted: {error}", "reconcile")
+                return None
+            clock.sleep(0.5)
+
+
+def _clear(run: RunDir, store: Store, numbering: Numbering, attempts: Sequence[Mapping[str, Any]]) -> int:
+    try:
+        waiting = [order_id for _, order_id in store.waiting(numbering, numbering.first, numbering.last)]
+    except ChaosError as error:
+        waiting = unpaired(attempts, numbering.first)
+        run.log(
+            "warn",
+            f"Open orders are guessed from the answers, as the database did not tell: {error}",
+            "reconcile",
+        )
+    cancelled, failures = cancel_all(run.spec["load"], waiting)
+    if failures:
+        run.log("warn", f"{len(failures)} open orders could not be cancelled; {failures[0]}", "reconcile")
+    return cancelled
+
+
+def _book(load: Mapping[str, Any], before: int | None) -> int | None:
+    until = clock.now() + _BOOK_LAG_S
+    while True:
+        after = depth(load)
+        if before is None or after is None or after <= before or clock.now() > until:
+            return after
+        clock.sleep(0.3)
+
+
+def _tell(run: RunDir, ledger: Mapping[str, Any]) -> None:
+    """Say in the run's log what the account came to."""
+    counts = f"{ledger['acknowledged']} orders acknowledged"
+    if ledger["lost"] is not None:
+        counts += (
+            f", {ledger['lost']} lost, {ledger['duplicated']} duplicated, "
+            f"{ledger['unacknowledged_applied']} applied without acknowledgement"
+        )
+    well = ledger["lost"] == 0 and ledger["duplicated"] == 0
+    run.log("ok" if well else "warn", counts, "reconcile")
+    if ledger["open_orders_cancelled"]:
+        run.log(
+            "ok", f"{ledger['open_orders_cancelled']} orders that stayed open were cancelled", "reconcile"
+        )
+    before, after = ledger["book_before"], ledger["book_after"]
+    if None not in (before, after) and after > before:
+        run.log("warn", f"The order book is {after} levels deep and was {before} before the run", "reconcile")
