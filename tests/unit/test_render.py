@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -227,3 +228,12 @@ def test_rendering_leaves_the_record_alone() -> None:
     text.log(record, FILES)
     junit.junit(record)
     assert record == before
+
+
+def test_documentation_shows_what_is_rendered() -> None:
+    page = (DATA.parents[2] / "docs" / "reading-a-report.md").read_text()
+    excerpts = re.findall(r"```text\n(.*?)```", page, re.S)
+    rendered = closing.closing(sample("failed"), FILES)
+    assert len(excerpts) == 3
+    for excerpt in excerpts:
+        assert set(excerpt.splitlines()) <= set(rendered)
