@@ -68,9 +68,12 @@ class Sample:
     detail: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """All raw data of one run on one host. Lists are in time order; None says that the file is not there."""
+    """All raw data of one run on one host. Lists are in time order; None says that the file is not there.
+
+    Never changed once loaded, and equal to itself only: what is costly to derive from it is derived once.
+    """
 
     spec: Mapping[str, Any]
     anchor: Anchor
@@ -106,11 +109,10 @@ class Evidence:
 
     @property
     def captured(self) -> bool:
-        """True when the kernel capture may be trusted: it ran, and its positive control was seen."""
-        return (
-            self.capture.get("status") in ("attached", "stopped")
-            and self.capture.get("positive_control") is True
-        )
+        """True when the kernel capture may be trusted: it ran, its control was seen, and its events are here."""
+        ran = self.capture.get("status") in ("attached", "stopped")
+        complete = bool(self.bpf) or not self.capture.get("events")
+        return ran and self.capture.get("positive_control") is True and complete
 
     @property
     def ended(self) -> float:

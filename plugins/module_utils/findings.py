@@ -12,7 +12,7 @@ from typing import Any
 from .errors import ChaosError
 from .evidence import Evidence
 from .metrics import Measured, Metric, get, measure
-from .metrics.registry import Interval, Scalar, Value
+from .metrics.registry import Scalar, Value
 
 #: A finding's threshold key and how a record writes it.
 OPERATORS = {"max": "<=", "min": ">=", "equals": "=="}
@@ -72,7 +72,7 @@ def finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
     informs = bool(spec.get("informational"))
     limit = None if informs else _threshold(spec)
     fault = spec.get("fault")
-    found = measure(evidence, metric.name, None if fault is None else str(fault))
+    found = _measured(evidence, metric.name, None if fault is None else str(fault))
     judged = [(judge(one, limit, metric), name, one) for name, one in found.items()]
     verdict, name, worst = max(judged, key=lambda item: (_RANK[item[0]], _badness(item[2], limit, metric)))
     text = f"{name}: {worst.evidence}" if name else worst.evidence
@@ -91,6 +91,24 @@ def finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
         evidence=text,
         counts=limit is not None,
     )
+
+
+def _measured(evidence: Evidence, name: str, fault: str | None) -> dict[str, Measured]:
+    """Measure; a fault that was switched off takes its findings along instead of the whole record."""
+    if fault is not None and fault not in {str(one["id"]) for one in evidence.spec.get("faults", [])}:
+        return {fault: Measured(None, "this run has no such fault")}
+    return measure(evidence, name, fault)
+
+
+def problems(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one sentence for each specified finding that could never be judged; for use before a run."""
+    found = []
+    for spec in specs:
+        try:
+            check(spec)
+        except ChaosError as error:
+            found.append(str(error))
+    return found
 
 
 def judge(measured: Measured, limit: tuple[str, Scalar] | None, metric: Metric) -> str:
@@ -144,6 +162,3 @@ def _badness(measured: Measured, limit: tuple[str, Scalar] | None, metric: Metri
 
 def _short(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
-
-
-__all__ = ["Finding", "Interval", "check", "finding", "findings", "judge"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from .evidence import DROPPED, Evidence, Order
@@ -32,7 +33,7 @@ class Phase:
         return self.end - self.start
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window:
     """One injected fault, from its injection until the next one or the end. ``how`` says what the undo met."""
 
@@ -73,7 +74,8 @@ def baseline(evidence: Evidence) -> Phase | None:
     return next(iter(named or before), None)
 
 
-def windows(evidence: Evidence) -> list[Window]:
+@lru_cache(maxsize=4)
+def windows(evidence: Evidence) -> tuple[Window, ...]:
     """Return the window of every fault that was injected, in order; the same fault twice is one fault."""
     first: dict[str, Mapping[str, Any]] = {}
     for event in evidence.events("fault_injected"):
@@ -83,13 +85,15 @@ def windows(evidence: Evidence) -> list[Window]:
     found = []
     for event, end in zip(injected, ends):
         fault = str(event["fault"])
-        spec = evidence.fault_spec(fault)
+        spec: Mapping[str, Any] = next(
+            (one for one in evidence.spec.get("faults", []) if one["id"] == fault), {}
+        )
         undone = next(iter(evidence.events("fault_undone", fault)), None) or _undone(evidence, fault)
         found.append(
             Window(
                 id=fault,
                 kind=str(spec.get("kind", event.get("kind", "unknown"))),
-                target=str(spec.get("target", "unknown")),
+                target=str(spec.get("target") or event.get("target") or "unknown"),
                 spec={**spec, **_as_applied(evidence, event)},
                 injected=float(event["t"]),
                 undone=None if undone is None else float(undone["t"]),
@@ -98,7 +102,7 @@ def windows(evidence: Evidence) -> list[Window]:
                 end=max(end, float(event["t"])),
             )
         )
-    return found
+    return tuple(found)
 
 
 def _as_applied(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,6 +157,7 @@ def kernel_exits(evidence: Evidence, window: Window) -> list[Mapping[str, Any]]:
     ]
 
 
+@lru_cache(maxsize=16)
 def onset(evidence: Evidence, window: Window) -> float:
     """Return the instant from which the fault was there: the kernel's report of the exit, else our injection."""
     exits = kernel_exits(evidence, window) if evidence.captured else []

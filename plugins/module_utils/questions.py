@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from .evidence import Evidence, Order
@@ -37,7 +38,7 @@ def questions(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def recovered_automatically(evidence: Evidence, found: list[Window]) -> bool | None:
+def recovered_automatically(evidence: Evidence, found: Sequence[Window]) -> bool | None:
     """Steady state came back after every fault, and nobody had to do more than the plan named."""
     if not found:
         return None
@@ -49,7 +50,7 @@ def recovered_automatically(evidence: Evidence, found: list[Window]) -> bool | N
     return None if any(one.value is None for one in times) else True
 
 
-def recovery_s(evidence: Evidence, found: list[Window]) -> float | None:
+def recovery_s(evidence: Evidence, found: Sequence[Window]) -> float | None:
     """Return the longest recovery (upper bound): from the fault, or where we held it, from the target's restart."""
     times = []
     for window in found:
@@ -61,7 +62,7 @@ def recovery_s(evidence: Evidence, found: list[Window]) -> float | None:
     return max(times, default=None)
 
 
-def users_saw(evidence: Evidence, found: list[Window]) -> dict[str, Any]:
+def users_saw(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
     """Count errors and slow answers of all orders from the first fault on, with percentiles of their latency."""
     before = baseline(evidence)
     quiet = _latencies(within(evidence.orders, before.start, before.end)) if before else []
@@ -85,7 +86,7 @@ def users_saw(evidence: Evidence, found: list[Window]) -> dict[str, Any]:
     }
 
 
-def errors_clear(evidence: Evidence, found: list[Window]) -> dict[str, Any]:
+def errors_clear(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
     """Tell clear errors (a status and a body that names the cause) from the others, and what the log said when."""
     clear, unclear = judged_errors(evidence, found)
     failed = len(clear) + len(unclear)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from .evidence import Evidence, Order, Sample
@@ -141,7 +142,8 @@ def _signal(name: str, points: list[Point], rate: float, *, tolerant: bool = Fal
     return Signal(name, ordered, gap, tolerant, [point.at for point in ordered])
 
 
-def of(evidence: Evidence) -> list[Signal]:
+@lru_cache(maxsize=4)
+def of(evidence: Evidence) -> Sequence[Signal]:
     """Return the signals of a whole run."""
     return signals(evidence.spec, evidence.orders, evidence.probes)
 

@@ -152,7 +152,8 @@ class Scenario:
     def load_lines(self) -> list[dict[str, Any]]:
         """Return load.jsonl."""
         lines = []
-        for at, stream in sorted([*self._steady(), *self._watch(), *self._burst()]):
+        due = [*self._steady(), *self._watch(), *self._burst()]
+        for at, stream in sorted(one for one in due if one[0] >= self.load_from):
             bad = self.failing(at + 0.0005 + (self.answer_s - 0.0005) * self.seen_at)
             slow = next((e.slow_ms for e in self.episodes if e.slow_ms and e.at <= at < e.recovered), None)
             error = (
@@ -469,6 +470,7 @@ class Scenario:
             "status": self.capture,
             "reason": None,
             "programs": ["tcp", "exit"],
+            "events": len(self.bpf_lines()),
             "lost": self.lost_events,
             "positive_control": self.control,
             "cpu_s": 1.2,

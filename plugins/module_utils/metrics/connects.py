@@ -152,12 +152,24 @@ def reconnect_delay_s(evidence: Evidence, window: Window) -> Measured:
     ready = [sample for sample in ready if sample.at <= window.end]
     good = next((index for index, sample in enumerate(ready) if sample.ok), None)
     if good is None:
-        return Measured(
-            None, f"probes.jsonl: neither a connection nor a good readiness; {between}", len(ready)
-        )
+        text = f"neither a connection nor a good readiness until {iso(window.end)}; {between}"
+        return Measured(window.end - opened[1] if ready else None, text, len(ready), at_least=bool(ready))
     before = ready[good - 1].at if good else opened[0]
     low, high = max(0.0, before - opened[1]), ready[good].end - opened[0]
     return Measured((low, high), f"probes.jsonl: ready {iso(ready[good].end)}; {between}", len(ready))
+
+
+def _one_try(evidence: Evidence, window: Window) -> Measured:
+    """No gap to measure: it is at least as long as the wait after the only try. No try at all says nothing.
+
+    An application that looks the name up first, and finds none while the container is down, never connects.
+    """
+    start, end = onset(evidence, window), trouble_ends(evidence, window)
+    tries = connects(evidence, window, "CONN_ATTEMPT", start, end)
+    if not tries:
+        return Measured(None, "bpf.jsonl: no try to connect while the target was away")
+    text = _evidence(evidence, f"no process tried twice until {evidence.anchor.iso(end)}")
+    return Measured(end - float(tries[-1]["t"]), text, len(tries), at_least=True)
 
 
 def _gaps(evidence: Evidence, window: Window) -> dict[int, list[float]]:

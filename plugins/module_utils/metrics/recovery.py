@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from .. import steady
 from ..evidence import Evidence
 from ..phases import Window, engine_events, onset, restarted, windows
@@ -19,6 +21,7 @@ _OPEN_S = 0.5
 _LAST_S = 3.0
 
 
+@lru_cache(maxsize=16)
 def recover(evidence: Evidence, window: Window) -> steady.Recovery | None:
     """Return the recovery from a fault, None if steady state did not come back before the next one or the end."""
     wanted = float(evidence.spec.get("windows", {}).get("steady_s", 3))
@@ -26,6 +29,7 @@ def recover(evidence: Evidence, window: Window) -> steady.Recovery | None:
     return steady.recovery(steady.of(evidence), onset(evidence, window), window.end, wanted, limits)
 
 
+@lru_cache(maxsize=16)
 def port_opened(evidence: Evidence, window: Window) -> Interval | None:
     """Return the interval in which the target's port accepted connections again; None if that was not seen."""
     watched = store_samples(evidence, window.target)

@@ -1,0 +1,254 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The three verdicts and the outcome: what turns each, and what wins over what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.judge import Judgement, decide, judge
+
+from tests.unit.scenario import T0, Scenario
+
+
+def judged(folder: Path, scenario: Scenario) -> Judgement:
+    return judge(scenario.evidence(folder))
+
+
+def short(judgement: Judgement) -> tuple[str, str, str, str]:
+    return judgement.outcome, judgement.effect, judgement.hypothesis, judgement.restored
+
+
+def undisturbed() -> Scenario:
+    """A run in which the fault was said to be injected and nothing died."""
+    scenario = Scenario(restore={"leftovers": [], "restarts": {}, "unchecked": []})
+    for episode in scenario.episodes:
+        episode.store_down = episode.api_bad = None
+        episode.kernel_exit = episode.module_proof = False
+        episode.retries = ()
+    return scenario
+
+
+def test_passed(tmp_path: Path) -> None:
+    assert short(judged(tmp_path, Scenario())) == ("passed", "pass", "pass", "pass")
+
+
+def test_passed_without_the_kernel_capture(tmp_path: Path) -> None:
+    found = judged(tmp_path, Scenario(capture="absent"))
+    assert short(found) == ("passed", "pass", "pass", "pass")
+    assert {one.id for one in found.findings if one.verdict == "unknown"} >= {
+        "refused_connects_outage",
+        "backs_off_outage",
+    }
+
+
+def test_killed_nothing(tmp_path: Path) -> None:
+    found = judged(tmp_path, undisturbed())
+    assert short(found) == ("invalid", "fail", "unknown", "pass")
+    assert (
+        found.reasons[0]
+        == "invalid: no proven effect: crash: neither the kernel nor the engine saw it take effect"
+    )
+
+
+@pytest.mark.parametrize("seen", ["kernel", "engine"])
+def test_one_word_of_kernel_or_engine_is_enough(seen: str, tmp_path: Path) -> None:
+    scenario = Scenario()
+    for episode in scenario.episodes:
+        episode.kernel_exit = seen == "kernel"
+        episode.module_proof = False
+        episode.exit_code = 137 if seen == "engine" else 0
+        episode.started = episode.started if seen == "engine" or episode.hold else None
+    assert judged(tmp_path, scenario).effect == "pass"
+
+
+def test_tcp_alone_proves_nothing(tmp_path: Path) -> None:
+    scenario = Scenario()
+    for episode in scenario.episodes:
+        episode.kernel_exit = episode.module_proof = False
+        episode.exit_code = 0
+        episode.started = None
+    found = judged(tmp_path, scenario)
+    assert (found.effect, found.outcome) == ("fail", "invalid")
+
+
+def test_the_exit_of_another_process_proves_nothing(tmp_path: Path) -> None:
+    scenario = Scenario()
+    evidence = scenario.evidence(tmp_path)
+    other = [{**event, "pid": 4} if event["event"] == "PROC_EXIT" else event for event in evidence.bpf]
+    with_other = Evidence(
+        **{**vars(evidence), "bpf": other, "engine": [], "timeline": without(evidence, "proof")}
+    )
+    assert judge(with_other).effect == "fail"
+
+
+def without(evidence: Evidence, *names: str) -> list[Any]:
+    return [event for event in evidence.timeline if event["event"] not in names]
+
+
+def test_every_fault_needs_its_proof(tmp_path: Path) -> None:
+    scenario = Scenario()
+    outage = scenario.episode("outage")
+    outage.kernel_exit = outage.module_proof = False
+    outage.exit_code = 0
+    outage.started = None
+    found = judged(tmp_path, scenario)
+    assert (found.effect, found.outcome) == ("fail", "invalid")
+    assert any(text.startswith("invalid: no proven effect: outage") for text in found.reasons)
+
+
+def test_an_outage_that_did_not_last_is_no_effect(tmp_path: Path) -> None:
+    scenario = Scenario()
+    outage = scenario.episode("outage")
+    outage.store_up, outage.api_good, outage.started = 3.0, 3.5, 2.8
+    found = judged(tmp_path, scenario)
+    assert (found.effect, found.outcome) == ("fail", "invalid")
+    assert "in force for 60% of its window, less than 80%" in found.reasons[0]
+
+
+def test_the_share_comes_from_the_engine_where_no_probe_looks(tmp_path: Path) -> None:
+    evidence = Scenario().evidence(tmp_path)
+    blind = Evidence(**{**vars(evidence), "probes": [one for one in evidence.probes if one.role != "store"]})
+    from ansible_collections.exchange.chaos.plugins.module_utils.phases import windows
+    from ansible_collections.exchange.chaos.plugins.module_utils.proofs import effect, in_force
+
+    assert in_force(blind, windows(blind)[1]) == pytest.approx((5.0 - 0.05) / 5.0, abs=0.001)
+    neither = Evidence(**{**vars(blind), "engine": []})
+    assert effect(neither) == ("unknown", ["outage: nothing shows for how long it was in force"])
+
+
+@pytest.mark.parametrize("control", [False, None])
+def test_capture_of_the_wrong_port(control: bool | None, tmp_path: Path) -> None:
+    found = judged(tmp_path, Scenario(control=control))
+    assert found.outcome == "invalid"
+    assert found.reasons == [
+        "invalid: the kernel capture was attached, but its positive control was not seen",
+        "postgres was restarted 1 times or replaced, as the fault meant.",
+    ]
+
+
+def test_no_load(tmp_path: Path) -> None:
+    found = judged(tmp_path, Scenario(steady_rate=0.0, watch_rate=0.0, burst_rate=0.0))
+    assert found.outcome == "invalid"
+    assert any(
+        "load in phase outage was 0.0 orders/s, below the floor of 5" in text for text in found.reasons
+    )
+
+
+def test_load_that_stopped_before_the_second_fault(tmp_path: Path) -> None:
+    scenario = Scenario()
+    evidence = scenario.evidence(tmp_path)
+    early = [order for order in evidence.orders if order.at < scenario.episode("outage").at - 1]
+    assert judge(Evidence(**{**vars(evidence), "orders": early})).outcome == "invalid"
+
+
+def test_no_steady_state_at_the_start(tmp_path: Path) -> None:
+    event = {"t": T0 + 9.0, "event": "no_steady_state", "reason": "p99 is 900 ms"}
+    scenario = Scenario(episodes=[], extra_timeline=[event], restore=None)
+    found = judged(tmp_path, scenario)
+    assert short(found) == ("invalid", "unknown", "unknown", "unknown")
+    assert found.reasons[0] == "invalid: no steady state at the start: p99 is 900 ms"
+
+
+def test_an_unsteady_baseline_is_seen_though_nobody_said_so(tmp_path: Path) -> None:
+    found = judged(tmp_path, Scenario(order_ok=lambda t: not T0 + 3 < t < T0 + 5))
+    assert found.outcome == "invalid"
+    assert "no steady state at the start: orders: " in found.reasons[0]
+
+
+def test_hypothesis_broken(tmp_path: Path) -> None:
+    scenario = Scenario(ledger={"lost": 4, "duplicated": 0, "shortest_visible_loss_ms": 3.0})
+    assert short(judged(tmp_path, scenario)) == ("failed", "pass", "fail", "pass")
+
+
+def test_a_fragile_api_that_dies_with_its_database(tmp_path: Path) -> None:
+    scenario = Scenario(
+        restore={"leftovers": [], "restarts": {"postgres": 1, "trading-api": 1}, "unchecked": []}
+    )
+    for episode in scenario.episodes:
+        episode.api_died = 0.02
+    found = judged(tmp_path, scenario)
+    assert short(found) == ("failed", "pass", "fail", "pass")
+    assert any(text.startswith("trading-api died in a fault's window") for text in found.reasons)
+
+
+def test_a_broken_hypothesis_without_effect_is_no_failure(tmp_path: Path) -> None:
+    scenario = undisturbed()
+    scenario.ledger = {"lost": 4, "duplicated": 0, "shortest_visible_loss_ms": 3.0}
+    assert short(judged(tmp_path, scenario)) == ("invalid", "fail", "unknown", "pass")
+
+
+def test_a_hypothesis_of_unknowns_alone(tmp_path: Path) -> None:
+    only = [{"id": "refused", "title": "Refused", "metric": "refused_connects", "fault": None, "min": 1}]
+    found = judged(tmp_path, Scenario(capture="absent", spec={"findings": only}))
+    assert short(found) == ("invalid", "pass", "unknown", "pass")
+    assert "invalid: no finding could be judged" in found.reasons
+
+
+def test_undo_missing(tmp_path: Path) -> None:
+    scenario = Scenario()
+    scenario.episode("outage").undone = False
+    found = judged(tmp_path, scenario)
+    assert (found.outcome, found.restored) == ("failed", "fail")
+    assert found.leftovers == [{"kind": "journal", "what": "outage", "before": "undone", "after": "open"}]
+
+
+@pytest.mark.parametrize(
+    "kind", ["process", "listener", "nft", "qdisc", "route", "cgroup", "container_config"]
+)
+def test_a_leftover_of_any_kind(kind: str, tmp_path: Path) -> None:
+    left = {"kind": kind, "what": "thing", "before": None, "after": "there"}
+    found = judged(tmp_path, Scenario(restore={"leftovers": [left], "restarts": {"postgres": 1}}))
+    assert (found.outcome, found.restored, found.leftovers) == ("failed", "fail", [left])
+
+
+def test_a_restart_nobody_asked_for_is_a_leftover(tmp_path: Path) -> None:
+    found = judged(tmp_path, Scenario(restore={"leftovers": [], "restarts": {"postgres": 1, "redis": 1}}))
+    assert (found.outcome, found.restored) == ("failed", "fail")
+    assert found.leftovers == [{"kind": "restart", "what": "redis", "before": "0", "after": "1"}]
+
+
+def test_a_host_not_compared_is_not_passed(tmp_path: Path) -> None:
+    found = judged(tmp_path, Scenario(restore=None))
+    assert (found.outcome, found.restored) == ("failed", "unknown")
+
+
+def test_what_was_not_checked_is_said(tmp_path: Path) -> None:
+    restore = {"leftovers": [], "restarts": {}, "unchecked": ["network namespaces: no root"]}
+    found = judged(tmp_path, Scenario(restore=restore))
+    assert found.outcome == "passed"
+    assert "Not checked for leftovers: network namespaces: no root" in found.reasons
+
+
+def test_aborted(tmp_path: Path) -> None:
+    event = {
+        "t": T0 + 12,
+        "event": "aborted",
+        "reason": "free_disk_mb is 100, below its limit of 200",
+        "by": "guard",
+    }
+    found = judged(tmp_path, Scenario(extra_timeline=[event]))
+    assert found.outcome == "aborted"
+    assert found.reasons[0].startswith("aborted by guard: free_disk_mb")
+
+
+def test_skipped_only_when_nothing_began(tmp_path: Path) -> None:
+    event = {"t": T0 + 0.1, "event": "skipped", "reason": "no Docker"}
+    nothing = Scenario(episodes=[], extra_timeline=[event], restore=None)
+    assert judged(tmp_path / "a", nothing).outcome == "skipped"
+    assert judged(tmp_path / "b", Scenario(extra_timeline=[event])).outcome == "passed"
+
+
+def test_precedence() -> None:
+    def outcome(*true: str) -> str:
+        return decide(**{key: key in true for key in ("not_restored", "aborted", "invalid", "broken")})
+
+    assert outcome() == "passed"
+    assert outcome("broken") == "failed"
+    assert outcome("broken", "invalid") == "invalid"
+    assert outcome("broken", "invalid", "aborted") == "aborted"
+    assert outcome("broken", "invalid", "aborted", "not_restored") == "failed"
