@@ -39,6 +39,7 @@ struct chaos_head {
 	u32 netns; /* inode of the network namespace; 0: not known */
 	char comm[16];
 	u32 reserved;
+	u64 cgroup; /* key of chaos_cgroups: the container of the process; 0: not known */
 };
 
 #if CHAOS_RINGBUF
@@ -66,8 +67,10 @@ static __always_inline void chaos_emit(void *ctx, void *record, u64 size)
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 5, 0)
 #define CHAOS_READ bpf_probe_read_kernel
+#define CHAOS_READ_STR bpf_probe_read_kernel_str
 #else
 #define CHAOS_READ bpf_probe_read
+#define CHAOS_READ_STR bpf_probe_read_str
 #endif
 
 /* The word at an offset of a kernel structure; 0 where it cannot be read. */
@@ -83,6 +86,47 @@ static __always_inline u32 chaos_u32(u64 base, u64 offset)
 	u32 value = 0;
 	CHAOS_READ(&value, sizeof(value), (void *)(base + offset));
 	return value;
+}
+
+#if defined(OFF_task_struct_cgroups) && defined(OFF_kernfs_node_name)
+#define CHAOS_HAS_CGROUP 1
+struct chaos_cgroup {
+	char name[96]; /* as the engine named it, e.g. <id> or docker-<id>.scope; empty: no container's */
+};
+BPF_TABLE("lru_hash", u64, struct chaos_cgroup, chaos_cgroups, 4096);
+#endif
+
+/* The cgroup of the running task. Its name, which holds the container's id, is noted once in chaos_cgroups: so a
+ * process is known by its container though it be gone before user space could look it up in /proc. */
+static __always_inline u64 chaos_current_cgroup(void)
+{
+#ifdef CHAOS_HAS_CGROUP
+	u64 set = chaos_pointer((u64)bpf_get_current_task(), OFF_task_struct_cgroups);
+	u64 cgroup = chaos_pointer(set, OFF_css_set_cgroup);
+#ifdef OFF_cgroup_subsys_state_cgroup
+	cgroup = chaos_pointer(cgroup, OFF_cgroup_subsys_state_cgroup); /* v1: by way of one controller's state */
+#endif
+	u64 node = chaos_pointer(cgroup, OFF_cgroup_kn);
+	u64 id = node ? chaos_pointer(node, OFF_kernfs_node_id) : 0;
+	if (!id || chaos_cgroups.lookup(&id))
+		return id;
+	struct chaos_cgroup found = {};
+#pragma unroll
+	for (int i = 0; i < 4; i++) { /* a container may divide its own cgroup further */
+		u64 name = chaos_pointer(node, OFF_kernfs_node_name);
+		long length = CHAOS_READ_STR(&found.name, sizeof(found.name), (void *)name);
+		if (length > 64)
+			break;
+		found.name[0] = 0;
+		node = chaos_pointer(node, OFF_kernfs_node_parent);
+		if (!node)
+			break;
+	}
+	chaos_cgroups.update(&id, &found);
+	return id;
+#else
+	return 0;
+#endif
 }
 
 /* Network namespace of a socket, whoever happens to run on this CPU. */

@@ -11,6 +11,8 @@
 
 /* chaos_head.flags of PROC_EXIT records */
 #define CHAOS_STATUS_KNOWN 1
+#define CHAOS_INNER_KNOWN 2 /* whether it was its container's first process: */
+#define CHAOS_FIRST 4
 
 struct chaos_exit {
 	struct chaos_head head;
@@ -57,12 +59,25 @@ TRACEPOINT_PROBE(sched, sched_process_exit)
 	record.head.at = bpf_ktime_get_ns();
 	record.head.kind = CHAOS_PROC_EXIT;
 	record.head.pid = chaos_current_pid();
+	record.head.cgroup = chaos_current_cgroup();
 	bpf_get_current_comm(&record.head.comm, sizeof(record.head.comm));
 #ifdef OFF_task_struct_exit_code
 	u32 code = chaos_u32((u64)bpf_get_current_task(), OFF_task_struct_exit_code);
-	record.head.flags = CHAOS_STATUS_KNOWN;
+	record.head.flags |= CHAOS_STATUS_KNOWN;
 	record.signal = code & 0x7f; /* wait(2) */
 	record.status = code >> 8 & 0xff;
+#endif
+#ifdef OFF_pid_numbers
+	u64 inner = chaos_pointer((u64)bpf_get_current_task(), OFF_task_struct_thread_pid);
+	u32 level = chaos_u32(inner, OFF_pid_level);
+	record.head.flags |= CHAOS_INNER_KNOWN;
+	if (level && chaos_u32(inner + OFF_pid_numbers + level * SIZE_upid, OFF_upid_nr) == 1)
+		record.head.flags |= CHAOS_FIRST;
+#endif
+#if defined(OFF_task_struct_exit_code) && defined(OFF_pid_numbers)
+	/* A helper that ended in order (a health check, a worker that was done) is no event. */
+	if (!code && !(record.head.flags & CHAOS_FIRST))
+		return 0;
 #endif
 	struct chaos_killer *killer = chaos_killers.lookup(&pid);
 	if (killer) {

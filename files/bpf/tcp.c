@@ -39,6 +39,7 @@ struct chaos_tcp {
 struct chaos_socket {
 	u64 syn_at;
 	u64 up_at; /* 0: not established yet */
+	u64 cgroup;
 	u32 pid;
 	u32 netns;
 	u32 error;
@@ -64,6 +65,7 @@ static __always_inline int chaos_owner(struct chaos_tcp *record, struct chaos_so
 	if (socket) {
 		record->head.pid = socket->pid;
 		record->head.netns = socket->netns;
+		record->head.cgroup = socket->cgroup;
 		record->head.flags = CHAOS_KNOWN | socket->flags;
 		__builtin_memcpy(record->head.comm, socket->comm, sizeof(socket->comm));
 		return 1;
@@ -136,6 +138,7 @@ TRACEPOINT_PROBE(sock, inet_sock_set_state)
 			return 0;
 		fresh.syn_at = bpf_ktime_get_ns();
 		fresh.pid = chaos_current_pid();
+		fresh.cgroup = chaos_current_cgroup();
 		bpf_get_current_comm(&fresh.comm, sizeof(fresh.comm));
 		chaos_sockets.update(&sk, &fresh);
 		chaos_owner(&record, &fresh, sk);

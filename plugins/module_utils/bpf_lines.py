@@ -1,0 +1,96 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One kernel event as the line a person reads in the ``.log.bpf`` file. Pure."""
+
+from __future__ import annotations
+
+import errno as errnos
+import signal
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+#: Wide enough for the longest name and a gap.
+_NAME_WIDTH = 18
+
+
+def format_event(event: Mapping[str, Any], at: float | str, host: str | None = None) -> str:
+    """Return e.g. ``[14:30:45] CONN_FAILED        trading-api (PID: 1234, errno: 111 ECONNREFUSED)``.
+
+    at: when, as epoch seconds or as ISO 8601 UTC; host: named in front of the event where there are several.
+    A pid of 0 says that the kernel did not tell which process it was.
+    """
+    clock = at[11:19] if isinstance(at, str) else f"{datetime.fromtimestamp(at, timezone.utc):%H:%M:%S}"
+    name = str(event.get("event") or "?")
+    who = clean(event.get("service") or event.get("container") or event.get("comm") or "?")
+    details = ", ".join([f"PID: {event.get('pid') or 0}", *_details(name, event)])
+    control = " our own control" if event.get("control") else ""
+    return f"[{clock}] {f'{clean(host)} ' if host else ''}{name:<{_NAME_WIDTH}} {who} ({details}){control}"
+
+
+def errno_name(number: int) -> str:
+    """Return e.g. ``111 ECONNREFUSED``; the number alone where it has no name."""
+    name = errnos.errorcode.get(number)
+    return f"{number} {name}" if name else str(number)
+
+
+def signal_name(number: int) -> str:
+    """Return e.g. ``9 SIGKILL``; the number alone where it has no name."""
+    try:
+        return f"{number} {signal.Signals(number).name}"
+    except ValueError:
+        return str(number)
+
+
+def clean(value: Any) -> str:
+    """Return text that can do no harm on a terminal or in a file of lines."""
+    return "".join(character if character.isprintable() else "?" for character in str(value))
+
+
+def peer(event: Mapping[str, Any]) -> str:
+    """Return the other end of a connection as address:port, [address]:port for IPv6; "" if the event has none."""
+    address, port = event.get("raddr"), event.get("rport")
+    if not address:
+        return ""
+    text = clean(address)
+    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+
+
+def _details(name: str, event: Mapping[str, Any]) -> list[str]:
+    error, other = event.get("errno"), peer(event)
+    if name == "CONN_FAILED":
+        return [f"errno: {errno_name(error) if error else 'not known'}"]
+    if name == "PROC_EXIT":
+        return _exit(event)
+    found = []
+    if other:
+        way = "from" if event.get("passive") or event.get("direction") == "received" else "to"
+        found.append(f"{way}: {other}")
+    duration = _duration(event.get("duration_ms"))
+    if duration:
+        words = {"CONN_OK": "after", "CONN_GAVE_UP": "unanswered after", "CONN_CLOSED": "open for"}
+        found.append(f"{words.get(name, 'age')}: {duration}")
+    if error and name == "CONN_CLOSED":
+        found.append(f"errno: {errno_name(error)}")
+    return found
+
+
+def _exit(event: Mapping[str, Any]) -> list[str]:
+    found = [clean(event["comm"])] if event.get("comm") else []
+    if event.get("exit_signal"):
+        found.append(f"signal: {signal_name(int(event['exit_signal']))}")
+        if event.get("by_pid"):
+            found.append(f"sent by: {clean(event.get('by_comm') or '?')} {event['by_pid']}")
+    elif event.get("exit_status") is not None:
+        found.append(f"status: {event['exit_status']}")
+    if event.get("main"):
+        found.append("main process")
+    return found
+
+
+def _duration(milliseconds: Any) -> str:
+    if milliseconds is None:
+        return ""
+    value = float(milliseconds)
+    return f"{value / 1000:.3g} s" if value >= 1000 else f"{value:.3g} ms"

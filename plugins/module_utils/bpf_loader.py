@@ -1,0 +1,198 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compile, load and attach the programs with bcc, and take their records out of the kernel."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from . import bpf_sources, bpf_tracefs
+from .bpf_btf import Btf
+from .bpf_programs import Program
+from .bpf_sources import Settings
+
+try:
+    import bcc
+except ImportError:
+    bcc = None
+
+#: Kernel that brought the BPF ring buffer.
+_RING_SINCE = (5, 8, 0)
+#: bcc is noisy about macros its own headers define twice.
+_CFLAGS = ["-Wno-macro-redefined", "-Wno-unused-function"]
+
+
+class Absent(Exception):
+    """Something the capture needs is not on this host; the message is one sentence that says what would help."""
+
+
+class LoadError(Exception):
+    """The kernel or the compiler refused the programs; the message is one sentence."""
+
+
+class Tracer:
+    """Attached programs. Records come in the order of their time."""
+
+    def __init__(self, bpf: Any, programs: Sequence[Program], settings: Settings, mounted: bool) -> None:
+        self._bpf = bpf
+        self.programs = tuple(programs)
+        self.settings = settings
+        #: tracefs was mounted for the loading, and is gone again
+        self.mounted = mounted
+        self._records: list[bytes] = []
+        self._lost = 0
+        self._poll = self._open()
+
+    def poll(self) -> list[bytes]:
+        """Return the records that came since the last call, oldest first. Does not wait."""
+        self._poll()
+        records, self._records = self._records, []
+        # The first word is the time; records of several CPUs may overtake each other.
+        records.sort(key=_time_of)
+        return records
+
+    def lost(self) -> int:
+        """Return how many records did not fit, since the start."""
+        return self._lost + int(sum(self._bpf["chaos_lost"][ctypes.c_int(0)]))
+
+    def cgroup_name(self, cgroup: int) -> str | None:
+        """Return the name the kernel has for a cgroup of a record ("": no container's), None if it forgot it."""
+        try:
+            name: bytes = self._bpf["chaos_cgroups"][ctypes.c_ulonglong(cgroup)].name
+        except KeyError:
+            return None
+        return name.decode(errors="replace")
+
+    def close(self) -> None:
+        """Detach everything."""
+        self._bpf.cleanup()
+
+    def _open(self) -> Callable[[], None]:
+        table = self._bpf["chaos_records"]
+        if self.settings.ring:
+            table.open_ring_buffer(self._ring_record)
+            return self._bpf.ring_buffer_consume  # type: ignore[no-any-return]
+        pages = bpf_sources.PERF_BYTES // os.sysconf("SC_PAGE_SIZE")
+        if hasattr(self._bpf, "perf_buffer_consume"):
+            table.open_perf_buffer(self._perf_record, page_cnt=pages, lost_cb=self._perf_lost, wakeup_events=4096)
+            return self._bpf.perf_buffer_consume  # type: ignore[no-any-return]
+        table.open_perf_buffer(self._perf_record, page_cnt=pages, lost_cb=self._perf_lost)
+        return lambda: self._bpf.perf_buffer_poll(0)
+
+    def _ring_record(self, _context: Any, data: Any, size: int) -> int:
+        self._records.append(ctypes.string_at(data, size))
+        return 0
+
+    def _perf_record(self, _cpu: int, data: Any, size: int) -> None:
+        self._records.append(ctypes.string_at(data, size))
+
+    def _perf_lost(self, count: int) -> None:
+        self._lost += count
+
+
+def check(root: Path = Path("/")) -> None:
+    """Raise Absent, with the reason, when this host cannot capture at all."""
+    if bcc is None:
+        raise Absent(
+            f"bcc is not installed for {sys.executable}: install the package {package(root)} for the system's Python."
+        )
+    if os.geteuid() != 0:
+        raise Absent("BPF programs need root: run the play with become to see the kernel's events.")
+
+
+def package(root: Path = Path("/")) -> str:
+    """Return the name of the distribution's package with bcc's Python module (os-release(5))."""
+    words: set[str] = set()
+    try:
+        for line in (root / "etc/os-release").read_text().splitlines():
+            key, _, value = line.partition("=")
+            if key in ("ID", "ID_LIKE"):
+                words.update(value.strip("\"' ").split())
+    except OSError:
+        pass
+    if words & {"debian", "ubuntu"}:
+        return "python3-bpfcc"
+    if "alpine" in words:
+        return "py3-bcc"
+    if "arch" in words:
+        return "python-bcc"
+    return "python3-bcc"
+
+
+def load(programs: Sequence[Program], settings: Settings, folder: Path) -> Tracer:
+    """Attach those of the programs that this kernel has the tracepoints for.
+
+    folder: where our headers are laid out. Raises Absent or LoadError.
+    """
+    check()
+    try:
+        with bpf_tracefs.reachable() as (tracefs, mounted):
+            usable = [program for program in programs if not missing(program, tracefs)]
+            if not usable:
+                lacking = sorted({event for program in programs for event in missing(program, tracefs)})
+                raise Absent(f"This kernel ({os.uname().release}) lacks the tracepoints {', '.join(lacking)}.")
+            return _load(usable, settings, folder, tracefs, mounted)
+    except OSError as error:
+        raise Absent(f"The kernel's tracepoints cannot be reached: {error.strerror or error}.") from error
+
+
+def missing(program: Program, tracefs: Path) -> list[str]:
+    """Return the tracepoints a program needs and this kernel lacks."""
+    return [event for event in program.needs if bpf_tracefs.fields(tracefs, event) is None]
+
+
+def has_ring(btf: Btf | None, release: str) -> bool:
+    """Return whether the kernel has the ring buffer; BTF is asked first, because distributions carry it back."""
+    if btf is not None:
+        return btf.enumerator("BPF_MAP_TYPE_RINGBUF") is not None
+    return bpf_sources.kernel_version(release) >= _RING_SINCE
+
+
+def _load(programs: list[Program], settings: Settings, folder: Path, tracefs: Path, mounted: bool) -> Tracer:
+    """Try our headers with what BTF tells, without it, and last the distribution's headers."""
+    btf = Btf.of_kernel() if settings.use_btf else None
+    release = os.uname().release
+    settings = replace(settings, ring=settings.ring and has_ring(btf, release), use_btf=btf is not None)
+    text = bpf_sources.program_text(programs)
+    first: Exception | None = None
+    attempts = [(settings, True), (replace(settings, use_btf=False), True), (settings, False)]
+    for attempt, ours in attempts if settings.use_btf else attempts[1:]:
+        try:
+            config = bpf_sources.config(programs, tracefs, attempt, btf)
+            bpf_sources.lay_out(folder, config, bpf_sources.kernel_version(release))
+            return Tracer(_compile(text, folder, ours), programs, attempt, mounted)
+        except Exception as error:  # bcc raises plain Exception for whatever went wrong
+            first = first or error
+    raise LoadError(f"bcc could not load the programs ({_one_line(first)}); its own words are in capture.err.")
+
+
+def _compile(text: str, folder: Path, ours: bool) -> Any:
+    before = os.environ.get("BCC_KERNEL_SOURCE")
+    include = folder / "include"
+    if ours:
+        os.environ["BCC_KERNEL_SOURCE"] = str(folder)
+        flags = [f"-I{include}", *_CFLAGS]
+    else:  # only the generated file; everything else is the distribution's
+        flags = ["-include", str(include / "chaos_config.h"), f"-I{include / 'nothing'}", *_CFLAGS]
+        text = text.replace("#include <chaos_config.h>", "")
+    try:
+        return bcc.BPF(text=text, cflags=flags)
+    finally:
+        os.environ.pop("BCC_KERNEL_SOURCE", None)
+        if before is not None:
+            os.environ["BCC_KERNEL_SOURCE"] = before
+
+
+def _time_of(record: bytes) -> int:
+    return int.from_bytes(record[:8], sys.byteorder)
+
+
+def _one_line(error: Exception | None) -> str:
+    return str(error).strip().splitlines()[0][:200] if error and str(error).strip() else type(error).__name__
