@@ -23,13 +23,17 @@ options:
 requirements:
   - python >= 3.9
   - docker >= 5.0 (Python SDK for Docker)
+"""
+
+    ATTRIBUTES = r"""
+options: {}
 attributes:
   check_mode:
     description: Shows what would be done and does nothing.
     support: full
   diff_mode:
     description: Returns the difference that would be or was made.
-    support: full
+    support: none
   idempotent:
     description: The same call twice changes something at most once.
     support: full

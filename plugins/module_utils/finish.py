@@ -9,9 +9,10 @@ import os
 from typing import Any
 
 from . import applog, processes, snapshot
+from .engine import Engine
 from .errors import ChaosError
 from .evidence import load as load_evidence
-from .ledger import settle
+from .load_settle import settle
 from .record import host_record
 from .rundir import RunDir, read_json, write_json
 from .state import State
@@ -29,11 +30,12 @@ def main(run: RunDir) -> int:
 def finish(run: RunDir, *, by: str) -> RunDir:
     """Do all that is left to do of a run and return the folder its record now lies in.
 
-    Each step is tried whatever became of the one before; what failed is in the record's timeline.
+    Raises ChaosError while a fault resists its undo: the run, its journal and its watchdog stay then. Every later
+    step is tried whatever became of the one before; what failed is in the record's timeline.
     """
     run.timeline("finishing", by=by)
+    _undo(run, by)
     steps = (
-        ("undo", lambda: undo(run, by=by)),
         ("stop", lambda: stop_observers(run)),
         ("reconcile", lambda: _reconcile(run)),
         ("restore", lambda: _compare(run)),
@@ -50,6 +52,16 @@ def finish(run: RunDir, *, by: str) -> RunDir:
     return State(run.path.parent.parent).finish(run)
 
 
+def _undo(run: RunDir, by: str) -> None:
+    try:
+        undo(run, by=by)
+    except Exception as error:
+        raise ChaosError(
+            f"A fault of run {run.path.name} could not be undone yet ({error}); its watchdog tries on, "
+            "and playbooks/halt.yml does when the cause is gone."
+        ) from error
+
+
 def stop_observers(run: RunDir) -> None:
     """End load, probes, capture and engine events, in this order, and say so in the timeline."""
     for command in OBSERVERS:
@@ -60,7 +72,7 @@ def stop_observers(run: RunDir) -> None:
 def _reconcile(run: RunDir) -> None:
     """Reconcile the ledger now if the run's own reconciliation did not come to it."""
     if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
-        settle(run, wait=False)
+        settle(run, Engine.connect(), wait=False)
     applog.collect(run)
 
 

@@ -20,8 +20,10 @@ _CHECK_S = 0.5
 class Lifespan:
     """Answers two questions for an observer's loop: should I stop, and what has happened in the run since I asked?"""
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(self, run: RunDir, *, bounded: bool = True) -> None:
+        """``bounded``: stop by itself long after the run's deadline; the watchdog, which ends the run, does not."""
         self._run = run
+        self._bounded = bounded
         self._stopping = False
         self._checked = clock.now()
         self._tail = Tail(run.file("timeline.jsonl"))
@@ -33,10 +35,11 @@ class Lifespan:
 
     @property
     def stopping(self) -> bool:
-        """True once a signal came, the run's deadline passed long ago, or its folder is gone."""
+        """True once a signal came, the run's folder is gone, or (bounded) its deadline passed long ago."""
         if not self._stopping and clock.now() - self._checked >= _CHECK_S:
             self._checked = clock.now()
-            if not self._run.file("spec.json").exists() or clock.now() > self._run.deadline() + GRACE_S:
+            late = self._bounded and clock.now() > self._run.deadline() + GRACE_S
+            if late or not self._run.file("spec.json").exists():
                 self._stopping = True
         return self._stopping
 

@@ -37,15 +37,17 @@ def quiet_at(attempts: Sequence[Mapping[str, Any]], timeout_s: float) -> float:
     return max((float(line["sent"]) for line in attempts), default=-timeout_s - AFTER_S) + timeout_s + AFTER_S
 
 
-def settle(run: RunDir, engine: Engine) -> dict[str, Any]:
+def settle(run: RunDir, engine: Engine, *, wait: bool = True) -> dict[str, Any]:
     """Reconcile the run's orders, cancel what stays open, write and return ledger.json.
 
-    Takes up to the client's time-out + 5 s from the last order on. What the database or the API will not tell
+    Waits until the client's time-out + 5 s from the last order on are over, unless ``wait`` is false: an aborted
+    run is cleared away at once. What the database or the API will not tell
     is None in the ledger and a warning in the run's log; nothing is raised for it, because the report must come.
     """
     load = run.spec["load"]
     attempts, summary = split(read(run.file("load.jsonl")))
-    clock.sleep(max(0.0, quiet_at(attempts, float(load["timeout_s"])) - clock.now()))
+    if wait:
+        clock.sleep(quiet_at(attempts, float(load["timeout_s"])) - clock.now())
     events = run.events()
     numbering = Numbering.of(load["price"])
     store = Store(engine, str(run.spec["project"]), run.spec["database"], load)

@@ -9,6 +9,7 @@ leftover names itself. Nothing here is used by a fault or its undo.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -44,8 +45,8 @@ def take(run: RunDir) -> Snapshot:
     ):
         found[kind] = part
     _guarded(found, "cgroup limits", lambda: {"cgroup": cgroup_limits(_pids(targets))})
-    _guarded(found, "listeners", lambda: {"listener": listeners({"host": 1, **_pids(targets)})})
-    _guarded(found, "network namespaces", lambda: network({"host": 1, **_pids(targets)}))
+    _guarded(found, "listeners", lambda: {"listener": listeners({"host": os.getpid(), **_pids(targets)})})
+    _guarded(found, "network namespaces", lambda: network({"host": os.getpid(), **_pids(targets)}))
     _guarded(found, "PostgreSQL settings", lambda: {"postgres_setting": _settings(run, engine, targets)})
     return found
 

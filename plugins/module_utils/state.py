@@ -21,6 +21,8 @@ from . import clock
 from .errors import ChaosError
 from .rundir import RunDir, process_start, read_json, write_json
 
+#: A run that no module call renews for so long is ended on the host.
+LEASE_S = 20.0
 #: A finished record waits at most this long, and all of them take at most this much room.
 RECORD_DAYS = 7
 RECORD_BYTES = 64 * 1024 * 1024
@@ -151,10 +153,11 @@ class State:
 
 
 def open_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
-    """Return a run that is under way. Raises ChaosError when this host has none of that id."""
+    """Return a run that is under way and renew it: somebody still works on it. Raises ChaosError when this host has none of that id."""
     run = State(state_dir).run(run_id)
     if not run.file("spec.json").exists():
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
+    run.renew(LEASE_S)
     return run
 
 

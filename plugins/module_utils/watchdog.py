@@ -14,9 +14,9 @@ import fcntl
 import os
 import subprocess
 import time
-from typing import Any
 
 from . import clock, guard, processes
+from .errors import ChaosError
 from .finish import finish
 from .journal import Journal
 from .lifespan import Lifespan
@@ -31,7 +31,7 @@ OBSERVERS = ("events", "load", "probes", "capture")
 
 def main(run: RunDir) -> int:
     """Take the lock or wait for it, then keep the run until it ends."""
-    life = Lifespan(run)
+    life = Lifespan(run, bounded=False)
     lock = os.open(str(run.file("watchdog.lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     first = _try(lock)
     if not first:
@@ -80,8 +80,8 @@ class Watchdog:
             self._undo_overdue()
             self._watch_observers()
             self._heed_guard()
-            if clock.now() > self._run.deadline():
-                return self._end("no word came from the controller in time")
+            if clock.now() > self._run.deadline() and self._end():
+                return 0
             time.sleep(_TICK_S)
         return 0
 
@@ -119,14 +119,20 @@ class Watchdog:
             except Exception as error:
                 self._say_once("fail", f"The guard could not undo a fault yet: {error}")
 
-    def _end(self, reason: str) -> int:
-        """End the run here: undo, stop the others, judge what is there, keep the record, leave nothing else."""
-        self._run.timeline("aborted", reason=reason, by="watchdog")
-        self._run.log("fail", f"The run is ended on the host: {reason}.")
-        finish(self._run, by="watchdog")
-        return 0
+    def _end(self) -> bool:
+        """End the run here and leave nothing but its record; False while a fault resists its undo: try on then."""
+        reason = "no word came from the controller in time"
+        if not any(event["event"] == "aborted" for event in self._run.events()):
+            self._run.timeline("aborted", reason=reason, by="watchdog")
+        self._say_once("fail", f"The run is ended on the host: {reason}.")
+        try:
+            finish(self._run, by="watchdog")
+        except ChaosError as error:
+            self._say_once("fail", str(error))
+            return False
+        return True
 
-    def _say_once(self, level: str, text: str, **fields: Any) -> None:
+    def _say_once(self, level: str, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
             self._run.log(level, text)

@@ -101,6 +101,17 @@ def create(path: str, text: str, *, sync: bool = False) -> None:
         _sync_folder(path)
 
 
+def create_bytes(path: str, data: bytes) -> None:
+    """Create ``path`` (0600) with ``data``. Raises FileExistsError and FileError as :func:`create` does."""
+    create(path, "")
+    fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with os.fdopen(fd, "wb") as stream:
+            stream.write(data)
+    except OSError as error:
+        raise FileError(f"The report file {path} cannot be written: {error.strerror or error}.") from error
+
+
 def append(path: str, text: str) -> None:
     """Append ``text`` to a file that :func:`create` made. Raises FileError if it is not there, or is not ours."""
     try:

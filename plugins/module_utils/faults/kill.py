@@ -14,7 +14,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,15 @@ def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool) -> Pla
         raise ChaosError("SIGKILL to a container's main process needs root (become: true); mode engine works without.")
     first = targets[0]
     return Plan(service=first.service, project=first.project, mode=mode, hold=hold, targets=list(targets))
+
+
+def from_spec(fault: Mapping[str, Any], targets: Sequence[Target], *, root: bool) -> Plan:
+    """Plan a kill as a run's specification words it: ``mode`` (auto: from the host as root, else by engine), ``hold_s``."""
+    hold = float(fault.get("hold_s") or 0) > 0
+    mode = str(fault.get("mode", "auto"))
+    if mode == "auto":
+        mode = "process" if root and not hold else "engine"
+    return plan(targets, mode=mode, hold=hold, root=root)
 
 
 def apply(change: Plan, engine: Engine) -> tuple[float, list[Proof]]:

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action behind exchange.chaos.record: ends the run on the host, brings the raw data home, removes it there."""
+
+from __future__ import annotations
+
+import base64
+import io
+import tarfile
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.plugin_utils import report_files
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
+    """One task for what belongs together: judged, fetched, collected."""
+
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module; with ``stem`` fetch what it packed and, once that is safe here, drop it on the host."""
+        super().run(tmp, task_vars)
+        variables = dict(task_vars or {})
+        arguments = dict(self._task.args)
+        stem = arguments.get("stem")
+        fetch = bool(stem) and not self._task.check_mode
+        result = self._module("exchange.chaos.record", {**arguments, "bundle": fetch}, variables)
+        if result.get("failed") or not result.get("bundle_path"):
+            return result
+        try:
+            result["raw_files"] = self._fetch(str(stem), str(result["bundle_path"]), variables)
+        except (OSError, ValueError, tarfile.TarError, report_files.FileError) as error:
+            result["warnings"] = [
+                f"The raw data stays on the host under {result['bundle_path']}, as it could not be fetched: {error}"
+            ]
+            return result
+        collected = {key: arguments[key] for key in ("run_id", "state_dir") if arguments.get(key)}
+        self._module("exchange.chaos.run", {**collected, "state": "absent"}, variables)
+        return result
+
+    def _module(self, name: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        return dict(self._execute_module(module_name=name, module_args=arguments, task_vars=variables))
+
+    def _fetch(self, stem: str, path: str, variables: dict[str, Any]) -> dict[str, str]:
+        """Fetch the bundle and lay its parts beside the report, 0600; returns their paths by name."""
+        answer = self._module("ansible.legacy.slurp", {"src": path}, variables)
+        if answer.get("failed"):
+            raise ValueError(str(answer.get("msg")))
+        host = str(variables.get("inventory_hostname", "localhost"))
+        found = {}
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(answer["content"]))) as archive:
+            for member in archive.getmembers():
+                stream = archive.extractfile(member)
+                raw = member.name.split(".")[0]
+                if stream is not None and member.name == f"{raw}.jsonl.gz" and raw.isalpha():
+                    found[raw] = report_files.raw_path(stem, host, raw)
+                    report_files.create_bytes(found[raw], stream.read())
+        return found

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting the capture process: with the Python that has bcc, or going on without it and saying so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import processes
+from .errors import ChaosError
+from .facts import bcc_python, is_root
+from .rundir import RunDir, read_json, write_json
+
+#: Compiling takes seconds on a slow machine.
+_READY_S = 60.0
+
+
+def begin(run: RunDir) -> bool:
+    """Start the capture unless it runs; returns whether it was started. A capture that cannot be is a warning."""
+    if processes.alive(run, "capture"):
+        return False
+    python = bcc_python()
+    if not run.spec.get("capture", {}).get("programs"):
+        return _without(run, "absent", "this experiment asks for no BPF programs")
+    if python is None:
+        return _without(run, "absent", "bcc is missing on this host (Debian: python3-bpfcc, RHEL: python3-bcc)")
+    if not is_root():
+        return _without(run, "absent", "loading BPF programs needs root")
+    run.renew(_READY_S)
+    try:
+        processes.start(run, "capture", python=python, timeout=_READY_S)
+    except ChaosError as error:
+        return _without(run, "failed", str(error))
+    found = state_of(run)
+    programs = ", ".join(found.get("programs") or [])
+    if found["status"] != "attached":
+        run.log("warn", f"The kernel is not watched: {found.get('reason')}", "capture")
+    elif found.get("positive_control"):
+        run.log("ok", f"BPF attached ({programs}); the positive control was seen", "capture")
+    else:
+        run.log("fail", f"BPF attached ({programs}), but it did not see our own connect: its silence means nothing", "capture")
+    return True
+
+
+def state_of(run: RunDir) -> dict[str, Any]:
+    """Return what the capture said of itself."""
+    return dict(read_json(run.file("capture.json")) or {"status": "absent", "programs": [], "events": 0, "lost": 0})
+
+
+def _without(run: RunDir, status: str, reason: str) -> bool:
+    empty = {"programs": [], "events": 0, "lost": 0, "positive_control": None, "cpu_s": None}
+    write_json(run.file("capture.json"), {"status": status, "reason": reason, **empty})
+    run.log("warn", f"The kernel is not watched: {reason}", "capture")
+    return False

@@ -1,0 +1,67 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How every fault is injected: announced, journaled, applied, proved, in this order and under the journal's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import clock
+from ..errors import ChaosError
+from ..journal import Journal
+from ..rundir import RunDir
+from . import Proof
+
+#: A run is renewed for this long beyond a fault's injection, so that its first window is reached.
+_LEASE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """A fault as the journal will hold it; ``ttl`` in seconds."""
+
+    fault: str
+    kind: str
+    target: str
+    plan: Sequence[str]
+    undo: dict[str, Any]
+    ttl: float
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What applying gave: the boottime of the change, its proofs, and facts for the journal."""
+
+    at: float
+    proofs: Sequence[Proof]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def inject(run: RunDir, order: Order, act: Callable[[], Applied], *, lead: float) -> Sequence[Proof]:
+    """Inject a fault and return its proofs.
+
+    Load and probes hear of it ``lead`` seconds before. Raises ChaosError when the run was aborted meanwhile,
+    when the journal cannot be written (nothing is changed then), or when applying fails (it is undone then).
+    """
+    run.renew(lead + _LEASE_S)
+    run.timeline("fault_imminent", fault=order.fault, kind=order.kind, target=order.target)
+    clock.sleep(lead)
+    journal = Journal(run)
+    with journal.lock():
+        if any(event["event"] == "aborted" for event in run.events()):
+            raise ChaosError(f"The run was aborted before fault {order.fault} was injected; nothing was changed.")
+        entry = journal.planned(order.fault, order.kind, order.target, order.plan, order.undo, order.ttl)
+        done = act()
+        journal.applied(entry, done.at, **done.facts)
+        run.timeline("phase", id=order.fault, fault=order.fault, t=done.at)
+        run.timeline("fault_injected", fault=order.fault, kind=order.kind, target=order.target, t=done.at, **done.facts)
+        for proof in done.proofs:
+            run.timeline("proof", fault=order.fault, **proof.fields())
+    for line in order.plan:
+        run.log("ok", f"Fault {order.fault}: {line}", "fault")
+    for proof in done.proofs:
+        run.log("ok" if proof.holds else "warn", f"Proof ({proof.source}): {proof.fact}: {proof.value}", "fault")
+    return done.proofs

@@ -1,0 +1,33 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a whole run before it begins: what each fault will do to which container, in the journal's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..engine import Target
+from . import kill
+
+#: How each kind plans; a new kind adds its own line here and its file beside this one.
+_PLANNERS = {"kill": kill.from_spec}
+
+
+def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Target]:
+    """Return the containers of a service a fault takes: ``one``, ``all`` or a number of them, running ones first."""
+    found = sorted((target for target in targets if target.service == service), key=lambda target: (not target.running, target.number))
+    if replicas == "all":
+        return found
+    return found[: 1 if replicas == "one" else int(replicas)]
+
+
+def lines(faults: Sequence[Mapping[str, Any]], targets: Sequence[Target], *, root: bool) -> list[str]:
+    """Return the plan of every fault, a line a change, each with the fault's id in front."""
+    found = []
+    for fault in faults:
+        chosen = choose(targets, str(fault["target"]), str(fault.get("replicas", "one")))
+        plan = _PLANNERS[str(fault["kind"])](fault, chosen, root=root)
+        found += [f"{fault['id']}: {line}" for line in plan.lines()]
+    return found

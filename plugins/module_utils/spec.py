@@ -1,0 +1,64 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run's specification: what the lifecycle role says is to be done, checked before anything is done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import load_plan
+
+TTL_MAX_S = 3600.0
+WINDOW_MAX_S = 1800.0
+_PROJECT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+_NEEDED = ("experiment", "project", "services", "load", "probes", "database", "windows", "thresholds", "faults", "findings")
+
+
+def validate(spec: Mapping[str, Any]) -> list[str]:
+    """Return one sentence for each thing wrong with a specification; none when it is good. Needs no host."""
+    missing = [f"The run's specification has no {name}." for name in _NEEDED if not spec.get(name)]
+    if missing:
+        return missing
+    found = []
+    if not _PROJECT.match(str(spec["project"])):
+        found.append(
+            f"chaos_project is {spec['project']!r}; a compose project's name has small letters, digits, dashes and underscores."
+        )
+    for name, value in spec["windows"].items():
+        found += _seconds(f"The window {name}", value, WINDOW_MAX_S)
+    identities = [str(fault.get("id", "")) for fault in spec["faults"]]
+    if len(set(identities)) != len(identities):
+        found.append(f"The faults' ids must differ; they are {', '.join(identities)}.")
+    for fault in spec["faults"]:
+        found += fault_times(str(fault.get("id")), fault.get("window_s"), fault.get("ttl_s"))
+    return found + load_plan.validate(spec["load"]) + load_plan.validate_probes(spec["probes"])
+
+
+def fault_times(fault: str, window: Any, ttl: Any) -> list[str]:
+    """Return what is wrong with a fault's window and time to live, both in seconds."""
+    found = _seconds(f"The window of fault {fault}", window, WINDOW_MAX_S) + _seconds(f"The ttl of fault {fault}", ttl, TTL_MAX_S)
+    if not found and float(ttl) < float(window):
+        found.append(
+            f"The ttl of fault {fault} is {float(ttl):g} s, less than its window of {float(window):g} s; "
+            "it must be at least that, or the host would undo it too early."
+        )
+    return found
+
+
+def _seconds(what: str, value: Any, most: float) -> list[str]:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return [f"{what} is {value!r}; it must be a number of seconds above 0 and up to {most:g}."]
+    if not 0 < seconds <= most:
+        return [f"{what} is {seconds:g} s; it must be above 0 and up to {most:g}."]
+    return []
+
+
+def first_sentence(problems: Sequence[str]) -> str:
+    """Return the first problem, and how many more there are."""
+    more = f" ({len(problems) - 1} more: {' '.join(problems[1:])})" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"

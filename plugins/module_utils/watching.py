@@ -1,0 +1,128 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watching a window of a run: wait in slices, keep the run alive, say what was seen and whether it was steady."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import clock, evidence, steady
+from .evidence import Evidence
+from .jsonl import Tail
+from .rundir import RunDir
+from .stats import percentile
+
+#: The run is renewed for a slice and this many seconds for the controller to come back.
+MARGIN_S = 12.0
+_STEP_S = 0.1
+#: Bytes at the end of each raw file that hold the last seconds at the densest sampling, with room to spare.
+_RECENT = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Window:
+    """One observation window: ``seconds`` at most, until steady if asked."""
+
+    phase: str
+    fault: str | None
+    seconds: float
+    until_steady: bool
+
+
+def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
+    """Watch for a slice and return {chaos_progress, done, steady, reasons, aborted}."""
+    begun = _begin(run, window)
+    until = min(begun + window.seconds, clock.now() + slice_s)
+    run.renew(max(0.0, until - clock.now()) + MARGIN_S)
+    # until the slice is over, or the steady time has passed and it is worth a look at what it showed
+    while clock.now() < until and not _aborted(run):
+        wait = min(until - clock.now(), 1.0 if window.until_steady else slice_s, 5 * _STEP_S)
+        clock.sleep(wait)
+        if window.until_steady and clock.now() - begun >= _steady_s(run) and not _reasons(run, recent(run)):
+            break
+    seen = recent(run)
+    reasons = _reasons(run, seen)
+    aborted = _aborted(run)
+    is_steady = not reasons and not aborted
+    done = bool(aborted) or clock.now() >= begun + window.seconds or (window.until_steady and is_steady)
+    if done:
+        _end(run, window, is_steady, reasons)
+    return {
+        "chaos_progress": _progress(seen, window, begun, clock.now() - slice_s, is_steady),
+        "done": done,
+        "steady": is_steady,
+        "reasons": reasons,
+        "aborted": aborted,
+    }
+
+
+def recent(run: RunDir) -> Evidence:
+    """Return the last seconds of orders and probes as evidence; cheap however long the run is."""
+    load, probes = ([*_tail(run, name).poll()] for name in ("load.jsonl", "probes.jsonl"))
+    return Evidence(spec=run.spec, anchor=run.anchor, orders=evidence.orders(load), probes=evidence.samples(probes))
+
+
+def _tail(run: RunDir, name: str) -> Tail:
+    path = run.file(name)
+    size = path.stat().st_size if path.exists() else 0
+    return Tail(path, offset=max(0, size - _RECENT))
+
+
+def _begin(run: RunDir, window: Window) -> float:
+    """Return when the window began; its first call says so in the timeline, unless the fault's injection did."""
+    for event in reversed(run.events()):
+        if event["event"] == "watch" and event["id"] == window.phase:
+            return float(event["t"])
+    if not any(event["event"] == "phase" and event["id"] == window.phase for event in run.events()):
+        run.timeline("phase", id=window.phase, fault=window.fault)
+    return float(run.timeline("watch", id=window.phase)["t"])
+
+
+def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> None:
+    run.timeline("phase_end", id=window.phase, steady=is_steady)
+    if window.phase == "baseline":
+        if is_steady:
+            run.log("ok", "Steady state holds before the fault", "steady")
+        else:
+            run.timeline("no_steady_state", reasons=reasons)
+            run.log("fail", f"No steady state, so nothing is injected: {'; '.join(reasons)}", "steady")
+    elif window.until_steady and is_steady:
+        run.timeline("steady", fault=window.fault)
+        run.log("ok", f"Steady again ({window.phase})", "observe")
+    elif window.until_steady:
+        run.log("warn", f"Not steady within {window.seconds:g} s: {'; '.join(reasons)}", "observe")
+
+
+def _steady_s(run: RunDir) -> float:
+    return float(run.spec["windows"].get("steady_s", 3.0))
+
+
+def _reasons(run: RunDir, seen: Evidence) -> list[str]:
+    """Return what was not steady in the last ``steady_s`` seconds; what is still under way is not judged yet."""
+    now = clock.now() - _STEP_S
+    return steady.reasons(steady.of(seen), now - _steady_s(run), now, steady.Thresholds.of(run.spec))
+
+
+def _aborted(run: RunDir) -> str:
+    return next((str(event["reason"]) for event in run.events() if event["event"] == "aborted"), "")
+
+
+def _progress(seen: Evidence, window: Window, begun: float, since: float, is_steady: bool) -> dict[str, Any]:
+    """Say how far the window is and what the orders since ``since`` met."""
+    orders = [order for order in seen.orders if order.at >= max(begun, since)]
+    failed = sum(order.failed for order in orders)
+    p50 = percentile([order.latency_ms for order in orders if not order.failed], 50)
+    elapsed = min(clock.now() - begun, window.seconds)
+    median = "no order good" if p50 is None else f"median {p50:.1f} ms"
+    return {
+        "phase": window.phase,
+        "elapsed_s": round(elapsed, 1),
+        "total_s": window.seconds,
+        "requests": len(orders),
+        "errors": failed,
+        "p50_ms": None if p50 is None else round(p50, 2),
+        "text": f"{window.phase}: {elapsed:.0f} of {'at most ' if window.until_steady else ''}{window.seconds:g} s; "
+        f"last orders: {len(orders)}, failed: {failed}, {median}; {'steady' if is_steady else 'not steady'}",
+    }

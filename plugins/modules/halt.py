@@ -1,0 +1,74 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: halt
+short_description: Undo everything of ours on a host at once
+version_added: 0.1.0
+author: The exchange.chaos authors (@exchange-chaos)
+description:
+  - Ends every run on the host, whoever began it and whoever watches it. Faults are undone from the journals, observers
+    and watchdogs are ended, and each run's record is kept on the host until it is collected.
+  - Needs no lock and no run id, and changes nothing on a clean host.
+options:
+  state_dir:
+    description: Folder on the host that holds runs, locks and uncollected records.
+    type: path
+  project:
+    description: End only the runs of this compose project.
+    type: str
+extends_documentation_fragment:
+  - exchange.chaos.run.attributes
+"""
+
+EXAMPLES = r"""
+- name: Stop all chaos on this host
+  exchange.chaos.halt:
+"""
+
+RETURN = r"""
+chaos_lines:
+  description: What happened, a line each with C(at) (UTC), C(level) and C(text).
+  returned: always
+  type: list
+  elements: dict
+chaos_bpf:
+  description: Events captured since the last result.
+  returned: always
+  type: list
+  elements: dict
+ended:
+  description: The runs that were ended, or would be in check mode.
+  returned: always
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.exchange.chaos.plugins.module_utils import recovery
+from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines
+from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+
+
+def main() -> None:
+    """Parse, call, report."""
+    module = AnsibleModule(
+        argument_spec={"state_dir": {"type": "path"}, "project": {"type": "str"}},
+        supports_check_mode=True,
+    )
+    lines = Lines()
+    try:
+        ended = recovery.halt(
+            State(module.params["state_dir"]), module.params["project"], lines.say, act=not module.check_mode
+        )
+        module.exit_json(changed=bool(ended), ended=ended, chaos_lines=lines.lines, chaos_bpf=[])
+    except ChaosError as error:
+        module.fail_json(msg=str(error), changed=True, ended=[], chaos_lines=lines.lines, chaos_bpf=[])
+
+
+if __name__ == "__main__":
+    main()

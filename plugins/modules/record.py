@@ -1,0 +1,108 @@
+#!/usr/bin/python
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: record
+short_description: End a run on its host, judge it, and bring its record home
+version_added: 0.1.0
+author: The exchange.chaos authors (@exchange-chaos)
+description:
+  - Undoes what is still in force, ends the observers, compares the host with the snapshot from before, judges the raw
+    data, and keeps the record and the raw data in one folder on the host.
+  - The action of the same name then fetches the raw data to the controller, as compressed JSON lines beside the report,
+    and removes the record from the host. What could not be fetched stays there until it is collected.
+extends_documentation_fragment:
+  - exchange.chaos.run
+  - exchange.chaos.run.attributes
+options:
+  stem:
+    description: The stem of the report files on the controller; without it nothing is fetched.
+    type: path
+  bundle:
+    description: Whether the raw data is packed into one file to be fetched; filled in by the action of the same name.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Judge the run and fetch its raw data
+  exchange.chaos.record:
+    run_id: "{{ chaos_run_id }}"
+    stem: /tmp/chaos-exp-01-20261123-180000
+  register: chaos_result
+"""
+
+RETURN = r"""
+chaos_lines:
+  description: What happened, a line each with C(at) (UTC), C(level) and C(text).
+  returned: always
+  type: list
+  elements: dict
+chaos_bpf:
+  description: Events captured since the last result.
+  returned: always
+  type: list
+  elements: dict
+host_record:
+  description: This host's part of the record, see docs/record.md.
+  returned: always
+  type: dict
+bundle_path:
+  description: Where the packed raw data lies on the host; empty when there is none.
+  returned: always
+  type: str
+raw_files:
+  description: Raw data on the controller, by name.
+  returned: always
+  type: dict
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.exchange.chaos.plugins.module_utils import bundle
+from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.finish import finish, summary
+from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+
+
+def ended(state: State, run_id: str) -> tuple[RunDir, bool]:
+    """Return the ended run's folder, ending it first if it is under way."""
+    run = state.run(run_id)
+    if run.file("spec.json").exists():
+        return finish(run, by="module"), True
+    record = state.record(run_id)
+    if not record.file("record.json").exists():
+        raise ChaosError(f"This host has neither a run nor a record {run_id}; was it collected already?")
+    return record, False
+
+
+def main() -> None:
+    """Parse, call, report."""
+    module = AnsibleModule(
+        argument_spec={
+            "run_id": {"type": "str", "required": True},
+            "state_dir": {"type": "path"},
+            "stem": {"type": "path"},
+            "bundle": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    empty: dict[str, Any] = {"host_record": {}, "bundle_path": "", "raw_files": {}}
+    if module.check_mode:
+        module.exit_json(changed=True, chaos_lines=[], chaos_bpf=[], **empty)
+    try:
+        run, changed = ended(State(module.params["state_dir"]), module.params["run_id"])
+        packed = str(bundle.pack(run)) if module.params["bundle"] else ""
+        module.exit_json(**deliver(run, changed=changed, host_record=summary(run), bundle_path=packed, raw_files={}))
+    except ChaosError as error:
+        module.fail_json(msg=str(error), changed=False, chaos_lines=[], chaos_bpf=[], **empty)
+
+
+if __name__ == "__main__":
+    main()
