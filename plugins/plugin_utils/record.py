@@ -50,6 +50,11 @@ def check(record: object, name: str) -> Record:
 
 def load(path: str) -> Record:
     """Return the record in the file ``path``. Raises RecordError when it cannot be read or is none."""
+    return check(read(path), f"The record {path}")
+
+
+def read(path: str) -> Any:
+    """Return the JSON in the file ``path``, whatever it is. Raises RecordError when it cannot be read."""
     try:
         with open(path, encoding="utf-8") as stream:
             text = stream.read(_LARGEST + 1)
@@ -60,7 +65,6 @@ def load(path: str) -> Record:
     if len(text) > _LARGEST:
         raise RecordError(f"The record {path} is larger than {_LARGEST >> 20} MiB, so it is none.")
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"The record {path} is not valid JSON: {error}.") from error
-    return check(value, f"The record {path}")
