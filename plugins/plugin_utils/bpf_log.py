@@ -15,19 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from ..module_utils.bpf_lines import format_event
+from ..module_utils.bpf_statistics import statistics
 from .report_files import raw_path
-
-try:
-    from ..module_utils.bpf_lines import format_event
-    from ..module_utils.bpf_statistics import statistics
-except ImportError:  # until the capture's files are there
-
-    def format_event(event, at, host=None):  # type: ignore
-        return f"[{at[11:19]}] {f'{host} ' if host else ''}{event['event']:<18} {event.get('service')}"
-
-    def statistics(events, capture=None):  # type: ignore
-        return ["Statistics", f"  events {len(events)}"]
-
 
 Event = dict[str, Any]
 Record = Mapping[str, Any]
