@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from .clock import Anchor
+from .clues import cause
 from .engine import Engine
 from .rundir import RunDir
 
@@ -19,7 +20,7 @@ _LINE_CHARS = 300
 def collect(run: RunDir) -> None:
     """Read the API's log through the engine and write, per fault, the first line that names its dependency.
 
-    The words that name it come with the fault (``log_words``, a regular expression).
+    What names it, :mod:`.clues` says. A null line says that the log was read and held none.
     """
     events = run.events()
     faults = {fault["id"]: fault for fault in run.spec["faults"]}
@@ -31,10 +32,9 @@ def collect(run: RunDir) -> None:
     lines = [line for target in api for line in engine.logs(target.id, tail=5000, since=anchor.wall(injected[0]["t"]) - 1)]
     stamped = stamp(lines, anchor)
     for event in injected:
-        words = faults.get(event["fault"], {}).get("log_words")
-        line = first(stamped, words, event["t"]) if words else None
-        if line is not None:
-            run.timeline("app_log", fault=event["fault"], logged_at=line[0], line=line[1][:_LINE_CHARS])
+        words = cause(run.spec, faults.get(event["fault"]) or event).pattern
+        logged_at, text = first(stamped, words, event["t"]) or (None, None)
+        run.timeline("app_log", fault=event["fault"], logged_at=logged_at, line=text and text[:_LINE_CHARS])
 
 
 def stamp(lines: Sequence[str], anchor: Anchor) -> list[tuple[float, str]]:

@@ -108,11 +108,22 @@ class Evidence:
         return None if name is None else str(name)
 
     @property
+    def seeing(self) -> bool:
+        """True when what the kernel capture reported is to be believed; what it did not report may still have been."""
+        return (
+            self.capture.get("status") in ("attached", "stopped")
+            and self.capture.get("positive_control") is not False
+        )
+
+    @property
     def captured(self) -> bool:
-        """True when the kernel capture may be trusted: it ran, its control was seen, and its events are here."""
-        ran = self.capture.get("status") in ("attached", "stopped")
+        """True when the capture's silence means something too: it ran to the end, and its control was seen."""
         complete = bool(self.bpf) or not self.capture.get("events")
-        return ran and self.capture.get("positive_control") is True and complete
+        return (
+            self.capture.get("status") == "attached"
+            and self.capture.get("positive_control") is True
+            and complete
+        )
 
     @property
     def ended(self) -> float:

@@ -98,13 +98,25 @@ def invalid_reasons(
         reasons += [f"no steady state at the start: {text}" for text in _unsteady_baseline(evidence)]
     if effect_verdict != "pass":
         reasons += [f"no proven effect: {text}" for text in against]
-    if evidence.capture.get("status") in ("attached", "stopped") and not evidence.captured:
+    if _blind(evidence):
         reasons.append("the kernel capture was attached, but its positive control was not seen")
     if windows(evidence):
         reasons += _idle(evidence)
         if effect_verdict == "pass" and hypothesis_verdict == "unknown":
             reasons.append("no finding could be judged")
     return reasons
+
+
+def _reason(event: Mapping[str, Any]) -> str:
+    return "; ".join(str(text) for text in event.get("reasons") or [event.get("reason", "no reason given")])
+
+
+def _blind(evidence: Evidence) -> bool:
+    """The capture ran, and a control that was to be made was not seen."""
+    wanted = bool(evidence.spec.get("capture", {}).get("control"))
+    control = evidence.capture.get("positive_control")
+    ran = evidence.capture.get("status") in ("attached", "stopped")
+    return ran and (control is False or (wanted and control is not True))
 
 
 def restored(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:

@@ -48,6 +48,11 @@ class Window:
     end: float
 
     @property
+    def mode(self) -> str:
+        """Return how it was carried out, as noted when it was, else as specified."""
+        return str(self.spec.get("engine") or self.spec.get("mode") or "unknown")
+
+    @property
     def held(self) -> bool:
         """True when the fault is meant to stay until its undo (an outage), False for a single blow (a crash)."""
         return bool(self.spec.get("held")) or float(self.spec.get("hold_s") or 0) > 0
@@ -144,7 +149,7 @@ def main_pids(evidence: Evidence, window: Window) -> set[int]:
 def kernel_exits(evidence: Evidence, window: Window) -> list[Mapping[str, Any]]:
     """Return the exits by SIGKILL the kernel reported for the fault's main processes, soon after its injection.
 
-    Where the main processes were not noted, any of the target's processes counts.
+    Where the main processes were not noted, any of the target's counts that may be a main one.
     """
     pids = main_pids(evidence, window)
     return [
@@ -153,14 +158,18 @@ def kernel_exits(evidence: Evidence, window: Window) -> list[Mapping[str, Any]]:
         if event.get("event") == "PROC_EXIT"
         and event.get("exit_signal") == SIGKILL
         and window.injected - EARLY_S <= event["t"] <= window.injected + LATE_S
-        and (event.get("pid") in pids if pids else event.get("service") == window.target)
+        and (event.get("pid") in pids if pids else _maybe_main(event, window))
     ]
+
+
+def _maybe_main(event: Mapping[str, Any], window: Window) -> bool:
+    return event.get("service") == window.target and event.get("main") is not False
 
 
 @lru_cache(maxsize=16)
 def onset(evidence: Evidence, window: Window) -> float:
     """Return the instant from which the fault was there: the kernel's report of the exit, else our injection."""
-    exits = kernel_exits(evidence, window) if evidence.captured else []
+    exits = kernel_exits(evidence, window) if evidence.seeing else []
     return min((float(event["t"]) for event in exits), default=window.injected)
 
 

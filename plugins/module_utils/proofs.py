@@ -141,13 +141,13 @@ def store_samples(evidence: Evidence, service: str) -> list[Sample]:
 
 def _exit(evidence: Evidence, window: Window) -> list[Proof]:
     """The kernel tracer's own sight of the exit; said not to hold only where the tracer could have seen it."""
-    if not evidence.captured or "exit" not in evidence.capture.get("programs", []):
-        return []
     fact = f"{window.target} exits by signal 9 (tracepoint)"
-    exits = kernel_exits(evidence, window)
-    if not exits:
+    exits = kernel_exits(evidence, window) if evidence.seeing else []
+    if exits:
+        return [Proof("kernel", fact, f"PID {exits[0].get('pid')}", exits[0]["t"], True)]
+    if evidence.captured and "exit" in evidence.capture.get("programs", []):
         return [Proof("kernel", fact, "not seen", None, False)]
-    return [Proof("kernel", fact, f"PID {exits[0].get('pid')}", exits[0]["t"], True)]
+    return []
 
 
 def _engine(evidence: Evidence, window: Window) -> list[Proof]:

@@ -126,7 +126,7 @@ def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -
         "id": str(spec["id"]),
         "kind": str(spec["kind"]),
         "target": str(spec["target"]),
-        "engine": _text((window.spec if window else spec).get("engine") or spec.get("mode")),
+        "engine": window.mode if window else _text(spec.get("mode")),
         "injected_at": None if window is None else iso(window.injected),
         "undone_at": None if window is None or window.undone is None else iso(window.undone),
         "undone_by": None if window is None else window.undone_by,
@@ -187,7 +187,7 @@ def _bpf(evidence: Evidence) -> dict[str, Any]:
     return {
         "status": capture.get("status", "absent"),
         "programs": [str(name) for name in capture.get("programs") or []],
-        "events": own,
+        "events": max(own, int(capture.get("events") or 0)),
         "lost": int(capture.get("lost") or 0),
         "positive_control": capture.get("positive_control"),
         "cpu_s": rounded(capture.get("cpu_s")),
@@ -209,9 +209,11 @@ def _timeline(evidence: Evidence) -> list[dict[str, Any]]:
 def _notes(evidence: Evidence, judgement: Judgement) -> list[str]:
     notes = list(judgement.reasons)
     if not evidence.captured:
-        reason = evidence.capture.get("reason") or "positive control not seen"
+        reason = evidence.capture.get("reason") or "its positive control was not seen"
         status = evidence.capture.get("status", "absent")
-        notes.append(f"Kernel capture {status}: {reason}; findings that rest on it are unknown.")
+        notes.append(
+            f"Kernel capture {status}: {str(reason).rstrip('.')}; findings that rest on it are unknown."
+        )
     unsent = sum(order.kind == "dropped" for order in evidence.orders)
     if unsent:
         notes.append(

@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import load_plan
+from . import findings, load_plan
 
 TTL_MAX_S = 3600.0
+TTL_MARGIN_S = 15.0
 WINDOW_MAX_S = 1800.0
 _PROJECT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 _NEEDED = ("experiment", "project", "services", "load", "probes", "database", "windows", "thresholds", "faults", "findings")
@@ -33,8 +34,17 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
     if len(set(identities)) != len(identities):
         found.append(f"The faults' ids must differ; they are {', '.join(identities)}.")
     for fault in spec["faults"]:
-        found += fault_times(str(fault.get("id")), fault.get("window_s"), fault.get("ttl_s"))
-    return found + load_plan.validate(spec["load"]) + load_plan.validate_probes(spec["probes"])
+        found += fault_times(str(fault.get("id")), fault.get("window_s"), ttl_of(fault, spec["windows"]))
+    found += load_plan.validate(spec["load"]) + load_plan.validate_probes(spec["probes"])
+    return found + findings.problems(spec["findings"])
+
+
+def ttl_of(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> Any:
+    """Return a fault's time to live: its own, else its window and the margin all faults share (seconds)."""
+    try:
+        return fault.get("ttl_s") or float(fault["window_s"]) + float(windows.get("ttl_margin_s") or TTL_MARGIN_S)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def fault_times(fault: str, window: Any, ttl: Any) -> list[str]:

@@ -156,6 +156,20 @@ def reasons(found: Sequence[Signal], start: float, end: float, limits: Threshold
     return [reason for reason in broken if reason is not None]
 
 
+def unsteady(found: Sequence[Signal], start: float, end: float, limits: Thresholds) -> list[str]:
+    """Return in words what keeps (start, end] from being a steady stretch after a fault.
+
+    Stricter than :func:`reasons`: its first third must be clean, so that what is tolerated is not the outage's tail.
+    """
+    clean = start + (end - start) * CLEAN_SHARE
+    tails = [
+        f"{signal.name}: bad samples at the start of the steady stretch"
+        for signal in found
+        if any(point.bad for point in signal.between(start, clean))
+    ]
+    return reasons(found, start, end, limits) or tails
+
+
 def unseen(found: Sequence[Signal], start: float, end: float) -> list[str]:
     """Return the names of the signals that were not watched all through (start, end]."""
     return [signal.name for signal in found if signal.widest_gap(start, end) > signal.gap_s]
@@ -174,8 +188,8 @@ def recovery(
     for start in sorted({since, *bad, *_gap_ends(found, since, until)}):
         following = bisect_right(bad, start)
         if following < len(bad) and bad[following] <= start + steady_s * CLEAN_SHARE:
-            continue
-        if start + steady_s <= until and not reasons(found, start, start + steady_s, limits):
+            continue  # as unsteady() would find, at a fraction of its cost
+        if start + steady_s <= until and not unsteady(found, start, start + steady_s, limits):
             return _interval(found, since, start, until)
     return None
 

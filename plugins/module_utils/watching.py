@@ -40,10 +40,11 @@ def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     while clock.now() < until and not _aborted(run):
         wait = min(until - clock.now(), 1.0 if window.until_steady else slice_s, 5 * _STEP_S)
         clock.sleep(wait)
-        if window.until_steady and clock.now() - begun >= _steady_s(run) and not _reasons(run, recent(run)):
+        long_enough = window.until_steady and clock.now() - begun >= _steady_s(run)
+        if long_enough and not _reasons(run, recent(run), begun, window):
             break
     seen = recent(run)
-    reasons = _reasons(run, seen)
+    reasons = _reasons(run, seen, begun, window)
     aborted = _aborted(run)
     is_steady = not reasons and not aborted
     done = bool(aborted) or clock.now() >= begun + window.seconds or (window.until_steady and is_steady)
@@ -99,10 +100,16 @@ def _steady_s(run: RunDir) -> float:
     return float(run.spec["windows"].get("steady_s", 3.0))
 
 
-def _reasons(run: RunDir, seen: Evidence) -> list[str]:
-    """Return what was not steady in the last ``steady_s`` seconds; what is still under way is not judged yet."""
+def _reasons(run: RunDir, seen: Evidence, begun: float, window: Window) -> list[str]:
+    """Return what was not steady: in all of the baseline so far, else in the last ``steady_s`` seconds.
+
+    What is still under way is not judged yet.
+    """
     now = clock.now() - _STEP_S
-    return steady.reasons(steady.of(seen), now - _steady_s(run), now, steady.Thresholds.of(run.spec))
+    found, limits = steady.of(seen), steady.Thresholds.of(run.spec)
+    if window.phase == "baseline":
+        return steady.reasons(found, begun, now, limits)
+    return steady.unsteady(found, now - _steady_s(run), now, limits)
 
 
 def _aborted(run: RunDir) -> str:

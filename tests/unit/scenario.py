@@ -313,7 +313,7 @@ class Scenario:
             "t": episode.at,
             "event": "fault_injected",
             "target": "postgres",
-            "mode": episode.mode,
+            "engine": episode.mode,
             **fault,
         }
         if episode.module_proof:
@@ -424,7 +424,11 @@ class Scenario:
                     "rate": 10,
                 },
             ],
-            "capture": {"programs": ["tcp", "exit"], "ports": {"5432": "database", "6379": "cache"}},
+            "capture": {
+                "programs": ["tcp", "exit"],
+                "ports": {"5432": "database", "6379": "cache"},
+                "control": {"from": "trading-api", "to": "postgres", "port": 5432},
+            },
             "thresholds": {"error_ratio": 0.01, "p99_ms": 500, "loss_visible_ms": 10},
             "facts": {
                 "kernel": "6.18.0",
@@ -470,7 +474,7 @@ class Scenario:
             "status": self.capture,
             "reason": None,
             "programs": ["tcp", "exit"],
-            "events": len(self.bpf_lines()),
+            "events": sum(not line.get("control") for line in self.bpf_lines()),
             "lost": self.lost_events,
             "positive_control": self.control,
             "cpu_s": 1.2,

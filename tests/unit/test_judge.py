@@ -252,3 +252,26 @@ def test_precedence() -> None:
     assert outcome("broken", "invalid") == "invalid"
     assert outcome("broken", "invalid", "aborted") == "aborted"
     assert outcome("broken", "invalid", "aborted", "not_restored") == "failed"
+
+
+def test_a_capture_without_a_control_to_make_is_not_blind(tmp_path: Path) -> None:
+    capture = {"programs": ["exit"], "ports": {"5432": "database"}}
+    scenario = Scenario(control=None, spec={"capture": capture})
+    found = judged(tmp_path, scenario)
+    assert (found.outcome, found.effect) == ("passed", "pass")
+    assert {one.verdict for one in found.findings if one.id == "refused_connects_outage"} == {"unknown"}
+
+
+def test_a_capture_that_broke_off_still_proves_what_it_saw(tmp_path: Path) -> None:
+    scenario = Scenario(capture="stopped")
+    for episode in scenario.episodes:
+        episode.module_proof, episode.exit_code, episode.started = False, 0, None
+    found = judged(tmp_path, scenario)
+    assert found.effect == "pass"
+    assert {one.verdict for one in found.findings if one.id == "refused_connects_outage"} == {"unknown"}
+
+
+def test_a_mode_left_to_the_module_is_read_from_what_it_did(tmp_path: Path) -> None:
+    faults = [{**fault, "mode": "auto"} for fault in Scenario().spec_data()["faults"]]
+    found = judged(tmp_path, Scenario(spec={"faults": faults}))
+    assert {one.verdict for one in found.findings if one.id == "self_healing_s_crash"} == {"pass"}

@@ -194,3 +194,10 @@ def test_rate_limited_and_unsent_orders_are_no_samples() -> None:
 
     points = steady.signals(scenario.spec_data(), evidence.orders(lines), [])[0].points
     assert len(points) == len(lines) - 1 - 15
+
+
+def test_a_stretch_after_a_fault_must_begin_clean() -> None:
+    found = [orders([2.2])]
+    assert steady.reasons(found, 2.0, 5.0, LIMITS) == []
+    assert steady.unsteady(found, 2.0, 5.0, LIMITS) == ["orders: bad samples at the start of the steady stretch"]
+    assert steady.unsteady(found, 1.0, 4.0, LIMITS) == []

@@ -58,7 +58,7 @@ def unseen(evidence: Evidence) -> Measured | None:
 
 
 def _evidence(evidence: Evidence, text: str) -> str:
-    lost = int(evidence.capture.get("lost") or 0)
+    lost = sum(int(evidence.capture.get(key) or 0) for key in ("lost", "unwritten", "unattributed"))
     return f"bpf.jsonl: {text}" + (f"; {lost} events lost, so counts are lower bounds" if lost else "")
 
 

@@ -37,4 +37,4 @@ def first_line(evidence: Evidence, window: Window) -> tuple[float, str] | None:
         for event in evidence.events("app_log", window.id)
         if event.get("line") and cause.search(str(event["line"]))
     ]
-    return min((line for line in lines if line[0] >= window.injected), default=None)
+    return min((line for line in lines if window.injected <= line[0] <= window.end), default=None)

@@ -69,7 +69,7 @@ def recovery_since_undo_s(evidence: Evidence, window: Window) -> Measured:
 @per_fault("self_healing_s", "s")
 def self_healing_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the exit until steady state was back, the restart policy alone having acted."""
-    if window.spec.get("mode") != "process":
+    if window.mode != "process":
         return Measured(None, "killed through the engine, which switches the restart policy off")
     helped = starts_by_us(evidence, window)
     if helped:
@@ -117,9 +117,7 @@ def starts_by_us(evidence: Evidence, window: Window) -> list[str]:
     A held fault's undo is planned, and so is our start where no restart policy would act.
     """
     found = []
-    planned = (
-        window.held or window.spec.get("mode") == "engine" or window.spec.get("expects_restart") is False
-    )
+    planned = window.held or window.mode == "engine" or window.spec.get("expects_restart") is False
     if _STARTED in window.how and not planned:
         found.append(f"{window.id}: {window.how} by {window.undone_by}")
     for event in evidence.events("rescue"):
