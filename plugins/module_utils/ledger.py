@@ -14,9 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-#: No store that was killed has recovered and committed anew this soon (s): an acknowledgement that arrives
-#: within it after the kill is of a commit before the kill.
-_AFTERGLOW_S = 0.05
 #: An acknowledgement further before the kill than this (s) says nothing about the loss of the last milliseconds.
 _LOOK_BACK_S = 1.0
 LISTED = 100
@@ -57,8 +54,7 @@ def fault_windows(timeline: Iterable[Mapping[str, Any]]) -> list[FaultWindow]:
         if not isinstance(fault, str) or not isinstance(t, (int, float)):
             continue
         if event["event"] == "fault_injected":
-            # The engine takes tens of milliseconds to kill; what counts is when the process was gone.
-            struck.setdefault(fault, float(event.get("exited_at") or t))
+            struck.setdefault(fault, float(t))
         elif event["event"] == "steady" and fault in struck:
             ended.setdefault(fault, float(t))
     return [
@@ -116,12 +112,15 @@ def _belongs(line: Mapping[str, Any], faults: Sequence[FaultWindow]) -> str | No
 def shortest_visible_loss_ms(attempts: Iterable[Mapping[str, Any]], killed_at: float) -> float | None:
     """Return the shortest loss in ms that the orders around a kill would surely have shown; None if none would.
 
-    What a killed store loses is what it committed last: a stretch of time that ends at the kill. It is seen only
-    if an acknowledged order was committed in it. When exactly an order was committed is not known to its sender,
-    but not before it was sent, and not after its acknowledgement came. So of the orders acknowledged by the time
-    of the kill (or within the next 50 ms, on which no restarted store can have worked), the one sent last decides:
-    a loss that reaches back to its sending contains it for certain, one shorter may fall behind it unseen.
+    What a killed store loses is what it took last: a stretch of time that ends at the kill. Its length is counted
+    on the clock of those who were told "done": a loss of x ms is that of all orders acknowledged in the last x ms
+    before the kill. It shows as soon as one order was acknowledged in that stretch, so the last acknowledgement
+    before the kill decides. One that came after the kill is left out, though its order was stored before: that
+    would only flatter. (On the store's own clock each order is older by its answer's way back.)
+
+    killed_at: boottime at which the kill was sent, not when the process was seen to be gone: that comes tens of
+    milliseconds after the last commit.
     """
-    known = [line for line in attempts if line.get("ok") and float(line["end"]) <= killed_at + _AFTERGLOW_S]
-    sent = [float(line["sent"]) for line in known if 0 <= killed_at - float(line["sent"]) <= _LOOK_BACK_S]
-    return round((killed_at - max(sent)) * 1000, 3) if sent else None
+    ends = [float(line["end"]) for line in attempts if line.get("ok")]
+    near = [end for end in ends if 0 <= killed_at - end <= _LOOK_BACK_S]
+    return round((killed_at - max(near)) * 1000, 3) if near else None

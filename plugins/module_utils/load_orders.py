@@ -60,8 +60,9 @@ class Numbering:
     def nth(self, k: int) -> tuple[int, int]:
         """Return number and side (0 or 1) of the k-th order of the run; two in a row are a pair.
 
-        Side 0 sells and side 1 buys one step higher, so the pair clears itself. Pairs go down in price: a
-        sell that still waits for its buy lies above every later buy and is never taken by one.
+        Side 0 sells and side 1 buys one step higher, so the pair clears itself. Pairs go down in price: a sell
+        whose buy failed lies above every later buy and is not taken by one, which would leave that one's sell
+        waiting, and so on to the end of the run.
         """
         pair, side = divmod(k, 2)
         return self.first + ORDERS - 2 * (pair + 1) + side, side

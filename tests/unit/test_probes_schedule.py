@@ -1,0 +1,68 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The probes' grid: fixed instants, no bunches after a slow answer, dense while a fault lasts."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.probe_addresses import Addresses, first_known
+from ansible_collections.exchange.chaos.plugins.module_utils.probe_schedule import Pace, next_slot
+
+
+def test_a_fast_answer_keeps_the_grid() -> None:
+    at = 100.0
+    for k in range(1, 1000):
+        at = next_slot(100.0, 0.01, at + 0.0012)
+        assert at == pytest.approx(100 + k * 0.01)
+
+
+def test_a_slow_answer_leaves_its_slots_empty_and_bunches_nothing() -> None:
+    assert next_slot(100.0, 0.01, 101.0034) == pytest.approx(101.01)
+
+
+def test_the_next_slot_is_never_now_or_past() -> None:
+    for now in (100.0, 100.01, 100.0099999, 123.456):
+        assert now < next_slot(100.0, 0.01, now) <= now + 0.010001
+
+
+def test_probes_are_dense_from_the_announcement_until_steady() -> None:
+    pace, probe = Pace(), {"rate": 10, "fault_rate": 100}
+    assert pace.rate(probe) == 10
+    assert pace.marks([{"event": "fault_imminent"}])
+    assert pace.rate(probe) == 100
+    assert not pace.marks([{"event": "fault_injected"}, {"event": "log"}])
+    assert pace.rate(probe) == 100
+    assert pace.marks([{"event": "steady"}])
+    assert pace.rate(probe) == 10
+
+
+def test_a_probe_without_a_fault_rate_is_never_slowed() -> None:
+    pace = Pace()
+    pace.marks([{"event": "fault_imminent"}])
+    assert pace.rate({"rate": 10}) == 10
+    assert pace.rate({"rate": 10, "fault_rate": 2}) == 10
+
+
+def test_a_container_that_came_back_elsewhere_is_found_there() -> None:
+    where = {"postgres": "10.0.0.2"}
+    addresses = Addresses(lambda service: where[service], {"postgres": "10.0.0.2"}, ["postgres"])
+    where["postgres"] = "10.0.0.9"
+    addresses.refresh(["postgres"])
+    assert addresses.get("postgres") == "10.0.0.9"
+
+
+def test_a_container_that_is_down_or_unknown_keeps_its_last_address() -> None:
+    def gone(service: str) -> str:
+        raise ChaosError("no such container")
+
+    for lookup in (gone, lambda service: ""):
+        addresses = Addresses(lookup, {"postgres": "10.0.0.2"}, ["postgres"])
+        addresses.refresh(["postgres"])
+        assert addresses.get("postgres") == "10.0.0.2"
+
+
+def test_first_addresses_come_from_the_specification() -> None:
+    containers = {"a": [{"addresses": ["", "10.0.0.2"]}], "b": [{"addresses": []}], "c": []}
+    assert first_known(containers) == {"a": "10.0.0.2"}
