@@ -17,14 +17,18 @@ _ERASE = "\r\x1b[K"
 def progress(state: Mapping[str, Any], host: str = "") -> str:
     """Return the live line of a ``chaos_progress``; what it lacks is left out.
 
-    state: phase, elapsed_s, total_s, requests, errors, p50_ms, text; each may be missing or null.
+    state: phase, elapsed_s, total_s, requests, errors, p50_ms, text; each may be missing or null. A text says it all
+    in the module's own words; without one, the line is made of the rest.
     """
-    parts = [f"{clean(host)}:" if host else "", clean(state.get("phase") or ""), *_time(state)]
-    counts = [f"{number(float(state[key]))} {word}" for key, word in _COUNTS if _is_number(state.get(key))]
-    if _is_number(state.get("p50_ms")):
-        counts.append(f"p50 {number(float(state['p50_ms']))} ms")
-    parts += [", ".join(counts), clean(state.get("text") or "")]
-    return "  ".join(filter(None, parts))
+    told = clean(state.get("text") or "")
+    if not told:
+        counts = [
+            f"{number(float(state[key]))} {word}" for key, word in _COUNTS if _is_number(state.get(key))
+        ]
+        if _is_number(state.get("p50_ms")):
+            counts.append(f"p50 {number(float(state['p50_ms']))} ms")
+        told = "  ".join(filter(None, (clean(state.get("phase") or ""), _time(state), ", ".join(counts))))
+    return "  ".join(filter(None, (f"{clean(host)}:" if host else "", _bar(state), told)))
 
 
 _COUNTS = (("requests", "requests"), ("errors", "failed"))
@@ -34,16 +38,19 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _time(state: Mapping[str, Any]) -> list[str]:
+def _time(state: Mapping[str, Any]) -> str:
     elapsed, total = state.get("elapsed_s"), state.get("total_s")
     if not _is_number(elapsed):
-        return []
-    done = float(elapsed or 0)
-    if not _is_number(total) or not total:
-        return [f"{done:.0f} s"]
-    whole = float(total)
-    filled = round(_BAR * min(max(done / whole, 0.0), 1.0))
-    return [f"[{'#' * filled}{'.' * (_BAR - filled)}] {done:.0f} of {whole:.0f} s"]
+        return ""
+    return f"{elapsed:.0f} of {total:.0f} s" if _is_number(total) else f"{elapsed:.0f} s"
+
+
+def _bar(state: Mapping[str, Any]) -> str:
+    elapsed, total = state.get("elapsed_s"), state.get("total_s")
+    if not _is_number(elapsed) or not _is_number(total) or not total:
+        return ""
+    filled = round(_BAR * min(max(float(elapsed or 0) / float(total), 0.0), 1.0))
+    return f"[{'#' * filled}{'.' * (_BAR - filled)}]"
 
 
 class LiveLine:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import closing, junit, text, words
+from ansible_collections.exchange.chaos.plugins.plugin_utils import closing, junit, screen, text, words
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import paths
 
 DATA = Path(__file__).parent / "data"
@@ -237,3 +237,34 @@ def test_documentation_shows_what_is_rendered() -> None:
     assert len(excerpts) == 3
     for excerpt in excerpts:
         assert set(excerpt.splitlines()) <= set(rendered)
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        ({}, ""),
+        ({"phase": "x\x1b[2J"}, "x\\x1b[2J"),
+        ({"phase": "fault", "elapsed_s": 3.4}, "fault  3 s"),
+        ({"phase": "fault", "elapsed_s": 20, "total_s": 10}, f"[{'#' * 20}]  fault  20 of 10 s"),
+        ({"elapsed_s": 5, "total_s": 0, "requests": "many"}, "5 of 0 s"),
+        (
+            {"phase": "fault", "elapsed_s": 5, "total_s": 10, "requests": 7, "errors": 0, "p50_ms": 1.234},
+            f"[{'#' * 10}{'.' * 10}]  fault  5 of 10 s  7 requests, 0 failed, p50 1.23 ms",
+        ),
+        ({"phase": "fault", "elapsed_s": 0, "total_s": 10, "text": "waiting"}, f"[{'.' * 20}]  waiting"),
+    ],
+)
+def test_live_line(state: Record, line: str) -> None:
+    assert screen.progress(state) == line
+    assert screen.progress(state, "db-1") == f"db-1:  {line}".rstrip()
+
+
+def test_live_line_is_written_over_on_a_terminal_only() -> None:
+    live = screen.LiveLine(tty=True, width=10)
+    assert live.clear() == ""
+    assert live.update("0123456789abc") == "\r\x1b[K01234567…"
+    assert live.clear() == "\r\x1b[K"
+    assert live.clear() == ""
+    plain = screen.LiveLine(tty=False, width=10)
+    assert plain.update("0123456789abc") == "0123456789abc\n"
+    assert plain.clear() == ""
