@@ -54,6 +54,11 @@ def check(spec: Mapping[str, Any]) -> None:
     given = [key for key in OPERATORS if spec.get(key) is not None]
     if len(given) > 1:
         raise ChaosError(f"Finding {name!r} has {' and '.join(given)}; give one of {', '.join(OPERATORS)}.")
+    limit = _threshold(spec)
+    if metric.scale is None and limit is not None and isinstance(limit[1], str):
+        raise ChaosError(
+            f"Finding {name!r} has a threshold of {limit[1]!r} for {metric.name}; it must be a number."
+        )
     if metric.scale is not None and given and spec[given[0]] not in metric.scale:
         raise ChaosError(
             f"Finding {name!r} wants {spec[given[0]]!r} of {metric.name}, which is one of: {', '.join(metric.scale)}."
@@ -135,7 +140,19 @@ def judge(measured: Measured, limit: tuple[str, Scalar] | None, metric: Metric) 
 
 
 def _threshold(spec: Mapping[str, Any]) -> tuple[str, Scalar] | None:
-    return next(((op, spec[key]) for key, op in OPERATORS.items() if spec.get(key) is not None), None)
+    return next(((op, _typed(spec[key])) for key, op in OPERATORS.items() if spec.get(key) is not None), None)
+
+
+def _typed(value: Any) -> Scalar:
+    """A threshold that went through a template may have come out as text: give it its type back."""
+    if not isinstance(value, str):
+        return value  # type: ignore[no-any-return]
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    try:
+        return float(value) if "." in value or "e" in value.lower() else int(value)
+    except ValueError:
+        return value
 
 
 def _rank(value: Any, scale: Sequence[str] | None) -> Any:

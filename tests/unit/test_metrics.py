@@ -258,6 +258,19 @@ def test_the_worst_fault_speaks_for_all(good: Evidence) -> None:
     assert found.record()["threshold"] == {"op": "<=", "value": 2.0}
 
 
+def test_thresholds_out_of_a_template_have_their_type(good: Evidence) -> None:
+    for metric, given, meant in (
+        ("detection", {"max": "1.0"}, ("<=", 1.0)),
+        ("data_loss", {"max": "0"}, ("<=", 0)),
+        ("backs_off", {"equals": "True", "fault": "outage"}, ("==", True)),
+        ("degradation", {"max": "errors"}, ("<=", "errors")),
+    ):
+        found = finding(good, {"id": "x", "metric": metric, **given})
+        assert (found.threshold, found.verdict) == (meant, "pass")
+    with pytest.raises(ChaosError, match=r"threshold of 'soon' for detection; it must be a number"):
+        check({"id": "x", "metric": "detection", "max": "soon"})
+
+
 def test_informational_findings_have_no_threshold_and_never_fail(good: Evidence) -> None:
     found = finding(good, {"id": "x", "metric": "recovery_s", "max": 0.1, "informational": True})
     assert (found.verdict, found.threshold, found.counts) == ("pass", None, False)
