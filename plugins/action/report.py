@@ -17,6 +17,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.merge import merge
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import RecordError, load, schema
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import FileError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.schema import problems
+from ansible_collections.exchange.chaos.plugins.plugin_utils.stub import stub
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import parse_time, utc_now
 
 _EXPERIMENT = {
@@ -32,6 +33,7 @@ _ARGUMENTS = {
     "title": {"type": "str"},
     "at": {"type": "str"},
     "hosts": {"type": "list", "elements": "raw", "default": []},
+    "without_record": {"type": "list", "elements": "raw", "default": []},
     "stem": {"type": "path"},
     "run_id": {"type": "str"},
     "experiment": {"type": "dict", "options": _EXPERIMENT},
@@ -109,6 +111,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         }
 
     def _write(self, arguments: Record) -> Result:
+        arguments["hosts"] += _without(arguments["without_record"], arguments["hosts"])
         if not all(isinstance(host, dict) for host in arguments["hosts"]) or not arguments["hosts"]:
             raise Refused("hosts must be the records of the hosts, one at least: there is nothing to write.")
         try:
@@ -167,6 +170,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if not presence.present(presence.REPORT) and not presence.present(presence.CONSOLE):
             self._display.display("\n".join(text.report(record, files)))
         return result
+
+
+def _without(pairs: list[Any], hosts: list[Any]) -> list[Record]:
+    """Return what can be said of the hosts that gave no record: (host, {outcome, reason}) each."""
+    known = {host.get("host") for host in hosts if isinstance(host, dict)}
+    unknown = {"outcome": "invalid", "reason": "The host was not reached, or its run gave no record."}
+    return [
+        stub(str(host), **{**unknown, **{key: str(value) for key, value in (problem or {}).items()}})
+        for host, problem in pairs
+        if host not in known
+    ]
 
 
 def plain(value: Any) -> Any:

@@ -46,6 +46,13 @@ options:
     type: list
     elements: raw
     default: []
+  without_record:
+    description:
+      - "Hosts of the run that may have no record, each as a pair of its name and why, a dictionary of C(outcome) and
+        C(reason). Those that are not among O(hosts) come into the record with nothing but that."
+    type: list
+    elements: raw
+    default: []
   stem:
     description: What O(state=reserved) returned. Required when O(state=written).
     type: path

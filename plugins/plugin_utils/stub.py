@@ -1,0 +1,48 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The part of the record of a host that has none to give: never reached, refused in preflight, or skipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def stub(host: str, outcome: str, reason: str) -> dict[str, Any]:
+    """Return a host record that says nothing but why there is nothing to say; every verdict is unknown."""
+    return {
+        "host": host,
+        "wave": 1,
+        "kernel": "unknown",
+        "capabilities": {
+            "docker": None, "compose": None, "bcc": None, "python": None, "cgroup": None,
+            "root": False, "systemd": False, "trials": {},
+        },
+        "clock": {"offset_ms": None, "uncertainty_ms": None},
+        "outcome": outcome,
+        "verdicts": {"effect": "unknown", "hypothesis": "unknown", "restored": "unknown"},
+        "faults": [],
+        "phases": [],
+        "load": {"rate": 0, "floor": 0, "requests": 0, "ok": 0, "errors": 0},
+        "ledger": dict.fromkeys(
+            ("acknowledged", "lost", "duplicated", "unacknowledged_applied", "shortest_visible_loss_ms")
+        ),
+        "findings": [],
+        "questions": {
+            "recovered_automatically": None,
+            "recovery_s": None,
+            "data_loss": None,
+            "users_saw": {
+                "what": "unknown", "errors": 0, "slow": 0, "p50_ms": None,
+                "p99_ms": None, "baseline_p99_ms": None,
+            },
+            "errors_clear": {
+                "clear": None, "clear_count": 0, "unclear_count": 0, "kinds": {}, "example": None,
+                "first_log_line": None, "first_log_after_s": None,
+            },
+        },
+        "bpf": {"status": "absent", "programs": [], "events": 0, "lost": 0, "positive_control": None, "cpu_s": None},
+        "timeline": [],
+        "leftovers": [],
+        "notes": [reason],
+    }  # fmt: skip

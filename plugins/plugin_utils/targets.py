@@ -1,0 +1,58 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may be touched: the guard rails that the controller can decide before any host is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+_HOURS = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$")
+
+
+class TargetError(Exception):
+    """These targets may not be touched; the message is one sentence for people."""
+
+
+def check_pattern(pattern: str, hosts: Sequence[str]) -> None:
+    """Raise TargetError for a pattern that means everything or nothing."""
+    if pattern.strip() in ("all", "*", ""):
+        raise TargetError(
+            f"chaos_targets is {pattern!r}, which is every host there is; name the group that may be broken, such as exchange."
+        )
+    if not hosts:
+        raise TargetError(f"chaos_targets is {pattern!r}, and the inventory has no such host; put one into the group exchange.")
+
+
+def check_groups(groups: Mapping[str, Sequence[str]], forbidden: Sequence[str], accepted: bool) -> None:
+    """Raise TargetError when a host is in a forbidden group. ``groups``: each host's groups; ``accepted``: by -e."""
+    if accepted:
+        return
+    for host, names in groups.items():
+        found = sorted(set(names) & set(forbidden))
+        if found:
+            raise TargetError(
+                f"Host {host} is in the forbidden group {found[0]}; leave it out of chaos_targets, "
+                "or give -e chaos_i_accept_production=true on the command line."
+            )
+
+
+def check_hours(allowed: str, now: datetime) -> None:
+    """Raise TargetError outside ``allowed``, such as 09:00-17:00 in the controller's local time; empty: always."""
+    if not allowed:
+        return
+    match = _HOURS.match(allowed)
+    if match is None:
+        raise TargetError(f"chaos_allowed_hours is {allowed!r}; it must look like 09:00-17:00.")
+    first, last = (f"{match.group(part)}:{match.group(part + 1)}" for part in (1, 3))
+    clock = f"{now:%H:%M}"
+    inside = first <= clock < last if first <= last else clock >= first or clock < last
+    if not inside:
+        raise TargetError(f"It is {clock}, and chaos_allowed_hours is {allowed}; nothing is broken outside these hours.")
+
+
+def is_true(value: object) -> bool:
+    """Read a variable as Ansible's bool filter does."""
+    return value is True or str(value).strip().lower() in ("true", "yes", "on", "1", "y", "t")
