@@ -199,5 +199,7 @@ def test_rate_limited_and_unsent_orders_are_no_samples() -> None:
 def test_a_stretch_after_a_fault_must_begin_clean() -> None:
     found = [orders([2.2])]
     assert steady.reasons(found, 2.0, 5.0, LIMITS) == []
-    assert steady.unsteady(found, 2.0, 5.0, LIMITS) == ["orders: bad samples at the start of the steady stretch"]
+    assert steady.unsteady(found, 2.0, 5.0, LIMITS) == [
+        "orders: bad samples at the start of the steady stretch"
+    ]
     assert steady.unsteady(found, 1.0, 4.0, LIMITS) == []
