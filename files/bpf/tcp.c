@@ -17,7 +17,7 @@
 #define CHAOS_TCP_CLOSE_WAIT 8
 #define CHAOS_TCP_CLOSING 11
 #define CHAOS_IPPROTO_TCP 6
-#define CHAOS_ETIMEDOUT 110
+#define CHAOS_UNKNOWN -1 /* failed, and nobody told with which errno */
 #define CHAOS_ECONNRESET 104
 #define CHAOS_ECONNREFUSED 111
 
@@ -91,13 +91,14 @@ TRACEPOINT_PROBE(sock, inet_sk_error_report)
 	struct chaos_flow flow = {};
 	u32 error = args->error;
 	CHAOS_ADDRESSES(flow, args);
-	chaos_errors.update(&flow, &error);
+	if (error)
+		chaos_errors.update(&flow, &error);
 	return 0;
 }
 #endif
 
-/* The errno a socket ended with; 0: the application closed it itself. */
-static __always_inline u32 chaos_error(struct chaos_tcp *record, struct chaos_socket *socket, u64 sk)
+/* The errno a socket ended with; 0: the application closed it itself; CHAOS_UNKNOWN. */
+static __always_inline s32 chaos_error(struct chaos_tcp *record, struct chaos_socket *socket, u64 sk)
 {
 #ifdef OFF_sock_sk_err
 	u32 error = chaos_u32(sk, OFF_sock_sk_err);
@@ -116,9 +117,9 @@ static __always_inline u32 chaos_error(struct chaos_tcp *record, struct chaos_so
 		return error;
 	}
 #endif
-	/* Nobody told: a close by the owner is its own decision, a close by anyone else is the kernel's timer. */
+	/* Nobody told: a close by the owner is its own decision, a close by anyone else is the kernel's. */
 	if (socket && !socket->up_at && chaos_current_pid() != socket->pid)
-		return CHAOS_ETIMEDOUT;
+		return CHAOS_UNKNOWN;
 	return 0;
 #endif
 }

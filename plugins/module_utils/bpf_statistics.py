@@ -39,7 +39,8 @@ def _connections(ours: Sequence[Mapping[str, Any]], names: Counter[str]) -> list
     if attempts:
         lines.append(_line("connects to", _top(Counter(map(peer, attempts)))))
     if failed:
-        errors = Counter(errno_name(int(event.get("errno") or 0)) for event in failed)
+        numbers = [event.get("errno") for event in failed]
+        errors = Counter(errno_name(int(number)) if number else "errno not known" for number in numbers)
         lines.append(_line("failed with", _top(errors)))
     times = sorted(
         float(event["duration_ms"])

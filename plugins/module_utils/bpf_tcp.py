@@ -40,6 +40,7 @@ def decode(head: Head, data: bytes) -> tuple[str, dict[str, Any]]:
     """Return the event's name and fields. ``lport`` is 0 at an attempt: the kernel chooses it afterwards.
 
     duration_ms: answer time (ok, failed), age (gave up), age of connection (reset has none, closed, retransmit).
+    errno: None where there was none, or (without BTF) where the kernel did not tell.
     passive: the connection was accepted, not made. direction (CONN_RESET): received or sent.
     """
     duration, error, lport, rport, local, remote = _BODY.unpack_from(data, HEAD.size)
@@ -50,7 +51,7 @@ def decode(head: Head, data: bytes) -> tuple[str, dict[str, Any]]:
         "lport": lport,
         "raddr": raddr,
         "rport": rport,
-        "errno": error or None,
+        "errno": error if error > 0 else None,
         "duration_ms": round(duration / 1e6, 3) if duration else None,
         "passive": bool(head.flags & _PASSIVE),
     }

@@ -1,0 +1,240 @@
+"""The capture against the running kernel: known work, known counts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.module import capture_support as support
+from tests.module.capture_support import CLOSED, OPEN, Exchange
+
+pytestmark = pytest.mark.skipif(bool(support.missing()), reason=support.missing())
+
+#: The ways a host can lack something: each must count the same.
+MODES = {
+    "btf": "",
+    "no-btf": "from exchange_chaos import bpf_loader\nbpf_loader.Btf.of_kernel = classmethod(lambda cls: None)",
+    "perf-buffers": "from exchange_chaos import bpf_loader\nbpf_loader.has_ring = lambda *_: False",
+}
+NO_BCC = "import sys\nsys.modules['bcc'] = None"
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Exchange]:
+    with support.exchange() as made:
+        yield made
+
+
+def names(events: list[dict[str, object]]) -> dict[object, int]:
+    """Count the connections' events; ends of helpers and a full queue's retransmits come as they come."""
+    return dict(Counter(event["event"] for event in events if str(event["event"]).startswith("CONN_")))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_counts_refused_and_good_connects_of_a_container(exchange: Exchange, tmp_path: Path, mode: str) -> None:
+    store = exchange.address("store")
+    with support.capture(tmp_path, exchange.spec(), MODES[mode]) as capture:
+        refused = support.connects(exchange.pid("api"), store, CLOSED, 50, pause=0.2)
+        good = support.connects(exchange.pid("api"), store, OPEN, 30, pause=0.2)
+        assert capture.stop() == 0
+
+    failed = [event for event in capture.events(pid=refused) if event["event"].startswith("CONN_")]
+    assert names(failed) == {"CONN_ATTEMPT": 50, "CONN_FAILED": 50}
+    assert {event["errno"] for event in failed if event["event"] == "CONN_FAILED"} == {111}
+    made = [event for event in capture.events(pid=good) if event["event"].startswith("CONN_")]
+    assert names(made) == {"CONN_ATTEMPT": 30, "CONN_OK": 30, "CONN_CLOSED": 30}
+    name = exchange.containers("api")[0]["name"]
+    assert {(e["service"], e["container"], e["family"], e["raddr"]) for e in failed + made} == {
+        ("api", name, 4, store)
+    }
+    assert all(event["duration_ms"] > 0 for event in failed + made if event["event"] != "CONN_ATTEMPT")
+    status = capture.status
+    assert status["status"] == "attached"
+    assert status["positive_control"] is True
+    assert status["lost"] == 0
+    assert status["events"] == len(capture.events())
+    assert status["cpu_s"] > 0
+    assert capture.events(control=True), "the control's own events are marked"
+
+
+def test_counts_ipv6(exchange: Exchange, tmp_path: Path) -> None:
+    with support.capture(tmp_path, exchange.spec()) as capture:
+        pid = support.connects(exchange.pid("api"), "::1", CLOSED, 7)
+        mapped = support.connects(exchange.pid("api"), f"::ffff:{exchange.address('store')}", CLOSED, 5)
+        capture.stop()
+    events = capture.events(pid=pid, event="CONN_FAILED")
+    assert [(event["family"], event["raddr"], event["errno"]) for event in events] == [(6, "::1", 111)] * 7
+    assert [event["family"] for event in capture.events(pid=mapped, event="CONN_FAILED")] == [4] * 5
+
+
+@pytest.mark.parametrize("mode", ["btf", "no-btf"])
+def test_a_connect_nobody_answers_is_given_up_with_its_age(
+    exchange: Exchange, tmp_path: Path, mode: str
+) -> None:
+    # A listener whose queue is full stays silent.
+    script = f"""
+server = socket.socket(); server.bind(("127.0.0.1", {CLOSED})); server.listen(0)
+filling = [connect("127.0.0.1", {CLOSED}, 0.2) for _ in range(2)]
+silent = connect("127.0.0.1", {CLOSED}, 1.3)
+silent.close()
+"""
+    with support.capture(tmp_path, exchange.spec(), MODES[mode]) as capture:
+        pid = support.work(exchange.pid("api"), script, pause=0.2)
+        capture.stop()
+    given_up = capture.events(pid=pid, event="CONN_GAVE_UP")
+    assert given_up
+    assert any(event["duration_ms"] == pytest.approx(1300, abs=150) for event in given_up)
+    assert all(event["errno"] is None for event in given_up)
+    assert capture.events(pid=pid, event="TCP_RETRANSMIT"), "the SYN was sent again after a second"
+    assert not capture.events(pid=pid, event="CONN_FAILED")
+
+
+@pytest.mark.parametrize("mode", ["btf", "no-btf"])
+def test_an_unreachable_host_fails_with_its_errno(exchange: Exchange, tmp_path: Path, mode: str) -> None:
+    nobody = exchange.address("store").rpartition(".")[0] + ".250"
+    with support.capture(tmp_path, exchange.spec(), MODES[mode]) as capture:
+        pid = support.work(exchange.pid("api"), f"connect({nobody!r}, {OPEN}, 10)", pause=0.2)
+        capture.stop()
+    (failed,) = capture.events(pid=pid, event="CONN_FAILED")
+    assert failed["errno"] == (113 if mode == "btf" else None), "without BTF the kernel tells too late: not guessed"
+
+
+def test_a_reset_is_seen_by_who_gets_it_and_who_sends_it(exchange: Exchange, tmp_path: Path) -> None:
+    script = f"""
+server = socket.socket(); server.bind(("127.0.0.1", {CLOSED})); server.listen(8)
+client = connect("127.0.0.1", {CLOSED})
+accepted, _ = server.accept()
+accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+accepted.close()
+time.sleep(0.05)
+client.close()
+"""
+    with support.capture(tmp_path, exchange.spec()) as capture:
+        pid = support.work(exchange.pid("api"), script)
+        capture.stop()
+    (received,) = capture.events(event="CONN_RESET", direction="received")
+    assert (received["pid"], received["service"], received["errno"]) == (pid, "api", 104)
+    (closed,) = capture.events(event="CONN_CLOSED", pid=pid)
+    assert closed["errno"] == 104
+    assert [event["service"] for event in capture.events(event="CONN_RESET", direction="sent")] == ["api"]
+
+
+@pytest.mark.parametrize("mode", ["btf", "no-btf"])
+def test_a_killed_main_process_exits_by_signal_9_and_its_heir_is_known(
+    exchange: Exchange, tmp_path: Path, mode: str
+) -> None:
+    with support.capture(tmp_path, exchange.spec(), MODES[mode]) as capture:
+        before = exchange.pid("store")
+        time.sleep(0.6)
+        os.kill(before, 9)
+        end = time.monotonic() + 20
+        while exchange.pid("store") in (0, before):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        after = exchange.pid("store")
+        heir = support.connects(after, "127.0.0.1", CLOSED, 9, pause=0.7)
+        capture.stop()
+    (event,) = capture.events(event="PROC_EXIT", pid=before)
+    assert (event["service"], event["exit_signal"], event["by_pid"]) == ("store", 9, os.getpid())
+    if mode == "btf":
+        assert event["main"] is True
+    assert len(capture.events(pid=heir, event="CONN_FAILED", service="store")) == 9
+
+
+def test_a_container_made_during_the_run_is_known_by_the_engine(exchange: Exchange, tmp_path: Path) -> None:
+    with support.exchange() as other, support.capture(tmp_path, other.spec()) as capture:
+        support.run("docker", "rm", "-f", other.containers("api")[0]["id"])
+        other.start("api")
+        pid = support.connects(other.pid("api"), other.address("store"), CLOSED, 12)
+        capture.stop()
+    assert len(capture.events(pid=pid, event="CONN_FAILED", service="api")) == 12
+    assert capture.status["unattributed"] == 0
+
+
+def test_nobody_elses_sockets_are_taken(exchange: Exchange, tmp_path: Path) -> None:
+    foreign = exchange.start("api", project="somebody-else")
+    try:
+        pid = int(support.run("docker", "inspect", "--format", "{{.State.Pid}}", foreign))
+        store = exchange.address("store")
+        with support.capture(tmp_path, exchange.spec()) as capture:
+            support.connects(pid, store, CLOSED, 20)
+            support.connects(os.getpid(), store, CLOSED, 20)  # the host's own
+            # a guest in the container's network, but not of its processes
+            script = f"import socket\nfor _ in range(20): socket.socket().connect_ex(({store!r}, {CLOSED}))"
+            support.run("nsenter", "-t", str(exchange.pid("api")), "-n", support.PYTHON, "-c", script)
+            time.sleep(0.3)
+            capture.stop()
+    finally:
+        support.run("docker", "rm", "-f", foreign)
+    assert names(capture.events()) == {}
+
+
+def test_a_service_out_of_scope_is_left_out(exchange: Exchange, tmp_path: Path) -> None:
+    with support.capture(tmp_path, exchange.spec(services=["store"])) as capture:
+        support.connects(exchange.pid("api"), exchange.address("store"), CLOSED, 5)
+        inside = support.connects(exchange.pid("store"), "127.0.0.1", CLOSED, 5)
+        capture.stop()
+    assert {event["pid"] for event in capture.events()} == {inside}
+
+
+def test_the_wrong_port_shows_as_a_control_not_seen(exchange: Exchange, tmp_path: Path) -> None:
+    with support.capture(tmp_path, exchange.spec(ports={"5999": "nobody"})) as capture:
+        assert capture.status["positive_control"] is False
+        assert any(line.startswith("fail ") and "was not seen" in line for line in capture.logs())
+        support.connects(exchange.pid("api"), exchange.address("store"), CLOSED, 5)
+        capture.stop()
+    assert capture.events() == []
+
+
+def test_without_bcc_the_run_goes_on(exchange: Exchange, tmp_path: Path) -> None:
+    with support.capture(tmp_path, exchange.spec(), NO_BCC) as capture:
+        assert capture.process.wait(10) == 0
+    assert capture.status["status"] == "absent"
+    assert "python3-bpfcc" in capture.status["reason"] or "bcc" in capture.status["reason"]
+    assert capture.status["positive_control"] is None
+    assert any(line.startswith("warn No kernel events") for line in capture.logs())
+
+
+def test_a_compiler_error_is_one_sentence(exchange: Exchange, tmp_path: Path) -> None:
+    prelude = (
+        "from exchange_chaos import bpf_sources\nread = bpf_sources.read\n"
+        "bpf_sources.read = lambda name: 'this is no C' if name == 'tcp.c' else read(name)"
+    )
+    with support.capture(tmp_path, exchange.spec(), prelude) as capture:
+        assert capture.process.wait(20) == 0
+    assert capture.status["status"] == "failed"
+    assert capture.status["reason"].endswith("its own words are in capture.err.")
+
+
+def test_what_does_not_fit_is_counted(exchange: Exchange, tmp_path: Path) -> None:
+    prelude = (
+        "from exchange_chaos import bpf_sources, capture\n"
+        "bpf_sources.RING_BYTES = 16384\ncapture.MOST_EVENTS = 100"
+    )
+    with support.capture(tmp_path, exchange.spec(), prelude) as capture:
+        pid = support.connects(exchange.pid("api"), exchange.address("store"), CLOSED, 5000)
+        capture.stop()
+    status = capture.status
+    assert status["lost"] > 0
+    # Ends of processes in other containers may be among the lost; whose they were, nobody can tell.
+    assert 10_000 <= status["events"] + status["lost"] <= 10_050
+    assert len(capture.events()) + len(capture.events(control=True)) == 100
+    assert status["unwritten"] > 0
+    assert {event["pid"] for event in capture.events()} == {pid}
+
+
+def test_nothing_is_left_on_the_host(exchange: Exchange, tmp_path: Path) -> None:
+    mounts = Path("/proc/mounts").read_text()
+    with support.capture(tmp_path, exchange.spec()) as capture:
+        assert sorted(Path("/proc/mounts").read_text().splitlines()) == sorted(mounts.splitlines())
+        inside = Path(f"/proc/{capture.process.pid}/mountinfo").read_text()
+        assert inside == Path("/proc/self/mountinfo").read_text()
+        assert capture.stop() == 0
+    children = subprocess.run(["ps", "--ppid", str(capture.process.pid)], capture_output=True, check=False)
+    assert children.returncode == 1
