@@ -37,7 +37,9 @@ class Btf:
     """The types of one kernel. Raises ValueError when ``data`` is no BTF of this machine's byte order."""
 
     def __init__(self, data: bytes) -> None:
-        magic, _version, _flags, length, types, types_length, strings, strings_length = _HEADER.unpack_from(data)
+        magic, _version, _flags, length, types, types_length, strings, strings_length = _HEADER.unpack_from(
+            data
+        )
         if magic != _MAGIC:
             raise ValueError("no BTF: the magic number is wrong")
         self._types = data[length + types : length + types + types_length]

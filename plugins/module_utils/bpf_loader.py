@@ -81,7 +81,9 @@ class Tracer:
             return self._bpf.ring_buffer_consume  # type: ignore[no-any-return]
         pages = bpf_sources.PERF_BYTES // os.sysconf("SC_PAGE_SIZE")
         if hasattr(self._bpf, "perf_buffer_consume"):
-            table.open_perf_buffer(self._perf_record, page_cnt=pages, lost_cb=self._perf_lost, wakeup_events=4096)
+            table.open_perf_buffer(
+                self._perf_record, page_cnt=pages, lost_cb=self._perf_lost, wakeup_events=4096
+            )
             return self._bpf.perf_buffer_consume  # type: ignore[no-any-return]
         table.open_perf_buffer(self._perf_record, page_cnt=pages, lost_cb=self._perf_lost)
         return lambda: self._bpf.perf_buffer_poll(0)
@@ -137,7 +139,9 @@ def load(programs: Sequence[Program], settings: Settings, folder: Path) -> Trace
             usable = [program for program in programs if not missing(program, tracefs)]
             if not usable:
                 lacking = sorted({event for program in programs for event in missing(program, tracefs)})
-                raise Absent(f"This kernel ({os.uname().release}) lacks the tracepoints {', '.join(lacking)}.")
+                raise Absent(
+                    f"This kernel ({os.uname().release}) lacks the tracepoints {', '.join(lacking)}."
+                )
             return _load(usable, settings, folder, tracefs, mounted)
     except OSError as error:
         raise Absent(f"The kernel's tracepoints cannot be reached: {error.strerror or error}.") from error
@@ -170,7 +174,9 @@ def _load(programs: list[Program], settings: Settings, folder: Path, tracefs: Pa
             return Tracer(_compile(text, folder, ours), programs, attempt, mounted)
         except Exception as error:  # bcc raises plain Exception for whatever went wrong
             first = first or error
-    raise LoadError(f"bcc could not load the programs ({_one_line(first)}); its own words are in capture.err.")
+    raise LoadError(
+        f"bcc could not load the programs ({_one_line(first)}); its own words are in capture.err."
+    )
 
 
 def _compile(text: str, folder: Path, ours: bool) -> Any:

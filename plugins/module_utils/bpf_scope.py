@@ -105,7 +105,9 @@ class Scope:
     def pids(self, service: str) -> list[int]:
         """Return the living processes of a service as of the last scan, oldest first."""
         wanted = {each.id for each in self._containers.values() if each and each.service == service}
-        return sorted(pid for pid, identity in self._pids.items() if identity in wanted and pid not in self._gone)
+        return sorted(
+            pid for pid, identity in self._pids.items() if identity in wanted and pid not in self._gone
+        )
 
     def first(self, service: str) -> Container | None:
         """Return a container of a service."""

@@ -107,9 +107,7 @@ def lay_out(folder: Path, config: str, version: tuple[int, int, int]) -> None:
         path.write_text(content)
 
 
-def config(
-    programs: Iterable[Program], tracefs: Path, settings: Settings, btf: Btf | None
-) -> str:
+def config(programs: Iterable[Program], tracefs: Path, settings: Settings, btf: Btf | None) -> str:
     """Return chaos_config.h: what this kernel has, and what this run wants (see common.c)."""
     defines: dict[str, str | int] = {
         "CHAOS_RINGBUF": int(settings.ring),

@@ -65,6 +65,11 @@ def decode(head: Head, data: bytes) -> tuple[str, dict[str, Any]]:
 PROGRAM = Program(
     name="tcp",
     needs=("sock:inet_sock_set_state",),
-    uses=("sock:inet_sk_error_report", "tcp:tcp_receive_reset", "tcp:tcp_send_reset", "tcp:tcp_retransmit_skb"),
+    uses=(
+        "sock:inet_sk_error_report",
+        "tcp:tcp_receive_reset",
+        "tcp:tcp_send_reset",
+        "tcp:tcp_retransmit_skb",
+    ),
     decoders=dict.fromkeys(KINDS, decode),
 )

@@ -43,7 +43,9 @@ def main(run: RunDir) -> int:
     try:
         tracer = bpf_loader.load(wanted(run.spec), settings(run.spec), run.file("headers"))
     except (bpf_loader.Absent, bpf_loader.LoadError) as error:
-        status.update(status="absent" if isinstance(error, bpf_loader.Absent) else "failed", reason=str(error))
+        status.update(
+            status="absent" if isinstance(error, bpf_loader.Absent) else "failed", reason=str(error)
+        )
         write_json(run.file("capture.json"), {**status, "cpu_s": _cpu_s()})
         run.log("warn", f"No kernel events: {error}", "capture")
         run.ready("capture")
@@ -71,7 +73,9 @@ def settings(spec: dict[str, Any]) -> bpf_sources.Settings:
 class Capture:
     """The observer's loop and its bookkeeping; ``status`` is what capture.json says."""
 
-    def __init__(self, run: RunDir, life: Lifespan, tracer: bpf_loader.Tracer, status: dict[str, Any]) -> None:
+    def __init__(
+        self, run: RunDir, life: Lifespan, tracer: bpf_loader.Tracer, status: dict[str, Any]
+    ) -> None:
         self._run = run
         self._life = life
         self._tracer = tracer
@@ -111,7 +115,9 @@ class Capture:
                 self.step()
             self.step()
         except Exception as error:
-            self._status.update(status="stopped", reason=f"The capture broke off: {type(error).__name__}: {error}.")
+            self._status.update(
+                status="stopped", reason=f"The capture broke off: {type(error).__name__}: {error}."
+            )
             self._run.log("fail", str(self._status["reason"]), "capture")
             raise
         finally:
@@ -161,7 +167,9 @@ class Capture:
         if seen:
             self._run.log("ok", f"BPF attached ({names}); our own connect from {end} was seen", "capture")
         else:
-            self._run.log("fail", f"BPF attached ({names}), but our own connect from {end} was not seen", "capture")
+            self._run.log(
+                "fail", f"BPF attached ({names}), but our own connect from {end} was not seen", "capture"
+            )
         self._tell()
 
     def _events(self, records: list[bytes]) -> list[dict[str, Any]]:

@@ -71,7 +71,9 @@ def missing() -> str:
         return "needs root"
     if subprocess.run([PYTHON, "-c", "import bcc"], capture_output=True, check=False).returncode != 0:
         return "needs bcc for the system's Python"
-    if shutil.which("docker") is None or not run("docker", "version", "--format", "{{.Server.Version}}", check=False):
+    if shutil.which("docker") is None or not run(
+        "docker", "version", "--format", "{{.Server.Version}}", check=False
+    ):
         return "needs a Docker engine"
     return ""
 
@@ -81,7 +83,9 @@ def image() -> str:
     if run("docker", "image", "ls", "--quiet", IMAGE):
         return IMAGE
     with tempfile.TemporaryDirectory() as scratch:
-        subprocess.run(["apt-get", "download", "busybox-static"], cwd=scratch, check=True, capture_output=True)
+        subprocess.run(
+            ["apt-get", "download", "busybox-static"], cwd=scratch, check=True, capture_output=True
+        )
         package = next(Path(scratch).glob("busybox-static*.deb"))
         run("dpkg-deb", "-x", str(package), f"{scratch}/root")
         binary = next(path for path in Path(scratch, "root").rglob("bin/busybox"))
@@ -104,9 +108,23 @@ class Exchange:
         name = project or self.project
         main = ("httpd", "-f", "-p", str(OPEN)) if service == "store" else ("sleep", "100000")
         return run(
-            *("docker", "run", "--detach", "--restart", "always", "--network", self.project, "--no-healthcheck"),
+            *(
+                "docker",
+                "run",
+                "--detach",
+                "--restart",
+                "always",
+                "--network",
+                self.project,
+                "--no-healthcheck",
+            ),
             *("--sysctl", "net.ipv6.conf.all.disable_ipv6=0"),
-            *("--label", f"com.docker.compose.project={name}", "--label", f"com.docker.compose.service={service}"),
+            *(
+                "--label",
+                f"com.docker.compose.project={name}",
+                "--label",
+                f"com.docker.compose.service={service}",
+            ),
             *("--label", f"chaos-capture-test={self.project}"),
             *(image(), "/bin/busybox", *main),
         )

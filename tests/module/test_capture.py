@@ -37,7 +37,9 @@ def names(events: list[dict[str, object]]) -> dict[object, int]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_counts_refused_and_good_connects_of_a_container(exchange: Exchange, tmp_path: Path, mode: str) -> None:
+def test_counts_refused_and_good_connects_of_a_container(
+    exchange: Exchange, tmp_path: Path, mode: str
+) -> None:
     store = exchange.address("store")
     with support.capture(tmp_path, exchange.spec(), MODES[mode]) as capture:
         refused = support.connects(exchange.pid("api"), store, CLOSED, 50, pause=0.2)
@@ -102,7 +104,9 @@ def test_an_unreachable_host_fails_with_its_errno(exchange: Exchange, tmp_path: 
         pid = support.work(exchange.pid("api"), f"connect({nobody!r}, {OPEN}, 10)", pause=0.2)
         capture.stop()
     (failed,) = capture.events(pid=pid, event="CONN_FAILED")
-    assert failed["errno"] == (113 if mode == "btf" else None), "without BTF the kernel tells too late: not guessed"
+    assert failed["errno"] == (113 if mode == "btf" else None), (
+        "without BTF the kernel tells too late: not guessed"
+    )
 
 
 def test_a_reset_is_seen_by_who_gets_it_and_who_sends_it(exchange: Exchange, tmp_path: Path) -> None:

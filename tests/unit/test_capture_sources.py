@@ -1,0 +1,201 @@
+"""What bcc is given to compile, from what the kernel says of itself."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import (
+    bpf_control,
+    bpf_docker,
+    bpf_loader,
+    bpf_sources,
+    bpf_tracefs,
+    capture,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf_btf import Btf
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf_registry import PROGRAMS
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf_sources import Settings
+
+FORMAT = """name: inet_sock_set_state
+ID: 2287
+format:
+\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;
+
+\tfield:const void * skaddr;\toffset:8;\tsize:8;\tsigned:0;
+\tfield:enum sk_rst_reason reason;\toffset:28;\tsize:4;\tsigned:0;
+\tfield:__u8 saddr_v6[16];\toffset:40;\tsize:16;\tsigned:0;
+
+print fmt: "%s"
+"""
+
+
+@pytest.fixture
+def tracefs(tmp_path: Path) -> Path:
+    folder = tmp_path / "events/sock/inet_sock_set_state"
+    folder.mkdir(parents=True)
+    (folder / "format").write_text(FORMAT)
+    return tmp_path
+
+
+def test_the_fields_of_a_tracepoint(tracefs: Path) -> None:
+    assert bpf_tracefs.fields(tracefs, "sock:inet_sock_set_state") == {
+        "common_type": "unsigned short",
+        "skaddr": "const void *",
+        "reason": "enum sk_rst_reason",
+        "saddr_v6": "__u8",
+    }
+    assert bpf_tracefs.fields(tracefs, "sock:none") is None
+
+
+def test_what_a_kernel_lacks_is_compiled_out(tracefs: Path) -> None:
+    text = bpf_sources.config([PROGRAMS["tcp"]], tracefs, Settings(ports=(5432, 6379), host_netns=9), None)
+    lines = text.splitlines()
+    assert "#define HAS_inet_sock_set_state 1" in lines
+    assert "#define HAS_inet_sock_set_state_skaddr 1" in lines
+    assert "#define HAS_tcp_receive_reset 0" in lines
+    assert "#define CHAOS_PORT(port) ((port) == 5432 || (port) == 6379)" in lines
+    assert "#define CHAOS_HOST_NETNS 9" in lines
+    assert "enum sk_rst_reason { CHAOS_enum_sk_rst_reason };" in lines
+    assert "OFF_" not in text
+    assert "#define CHAOS_PORT(port) (1)" in bpf_sources.config([], tracefs, Settings(), None)
+
+
+def test_a_program_that_cannot_run_here_is_told_by_its_tracepoints(tracefs: Path) -> None:
+    assert bpf_loader.missing(PROGRAMS["tcp"], tracefs) == []
+    assert bpf_loader.missing(PROGRAMS["exit"], tracefs) == ["sched:sched_process_exit"]
+
+
+def test_the_list_of_headers_is_complete(root: Path, tmp_path: Path) -> None:
+    folder = root / "files/bpf/include"
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.h")}
+    assert there == set(bpf_sources.HEADERS)
+    bpf_sources.lay_out(tmp_path, "", (6, 18, 300))
+    assert "LINUX_VERSION_CODE 398079" in (tmp_path / "include/linux/version.h").read_text()
+
+
+def test_every_program_has_its_source() -> None:
+    for program in PROGRAMS.values():
+        assert "TRACEPOINT_PROBE" in bpf_sources.program_text([program])
+
+
+@pytest.mark.parametrize(
+    ("release", "version"),
+    [("6.1.0-18-amd64", (6, 1, 0)), ("5.14.0-362.el9.x86_64", (5, 14, 0)), ("6.6", (6, 6, 0))],
+)
+def test_kernel_versions(release: str, version: tuple[int, int, int]) -> None:
+    assert bpf_sources.kernel_version(release) == version
+
+
+@pytest.mark.parametrize(
+    ("os_release", "package"),
+    [
+        ("ID=debian\n", "python3-bpfcc"),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "python3-bpfcc"),
+        ('ID="rhel"\nID_LIKE="fedora"\n', "python3-bcc"),
+        ("ID=alpine\n", "py3-bcc"),
+        ("", "python3-bcc"),
+    ],
+)
+def test_the_package_that_brings_bcc(tmp_path: Path, os_release: str, package: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text(os_release)
+    assert bpf_loader.package(tmp_path) == package
+
+
+def test_ring_buffer_by_release_where_there_is_no_btf() -> None:
+    assert bpf_loader.has_ring(None, "5.8.0")
+    assert not bpf_loader.has_ring(None, "5.4.0-150-generic")
+
+
+class Types:
+    """Builds BTF (Documentation/bpf/btf.rst) of a few structures."""
+
+    def __init__(self) -> None:
+        self.strings = b"\0"
+        self.types = b""
+        self.count = 0
+
+    def name(self, text: str) -> int:
+        self.strings += text.encode() + b"\0"
+        return len(self.strings) - len(text) - 1
+
+    def add(self, kind: int, name: str, size: int, members: int = 0, body: bytes = b"", flag: int = 0) -> int:
+        info = flag << 31 | kind << 24 | members
+        self.types += struct.pack("=III", self.name(name) if name else 0, info, size) + body
+        self.count += 1
+        return self.count
+
+    def struct(self, name: str, size: int, *members: tuple[str, int, int], flag: int = 0) -> int:
+        body = b"".join(
+            struct.pack("=III", self.name(word) if word else 0, kind, offset)
+            for word, kind, offset in members
+        )
+        return self.add(4, name, size, len(members), body, flag)
+
+    def data(self) -> bytes:
+        head = struct.pack(
+            "=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(self.types), len(self.types), len(self.strings)
+        )
+        return head + self.types + self.strings
+
+
+def test_offsets_from_btf() -> None:
+    types = Types()
+    number = types.add(1, "int", 4, body=struct.pack("=I", 32))
+    types.add(3, "", 0, body=struct.pack("=III", number, number, 7))
+    inner = types.struct("ns_common", 16, ("inum", number, 8 * 8))
+    decorated = types.add(10, "", inner)
+    named = types.add(8, "ns_t", decorated)
+    anonymous = types.struct("", 32, ("ns", named, 16 * 8))
+    types.struct("net", 64, ("count", number, 0), ("", anonymous, 8 * 8))
+    types.struct("flagged", 8, ("bit", number, 1 << 24 | 4 * 8), flag=1)
+    values = struct.pack("=IiIi", types.name("cpu_cgrp_id"), 0, types.name("pids_cgrp_id"), 7)
+    types.add(6, "cgroup_subsys_id", 4, 2, values)
+    btf = Btf(types.data())
+    assert btf.offset("net", "ns", "inum") == 8 + 16 + 8
+    assert btf.offset("net", "count") == 0
+    assert btf.offset("flagged", "bit") == 4
+    assert btf.offset("net", "none") is None
+    assert btf.offset("none", "x") is None
+    assert btf.size("net") == 64
+    assert btf.enumerator("pids_cgrp_id") == 7
+    assert btf.enumerator("none") is None
+
+
+def test_damaged_btf_is_none(tmp_path: Path) -> None:
+    (tmp_path / "vmlinux").write_bytes(b"no BTF at all, but long enough for a header")
+    assert Btf.of_kernel(tmp_path / "vmlinux") is None
+    assert Btf.of_kernel(tmp_path / "missing") is None
+
+
+SPEC: dict[str, Any] = {
+    "containers": {
+        "api": [{"id": "a" * 64, "pid": 0}],
+        "store": [{"id": "b" * 64, "addresses": ["172.18.0.3"]}],
+    },
+    "capture": {
+        "programs": ["tcp"],
+        "ports": {"5432": "database"},
+        "control": {"from": "api", "to": "store", "port": 99},
+    },
+}
+
+
+def test_the_control_goes_where_the_engine_says_and_not_where_the_filter_looks() -> None:
+    assert bpf_control.target(SPEC) == ("api", "172.18.0.3", 99)
+    assert bpf_control.target({**SPEC, "capture": {}}) is None
+    assert bpf_control.target({**SPEC, "containers": {"store": [{"addresses": []}]}}) is None
+
+
+def test_settings_of_a_run() -> None:
+    assert capture.settings(SPEC).ports == (5432,)
+    assert capture.settings({**SPEC, "capture": {**SPEC["capture"], "all_ports": True}}).ports == ()
+    assert [program.name for program in capture.wanted(SPEC)] == ["tcp"]
+    assert capture.wanted({"capture": {}}) == list(PROGRAMS.values())
+
+
+def test_an_engine_that_does_not_answer_is_none(tmp_path: Path) -> None:
+    assert bpf_docker.containers("lab", str(tmp_path / "docker.sock")) is None
