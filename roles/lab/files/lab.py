@@ -1,0 +1,371 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role `lab` does on the host beyond what Ansible's own modules offer.  Standard library only.
+
+Usage: python3 lab.py status|engine|base|ports|down <JSON arguments>
+
+Prints one JSON object with `changed`; a failure is one sentence on stderr and exit code 1.  Only the engine
+of this very host is talked to, whatever DOCKER_HOST says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+PROJECT = "exchange-chaos-lab"
+LABEL = "exchange.chaos.lab"  # on everything of ours: containers, network, volume, images
+SERVICE_LABEL = "com.docker.compose.service"
+STOPPED = "order-flow-simulator"  # made, but not running
+SOCKET = "unix:///var/run/docker.sock"
+
+Json = dict[str, Any]
+
+
+class LabError(Exception):
+    """One clear sentence."""
+
+
+def run(*words: str, timeout: float = 60) -> str:
+    """Output of a command; LabError with what it said when it fails."""
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+    except FileNotFoundError:
+        raise LabError(f"There is no command {words[0]} on this host.") from None
+    except subprocess.TimeoutExpired:
+        raise LabError(f"`{' '.join(words)}` did not end within {timeout:g} s.") from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
+        raise LabError(f"`{' '.join(words)}` failed: {' '.join(said[-3:])}")
+    return done.stdout
+
+
+def docker(*words: str, timeout: float = 60) -> str:
+    """Output of a docker command on this host's engine."""
+    return run("docker", "--host", SOCKET, *words, timeout=timeout)
+
+
+def engine_answers() -> bool:
+    """Whether a Docker engine runs here."""
+    try:
+        docker("version", "--format", "{{.Server.Version}}", timeout=10)
+    except LabError:
+        return False
+    return True
+
+
+def inspect(*filters: str) -> list[Json]:
+    """All containers, or those that the filters (`label=…`) choose, as the engine describes them."""
+    words = [word for text in filters for word in ("--filter", text)]
+    ids = docker("ps", "--all", "--quiet", *words).split()
+    if not ids:
+        return []
+    described: list[Json] = json.loads(docker("inspect", *ids))
+    return described
+
+
+# -- status ----------------------------------------------------------------------------------------------
+
+
+def service_of(container: Json) -> str:
+    """The compose service of a container."""
+    return str(container["Config"]["Labels"].get(SERVICE_LABEL, ""))
+
+
+def port_of(container: Json) -> int | None:
+    """The port on the host that leads to the container."""
+    for bindings in (container["HostConfig"].get("PortBindings") or {}).values():
+        for binding in bindings or []:
+            if binding.get("HostPort"):
+                return int(binding["HostPort"])
+    return None
+
+
+def complaint(container: Json) -> str:
+    """What is wrong with one container of ours, or nothing."""
+    service, state = service_of(container), container["State"]
+    if service == STOPPED:
+        return f"{service} runs, but experiments bring their own load" if state["Running"] else ""
+    if not state["Running"]:
+        return f"{service} is {state['Status']}"
+    health = state.get("Health", {}).get("Status", "none")
+    if health != "healthy":
+        return f"{service} is {health}"
+    policy = container["HostConfig"]["RestartPolicy"]["Name"]
+    return "" if policy == "unless-stopped" else f"{service} has the restart policy {policy!r}"
+
+
+def judge(containers: list[Json], services: list[str], checksum: str) -> list[str]:
+    """What keeps the exchange from being up as wanted, one clause each; empty when it is."""
+    found = {service_of(container): container for container in containers}
+    wrong = [f"{service} is missing" for service in services if service not in found]
+    wrong += filter(None, map(complaint, containers))
+    # Made last, so it tells that everything before it was made of the same settings.
+    if STOPPED in found and found[STOPPED]["Config"]["Labels"].get(LABEL) != checksum:
+        wrong.append("other settings are wanted now")
+    return wrong
+
+
+def status(services: list[str], checksum: str, wait: float = 0) -> Json:
+    """Whether the exchange is up as wanted, waiting for it up to `wait` seconds; changes nothing."""
+    end = time.monotonic() + wait
+    while True:
+        wrong, containers = ["no engine answers"], []
+        if shutil.which("docker") and engine_answers():
+            containers = inspect(f"label={LABEL}", f"label=com.docker.compose.project={PROJECT}")
+            wrong = judge(containers, services, checksum)
+        if not wrong or time.monotonic() >= end:
+            ports = {service_of(container): port_of(container) for container in containers}
+            return {"changed": False, "up": not wrong, "wrong": wrong, "ports": ports}
+        time.sleep(0.2)
+
+
+# -- engine ----------------------------------------------------------------------------------------------
+
+
+def start_time(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot (proc(5), field 22); None if there is no such process."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+    except (OSError, IndexError):
+        return None
+
+
+def engine(home: str, wait: float = 40) -> Json:
+    """Have an engine answer: one that runs is used as it is, else systemd starts it, else we do."""
+    if engine_answers():
+        return {"changed": False, "started": ""}
+    if Path("/run/systemd/system").is_dir():
+        run("systemctl", "start", "docker")
+        return wait_for_engine({"changed": True, "started": "by systemd"}, wait, lambda: True, Path("/dev/null"))
+    program = shutil.which("dockerd")
+    if program is None:
+        raise LabError("There is no dockerd on this host, and none could be installed.")
+    folder = Path(home)
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    log = folder / "dockerd.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [program], stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+        )
+    # Remembered by pid and start time, so that lab-down ends this engine and no other.
+    state = {"pid": process.pid, "start_time": start_time(process.pid)}
+    (folder / "engine.json").write_text(json.dumps(state))
+    return wait_for_engine({"changed": True, "started": "by hand"}, wait, lambda: process.poll() is None, log)
+
+
+def wait_for_engine(result: Json, wait: float, alive: Callable[[], bool], log: Path) -> Json:
+    """Wait until the engine answers; LabError with the end of its log if it does not."""
+    end = time.monotonic() + wait
+    while time.monotonic() < end and alive():
+        if engine_answers():
+            return result
+        time.sleep(0.2)
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    raise LabError(f"The Docker engine did not start; it said: {' / '.join(lines[-3:]) or 'nothing'}")
+
+
+# -- base image ------------------------------------------------------------------------------------------
+
+
+def sources() -> list[str]:
+    """This host's own apt sources of its distribution, one line each.
+
+    Foreign repositories that the host has besides (a browser's, a cloud's) are left out: the image needs
+    nothing from there, and their keys may not be where another apt finds them.
+    """
+    wanted = "deb [signed-by=$(SIGNED_BY)] $(REPO_URI) $(RELEASE) $(COMPONENT)"
+    origin = os_release().get("ID", "debian").lower()
+    lines = run("apt-get", "indextargets", "--format", f"$(ORIGIN)|{wanted}", "Created-By: Packages").splitlines()
+    chosen = [line.split("|", 1)[1] for line in lines if line.split("|", 1)[0].lower() == origin]
+    # apt fills in $(SIGNED_BY) only where a source names a key.
+    cleaned = [re.sub(r"\[signed-by=(\$\(SIGNED_BY\))?\] ", "", line) for line in chosen]
+    return list(dict.fromkeys(cleaned))
+
+
+def os_release() -> dict[str, str]:
+    """/etc/os-release as a dictionary."""
+    pairs = [line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line]
+    return {key: value.strip('"') for key, value in pairs}
+
+
+def apt_settings() -> list[str]:
+    """How this host's apt reaches its sources (proxy, certificates, time-outs), to be told to another apt."""
+    lines = run("apt-config", "dump", "Acquire").splitlines()
+    carried = re.compile(r"Acquire::(https?|ftp|socks|Retries|ForceIPv[46]|Check-Date|Check-Valid-Until)(::| )", re.I)
+    return [line for line in lines if carried.match(line) and not line.endswith(' "";')]
+
+
+def base(tag: str, packages: list[str], exclude: list[str]) -> Json:
+    """Make the base image from the distribution's packages, and import it; no registry is asked."""
+    release = os_release().get("VERSION_CODENAME")
+    lines = sources()
+    if not release or not lines:
+        raise LabError("This host's apt names no source of its own distribution: run apt-get update, or mend its sources.")
+    words = ["mmdebstrap", "--variant=essential", f"--include={','.join(packages)}", "--format=tar"]
+    words += [f"--dpkgopt=path-exclude={pattern}" for pattern in exclude]
+    words += [f"--aptopt={line}" for line in ['Acquire::Languages "none";', *apt_settings()]]
+    # PostgreSQL's package would make a database cluster of its own.
+    hook = 'mkdir -p "$1/etc/postgresql-common" && echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.conf"'
+    words += [f"--essential-hook={hook}", release, "-"]
+    make = subprocess.Popen([*words, *lines], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    bring = subprocess.Popen(
+        ["docker", "--host", SOCKET, "import", "--change", f"LABEL {LABEL}=base", "-", tag],
+        stdin=make.stdout,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert make.stdout is not None and make.stderr is not None and bring.stderr is not None
+    make.stdout.close()
+    said = make.stderr.read().decode(errors="replace")
+    complained = bring.stderr.read().decode(errors="replace")
+    if make.wait() | bring.wait():
+        # A half image must not pass for a whole one.
+        subprocess.run(["docker", "--host", SOCKET, "rmi", tag], capture_output=True)
+        errors = [line for line in said.splitlines() if line.startswith(("E:", "Err:", "W:"))] or said.splitlines()
+        raise LabError(f"The base image could not be made: {' / '.join(errors[-4:])} {complained.strip()}".strip())
+    return {"changed": True}
+
+
+# -- ports -----------------------------------------------------------------------------------------------
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of this host."""
+    for address in ("127.0.0.1", "0.0.0.0"):
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, port))
+            except OSError:
+                return False
+    return True
+
+
+def choose(wanted: dict[str, int], kept: dict[str, int], claimed: set[int], free: Callable[[int], bool]) -> dict[str, int]:
+    """A port for each service: the one it has, else the wanted one, else the next free from 10000 above it."""
+    chosen: dict[str, int] = {}
+    for service, port in wanted.items():
+        if service in kept:
+            chosen[service] = kept[service]
+            continue
+        candidates = [port, *range(port + 10000, min(port + 11000, 65536))]
+        taken = claimed | set(chosen.values()) | set(kept.values())
+        found = next((number for number in candidates if number not in taken and free(number)), None)
+        if found is None:
+            raise LabError(f"No free port for {service}: {port} and 1000 more above {port + 10000} are taken.")
+        chosen[service] = found
+    return chosen
+
+
+def ports(wanted: dict[str, int]) -> Json:
+    """Choose the ports; one that a foreign container claims is taken even while that container is stopped."""
+    kept: dict[str, int] = {}
+    claimed: set[int] = set()
+    for container in inspect():
+        port = port_of(container)
+        if LABEL in container["Config"]["Labels"]:
+            if port is not None:
+                kept[service_of(container)] = port
+        else:
+            for bindings in (container["HostConfig"].get("PortBindings") or {}).values():
+                claimed |= {int(binding["HostPort"]) for binding in bindings or [] if binding.get("HostPort")}
+    return {"changed": False, "ports": choose(wanted, kept, claimed, is_free)}
+
+
+# -- down ------------------------------------------------------------------------------------------------
+
+
+def down(home: str) -> Json:
+    """Take away all that is ours; idempotent.  The engine goes only if we started it and nobody else uses it."""
+    folder = Path(home)
+    removed: list[str] = []
+    if shutil.which("docker"):
+        # Ours may lie in an engine that is not running now (after a reboot): started to be cleaned.
+        if not engine_answers() and (folder / "engine.json").is_file():
+            engine(home)
+        if engine_answers():
+            removed += remove_objects()
+            removed += stop_engine(folder)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+        removed.append(f"folder {folder}")
+    return {"changed": bool(removed), "removed": removed}
+
+
+def remove_objects() -> list[str]:
+    """Remove containers, networks, volumes and images that carry our label."""
+    ours = ("--filter", f"label={LABEL}")
+    removed: list[str] = []
+    for kind, find, remove in (
+        ("container", ("ps", "--all", "--format", "{{.Names}}"), ("rm", "--force", "--volumes")),
+        ("network", ("network", "ls", "--format", "{{.Name}}"), ("network", "rm")),
+        ("volume", ("volume", "ls", "--format", "{{.Name}}"), ("volume", "rm", "--force")),
+        ("image", ("images", "--all", "--format", "{{.ID}}"), ("rmi", "--force")),
+    ):
+        names = list(dict.fromkeys(docker(*find, *ours).split()))
+        for name in names:
+            try:
+                docker(*remove, name)
+            except LabError as error:
+                # An image's parents go with it, so some of the list are gone when their turn comes.
+                if "No such" not in str(error):
+                    raise
+            removed.append(f"{kind} {name}")
+    return removed
+
+
+def stop_engine(folder: Path) -> list[str]:
+    """End the engine that we started, unless it has containers of others."""
+    try:
+        state = json.loads((folder / "engine.json").read_text())
+    except (OSError, ValueError):
+        return []
+    pid = state["pid"]
+    if state["start_time"] is None or start_time(pid) != state["start_time"]:
+        return []  # not ours: another engine runs now
+    if docker("ps", "--all", "--quiet").split():
+        return []
+    os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + 30
+    while start_time(pid) == state["start_time"] and time.monotonic() < end and not is_zombie(pid):
+        time.sleep(0.1)
+    return [f"engine (process {pid})"]
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended, but nobody has asked for its exit code."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def main(words: list[str]) -> int:
+    """Run one of the actions with its arguments as JSON."""
+    actions: dict[str, Callable[..., Json]] = {
+        "status": status,
+        "engine": engine,
+        "base": base,
+        "ports": ports,
+        "down": down,
+    }
+    try:
+        print(json.dumps(actions[words[0]](**json.loads(words[1]))))
+    except LabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
