@@ -92,17 +92,13 @@ def _verdicts(record: Record) -> list[str]:
 
 
 def _cause(record: Record) -> str:
-    """Return, for a run that came to no end of its own, the last thing that its log says went wrong."""
+    """Return, for a run that came to no end of its own, why: the first note of a host with that outcome."""
     if record["outcome"] in ("passed", "failed"):
         return ""
-    lines = [
-        each for host in record["hosts"] if host["outcome"] == record["outcome"] for each in host["timeline"]
+    told = [
+        host["notes"][0] for host in record["hosts"] if host["outcome"] == record["outcome"] and host["notes"]
     ]
-    for level in ("fail", "warn"):
-        told = [each for each in lines if each["level"] == level]
-        if told:
-            return f": {clean(max(told, key=lambda each: str(each['at']))['text'])}"
-    return ""
+    return f": {clean(told[0])}" if told else ""
 
 
 def _effect(record: Record) -> str:

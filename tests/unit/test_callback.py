@@ -186,6 +186,7 @@ def test_an_interrupted_run_still_has_its_log(bench: Bench, kill: signal.Signals
 
         try:
             wait_for(seen)
+            time.sleep(1)  # in the middle of the next task: Python may lose a Ctrl-C while it forks
             if kill == signal.SIGINT:  # Ctrl-C reaches the whole group
                 os.killpg(process.pid, kill)
             else:
@@ -295,6 +296,22 @@ def test_large_record_stays_in_its_file(bench: Bench) -> None:
     large.write_text(json.dumps(sample))
     assert_closed(bench.play(sample_file=str(large)).splitlines())  # its last task asserts the size
     assert len(records.load(str(bench.file(".json")))["hosts"][0]["timeline"]) == 2400
+
+
+def test_hosts_without_a_record_are_in_the_report(bench: Bench) -> None:
+    pairs = [["localhost", {}], ["db-2", {"outcome": "skipped", "reason": "No bcc here."}], ["db-3", {}]]
+    screen = bench.play(without_record=pairs, judge=False).splitlines()
+    record = records.load(str(bench.file(".json")))
+    assert [(host["host"], host["outcome"]) for host in record["hosts"]] == [
+        ("localhost", "passed"), ("db-2", "skipped"), ("db-3", "invalid")]  # fmt: skip
+    assert record["verdicts"] == {"effect": "unknown", "hypothesis": "unknown", "restored": "unknown"}
+    assert_closed(screen, "INVALID: The host was not reached, or its run gave no record.")
+
+
+def test_progress_of_a_task_that_is_tried_again(bench: Bench) -> None:
+    screen = bench.play(tries=3).splitlines()
+    assert screen[3:6] == ["[2026-11-23 18:00:03] ✓ Looked"] * 3
+    assert bench.file(".log").read_text().count("✓ Looked") == 3
 
 
 def test_record_that_breaks_its_schema_is_kept_and_told(bench: Bench) -> None:
