@@ -173,6 +173,13 @@ class Engine:
             raise ChaosError(f"Project {project} has no container of a service {service} on this host.")
         return found[0]
 
+    def bridges(self, project: str) -> list[str]:
+        """Return the names of the host's bridge interfaces that belong to the project's networks."""
+        with _told(f"list the networks of project {project}"):
+            found = self._client.api.networks(filters={"label": f"{PROJECT_LABEL}={project}", "driver": "bridge"})
+        own = "com.docker.network.bridge.name"
+        return sorted((entry.get("Options") or {}).get(own) or f"br-{entry['Id'][:12]}" for entry in found)
+
     def inspect(self, container_id: str) -> Target | None:
         """Return a container by id, None when it is gone."""
         with _told(f"inspect container {container_id[:12]}"):

@@ -18,6 +18,8 @@ from .rundir import RunDir, read_json, write_json
 from .state import State
 from .undo import undo
 
+#: Ending takes the patience of reconciliation and of the settling snapshot; the watchdog must not end it twice.
+_LEASE_S = 90.0
 OBSERVERS = ("load", "probes", "capture", "events")
 
 
@@ -33,6 +35,7 @@ def finish(run: RunDir, *, by: str) -> RunDir:
     Raises ChaosError while a fault resists its undo: the run, its journal and its watchdog stay then. Every later
     step is tried whatever became of the one before; what failed is in the record's timeline.
     """
+    run.renew(_LEASE_S)
     run.timeline("finishing", by=by)
     _undo(run, by)
     steps = (
@@ -63,9 +66,8 @@ def _undo(run: RunDir, by: str) -> None:
 
 
 def stop_observers(run: RunDir) -> None:
-    """End load, probes, capture and engine events, in this order, and say so in the timeline."""
+    """End load, probes, capture and engine events, in this order."""
     for command in OBSERVERS:
-        run.timeline("observer_stopped", command=command)
         processes.stop(run, command)
 
 

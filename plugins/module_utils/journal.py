@@ -101,11 +101,11 @@ class Journal:
         """Write that the change is gone: ``by`` whom (module, watchdog, halt, …) and ``how``."""
         self._write(entry.seq, "undone", at or clock.now(), fault=entry.fault, by=by, how=how)
 
-    def _write(self, seq: int, kind: str, at: float, **fields: Any) -> None:
+    def _write(self, seq: int, step: str, at: float, **fields: Any) -> None:
         try:
             writer = Writer(self._path, sync=True)
             try:
-                writer.write({"t": at, "seq": seq, "entry": kind, **fields})
+                writer.write({"t": at, "seq": seq, "entry": step, **fields})
             finally:
                 writer.close()
         except OSError as error:

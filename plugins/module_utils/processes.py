@@ -75,6 +75,8 @@ def stop(run: RunDir, name: str, timeout: float = 10.0) -> bool:
     entry = alive(run, name)
     if entry is None:
         return False
+    # said before it is done: whoever watches the processes must not take this end for a death
+    run.timeline("observer_stopped", command=name)
     if not _signal_and_wait(int(entry["pid"]), signal.SIGTERM, timeout):
         _signal_and_wait(int(entry["pid"]), signal.SIGKILL, 5.0)
     return True

@@ -18,7 +18,7 @@ from . import clock
 from .engine import Engine, Target
 from .errors import ChaosError
 from .rundir import RunDir
-from .snapshot_host import cgroup_limits, executables, listeners, our_processes
+from .snapshot_host import HOST, cgroup_limits, executables, listeners, our_processes
 from .snapshot_net import network
 
 Snapshot = dict[str, dict[str, str]]
@@ -45,8 +45,8 @@ def take(run: RunDir) -> Snapshot:
     ):
         found[kind] = part
     _guarded(found, "cgroup limits", lambda: {"cgroup": cgroup_limits(_pids(targets))})
-    _guarded(found, "listeners", lambda: {"listener": listeners({"host": os.getpid(), **_pids(targets)})})
-    _guarded(found, "network namespaces", lambda: network({"host": os.getpid(), **_pids(targets)}))
+    _guarded(found, "listeners", lambda: {"listener": listeners({HOST: os.getpid(), **_pids(targets)})})
+    _guarded(found, "network namespaces", lambda: network({HOST: os.getpid(), **_pids(targets)}, engine.bridges(run.spec["project"])))
     _guarded(found, "PostgreSQL settings", lambda: {"postgres_setting": _settings(run, engine, targets)})
     return found
 

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+#: The label of the host's own namespaces; containers have their service and number.
+HOST = "host"
 _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
 _LISTEN = "0A"
@@ -111,7 +113,7 @@ def listeners(pids: Mapping[str, int]) -> dict[str, str]:
     for label, pid in pids.items():
         for name in ("tcp", "tcp6"):
             for address, port in _listening(_PROC / str(pid) / "net" / name):
-                if address != _RESOLVER and not (label == "host" and low <= port <= high):
+                if address != _RESOLVER and not (label == HOST and low <= port <= high):
                     found[f"{label} {address}:{port}"] = name
     return found
 

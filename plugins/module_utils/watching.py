@@ -33,6 +33,8 @@ class Window:
 
 def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     """Watch for a slice and return {chaos_progress, done, steady, reasons, aborted}."""
+    if window.until_steady and any(event["event"] == "steady" and event["fault"] == window.fault for event in run.events()):
+        return {"chaos_progress": {}, "done": True, "steady": True, "reasons": [], "aborted": _aborted(run)}
     begun = _begin(run, window)
     until = min(begun + window.seconds, clock.now() + slice_s)
     run.renew(max(0.0, until - clock.now()) + MARGIN_S)

@@ -85,7 +85,6 @@ def main() -> None:
         if module.params["state"] == "present":
             changed = begin(run)
         else:
-            run.timeline("observer_stopped", command="capture")
             changed = processes.stop(run, "capture")
         bpf = state_of(run)
         blind = bpf["status"] == "attached" and bpf.get("positive_control") is False
