@@ -147,7 +147,7 @@ def _phases(host: Host) -> list[str]:
         columns.format("  phase", "from", "s", "requests", "errors", "p50 ms", "p95 ms", "p99 ms", "max ms")
     ]
     for phase in host["phases"]:
-        of = f" ({clean(phase['fault'])})" if phase["fault"] else ""
+        of = f" ({clean(phase['fault'])})" if phase["fault"] not in (None, phase["id"]) else ""
         length = seconds_between(phase["started_at"], phase["ended_at"])
         times = [phase["latency_ms"][key] for key in ("p50", "p95", "p99", "max")]
         shown = ["-" if value is None else number(value) for value in (length, *times)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -15,6 +16,7 @@ VERDICT_MARKS = {"pass": "✓", "fail": "🚨", "unknown": "?"}
 NOT_MEASURED = "not measured"
 
 _OPS = {"<=": "≤", ">=": "≥", "==": "="}
+_BOUNDS = {"<=": "at worst", ">=": "at least", "==": "="}
 _BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
 
@@ -129,13 +131,21 @@ def quantity(value: object, unit: str | None = None, against: object = None) -> 
     if value is None:
         return NOT_MEASURED
     if isinstance(value, (list, tuple)):
-        ends = list(dict.fromkeys(scalar(each, against) for each in value))
-        return f"{' to '.join(ends)}{_unit(unit)}"
+        return f"{_interval([float(each) for each in value], against)}{_unit(unit)}"
     return f"{scalar(value, against)}{_unit(unit)}"
 
 
+def _interval(ends: list[float], against: object) -> str:
+    """Return ``6.090 to 6.104``: both ends with as many digits as its width needs to be seen."""
+    width = max(ends) - min(ends)
+    if not width:
+        return number(ends[0], against)
+    digits = min(max(1 - math.floor(math.log10(width)), 0), 9)
+    return " to ".join(f"{each:.{digits}f}" for each in ends)
+
+
 def _unit(unit: str | None) -> str:
-    return f" {clean(unit)}" if unit else ""
+    return f" {clean(unit)}" if unit and unit != "ratio" else ""
 
 
 def threshold(limit: Mapping[str, Any] | None, unit: str | None) -> str:
@@ -144,4 +154,6 @@ def threshold(limit: Mapping[str, Any] | None, unit: str | None) -> str:
         return ""
     # "0 of 1055 orders (= 0)": a unit that counts a whole belongs to the value alone.
     shown = None if limit["op"] == "==" or (unit or "").startswith("of ") else unit
-    return f"({_OPS[limit['op']]} {quantity(limit['value'], shown)})"
+    # On a scale of words (nothing, slowness, errors, crashed) a bound is the worst or the least that is borne.
+    op = (_BOUNDS if isinstance(limit["value"], str) else _OPS)[limit["op"]]
+    return f"({op} {quantity(limit['value'], shown)})"
