@@ -139,7 +139,7 @@ def restored(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:
     counts: Mapping[str, int] = evidence.restore.get("restarts", {})
     for service, count in sorted(counts.items()):
         if service in {window.target for window in windows(evidence)}:
-            notes.append(f"{service} was restarted {count} times or replaced, as the fault meant.")
+            notes.append(f"{service} was started anew, as the fault meant (containers: {count}).")
         elif _died_in_a_window(evidence, service):
             notes.append(
                 f"{service} died in a fault's window and was started anew; the plan did not name it."

@@ -120,11 +120,13 @@ def _as_applied(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def watched_until(evidence: Evidence) -> float:
-    """Return when the first of the observers of steady state was told to stop, else the end of all that was seen."""
+    """Return when watching ended: with the last phase, or when an observer of steady state was told to stop before."""
     stops = [
         float(e["t"]) for e in evidence.events("observer_stopped") if e.get("command") in ("load", "probes")
     ]
-    return min([*stops, evidence.ended])
+    marks = [event for event in evidence.timeline if event["event"] in ("phase", "phase_end")]
+    ends = [float(event["t"]) for event in marks[-1:] if event["event"] == "phase_end"]
+    return min([*stops, *ends, evidence.ended])
 
 
 def _undone(evidence: Evidence, fault: str) -> Mapping[str, Any] | None:

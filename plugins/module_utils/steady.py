@@ -227,4 +227,5 @@ def _interval(found: Sequence[Signal], since: float, start: float, until: float)
 
 
 def _first_good(signal: Signal, after: float, until: float) -> float:
-    return next(point.end for point in signal.between(after, until) if not point.bad)
+    """The earliest end of a good sample sent after ``after``: answers need not come in the order of the questions."""
+    return min(point.end for point in signal.between(after, until) if not point.bad)

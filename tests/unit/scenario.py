@@ -66,7 +66,9 @@ class Episode:
 
     @property
     def recovered(self) -> float:
-        """The true instant at which steady state was back, boottime."""
+        """The true instant at which steady state was back, boottime; infinite if never."""
+        if self.api_bad is not None and self.api_good is None:
+            return float("inf")
         return self.at + max(self.store_up if self.store_down is not None else 0.0, self.api_good or 0.0)
 
 
@@ -342,8 +344,10 @@ class Scenario:
                 "how": episode.how,
                 **fault,
             }
-        yield {"t": episode.recovered + 3.1, "event": "steady", **fault}
-        yield {"t": episode.recovered + 3.1, "event": "phase_end", "id": episode.id}
+        watched = min(episode.recovered + 3.1, self.end)
+        if watched < self.end:
+            yield {"t": watched, "event": "steady", **fault}
+        yield {"t": watched, "event": "phase_end", "id": episode.id}
 
     def _undone(self, episode: Episode) -> float:
         return episode.at + (episode.hold or 2.0)

@@ -127,7 +127,7 @@ def test_capture_of_the_wrong_port(control: bool | None, tmp_path: Path) -> None
     assert found.outcome == "invalid"
     assert found.reasons == [
         "invalid: the kernel capture was attached, but its positive control was not seen",
-        "postgres was restarted 1 times or replaced, as the fault meant.",
+        "postgres was started anew, as the fault meant (containers: 1).",
     ]
 
 

@@ -203,3 +203,15 @@ def test_a_stretch_after_a_fault_must_begin_clean() -> None:
         "orders: bad samples at the start of the steady stretch"
     ]
     assert steady.unsteady(found, 1.0, 4.0, LIMITS) == []
+
+
+def test_answers_may_overtake_each_other() -> None:
+    ends = {0: 0.1, 1: 0.2, 2: 2.9, 3: 2.6, 4: 2.7}
+    points = [steady.Point(0.1 * n, ends.get(n, 0.1 * n + 0.05), n < 2) for n in range(100)]
+    points[2] = steady.Point(2.2, 2.9, False)
+    found = steady.Signal("orders", sorted(points, key=lambda point: point.at), 0.5, False, [])
+    found = steady.Signal("orders", found.points, 0.5, False, [point.at for point in found.points])
+    back = steady.recovery([found], -0.1, 9.9, 3.0, LIMITS)
+    assert back is not None
+    assert back.earliest == pytest.approx(0.1)
+    assert back.latest == pytest.approx(0.55)
