@@ -86,13 +86,12 @@ def _program(pid: int) -> str:
 
 
 def our_processes(run: str) -> dict[str, str]:
-    """Return processes of our runtime that should not be there: other runs', and this run's observers.
+    """Return processes of our runtime that should not be there: this run's observers, and those of runs long gone.
 
-    Looked for under this run's state folder. Its own watchdogs, and whoever takes this snapshot, live on until it
-    is judged; a run of another project may rightly be under way.
+    Its own watchdogs, and whoever takes this snapshot, live on until it is judged; a run of another project may
+    rightly be under way.
     """
     found = {}
-    runs = f"{os.path.dirname(run)}/"
     for pid in _pids():
         try:
             argv = (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -100,7 +99,8 @@ def our_processes(run: str) -> dict[str, str]:
             continue
         if len(argv) < 4 or not argv[1].endswith("/chaos.pyz") or pid == os.getpid():
             continue
-        if argv[3].startswith(runs) and (argv[3] != run or argv[2] not in ("watchdog", "finish")):
+        orphaned = not os.path.isdir(argv[3])
+        if orphaned or (argv[3] == run and argv[2] not in ("watchdog", "finish")):
             found[f"{argv[2]} {argv[3]}"] = f"pid {pid}"
     return found
 

@@ -122,6 +122,10 @@ def main() -> None:
     )
     lines = Lines()
     found = examine(module.params, lines, act=not module.check_mode)
+    title = (module.params["spec"].get("experiment") or {}).get("title", "The experiment")
+    state = "clean" if found["clean"] else "cleaned of what an earlier run left"
+    level = {"ready": "ok", "degraded": "warn", "impossible": "fail"}[found["ready"]]
+    lines.say(level, f"{title}: {found['ready']}; the host is {state}, {len(found['uncollected'])} records wait on it")
     module.exit_json(changed=not found["clean"] and not module.check_mode, chaos_lines=lines.lines, chaos_bpf=[], **found)
 
 
