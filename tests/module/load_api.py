@@ -32,6 +32,7 @@ class Api:
         self.behaviour = "ok"
         self.delay = 0.3
         self.orders: list[dict[str, Any]] = []
+        self.arrived: list[bytes] = []
         self.switched: list[tuple[float, str]] = []
         self.open: set[socket.socket] = set()
         self.connections = 0
@@ -108,6 +109,8 @@ class Api:
             if name.lower() == b"content-length":
                 length = int(value)
         body, how = stream.read(length), self.behaviour
+        with self._lock:
+            self.arrived += [body] if body else []
         if how == "delay":
             time.sleep(self.delay)
         elif how == "hang":

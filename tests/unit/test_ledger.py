@@ -93,9 +93,10 @@ def test_orders_belong_to_the_fault_that_could_have_lost_them() -> None:
     """What was acknowledged before a kill belongs to it; what came after steady state belongs to the next one."""
     faults = [FaultWindow("crash", 10.0, 15.0), FaultWindow("outage", 20.0, 40.0)]
     attempts = [attempt(1, ok=True, at=9.9), attempt(2, ok=True, at=16.0), attempt(3, ok=True, at=50.0)]
+    attempts.append(attempt(4, ok=True, at=12.0))
     ledger = reconcile(attempts, {}, faults)
-    assert ledger["lost"] == 3
-    assert ledger["per_fault"]["crash"]["lost_numbers"] == [1]
+    assert ledger["lost"] == 4
+    assert ledger["per_fault"]["crash"]["lost_numbers"] == [1, 4]
     assert ledger["per_fault"]["outage"]["lost_numbers"] == [2]
 
 
