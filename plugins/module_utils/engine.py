@@ -196,6 +196,11 @@ class Engine:
         with _told(f"start container {container_id[:12]}"):
             self._client.api.start(container_id)
 
+    def restart(self, container_id: str) -> None:
+        """Stop and start a container, with the engine's patience of 10 s for the stop."""
+        with _told(f"restart container {container_id[:12]}"):
+            self._client.api.restart(container_id)
+
     def execute(self, container_id: str, argv: Sequence[str], *, user: str = "", environment: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Run a command inside a container and return its exit code and output (both streams)."""
         with _told(f"run {argv[0]} in container {container_id[:12]}"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import applog, processes, snapshot
+from . import applog, clock, processes, snapshot
 from .engine import Engine
 from .errors import ChaosError
 from .evidence import load as load_evidence
@@ -49,6 +49,7 @@ def finish(run: RunDir, *, by: str) -> RunDir:
         except Exception as error:
             run.timeline("step_failed", step=name, error=f"{type(error).__name__}: {error}")
             run.log("fail", f"{name}: {error}")
+    _tell_time(run)
     run.timeline("finished", by=by)
     write_json(run.file("record.json"), host_record(load_evidence(run)), sync=True)
     _stop_watchdogs(run)
@@ -85,6 +86,13 @@ def _compare(run: RunDir) -> None:
     after = snapshot.settled(run, before)
     write_json(run.file("snapshot-after.json"), after)
     write_json(run.file("restore.json"), snapshot.compare(before, after, run.events()))
+
+
+def _tell_time(run: RunDir) -> None:
+    """Say how much of the run was waiting on purpose, and how much was our own work."""
+    whole = clock.now() - run.anchor.boottime
+    waited = sum(float(event["seconds"]) for event in run.events() if event["event"] == "waited")
+    run.log("info", f"{whole:.1f} s since the run was opened: {waited:.1f} s of waiting on purpose, {whole - waited:.1f} s of work", "report")
 
 
 def _stop_watchdogs(run: RunDir) -> None:

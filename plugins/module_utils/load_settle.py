@@ -47,7 +47,9 @@ def settle(run: RunDir, engine: Engine, *, wait: bool = True) -> dict[str, Any]:
     load = run.spec["load"]
     attempts, summary = split(read(run.file("load.jsonl")))
     if wait:
-        clock.sleep(quiet_at(attempts, float(load["timeout_s"])) - clock.now())
+        quiet = max(0.0, quiet_at(attempts, float(load["timeout_s"])) - clock.now())
+        clock.sleep(quiet)
+        run.timeline("waited", seconds=round(quiet, 3), why="no request under way")
     events = run.events()
     numbering = Numbering.of(load["price"])
     store = Store(engine, str(run.spec["project"]), run.spec["database"], load)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from . import clock, evidence, steady
+from . import clock, evidence, rescue, steady
 from .evidence import Evidence
 from .jsonl import Tail
 from .rundir import RunDir
@@ -36,7 +36,8 @@ def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     if window.until_steady and any(event["event"] == "steady" and event["fault"] == window.fault for event in run.events()):
         return {"chaos_progress": {}, "done": True, "steady": True, "reasons": [], "aborted": _aborted(run)}
     begun = _begin(run, window)
-    until = min(begun + window.seconds, clock.now() + slice_s)
+    since = clock.now()
+    until = min(begun + window.seconds, since + slice_s)
     run.renew(max(0.0, until - clock.now()) + MARGIN_S)
     # until the slice is over, or the steady time has passed and it is worth a look at what it showed
     while clock.now() < until and not _aborted(run):
@@ -45,6 +46,7 @@ def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
         long_enough = window.until_steady and clock.now() - begun >= _steady_s(run)
         if long_enough and not _reasons(run, recent(run), begun, window):
             break
+    run.timeline("waited", seconds=round(clock.now() - since, 3), why=window.phase)
     seen = recent(run)
     reasons = _reasons(run, seen, begun, window)
     aborted = _aborted(run)
@@ -96,6 +98,8 @@ def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> No
         run.log("ok", f"Steady again ({window.phase})", "observe")
     elif window.until_steady:
         run.log("warn", f"Not steady within {window.seconds:g} s: {'; '.join(reasons)}", "observe")
+        if window.fault and window.phase != window.fault:
+            rescue.advise(run, window.fault)
 
 
 def _steady_s(run: RunDir) -> float:

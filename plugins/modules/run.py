@@ -103,7 +103,10 @@ def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]
     preflight.try_faults(report, spec)
     spec = preflight.resolved(report, spec)
     plan = planning.lines(spec["faults"], report.targets, root=report.facts["capabilities"]["root"])
+    lines.say("info", planning.duration(spec))
     if module.check_mode:
+        for line in plan:
+            lines.say("info", f"Would inject {line}")
         return {"changed": True, "chaos_lines": lines.lines, "chaos_bpf": [], "plan": plan, "skipped_reason": ""}
     preflight.try_order(report, engine, spec)
     spec["python"] = sys.executable

@@ -49,6 +49,7 @@ def inject(run: RunDir, order: Order, act: Callable[[], Applied], *, lead: float
     run.renew(lead + _LEASE_S)
     run.timeline("fault_imminent", fault=order.fault, kind=order.kind, target=order.target)
     clock.sleep(lead)
+    run.timeline("waited", seconds=lead, why="lead")
     journal = Journal(run)
     with journal.lock():
         if any(event["event"] == "aborted" for event in run.events()):

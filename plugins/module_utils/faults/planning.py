@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..engine import Target
+from ..load_settle import AFTER_S
 from . import kill
 
 #: How each kind plans; a new kind adds its own line here and its file beside this one.
@@ -31,3 +32,26 @@ def lines(faults: Sequence[Mapping[str, Any]], targets: Sequence[Target], *, roo
         plan = _PLANNERS[str(fault["kind"])](fault, chosen, root=root)
         found += [f"{fault['id']}: {line}" for line in plan.lines()]
     return found
+
+
+def duration(spec: Mapping[str, Any]) -> str:
+    """Say how long the run will wait on purpose, and for what: at least, and at most if nothing recovers."""
+    windows, faults = spec["windows"], spec["faults"]
+    steady, timeout = float(windows["steady_s"]), float(windows["recovery_timeout_s"])
+    quiet = float(spec["load"]["timeout_s"]) + AFTER_S
+    least = float(windows["baseline_s"]) + quiet + sum(_least(fault, steady) for fault in faults)
+    most = least + sum(float(fault["window_s"]) + timeout - _least(fault, steady) for fault in faults)
+    parts = ", ".join(f"{fault['id']} {'' if _held(fault) else 'up to '}{float(fault['window_s']):g} s" for fault in faults)
+    return (
+        f"Will wait {least:.0f} s at least and {most:.0f} s at most: steady state {float(windows['baseline_s']):g} s, {parts}, "
+        f"recovery up to {timeout:g} s each, then {quiet:g} s until no request can be under way"
+    )
+
+
+def _held(fault: Mapping[str, Any]) -> bool:
+    return float(fault.get("hold_s") or 0) > 0
+
+
+def _least(fault: Mapping[str, Any], steady: float) -> float:
+    """A held fault is waited out and then recovers; any other is over once steady state returned."""
+    return (float(fault["window_s"]) if _held(fault) else 0.0) + steady
