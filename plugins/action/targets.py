@@ -35,7 +35,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         variables = self._task.get_variable_manager()
         inventory = variables._inventory
         pattern = str(given["pattern"])
-        chosen = inventory.get_hosts(pattern)
+        # this play runs on the controller; the hosts it is restricted to are not those that are meant (--limit still counts)
+        chosen = inventory.get_hosts(pattern, ignore_restrictions=True)
         groups = {host.name: [group.name for group in host.get_groups()] for host in chosen}
         # only the command line counts: an inventory that accepts for everybody would accept for nobody in particular
         accepted = targets.is_true(variables.extra_vars.get(_ACCEPT, False))
