@@ -296,7 +296,7 @@ def test_the_trial_order_goes_in_is_found_and_is_cancelled(
             r"its first column",
         ),
         ({}, {"lookup": "SELECT preis FROM trading.orders"}, r'column "preis" does not exist'),
-        ({}, {"lookup": "UPDATE trading.orders SET price = 1"}, r"read-only transaction"),
+        ({}, {"lookup": "UPDATE trading.orders SET price = 1 WHERE false"}, r"read-only transaction"),
         ({}, {"user": "nobody_here"}, r'role "nobody_here" does not exist'),
         ({}, {"service": "postgresql"}, r"no container of a service postgresql"),
     ],
