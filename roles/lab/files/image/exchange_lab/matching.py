@@ -112,7 +112,7 @@ class Matcher:
                 return
             seconds = min(order.deadline for order in batch) - now
             try:
-                outcomes = await self._store.place(symbol, batch, seconds)
+                outcomes = await self._store.place(symbol, batch)
             except StoreUnavailable as error:
                 failure = error
                 sent = sent or error.sent
@@ -125,7 +125,9 @@ class Matcher:
                 failure = StoreUnavailable(describe(error), sent=False)
                 break
             for order in batch:
-                if not order.outcome.done():
+                if outcomes[order.order_id] == "TOO_LATE":
+                    order.fail(StoreUnavailable(failure.cause, sent=sent))
+                elif not order.outcome.done():
                     order.outcome.set_result(outcomes[order.order_id])
             if self._settings.has("duplicate_on_retry"):
                 self._recent.extend(batch)

@@ -44,8 +44,8 @@ class Settings:
     pool_size: int
     order_rate: float
     switches: frozenset[str]
-    connect_timeout: float = 0.3
-    query_timeout: float = 0.4
+    connect_timeout: float = 0.3  # to Redis
+    query_timeout: float = 0.5
     order_timeout: float = 1.0
 
     def has(self, switch: str) -> bool:

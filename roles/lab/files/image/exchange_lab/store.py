@@ -14,12 +14,14 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any, AsyncIterator, Awaitable, Callable, Sequence, TypeVar
 
 import asyncpg
 
+from .hedge import first_answer
 from .log import DependencyLog
 from .settings import Settings
 
@@ -41,10 +43,8 @@ FIRST_DELAY = 0.010  # seconds; times 1.5 from try to try, ...
 LONGEST_DELAY = 0.100  # ... up to this
 GROWTH = 1.5
 
-# How long an attempt to connect may take.  The address of a container that has just died swallows packets, so
-# little patience finds its successor soon; but a slow network needs more, so it grows after each time-out.
-FIRST_PATIENCE = 0.1  # seconds
-LONGEST_PATIENCE = 3.0
+STAGGER = 0.1  # seconds after which a connect without answer gets a rival
+CONNECT_LIMIT = 5.0  # seconds after which all of them have failed
 
 T = TypeVar("T")
 
@@ -160,13 +160,14 @@ class Store:
             raise StoreUnavailable(f"database {self._where}: {self.cause}", sent=False)
         await self.ask(lambda connection: connection.fetchval("SELECT 1"), timeout=timeout)
 
-    async def place(self, symbol: str, orders: Sequence[Any], seconds: float) -> dict[Any, str]:
+    async def place(self, symbol: str, orders: Sequence[Any]) -> dict[Any, str]:
         """Store and match a batch of orders of one symbol, all in one transaction.
 
-        The database refuses the batch when it arrives later than `seconds` from now.  Returns order_id →
-        status or `UNKNOWN_USER`.
+        The database refuses an order that arrives after its deadline.  Returns order_id → status, or
+        `UNKNOWN_USER`, or `TOO_LATE`.  Raises StoreUnavailable.
         """
-        valid_until = datetime.now(timezone.utc) + timedelta(seconds=min(seconds, 86400))
+        now, clock = datetime.now(timezone.utc), time.monotonic()
+        seconds = [min(order.deadline - clock, 86400) for order in orders]
         arguments = (
             symbol,
             [order.order_id for order in orders],
@@ -175,7 +176,7 @@ class Store:
             [order.type for order in orders],
             [order.quantity for order in orders],
             [order.price for order in orders],
-            valid_until,
+            [now + timedelta(seconds=left) for left in seconds],
         )
 
         async def query(connection: asyncpg.Connection) -> dict[Any, str]:
@@ -186,7 +187,7 @@ class Store:
             return {row["order_id"]: row["outcome"] for row in rows}
 
         # What is on its way is given time to answer: giving up on it means not knowing what became of it.
-        timeout = max(seconds, self._settings.query_timeout)
+        timeout = max(min(seconds), self._settings.query_timeout)
         if self._settings.has("connection_per_order"):
             return await self._ask_once(query)
         return await self.ask(query, timeout=timeout)
@@ -220,7 +221,7 @@ class Store:
     async def _ask_once(self, query: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Switch connection_per_order: connect, ask, close."""
         try:
-            connection = await self._connect(self._settings.query_timeout)
+            connection = await self._connect()
         except ERRORS as error:
             raise StoreUnavailable(f"database {self._where}: {describe(error)}", sent=False) from error
         try:
@@ -230,18 +231,22 @@ class Store:
         finally:
             connection.terminate()
 
-    async def _connect(self, patience: float) -> asyncpg.Connection:
-        """Open a connection; raises one of ERRORS, after `patience` seconds at the latest for each of two steps."""
+    async def _connect(self) -> asyncpg.Connection:
+        """Open a connection; raises one of ERRORS."""
+        if self._settings.has("no_timeout"):
+            return await self._connect_once()
+        try:
+            return await first_answer(self._connect_once, stagger=STAGGER, limit=CONNECT_LIMIT)
+        except asyncio.TimeoutError:
+            raise TimeoutError(f"no connection within {CONNECT_LIMIT:g} s") from None
+
+    async def _connect_once(self) -> asyncpg.Connection:
         settings = self._settings
-        limit = None if settings.has("no_timeout") else patience
         # Looked up apart from connecting, for an error that says which of the two failed.  A container that
         # is down has no name, so this is where most attempts of an outage end.
         loop = asyncio.get_running_loop()
-        found = await asyncio.wait_for(
-            loop.getaddrinfo(
-                settings.database_host, settings.database_port, family=socket.AF_INET, type=socket.SOCK_STREAM
-            ),
-            limit,
+        found = await loop.getaddrinfo(
+            settings.database_host, settings.database_port, family=socket.AF_INET, type=socket.SOCK_STREAM
         )
         return await asyncpg.connect(
             host=found[0][4][0],
@@ -250,7 +255,7 @@ class Store:
             password=settings.database_password,
             database=settings.database_name,
             ssl=False,
-            timeout=limit if limit is not None else 3600,
+            timeout=3600,  # the caller's limit counts
             server_settings={
                 "application_name": "trading-api",
                 "synchronous_commit": "off" if settings.has("synchronous_commit_off") else "on",
@@ -260,17 +265,14 @@ class Store:
     async def _keep_connected(self) -> None:
         """Open connections until there are `pool_size`, again whenever one is lost; never ends by itself."""
         backoff = Backoff()
-        patience = FIRST_PATIENCE
         while True:
             await self._incomplete.wait()
             try:
-                connection = await self._connect(patience)
+                connection = await self._connect()
             except ERRORS as error:
-                slow = isinstance(error, asyncio.TimeoutError)
                 if not self.up:
-                    self.cause = f"no connection within {patience:g} s" if slow else describe(error)
+                    self.cause = describe(error)
                     self._log.failed(self.cause)
-                patience = min(patience * GROWTH, LONGEST_PATIENCE) if slow else FIRST_PATIENCE
                 await asyncio.sleep(backoff.after(type(error).__name__))
                 continue
             connection.add_termination_listener(self._terminated)

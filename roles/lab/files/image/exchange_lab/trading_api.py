@@ -21,7 +21,7 @@ from .validation import BadRequest
 from .settings import Settings, load
 from .store import Store, StoreUnavailable
 
-READY_TIMEOUT = 0.25  # seconds for the question behind /ready
+READY_TIMEOUT = 0.5  # seconds for the question behind /ready
 STALE_PRICE = 2.0  # seconds after which a price that came over Redis is asked for over HTTP instead
 BOOK_DEPTH = 50
 FIELDS = (

@@ -94,12 +94,12 @@ END $$;
 
 -- Store and match a batch of orders of one symbol in one transaction.
 --   An id that is there already is left alone: sending a batch again is safe.
---   After valid_until nothing is stored any more: an order whose sender has been told "failed" must not come
+--   After its deadline an order is not stored any more: one whose sender has been told "failed" must not come
 --   in late through a connection that was stuck.
--- Returns each id with its status, or UNKNOWN_USER.
+-- Returns each id with its status, or UNKNOWN_USER, or TOO_LATE.
 CREATE FUNCTION place_orders(
     of_symbol text, ids uuid[], users uuid[], sides text[], types text[], quantities numeric[], prices numeric[],
-    valid_until timestamptz
+    deadlines timestamptz[]
 ) RETURNS TABLE (order_id uuid, outcome text) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -107,10 +107,11 @@ DECLARE
 BEGIN
     -- One batch at a time per symbol: price and time priority have no meaning otherwise.
     PERFORM pg_advisory_xact_lock(hashtext(of_symbol));
-    IF clock_timestamp() > valid_until THEN
-        RAISE EXCEPTION 'the order came too late to be stored' USING ERRCODE = 'EX001';
-    END IF;
     FOR i IN 1 .. cardinality(ids) LOOP
+        IF clock_timestamp() > deadlines[i] THEN
+            RETURN QUERY SELECT ids[i], 'TOO_LATE';
+            CONTINUE;
+        END IF;
         IF NOT EXISTS (SELECT FROM users u WHERE u.user_id = users[i]) THEN
             RETURN QUERY SELECT ids[i], 'UNKNOWN_USER';
             CONTINUE;
