@@ -18,7 +18,12 @@ _CGROUP = Path("/sys/fs/cgroup")
 _LISTEN = "0A"
 #: Limit files by controller, cgroup v1; those of v2 lie together in one folder.
 _V1 = {
-    "memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.soft_limit_in_bytes", "memory.swappiness"),
+    "memory": (
+        "memory.limit_in_bytes",
+        "memory.memsw.limit_in_bytes",
+        "memory.soft_limit_in_bytes",
+        "memory.swappiness",
+    ),
     "cpu": ("cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.shares"),
     "blkio": (
         "blkio.throttle.read_bps_device",
@@ -97,12 +102,20 @@ def our_processes(run: str) -> dict[str, str]:
             argv = (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if len(argv) < 4 or not argv[1].endswith("/chaos.pyz") or pid == os.getpid():
+        if len(argv) < 4 or not argv[1].endswith("/chaos.pyz") or pid == os.getpid() or _elsewhere(pid):
             continue
         orphaned = not os.path.isdir(argv[3])
         if orphaned or (argv[3] == run and argv[2] not in ("watchdog", "finish")):
             found[f"{argv[2]} {argv[3]}"] = f"pid {pid}"
     return found
+
+
+def _elsewhere(pid: int) -> bool:
+    """Whether the process sees other mounts than we do: then it is a container's, and its paths are not this host's."""
+    try:
+        return os.readlink(_PROC / str(pid) / "ns" / "mnt") != os.readlink(_PROC / "self" / "ns" / "mnt")
+    except OSError:
+        return False
 
 
 def listeners(pids: Mapping[str, int]) -> dict[str, str]:
