@@ -28,7 +28,11 @@ class ActionModule(ActionBase):
             if isinstance(arguments.get("spec"), dict):
                 arguments["spec"] = {**arguments["spec"], "clock": self._clock()}
         try:
-            return dict(self._execute_module(module_name="exchange.chaos.run", module_args=arguments, task_vars=task_vars))
+            return dict(
+                self._execute_module(
+                    module_name="exchange.chaos.run", module_args=arguments, task_vars=task_vars
+                )
+            )
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
 

@@ -29,7 +29,11 @@ def collect(run: RunDir) -> None:
         return
     engine, anchor = Engine.connect(), run.anchor
     api = engine.containers(run.spec["project"], run.spec["services"]["api"])
-    lines = [line for target in api for line in engine.logs(target.id, tail=5000, since=anchor.wall(injected[0]["t"]) - 1)]
+    lines = [
+        line
+        for target in api
+        for line in engine.logs(target.id, tail=5000, since=anchor.wall(injected[0]["t"]) - 1)
+    ]
     stamped = stamp(lines, anchor)
     for event in injected:
         words = cause(run.spec, faults.get(event["fault"]) or event).pattern

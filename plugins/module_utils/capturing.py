@@ -24,7 +24,9 @@ def begin(run: RunDir) -> bool:
     if not run.spec.get("capture", {}).get("programs"):
         return _without(run, "absent", "this experiment asks for no BPF programs")
     if python is None:
-        return _without(run, "absent", "bcc is missing on this host (Debian: python3-bpfcc, RHEL: python3-bcc)")
+        return _without(
+            run, "absent", "bcc is missing on this host (Debian: python3-bpfcc, RHEL: python3-bcc)"
+        )
     if not is_root():
         return _without(run, "absent", "loading BPF programs needs root")
     run.renew(_READY_S)
@@ -38,7 +40,9 @@ def begin(run: RunDir) -> bool:
 
 def state_of(run: RunDir) -> dict[str, Any]:
     """Return what the capture said of itself."""
-    return dict(read_json(run.file("capture.json")) or {"status": "absent", "programs": [], "events": 0, "lost": 0})
+    return dict(
+        read_json(run.file("capture.json")) or {"status": "absent", "programs": [], "events": 0, "lost": 0}
+    )
 
 
 def _without(run: RunDir, status: str, reason: str) -> bool:

@@ -25,7 +25,9 @@ def endpoint(targets: Sequence[Target], service: str, port: int) -> tuple[str, i
             return ("127.0.0.1" if published[0] in _ANY else published[0]), published[1]
         if target.address:
             return target.address, port
-    raise ChaosError(f"Service {service} can't be reached from the host on port {port}: no running container has an address.")
+    raise ChaosError(
+        f"Service {service} can't be reached from the host on port {port}: no running container has an address."
+    )
 
 
 def resolve(part: Mapping[str, Any], targets: Sequence[Target]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ try:
     import docker
     import docker.errors
 except ImportError:
-    docker = None
+    docker = None  # type: ignore[assignment]
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
@@ -115,7 +115,7 @@ class Engine:
         self._client = client
 
     @classmethod
-    def connect(cls, timeout: float = 20.0) -> Engine:
+    def connect(cls, timeout: int = 20) -> Engine:
         """Connect to the local Docker engine.
 
         Raises Unsupported when the SDK or the engine is missing, ChaosError when DOCKER_HOST points elsewhere
@@ -123,15 +123,17 @@ class Engine:
         """
         if docker is None:
             raise Unsupported(
-                "The Docker SDK for Python is missing on this host; install it (Debian and RHEL with EPEL: python3-docker)."
+                "The Docker SDK for Python is missing on this host; install python3-docker (RHEL: from EPEL)."
             )
         host = os.environ.get("DOCKER_HOST", "")
         if host and not host.startswith(_LOCAL):
             raise ChaosError(
-                f"DOCKER_HOST is {host}, which is another machine's engine; unset it: only the engine of this host is touched."
+                f"DOCKER_HOST is {host}, another machine's engine; unset it: only the engine of this host is touched."
             )
         try:
-            client = docker.DockerClient(base_url=host or "unix:///var/run/docker.sock", timeout=timeout, version="auto")
+            client = docker.DockerClient(
+                base_url=host or "unix:///var/run/docker.sock", timeout=timeout, version="auto"
+            )
             version = client.version()
         except (docker.errors.DockerException, OSError) as error:
             raise Unsupported(
@@ -140,7 +142,9 @@ class Engine:
             ) from error
         parts = " ".join(part.get("Name", "") for part in version.get("Components") or [])
         if "podman" in parts.lower():
-            raise ChaosError("The Docker socket of this host belongs to Podman; only a Docker engine is supported.")
+            raise ChaosError(
+                "The Docker socket of this host belongs to Podman; only a Docker engine is supported."
+            )
         return cls(client)
 
     def version(self) -> str:
@@ -153,17 +157,21 @@ class Engine:
 
     def projects(self) -> list[str]:
         """Return the names of all compose projects this engine knows, sorted."""
-        with _told("list the containers"):
+        with _Told("list the containers"):
             found = self._client.api.containers(all=True, filters={"label": PROJECT_LABEL})
         return sorted({entry["Labels"][PROJECT_LABEL] for entry in found})
 
     def containers(self, project: str, service: str | None = None) -> list[Target]:
         """Return all containers of a project (and service), running or not, by service and number."""
         labels = [f"{PROJECT_LABEL}={project}"] + ([f"{SERVICE_LABEL}={service}"] if service else [])
-        with _told(f"list the containers of project {project}"):
+        with _Told(f"list the containers of project {project}"):
             found = self._client.api.containers(all=True, filters={"label": labels})
             targets = [target for entry in found for target in self._inspect(entry["Id"])]
-        services = [target for target in targets if (target.config.get("Labels") or {}).get("com.docker.compose.oneoff") != "True"]
+        services = [
+            target
+            for target in targets
+            if (target.config.get("Labels") or {}).get("com.docker.compose.oneoff") != "True"
+        ]
         return sorted(services, key=lambda target: (target.service, target.number))
 
     def container(self, project: str, service: str) -> Target:
@@ -175,51 +183,66 @@ class Engine:
 
     def bridges(self, project: str) -> list[str]:
         """Return the names of the host's bridge interfaces that belong to the project's networks."""
-        with _told(f"list the networks of project {project}"):
-            found = self._client.api.networks(filters={"label": f"{PROJECT_LABEL}={project}", "driver": "bridge"})
+        with _Told(f"list the networks of project {project}"):
+            found = self._client.api.networks(
+                filters={"label": f"{PROJECT_LABEL}={project}", "driver": "bridge"}
+            )
         own = "com.docker.network.bridge.name"
         return sorted((entry.get("Options") or {}).get(own) or f"br-{entry['Id'][:12]}" for entry in found)
 
     def inspect(self, container_id: str) -> Target | None:
         """Return a container by id, None when it is gone."""
-        with _told(f"inspect container {container_id[:12]}"):
+        with _Told(f"inspect container {container_id[:12]}"):
             found = self._inspect(container_id)
         return found[0] if found else None
 
     def kill(self, container_id: str) -> None:
         """SIGKILL through the engine, which also switches the restart policy off until the next start."""
-        with _told(f"kill container {container_id[:12]}"):
+        with _Told(f"kill container {container_id[:12]}"):
             self._client.api.kill(container_id)
 
     def start(self, container_id: str) -> None:
         """Start a container; one that runs is left as it is."""
-        with _told(f"start container {container_id[:12]}"):
+        with _Told(f"start container {container_id[:12]}"):
             self._client.api.start(container_id)
 
     def restart(self, container_id: str) -> None:
         """Stop and start a container, with the engine's patience of 10 s for the stop."""
-        with _told(f"restart container {container_id[:12]}"):
+        with _Told(f"restart container {container_id[:12]}"):
             self._client.api.restart(container_id)
 
-    def execute(self, container_id: str, argv: Sequence[str], *, user: str = "", environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+    def execute(
+        self,
+        container_id: str,
+        argv: Sequence[str],
+        *,
+        user: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> tuple[int, str]:
         """Run a command inside a container and return its exit code and output (both streams)."""
-        with _told(f"run {argv[0]} in container {container_id[:12]}"):
-            handle = self._client.api.exec_create(container_id, list(argv), user=user, environment=dict(environment or {}))
+        with _Told(f"run {argv[0]} in container {container_id[:12]}"):
+            handle = self._client.api.exec_create(
+                container_id, list(argv), user=user, environment=dict(environment or {})
+            )
             output = self._client.api.exec_start(handle["Id"])
             code = self._client.api.exec_inspect(handle["Id"])["ExitCode"]
         return int(code or 0), output.decode(errors="replace")
 
     def logs(self, container_id: str, *, tail: int | str = 50, since: float | None = None) -> list[str]:
         """Return log lines of a container (both streams), each with the engine's RFC 3339 time in front."""
-        with _told(f"read the log of container {container_id[:12]}"):
-            data = self._client.api.logs(container_id, tail=tail, since=None if since is None else int(since), timestamps=True)
+        with _Told(f"read the log of container {container_id[:12]}"):
+            data = self._client.api.logs(
+                container_id, tail=tail, since=None if since is None else int(since), timestamps=True
+            )
         return [str(line) for line in data.decode(errors="replace").splitlines()]
 
     def events(self, project: str, since: float) -> Iterator[Mapping[str, Any]]:
         """Yield the engine's container events of a project from ``since`` (epoch seconds) on, for ever."""
-        with _told("follow the engine's events"):
+        with _Told("follow the engine's events"):
             yield from self._client.api.events(
-                since=int(since), decode=True, filters={"type": "container", "label": f"{PROJECT_LABEL}={project}"}
+                since=int(since),
+                decode=True,
+                filters={"type": "container", "label": f"{PROJECT_LABEL}={project}"},
             )
 
     def _inspect(self, container_id: str) -> list[Target]:
@@ -229,7 +252,7 @@ class Engine:
             return []
 
 
-class _told:
+class _Told:
     """Turn the SDK's exceptions into one sentence that says what could not be done."""
 
     def __init__(self, doing: str) -> None:

@@ -69,12 +69,16 @@ _BCC = "import bcc; print(getattr(bcc, '__version__', '') or 'unknown')"
 
 def bcc_version() -> str | None:
     """Return the version of bcc, None where it is missing."""
-    return next((version for python in SYSTEM_PYTHONS for version in [_answer(python, "-c", _BCC)] if version), None)
+    return next(
+        (version for python in SYSTEM_PYTHONS for version in [_answer(python, "-c", _BCC)] if version), None
+    )
 
 
 def compose_version() -> str | None:
     """Return the version of Docker Compose (plugin or program), None where it is missing: it is not needed."""
-    return _answer("docker", "compose", "version", "--short") or _answer("docker-compose", "version", "--short")
+    return _answer("docker", "compose", "version", "--short") or _answer(
+        "docker-compose", "version", "--short"
+    )
 
 
 def _answer(program: str, *arguments: str) -> str | None:
@@ -82,7 +86,9 @@ def _answer(program: str, *arguments: str) -> str | None:
     if shutil.which(program) is None:
         return None
     try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            [program, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return (done.stdout.strip() or None) if done.returncode == 0 else None

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from . import applog, clock, processes, snapshot
@@ -38,14 +39,14 @@ def finish(run: RunDir, *, by: str) -> RunDir:
     run.renew(_LEASE_S)
     run.timeline("finishing", by=by)
     _undo(run, by)
-    steps = (
-        ("stop", lambda: stop_observers(run)),
-        ("reconcile", lambda: _reconcile(run)),
-        ("restore", lambda: _compare(run)),
+    steps: tuple[tuple[str, Callable[[RunDir], None]], ...] = (
+        ("stop", stop_observers),
+        ("reconcile", _reconcile),
+        ("restore", _compare),
     )
     for name, step in steps:
         try:
-            step()
+            step(run)
         except Exception as error:
             run.timeline("step_failed", step=name, error=f"{type(error).__name__}: {error}")
             run.log("fail", f"{name}: {error}")
@@ -92,7 +93,11 @@ def _tell_time(run: RunDir) -> None:
     """Say how much of the run was waiting on purpose, and how much was our own work."""
     whole = clock.now() - run.anchor.boottime
     waited = sum(float(event["seconds"]) for event in run.events() if event["event"] == "waited")
-    run.log("info", f"{whole:.1f} s since the run was opened: {waited:.1f} s of waiting on purpose, {whole - waited:.1f} s of work", "report")
+    run.log(
+        "info",
+        f"{whole:.1f} s since the run was opened: {waited:.1f} s of waiting on purpose, {whole - waited:.1f} s of work",
+        "report",
+    )
 
 
 def _stop_watchdogs(run: RunDir) -> None:
@@ -107,5 +112,3 @@ def _stop_watchdogs(run: RunDir) -> None:
 def summary(run: RunDir) -> dict[str, Any]:
     """Return the host record of a finished run."""
     return dict(read_json(run.file("record.json")) or {})
-
-

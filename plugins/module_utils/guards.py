@@ -26,7 +26,7 @@ def require_consent(path: Path = CONSENT) -> None:
         ) from None
     if not stat.S_ISREG(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
         raise ChaosError(
-            f"The consent file {path} is not root's alone: it must be a regular file, owned by root, writable by no other."
+            f"The consent file {path} is not root's alone: it must be a regular file of root's, writable by no other."
         )
 
 
@@ -47,6 +47,10 @@ def refuse_shared(target: Target, named: set[str]) -> None:
             "which is not part of this experiment."
         )
     if target.pid_mode == "host":
-        raise ChaosError(f"Container {target.name} of service {target.service} shares the host's processes (pid: host).")
+        raise ChaosError(
+            f"Container {target.name} of service {target.service} shares the host's processes (pid: host)."
+        )
     if (target.host_config.get("CgroupParent") or "") == "/":
-        raise ChaosError(f"Container {target.name} of service {target.service} lives in the host's root cgroup.")
+        raise ChaosError(
+            f"Container {target.name} of service {target.service} lives in the host's root cgroup."
+        )

@@ -82,14 +82,24 @@ class Journal:
         """Return what is not undone, newest first: the order in which to undo."""
         return [entry for entry in reversed(self.entries()) if entry.open]
 
-    def planned(self, fault: str, kind: str, target: str, plan: Sequence[str], undo: dict[str, Any], ttl: float) -> Entry:
+    def planned(
+        self, fault: str, kind: str, target: str, plan: Sequence[str], undo: dict[str, Any], ttl: float
+    ) -> Entry:
         """Write a planned change; on disk when this returns. Raises ChaosError when the disk refuses: no fault then."""
         entries = self.entries()
         seq = entries[-1].seq + 1 if entries else 1
         at = clock.now()
         entry = Entry(seq, fault, kind, target, list(plan), undo, at + ttl, at)
         self._write(
-            seq, "planned", at, fault=fault, kind=kind, target=target, plan=list(plan), undo=undo, expires=entry.expires
+            seq,
+            "planned",
+            at,
+            fault=fault,
+            kind=kind,
+            target=target,
+            plan=list(plan),
+            undo=undo,
+            expires=entry.expires,
         )
         return entry
 
@@ -110,5 +120,5 @@ class Journal:
                 writer.close()
         except OSError as error:
             raise ChaosError(
-                f"The journal {self._path} cannot be written ({error.strerror}), so nothing was changed; free the disk first."
+                f"The journal {self._path} cannot be written ({error.strerror}), so nothing was changed; free the disk."
             ) from error

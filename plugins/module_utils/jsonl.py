@@ -19,7 +19,9 @@ class Writer:
 
     def __init__(self, path: str | Path, *, sync: bool = False) -> None:
         self._sync = sync
-        self._fd = os.open(str(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(
+            str(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
 
     def write(self, *items: dict[str, Any]) -> None:
         """Append the items, each on its line. Raises OSError when the disk refuses (full, read-only)."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Opening a run on its host: lock, folder, runtime, specification, snapshot, watchdogs, in an order that loses nothing."""
+"""Opening a run on its host: lock, folder, runtime, specification, snapshot, watchdogs, in an order losing nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,11 @@ def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lin
         write_json(run.file("snapshot-before.json"), taken, sync=True)
         for what, reason in sorted(taken["unchecked"].items()):
             run.log("warn", f"{what} can't be compared after the run: {reason}", "preflight")
-        run.log("ok", f"Snapshot taken: {sum(len(part) for part in taken.values())} facts to find again", "preflight")
+        run.log(
+            "ok",
+            f"Snapshot taken: {sum(len(part) for part in taken.values())} facts to find again",
+            "preflight",
+        )
         processes.start(run, "watchdog")
         processes.start(run, "events")
     except BaseException as error:
@@ -51,7 +55,9 @@ def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lin
         state.unlock(str(spec["project"]), run_id)
         state.tidy()
         if isinstance(error, OSError):
-            raise ChaosError(f"The run's folder under {state.root} cannot be written ({error.strerror}).") from error
+            raise ChaosError(
+                f"The run's folder under {state.root} cannot be written ({error.strerror})."
+            ) from error
         raise
     return run
 

@@ -52,10 +52,16 @@ def host(say: Callable[[str, str], None], *, remote: bool, folder: Path) -> tupl
     has = report.facts["capabilities"]
     say("ok", f"Docker {has['docker']} answers")
     if not has["compose"]:
-        say("warn", "Docker Compose was not found; it is not needed for a run, but recovery commands would name it")
+        say(
+            "warn",
+            "Docker Compose was not found; it is not needed for a run, but recovery commands would name it",
+        )
     if not kernel_at_least(report.facts["kernel"], KERNEL):
         raise Unsupported(f"The kernel is {report.facts['kernel']}; 4.9 or later is needed.")
-    say("ok", f"Kernel {report.facts['kernel']}, cgroup {has['cgroup'] or 'not mounted'}, Python {has['python']}")
+    say(
+        "ok",
+        f"Kernel {report.facts['kernel']}, cgroup {has['cgroup'] or 'not mounted'}, Python {has['python']}",
+    )
     for path in (str(_existing(folder)), report.facts["engine_root"]):
         free = free_disk_mb(path)
         if free is not None and free < FREE_MB:
@@ -73,7 +79,9 @@ def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
     report.targets = engine.containers(project)
     if not report.targets:
         known = ", ".join(engine.projects()) or "none"
-        raise ChaosError(f"There is no compose project {project} on this host (found: {known}); set chaos_project.")
+        raise ChaosError(
+            f"There is no compose project {project} on this host (found: {known}); set chaos_project."
+        )
     needed = [str(spec["services"][role]) for role in spec.get("needs", ()) if role in spec["services"]]
     needed += [str(fault["target"]) for fault in spec["faults"] if str(fault["target"]) not in needed]
     for service in needed:
@@ -106,11 +114,17 @@ def _require_up(report: Report, engine: Engine, project: str, service: str) -> N
         )
     until = clock.now() + _HEALTHY_S
     while True:
-        sick = [target for target in engine.containers(project, service) if target.running and target.health not in ("", "healthy")]
+        sick = [
+            target
+            for target in engine.containers(project, service)
+            if target.running and target.health not in ("", "healthy")
+        ]
         if not sick:
             return
         if clock.now() > until or sick[0].health == "unhealthy":
-            raise ChaosError(f"Service {service} of project {project} is {sick[0].health}, but must be healthy before the experiment.")
+            raise ChaosError(
+                f"Service {service} of project {project} is {sick[0].health}, but must be healthy before the run."
+            )
         clock.sleep(0.5)
 
 
@@ -118,7 +132,10 @@ def resolved(report: Report, spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the specification with addresses, container identities and facts filled in."""
     found = dict(spec)
     found["load"] = resolve(spec["load"], report.targets)
-    found["probes"] = [resolve(probe, report.targets) if probe.get("kind") == "http" else dict(probe) for probe in spec["probes"]]
+    found["probes"] = [
+        resolve(probe, report.targets) if probe.get("kind") == "http" else dict(probe)
+        for probe in spec["probes"]
+    ]
     found["facts"] = {**report.facts, "clock": found.pop("clock", {})}
     found["containers"] = {
         service: [_identity(target) for target in report.service(service)]
@@ -145,11 +162,19 @@ def try_faults(report: Report, spec: Mapping[str, Any]) -> None:
             if fault["kind"] == "kill" and fault.get("mode", "auto") != "engine":
                 trials["kill_process"] = _may_signal(target.pid)
                 if trials["kill_process"] != "ok" and fault.get("mode") == "process":
-                    raise Unsupported(f"Fault {fault['id']} sends SIGKILL from the host, which needs root: run it with become: true.")
+                    raise Unsupported(
+                        f"Fault {fault['id']} sends SIGKILL from the host, which needs root: run it with become: true."
+                    )
                 if trials["kill_process"] != "ok":
-                    report.say("warn", f"Without root, fault {fault['id']} goes through the engine; self-healing can't be judged")
+                    report.say(
+                        "warn",
+                        f"Without root, fault {fault['id']} goes through the engine; self-healing can't be judged",
+                    )
             if not fault.get("hold_s") and not target.restarts_itself:
-                report.say("warn", f"{target.name} has restart policy {target.restart_policy}; the run starts it again itself")
+                report.say(
+                    "warn",
+                    f"{target.name} has restart policy {target.restart_policy}; the run starts it again itself",
+                )
 
 
 def _may_signal(pid: int) -> str:
@@ -163,9 +188,16 @@ def _may_signal(pid: int) -> str:
 def try_order(report: Report, engine: Engine, spec: dict[str, Any]) -> None:
     """Choose the run's range of numbers and send one order through: accepted, found in the database, cancelled."""
     store = Store(engine, str(spec["project"]), spec["database"], spec["load"])
-    spec["load"]["price"] = {**spec["load"]["price"], "first_number": choose_first_number(store, spec["load"]["price"])}
+    spec["load"]["price"] = {
+        **spec["load"]["price"],
+        "first_number": choose_first_number(store, spec["load"]["price"]),
+    }
     found = trial(spec["load"], store)
-    report.say("ok", f"Trial order accepted in {found.accepted_ms:g} ms, found in the database, {'cancelled' if found.cancelled else 'not cancelled'}")
+    report.say(
+        "ok",
+        f"Trial order accepted in {found.accepted_ms:g} ms, found in the database, "
+        f"{'cancelled' if found.cancelled else 'not cancelled'}",
+    )
     for warning in found.warnings:
         report.say("warn", warning)
 

@@ -18,7 +18,9 @@ from .errors import ChaosError
 from .rundir import RunDir, process_start, read_json
 
 
-def start(run: RunDir, command: str, *, python: str | None = None, timeout: float = 15.0, name: str | None = None) -> dict[str, Any]:
+def start(
+    run: RunDir, command: str, *, python: str | None = None, timeout: float = 15.0, name: str | None = None
+) -> dict[str, Any]:
     """Start ``python chaos.pyz <command> <run>`` detached and wait until it says it is ready.
 
     The process has its own session and no descriptor of ours. ``name`` is the name it registers under when
@@ -47,7 +49,9 @@ def start(run: RunDir, command: str, *, python: str | None = None, timeout: floa
 
 def launch(run: RunDir, command: str, *, python: str | None = None) -> subprocess.Popen[bytes]:
     """Start a command of the runtime detached, without waiting for it; its stderr goes to ``<command>.err``."""
-    log = os.open(str(run.file(f"{command}.err")), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    log = os.open(
+        str(run.file(f"{command}.err")), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
     try:
         return subprocess.Popen(
             [python or sys.executable, str(run.file("chaos.pyz")), command, str(run.path)],

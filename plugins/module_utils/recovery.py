@@ -24,7 +24,12 @@ _BEGINNING_S = 60
 
 def end(run: RunDir, *, by: str) -> None:
     """End a run through its own runtime, whose code knows its journal. Raises ChaosError when that fails."""
-    command = [str(run.spec.get("python") or sys.executable), str(run.file("chaos.pyz")), "finish", str(run.path)]
+    command = [
+        str(run.spec.get("python") or sys.executable),
+        str(run.file("chaos.pyz")),
+        "finish",
+        str(run.path),
+    ]
     environment = {**os.environ, "EXCHANGE_CHAOS_BY": by}
     try:
         done = subprocess.run(
@@ -48,7 +53,10 @@ def end_abandoned(state: State, say: Say, *, act: bool = True, by: str = "prefli
             if act:
                 run.timeline("aborted", reason="its processes were gone", by=by)
                 end(run, by=by)
-            say("warn", f"Run {run.path.name} was left behind; {'it was undone and ended' if act else 'it must be undone'}")
+            say(
+                "warn",
+                f"Run {run.path.name} was left behind; {'it was undone and ended' if act else 'it must be undone'}",
+            )
     return stale
 
 
@@ -65,7 +73,11 @@ def halt(state: State, project: str | None, say: Say, *, act: bool = True) -> li
         run.timeline("aborted", reason="halt was called", by="halt")
         try:
             end(run, by="halt")
-            say("ok", f"Run {run.path.name} ended; everything of it is undone, its record waits in {state.record(run.path.name).path}")
+            say(
+                "ok",
+                f"Run {run.path.name} ended; everything of it is undone, its record waits in "
+                f"{state.record(run.path.name).path}",
+            )
         except ChaosError as error:
             failure = failure or error
             say("fail", str(error))
@@ -84,5 +96,3 @@ def _never_begun(state: State, run: RunDir, say: Say, *, act: bool) -> int:
         state.discard(run)
     say("warn", f"Run {run.path.name} never began; its folder {'was removed' if act else 'must be removed'}")
     return 1
-
-

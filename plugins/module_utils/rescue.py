@@ -24,7 +24,9 @@ def advise(run: RunDir, fault: str) -> None:
     run.timeline("not_steady", fault=fault)
     services = [service for service in dict.fromkeys((target, api)) if service]
     for service in services:
-        run.log("warn", f"To recover by hand: docker compose -p {spec['project']} restart {service}", "observe")
+        run.log(
+            "warn", f"To recover by hand: docker compose -p {spec['project']} restart {service}", "observe"
+        )
     engine = Engine.connect()
     for container in engine.containers(spec["project"], target):
         for line in engine.logs(container.id, tail=_LINES):

@@ -28,19 +28,27 @@ class Lines:
         self.lines.append({"at": utc(time.time()), "level": level, "text": text})
 
 
-def deliver(run: RunDir, *, changed: bool, before: list[dict[str, str]] | None = None, **fields: Any) -> dict[str, Any]:
+def deliver(
+    run: RunDir, *, changed: bool, before: list[dict[str, str]] | None = None, **fields: Any
+) -> dict[str, Any]:
     """Return a module result with what the run logged and captured since the last result.
 
     A cursor in the run's folder remembers what was shown, so that no line is lost or shown twice, whoever asks.
     """
     cursor = read_json(run.file(_CURSOR)) or {}
-    log, events = (Tail(run.file(name), offset=cursor.get(name, 0)) for name in ("timeline.jsonl", "bpf.jsonl"))
+    log, events = (
+        Tail(run.file(name), offset=cursor.get(name, 0)) for name in ("timeline.jsonl", "bpf.jsonl")
+    )
     anchor = run.anchor
     lines = [
         {"at": anchor.iso(line["t"]), "level": line["level"], "text": line["text"]}
         for line in log.poll()
         if line.get("event") == "log"
     ]
-    captured = [{**event, "at": anchor.iso(event["t"])} for event in events.poll(limit=_BPF_BYTES) if not event.get("control")]
+    captured = [
+        {**event, "at": anchor.iso(event["t"])}
+        for event in events.poll(limit=_BPF_BYTES)
+        if not event.get("control")
+    ]
     write_json(run.file(_CURSOR), {"timeline.jsonl": log.offset, "bpf.jsonl": events.offset})
     return {"changed": changed, "chaos_lines": [*(before or []), *lines], "chaos_bpf": captured, **fields}

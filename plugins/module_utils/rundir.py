@@ -65,7 +65,9 @@ class RunDir:
         if self._spec is None:
             self._spec = read_json(self.file("spec.json"))
         if self._spec is None:
-            raise ChaosError(f"{self.path} holds no run: spec.json is missing; was the run already collected?")
+            raise ChaosError(
+                f"{self.path} holds no run: spec.json is missing; was the run already collected?"
+            )
         return self._spec
 
     @property

@@ -27,7 +27,8 @@ Snapshot = dict[str, dict[str, str]]
 _VOLATILE = ("Hostname", "ContainerIDFile", "Image")
 _SETTINGS = (
     "SELECT name || '=' || setting FROM pg_settings WHERE source NOT IN ('default', 'client', 'session', 'override') "
-    "UNION ALL SELECT 'role ' || rolname || '=' || coalesce(array_to_string(rolconfig, ','), '') || ' limit ' || rolconnlimit "
+    "UNION ALL SELECT 'role ' || rolname || '=' || coalesce(array_to_string(rolconfig, ','), '') "
+    "|| ' limit ' || rolconnlimit "
     "FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1"
 )
 _SETTLE_S = 15.0
@@ -46,7 +47,11 @@ def take(run: RunDir) -> Snapshot:
         found[kind] = part
     _guarded(found, "cgroup limits", lambda: {"cgroup": cgroup_limits(_pids(targets))})
     _guarded(found, "listeners", lambda: {"listener": listeners({HOST: os.getpid(), **_pids(targets)})})
-    _guarded(found, "network namespaces", lambda: network({HOST: os.getpid(), **_pids(targets)}, engine.bridges(run.spec["project"])))
+    _guarded(
+        found,
+        "network namespaces",
+        lambda: network({HOST: os.getpid(), **_pids(targets)}, engine.bridges(run.spec["project"])),
+    )
     _guarded(found, "PostgreSQL settings", lambda: {"postgres_setting": _settings(run, engine, targets)})
     return found
 
@@ -128,7 +133,12 @@ def _containers(targets: Sequence[Target]) -> Snapshot:
 def flatten(name: str, value: Any) -> list[tuple[str, str]]:
     """Return every leaf of nested engine data as (dotted path, text)."""
     if isinstance(value, Mapping):
-        return [leaf for key, part in value.items() if key not in _VOLATILE for leaf in flatten(f"{name}.{key}", part)]
+        return [
+            leaf
+            for key, part in value.items()
+            if key not in _VOLATILE
+            for leaf in flatten(f"{name}.{key}", part)
+        ]
     return [(name, str(value))]
 
 

@@ -101,7 +101,8 @@ def _read_one(bridges: set[str] | None) -> dict[str, dict[str, str]]:
         routes = Counter(
             _route(route, links)
             for route in ip.get_routes()
-            if route.get_attr("RTA_TABLE") != _LOCAL_TABLE and links.get(route.get_attr("RTA_OIF")) not in foreign
+            if route.get_attr("RTA_TABLE") != _LOCAL_TABLE
+            and links.get(route.get_attr("RTA_OIF")) not in foreign
         )
         rules = Counter(_rule(rule) for family in (2, 10) for rule in ip.get_rules(family=family))
     counted = {"qdisc": qdiscs, "route": routes, "rule": rules, "nft": _nft(host=bridges is not None)}
@@ -117,10 +118,14 @@ def _nft(*, host: bool) -> Counter[str]:
     with NFTables() as nft:
         found = Counter(f"{_family(item)} {item.get_attr('NFTA_TABLE_NAME')}" for item in nft.get_tables())
         for get, name in ((nft.get_chains, "NFTA_CHAIN"), (nft.get_sets, "NFTA_SET")):
-            found.update(f"{_family(i)} {i.get_attr(f'{name}_TABLE')} {i.get_attr(f'{name}_NAME')}" for i in get())
+            found.update(
+                f"{_family(i)} {i.get_attr(f'{name}_TABLE')} {i.get_attr(f'{name}_NAME')}" for i in get()
+            )
         for rule in nft.get_rules():
             table, chain = rule.get_attr("NFTA_RULE_TABLE"), rule.get_attr("NFTA_RULE_CHAIN")
-            if not (host and table in _DOCKER_TABLES and (chain.startswith("DOCKER") or chain in _DOCKER_CHAINS)):
+            if not (
+                host and table in _DOCKER_TABLES and (chain.startswith("DOCKER") or chain in _DOCKER_CHAINS)
+            ):
                 found[f"rules of {_family(rule)} {table} {chain}"] += 1
     return found
 
@@ -142,8 +147,17 @@ def _route(route: Any, links: Mapping[int, str]) -> str:
 
 
 def _rule(rule: Any) -> str:
-    words = [str(rule["family"]), f"priority {rule.get_attr('FRA_PRIORITY') or 0}", f"table {rule.get_attr('FRA_TABLE')}"]
-    for attribute, word in (("FRA_SRC", "from"), ("FRA_DST", "to"), ("FRA_FWMARK", "fwmark"), ("FRA_IIFNAME", "iif")):
+    words = [
+        str(rule["family"]),
+        f"priority {rule.get_attr('FRA_PRIORITY') or 0}",
+        f"table {rule.get_attr('FRA_TABLE')}",
+    ]
+    for attribute, word in (
+        ("FRA_SRC", "from"),
+        ("FRA_DST", "to"),
+        ("FRA_FWMARK", "fwmark"),
+        ("FRA_IIFNAME", "iif"),
+    ):
         value = rule.get_attr(attribute)
         if value is not None:
             words.append(f"{word} {value}")

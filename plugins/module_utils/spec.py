@@ -15,7 +15,18 @@ TTL_MAX_S = 3600.0
 TTL_MARGIN_S = 15.0
 WINDOW_MAX_S = 1800.0
 _PROJECT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
-_NEEDED = ("experiment", "project", "services", "load", "probes", "database", "windows", "thresholds", "faults", "findings")
+_NEEDED = (
+    "experiment",
+    "project",
+    "services",
+    "load",
+    "probes",
+    "database",
+    "windows",
+    "thresholds",
+    "faults",
+    "findings",
+)
 
 
 def validate(spec: Mapping[str, Any]) -> list[str]:
@@ -26,7 +37,7 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
     found = []
     if not _PROJECT.match(str(spec["project"])):
         found.append(
-            f"chaos_project is {spec['project']!r}; a compose project's name has small letters, digits, dashes and underscores."
+            f"chaos_project is {spec['project']!r}; a compose project's name has small letters, digits, - and _."
         )
     for name, value in spec["windows"].items():
         found += _seconds(f"The window {name}", value, WINDOW_MAX_S)
@@ -42,14 +53,18 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
 def ttl_of(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> Any:
     """Return a fault's time to live: its own, else its window and the margin all faults share (seconds)."""
     try:
-        return fault.get("ttl_s") or float(fault["window_s"]) + float(windows.get("ttl_margin_s") or TTL_MARGIN_S)
+        return fault.get("ttl_s") or float(fault["window_s"]) + float(
+            windows.get("ttl_margin_s") or TTL_MARGIN_S
+        )
     except (KeyError, TypeError, ValueError):
         return None
 
 
 def fault_times(fault: str, window: Any, ttl: Any) -> list[str]:
     """Return what is wrong with a fault's window and time to live, both in seconds."""
-    found = _seconds(f"The window of fault {fault}", window, WINDOW_MAX_S) + _seconds(f"The ttl of fault {fault}", ttl, TTL_MAX_S)
+    found = _seconds(f"The window of fault {fault}", window, WINDOW_MAX_S) + _seconds(
+        f"The ttl of fault {fault}", ttl, TTL_MAX_S
+    )
     if not found and float(ttl) < float(window):
         found.append(
             f"The ttl of fault {fault} is {float(ttl):g} s, less than its window of {float(window):g} s; "

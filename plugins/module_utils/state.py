@@ -148,12 +148,17 @@ class State:
     @staticmethod
     def _named(run_id: str) -> str:
         if not _RUN_ID.match(run_id):
-            raise ChaosError(f"{run_id!r} is no run id: small letters, digits and dashes are, such as exp-01-20261123-180000.")
+            raise ChaosError(
+                f"{run_id!r} is no run id: small letters, digits and dashes are, such as exp-01-20261123-180000."
+            )
         return run_id
 
 
 def open_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
-    """Return a run that is under way and renew it: somebody still works on it. Raises ChaosError when this host has none of that id."""
+    """Return a run that is under way and renew it: somebody still works on it.
+
+    Raises ChaosError when this host has none of that id.
+    """
     run = State(state_dir).run(run_id)
     if not run.file("spec.json").exists():
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
@@ -181,7 +186,9 @@ def abandoned(run: RunDir) -> bool:
 
 def _folders(parent: Path) -> list[Path]:
     try:
-        return sorted((path for path in parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+        return sorted(
+            (path for path in parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+        )
     except OSError:
         return []
 

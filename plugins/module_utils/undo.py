@@ -14,7 +14,9 @@ from .journal import Entry, Journal
 from .rundir import RunDir
 
 
-def undo(run: RunDir, *, by: str, wanted: Callable[[Entry], bool] = lambda entry: True, step: str = "fault") -> list[str]:
+def undo(
+    run: RunDir, *, by: str, wanted: Callable[[Entry], bool] = lambda entry: True, step: str = "fault"
+) -> list[str]:
     """Undo the open entries that are ``wanted``, newest first; each is closed only once its undo was seen to hold.
 
     Returns a line per entry. Raises ChaosError from the first that cannot be undone, after trying the rest.

@@ -87,9 +87,9 @@ class Watchdog:
 
     def _keep_standby(self) -> None:
         """Start the second watchdog, again if it died; poll() also reaps it."""
-        if self._standby is None or self._standby.poll() is not None:
-            if not processes.alive(self._run, "standby"):
-                self._standby = processes.launch(self._run, "watchdog")
+        ended = self._standby is None or self._standby.poll() is not None
+        if ended and not processes.alive(self._run, "standby"):
+            self._standby = processes.launch(self._run, "watchdog")
 
     def _undo_overdue(self) -> None:
         if any(overdue(entry) for entry in self._journal.open_entries()):

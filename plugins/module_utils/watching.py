@@ -33,7 +33,9 @@ class Window:
 
 def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     """Watch for a slice and return {chaos_progress, done, steady, reasons, aborted}."""
-    if window.until_steady and any(event["event"] == "steady" and event["fault"] == window.fault for event in run.events()):
+    if window.until_steady and any(
+        event["event"] == "steady" and event["fault"] == window.fault for event in run.events()
+    ):
         return {"chaos_progress": {}, "done": True, "steady": True, "reasons": [], "aborted": _aborted(run)}
     begun = _begin(run, window)
     since = clock.now()
@@ -66,7 +68,9 @@ def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
 def recent(run: RunDir) -> Evidence:
     """Return the last seconds of orders and probes as evidence; cheap however long the run is."""
     load, probes = ([*_tail(run, name).poll()] for name in ("load.jsonl", "probes.jsonl"))
-    return Evidence(spec=run.spec, anchor=run.anchor, orders=evidence.orders(load), probes=evidence.samples(probes))
+    return Evidence(
+        spec=run.spec, anchor=run.anchor, orders=evidence.orders(load), probes=evidence.samples(probes)
+    )
 
 
 def _tail(run: RunDir, name: str) -> Tail:

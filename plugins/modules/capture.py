@@ -82,10 +82,7 @@ def main() -> None:
         module.exit_json(changed=True, **empty)
     try:
         run = open_run(module.params["run_id"], module.params["state_dir"])
-        if module.params["state"] == "present":
-            changed = begin(run)
-        else:
-            changed = processes.stop(run, "capture")
+        changed = begin(run) if module.params["state"] == "present" else processes.stop(run, "capture")
         bpf = state_of(run)
         blind = bpf["status"] == "attached" and bpf.get("positive_control") is False
         module.exit_json(**deliver(run, changed=changed, bpf=bpf, blind=blind))

@@ -142,7 +142,9 @@ def planned(parameters: dict[str, Any], engine: Engine) -> kill.Plan:
     """Look the target up and plan; changes nothing."""
     targets = engine.containers(parameters["project"], parameters["service"])
     if not targets:
-        raise ChaosError(f"Project {parameters['project']} has no container of a service {parameters['service']}.")
+        raise ChaosError(
+            f"Project {parameters['project']} has no container of a service {parameters['service']}."
+        )
     chosen = planning.choose(targets, parameters["service"], parameters["replicas"])
     return kill.from_spec({**parameters, "hold_s": int(parameters["hold"])}, chosen, root=is_root())
 
@@ -160,7 +162,12 @@ def preview(parameters: dict[str, Any]) -> dict[str, Any]:
 
 def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str, Any]:
     """Return the keys every result of this module has."""
-    diff = {"before": before, "after": after, "before_header": "faults in force", "after_header": "faults in force"}
+    diff = {
+        "before": before,
+        "after": after,
+        "before_header": "faults in force",
+        "after_header": "faults in force",
+    }
     return {"changed": changed, "plan": plan, "proof": [], "diff": diff, "chaos_lines": [], "chaos_bpf": []}
 
 
@@ -176,10 +183,13 @@ def present(parameters: dict[str, Any]) -> dict[str, Any]:
         at, proofs = kill.apply(change, engine)
         if parameters["port"]:
             proofs += [kill.refused(target.address, parameters["port"]) for target in change.targets]
-        return inject.Applied(at, proofs, {"pids": [target.pid for target in change.targets], "engine": change.mode})
+        return inject.Applied(
+            at, proofs, {"pids": [target.pid for target in change.targets], "engine": change.mode}
+        )
 
     proofs = inject.inject(
-        run, inject.Order(parameters["fault"], "kill", change.service, change.lines(), change.undo(), parameters["ttl"]),
+        run,
+        inject.Order(parameters["fault"], "kill", change.service, change.lines(), change.undo(), parameters["ttl"]),
         act, lead=parameters["lead"],
     )  # fmt: skip
     shown = result(True, change.lines(), before="", after="".join(f"{line}\n" for line in change.lines()))
@@ -189,7 +199,12 @@ def present(parameters: dict[str, Any]) -> dict[str, Any]:
 def absent(parameters: dict[str, Any]) -> dict[str, Any]:
     """Undo the fault if it is in force; twice is once."""
     run = open_run(parameters["run_id"], parameters["state_dir"])
-    plan = [line for entry in Journal(run).open_entries() if entry.fault == parameters["fault"] for line in entry.plan]
+    plan = [
+        line
+        for entry in Journal(run).open_entries()
+        if entry.fault == parameters["fault"]
+        for line in entry.plan
+    ]
     done = undo(run, by="module", wanted=lambda entry: entry.fault == parameters["fault"])
     shown = result(bool(done), plan, before="".join(f"{line}\n" for line in plan), after="")
     return {**shown, **deliver(run, changed=bool(done))}

@@ -19,6 +19,7 @@ description:
     None is sent twice.
 extends_documentation_fragment:
   - exchange.chaos.run
+  - exchange.chaos.run.attributes
 options:
   state:
     description: Whether orders are being sent, or ended and accounted for.

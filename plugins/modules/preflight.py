@@ -18,7 +18,7 @@ options:
     description: Folder on the host that holds runs, locks and uncollected records.
     type: path
   spec:
-    description: "The parts of a run's specification that name the exchange: C(project), C(services), C(needs), C(faults)."
+    description: "The parts of a specification that name the exchange: C(project), C(services), C(needs), C(faults)."
     type: dict
     required: true
   remote:
@@ -125,8 +125,13 @@ def main() -> None:
     title = (module.params["spec"].get("experiment") or {}).get("title", "The experiment")
     state = "clean" if found["clean"] else "cleaned of what an earlier run left"
     level = {"ready": "ok", "degraded": "warn", "impossible": "fail"}[found["ready"]]
-    lines.say(level, f"{title}: {found['ready']}; the host is {state}, {len(found['uncollected'])} records wait on it")
-    module.exit_json(changed=not found["clean"] and not module.check_mode, chaos_lines=lines.lines, chaos_bpf=[], **found)
+    lines.say(
+        level,
+        f"{title}: {found['ready']}; the host is {state}, {len(found['uncollected'])} records wait on it",
+    )
+    module.exit_json(
+        changed=not found["clean"] and not module.check_mode, chaos_lines=lines.lines, chaos_bpf=[], **found
+    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ description:
   - With O(state=absent) ends that process.
 extends_documentation_fragment:
   - exchange.chaos.run
+  - exchange.chaos.run.attributes
 options:
   state:
     description: Whether samples are being taken.

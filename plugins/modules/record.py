@@ -99,7 +99,9 @@ def main() -> None:
     try:
         run, changed = ended(State(module.params["state_dir"]), module.params["run_id"])
         packed = str(bundle.pack(run)) if module.params["bundle"] else ""
-        module.exit_json(**deliver(run, changed=changed, host_record=summary(run), bundle_path=packed, raw_files={}))
+        module.exit_json(
+            **deliver(run, changed=changed, host_record=summary(run), bundle_path=packed, raw_files={})
+        )
     except ChaosError as error:
         module.fail_json(msg=str(error), changed=False, chaos_lines=[], chaos_bpf=[], **empty)
 

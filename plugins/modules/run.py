@@ -98,7 +98,9 @@ def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]
     recovery.end_abandoned(state, lines.say, act=not module.check_mode)
     held = state.holder(spec["project"])
     if held:
-        raise ChaosError(f"Project {spec['project']} on this host is taken by {held.describe()}; wait, or use playbooks/halt.yml.")
+        raise ChaosError(
+            f"Project {spec['project']} on this host is taken by {held.describe()}; wait, or use playbooks/halt.yml."
+        )
     preflight.exchange(report, engine, spec)
     preflight.try_faults(report, spec)
     spec = preflight.resolved(report, spec)
@@ -107,7 +109,13 @@ def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]
     if module.check_mode:
         for line in plan:
             lines.say("info", f"Would inject {line}")
-        return {"changed": True, "chaos_lines": lines.lines, "chaos_bpf": [], "plan": plan, "skipped_reason": ""}
+        return {
+            "changed": True,
+            "chaos_lines": lines.lines,
+            "chaos_bpf": [],
+            "plan": plan,
+            "skipped_reason": "",
+        }
     preflight.try_order(report, engine, spec)
     spec["python"] = sys.executable
     run = opening.open_run(state, run_id, spec, Path(module.params["runtime"]), lines)
@@ -118,7 +126,9 @@ def absent(module: AnsibleModule, state: State) -> dict[str, Any]:
     """Remove a collected record; a run under way is none."""
     run_id = module.params["run_id"]
     if state.run(run_id).path.exists():
-        raise ChaosError(f"Run {run_id} is still under way; end it with exchange.chaos.record or playbooks/halt.yml first.")
+        raise ChaosError(
+            f"Run {run_id} is still under way; end it with exchange.chaos.record or playbooks/halt.yml first."
+        )
     record = state.record(run_id)
     there = record.path.exists()
     if there and not module.check_mode:
@@ -146,9 +156,13 @@ def main() -> None:
         module.exit_json(**act)
     except Unsupported as error:
         lines.say("warn", f"Skipped: {error}")
-        module.exit_json(changed=False, chaos_lines=lines.lines, chaos_bpf=[], plan=[], skipped_reason=str(error))
+        module.exit_json(
+            changed=False, chaos_lines=lines.lines, chaos_bpf=[], plan=[], skipped_reason=str(error)
+        )
     except ChaosError as error:
-        module.fail_json(msg=str(error), changed=False, chaos_lines=lines.lines, chaos_bpf=[], plan=[], skipped_reason="")
+        module.fail_json(
+            msg=str(error), changed=False, chaos_lines=lines.lines, chaos_bpf=[], plan=[], skipped_reason=""
+        )
 
 
 if __name__ == "__main__":

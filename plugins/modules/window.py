@@ -110,13 +110,16 @@ def main() -> None:
     )
     parameters = module.params
     empty: dict[str, Any] = {
-        "chaos_lines": [], "chaos_bpf": [], "chaos_progress": {}, "done": True, "steady": True, "reasons": [], "aborted": "",
+        "chaos_lines": [], "chaos_bpf": [], "chaos_progress": {},
+        "done": True, "steady": True, "reasons": [], "aborted": "",
     }  # fmt: skip
     if module.check_mode:
         module.exit_json(changed=False, **empty)
     try:
         run = open_run(parameters["run_id"], parameters["state_dir"])
-        window = Window(parameters["phase"], parameters["fault"], parameters["seconds"], parameters["until"] == "steady")
+        window = Window(
+            parameters["phase"], parameters["fault"], parameters["seconds"], parameters["until"] == "steady"
+        )
         seen = watch(run, window, parameters["slice"])
         module.exit_json(**deliver(run, changed=False, **seen))
     except ChaosError as error:

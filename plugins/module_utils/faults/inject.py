@@ -53,16 +53,22 @@ def inject(run: RunDir, order: Order, act: Callable[[], Applied], *, lead: float
     journal = Journal(run)
     with journal.lock():
         if any(event["event"] == "aborted" for event in run.events()):
-            raise ChaosError(f"The run was aborted before fault {order.fault} was injected; nothing was changed.")
+            raise ChaosError(
+                f"The run was aborted before fault {order.fault} was injected; nothing was changed."
+            )
         entry = journal.planned(order.fault, order.kind, order.target, order.plan, order.undo, order.ttl)
         done = act()
         journal.applied(entry, done.at, **done.facts)
         run.timeline("phase", id=order.fault, fault=order.fault, t=done.at)
-        run.timeline("fault_injected", fault=order.fault, kind=order.kind, target=order.target, t=done.at, **done.facts)
+        run.timeline(
+            "fault_injected", fault=order.fault, kind=order.kind, target=order.target, t=done.at, **done.facts
+        )
         for proof in done.proofs:
             run.timeline("proof", fault=order.fault, **proof.fields())
     for line in order.plan:
         run.log("ok", f"Fault {order.fault}: {line}", "fault")
     for proof in done.proofs:
-        run.log("ok" if proof.holds else "warn", f"Proof ({proof.source}): {proof.fact}: {proof.value}", "fault")
+        run.log(
+            "ok" if proof.holds else "warn", f"Proof ({proof.source}): {proof.fact}: {proof.value}", "fault"
+        )
     return done.proofs

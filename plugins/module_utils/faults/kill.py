@@ -50,7 +50,9 @@ class Plan:
     def lines(self) -> list[str]:
         """Return the plan in words, one line a change; the journal keeps these very lines."""
         how = {"process": "SIGKILL to main process {pid} of", "engine": "kill through the engine"}[self.mode]
-        after = "hold it down until the undo" if self.hold else "the restart policy ({policy}) starts it again"
+        after = (
+            "hold it down until the undo" if self.hold else "the restart policy ({policy}) starts it again"
+        )
         if self.starts_itself:
             after = "start it again ourselves"
         return [
@@ -82,17 +84,23 @@ def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool) -> Pla
         raise ChaosError("A kill needs at least one container.")
     for target in targets:
         if not target.running or target.pid <= 0:
-            raise ChaosError(f"Container {target.name} of service {target.service} is {target.status}, not running: nothing to kill.")
+            raise ChaosError(
+                f"Container {target.name} of service {target.service} is {target.status}, not running: nothing to kill."
+            )
         if mode == "process" and hold:
-            raise ChaosError("An outage is held by the engine: use mode engine with hold, since the restart policy undoes a SIGKILL.")
+            raise ChaosError(
+                "An outage is held by the engine: use mode engine with hold, since the restart policy undoes a SIGKILL."
+            )
     if mode == "process" and not root:
-        raise ChaosError("SIGKILL to a container's main process needs root (become: true); mode engine works without.")
+        raise ChaosError(
+            "SIGKILL to a container's main process needs root (become: true); mode engine works without."
+        )
     first = targets[0]
     return Plan(service=first.service, project=first.project, mode=mode, hold=hold, targets=list(targets))
 
 
 def from_spec(fault: Mapping[str, Any], targets: Sequence[Target], *, root: bool) -> Plan:
-    """Plan a kill as a run's specification words it: ``mode`` (auto: from the host as root, else by engine), ``hold_s``."""
+    """Plan a kill as a specification words it: ``mode`` (auto: from the host as root, else by engine), ``hold_s``."""
     hold = float(fault.get("hold_s") or 0) > 0
     mode = str(fault.get("mode", "auto"))
     if mode == "auto":
@@ -179,10 +187,14 @@ def _open(target: Target) -> int | None:
     try:
         pidfd = os.pidfd_open(target.pid)
     except ProcessLookupError as error:
-        raise ChaosError(f"Main process {target.pid} of {target.name} ended before it was killed; nothing was changed.") from error
+        raise ChaosError(
+            f"Main process {target.pid} of {target.name} ended before it was killed; nothing was changed."
+        ) from error
     if target.id not in Path(f"/proc/{target.pid}/cgroup").read_text():
         os.close(pidfd)
-        raise ChaosError(f"Process {target.pid} does not belong to container {target.name} any more; nothing was changed.")
+        raise ChaosError(
+            f"Process {target.pid} does not belong to container {target.name} any more; nothing was changed."
+        )
     return pidfd
 
 
@@ -209,7 +221,9 @@ def _wait_running(container_id: str, engine: Engine) -> None:
         if target is None or target.running:
             return
         time.sleep(0.05)
-    raise ChaosError(f"Container {container_id[:12]} was started but does not run; see docker logs {container_id[:12]}.")
+    raise ChaosError(
+        f"Container {container_id[:12]} was started but does not run; see docker logs {container_id[:12]}."
+    )
 
 
 def _replaced(wanted: dict[str, Any], engine: Engine) -> str:

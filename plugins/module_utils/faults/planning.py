@@ -18,7 +18,10 @@ _PLANNERS = {"kill": kill.from_spec}
 
 def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Target]:
     """Return the containers of a service a fault takes: ``one``, ``all`` or a number of them, running ones first."""
-    found = sorted((target for target in targets if target.service == service), key=lambda target: (not target.running, target.number))
+    found = sorted(
+        (target for target in targets if target.service == service),
+        key=lambda target: (not target.running, target.number),
+    )
     if replicas == "all":
         return found
     return found[: 1 if replicas == "one" else int(replicas)]
@@ -41,9 +44,12 @@ def duration(spec: Mapping[str, Any]) -> str:
     quiet = float(spec["load"]["timeout_s"]) + AFTER_S
     least = float(windows["baseline_s"]) + quiet + sum(_least(fault, steady) for fault in faults)
     most = least + sum(float(fault["window_s"]) + timeout - _least(fault, steady) for fault in faults)
-    parts = ", ".join(f"{fault['id']} {'' if _held(fault) else 'up to '}{float(fault['window_s']):g} s" for fault in faults)
+    parts = ", ".join(
+        f"{fault['id']} {'' if _held(fault) else 'up to '}{float(fault['window_s']):g} s" for fault in faults
+    )
     return (
-        f"Will wait {least:.0f} s at least and {most:.0f} s at most: steady state {float(windows['baseline_s']):g} s, {parts}, "
+        f"Will wait {least:.0f} s at least and {most:.0f} s at most: steady state {float(windows['baseline_s']):g} s, "
+        f"{parts}, "
         f"recovery up to {timeout:g} s each, then {quiet:g} s until no request can be under way"
     )
 
