@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .arguments import refusal
 from .record import Record, read
 from .words import clean, log_line
 
@@ -31,7 +32,7 @@ def mapping(result: Result, key: str) -> Mapping[str, Any]:
 
 def message(result: Result) -> str:
     """Return the one sentence that a failed or unreachable result has for people."""
-    value = result.get("msg") or result.get("reason") or "failed without a message"
+    value = refusal(result) or result.get("msg") or result.get("reason") or "failed without a message"
     text = clean(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
     # A module that broke: what it said last tells more than that it broke.
     said = str(result.get("module_stderr") or result.get("module_stdout") or "").strip()
