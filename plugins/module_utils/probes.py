@@ -82,7 +82,7 @@ def samplers(
 ) -> tuple[list[Sampler], Addresses]:
     """Build a sampler for each of ``probes`` of a run's specification. Raises ChaosError on a bad one."""
     services = {str(probe["service"]) for probe in spec["probes"] if _needs_lookup(probe)}
-    engine = Engine.connect(timeout=5.0) if services else None
+    engine = Engine.connect(timeout=5) if services else None
 
     def lookup(service: str) -> str:
         return engine.container(str(spec["project"]), service).address if engine else ""

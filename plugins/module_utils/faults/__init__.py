@@ -52,5 +52,5 @@ def by_kind(kind: str) -> Fault:
     """Return the fault module of a journaled kind. Raises KeyError for a kind that is none of ours."""
     if kind not in KINDS:
         raise KeyError(kind)
-    fault: Fault = importlib.import_module(f".{kind}", __name__)  # type: ignore[assignment]
+    fault: Fault = importlib.import_module(f".{kind}", __name__)
     return fault
