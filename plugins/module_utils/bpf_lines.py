@@ -65,7 +65,8 @@ def _details(name: str, event: Mapping[str, Any]) -> list[str]:
         return _exit(event)
     found = []
     if other:
-        way = "from" if event.get("passive") or event.get("direction") == "received" else "to"
+        direction = event.get("direction") or ("received" if event.get("passive") else "sent")
+        way = "from" if direction == "received" else "to"
         found.append(f"{way}: {other}")
     duration = _duration(event.get("duration_ms"))
     if duration:

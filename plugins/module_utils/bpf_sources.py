@@ -158,7 +158,7 @@ def _cgroup_offsets(btf: Btf) -> dict[str, int]:
     if not found or parent is None:
         return {}
     found["OFF_kernfs_node_parent"] = parent
-    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+    if unified():
         default = btf.offset("css_set", "dfl_cgrp")
         return {} if default is None else {**found, "OFF_css_set_cgroup": default}
     number = next((n for n in map(btf.enumerator, _mounted_controllers()) if n is not None), None)
@@ -166,6 +166,11 @@ def _cgroup_offsets(btf: Btf) -> dict[str, int]:
     if number is None or states is None or back is None:
         return {}
     return {**found, "OFF_css_set_cgroup": states + 8 * number, "OFF_cgroup_subsys_state_cgroup": back}
+
+
+def unified() -> bool:
+    """Return whether containers live in cgroup version 2; a version 2 mount beside version 1 holds none."""
+    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 
 
 def _mounted_controllers() -> list[str]:

@@ -41,7 +41,7 @@ def decode(head: Head, data: bytes) -> tuple[str, dict[str, Any]]:
 
     duration_ms: answer time (ok, failed), age (gave up), age of connection (reset has none, closed, retransmit).
     errno: None where there was none, or (without BTF) where the kernel did not tell.
-    passive: the connection was accepted, not made. direction (CONN_RESET): received or sent.
+    passive: the connection was accepted, not made; None for one older than the capture. direction (CONN_RESET): received or sent.
     """
     duration, error, lport, rport, local, remote = _BODY.unpack_from(data, HEAD.size)
     family, raddr = address(remote)
@@ -53,7 +53,7 @@ def decode(head: Head, data: bytes) -> tuple[str, dict[str, Any]]:
         "rport": rport,
         "errno": error if error > 0 else None,
         "duration_ms": round(duration / 1e6, 3) if duration else None,
-        "passive": bool(head.flags & _PASSIVE),
+        "passive": bool(head.flags & _PASSIVE) if head.flags & _KNOWN else None,
     }
     name = KINDS[head.kind]
     if name == "CONN_RESET":

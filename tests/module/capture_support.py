@@ -78,6 +78,12 @@ def missing() -> str:
     return ""
 
 
+def cgroup2() -> str | None:
+    """Return where cgroup version 2 is mounted, None if it is not."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    return next((words[1] for words in mounts if words[2] == "cgroup2"), None)
+
+
 def image() -> str:
     """Return an image with one static busybox, made from the distribution's package if it is not there."""
     if run("docker", "image", "ls", "--quiet", IMAGE):

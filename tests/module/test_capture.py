@@ -109,6 +109,29 @@ def test_an_unreachable_host_fails_with_its_errno(exchange: Exchange, tmp_path: 
     )
 
 
+@pytest.mark.skipif(support.cgroup2() is None, reason="needs cgroup version 2, alone or beside version 1")
+def test_a_process_is_known_by_its_cgroup_of_version_2(exchange: Exchange, tmp_path: Path) -> None:
+    identity = exchange.containers("api")[0]["id"]
+    scope = Path(str(support.cgroup2())) / f"docker-{identity}.scope"
+    inner = scope / "inner"
+    inner.mkdir(parents=True)
+    script = f"""
+open("{inner}/cgroup.procs", "w").write(str(os.getpid()))
+for _ in range(4):
+    connect({exchange.address("store")!r}, {CLOSED})
+open("{support.cgroup2()}/cgroup.procs", "w").write(str(os.getpid()))
+"""
+    prelude = "from exchange_chaos import bpf_sources\nbpf_sources.unified = lambda: True"
+    try:
+        with support.capture(tmp_path, exchange.spec(), prelude) as capture:
+            pid = support.work(exchange.pid("api"), script)
+            capture.stop()
+    finally:
+        inner.rmdir()
+        scope.rmdir()
+    assert len(capture.events(pid=pid, event="CONN_FAILED", service="api")) == 4
+
+
 def test_a_reset_is_seen_by_who_gets_it_and_who_sends_it(exchange: Exchange, tmp_path: Path) -> None:
     script = f"""
 server = socket.socket(); server.bind(("127.0.0.1", {CLOSED})); server.listen(8)

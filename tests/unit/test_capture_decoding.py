@@ -57,6 +57,10 @@ def test_a_refused_connect() -> None:
     }
 
 
+def test_who_opened_a_connection_older_than_the_capture_is_not_known() -> None:
+    assert tcp(6)["passive"] is None
+
+
 def test_no_errno_is_none_and_so_is_one_that_is_not_known() -> None:
     assert tcp(2)["errno"] is None
     assert tcp(3, error=-1)["errno"] is None
@@ -64,7 +68,7 @@ def test_no_errno_is_none_and_so_is_one_that_is_not_known() -> None:
 
 
 def test_ipv6_stays_ipv6() -> None:
-    event = tcp(1, remote="2001:db8::1")
+    event = tcp(1, flags=1, remote="2001:db8::1")
     assert (event["family"], event["raddr"]) == (6, "2001:db8::1")
 
 
