@@ -41,7 +41,8 @@ def decode(head: Head, data: bytes) -> tuple[str, dict[str, Any]]:
 
     duration_ms: answer time (ok, failed), age (gave up), age of connection (reset has none, closed, retransmit).
     errno: None where there was none, or (without BTF) where the kernel did not tell.
-    passive: the connection was accepted, not made; None for one older than the capture. direction (CONN_RESET): received or sent.
+    passive: the connection was accepted, not made; None for one older than the capture.
+    direction (CONN_RESET): received or sent.
     """
     duration, error, lport, rport, local, remote = _BODY.unpack_from(data, HEAD.size)
     family, raddr = address(remote)
