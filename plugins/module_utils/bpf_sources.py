@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What bcc compiles: the C text, and a folder of headers that stands in for the kernel's own.
 
-bcc wants kernel headers that most production hosts lack. Programs on tracepoints alone need none of them: eight
+bcc wants kernel headers that most production hosts lack. Programs on tracepoints alone need none of them: a few
 tiny files of ours and the few facts of the running kernel, written into the run's folder at load time.
 """
 
