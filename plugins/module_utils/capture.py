@@ -48,6 +48,7 @@ def main(run: RunDir) -> int:
         )
         write_json(run.file("capture.json"), {**status, "cpu_s": _cpu_s()})
         run.log("warn", f"No kernel events: {error}", "capture")
+        run.timeline("observer_stopped", command="capture")  # an end in order, not a death to warn of
         run.ready("capture")
         return 0
     try:

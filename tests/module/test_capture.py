@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import jsonl
 
 from tests.module import capture_support as support
 from tests.module.capture_support import CLOSED, OPEN, Exchange
@@ -226,6 +227,8 @@ def test_without_bcc_the_run_goes_on(exchange: Exchange, tmp_path: Path) -> None
     assert "python3-bpfcc" in capture.status["reason"] or "bcc" in capture.status["reason"]
     assert capture.status["positive_control"] is None
     assert any(line.startswith("warn No kernel events") for line in capture.logs())
+    timeline = jsonl.read(tmp_path / "timeline.jsonl")
+    assert [line["command"] for line in timeline if line["event"] == "observer_stopped"] == ["capture"]
 
 
 def test_a_compiler_error_is_one_sentence(exchange: Exchange, tmp_path: Path) -> None:
