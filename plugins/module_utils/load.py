@@ -23,6 +23,7 @@ from .lifespan import Lifespan
 from .load_orders import ORDERS, Judge, OrderTemplate, Verdict
 from .load_schedule import Schedule, most_outstanding
 from .load_workers import Workers
+from .punctual import punctual
 from .rundir import RunDir
 
 #: The main loop looks at the timeline and writes what has finished this often, in seconds.
@@ -118,6 +119,7 @@ class Load:
 
 def main(run: RunDir) -> int:
     """Send until told to stop; then wait for what is under way, at most one time-out, and write the summary."""
+    punctual()
     life = Lifespan(run)
     load = Load(run.spec["load"])
     writer = Writer(run.file("load.jsonl"))

@@ -24,6 +24,7 @@ from .lifespan import Lifespan
 from .probe_addresses import Addresses, first_known
 from .probe_kinds import TIMEOUT_S, HttpProbe, Probe, Sample, TcpProbe
 from .probe_schedule import Pace, next_slot
+from .punctual import punctual
 from .rundir import RunDir
 
 #: The timeline is looked at, and the samples are written, this often (s).
@@ -107,6 +108,7 @@ def _kind(probe: Mapping[str, Any], addresses: Addresses) -> Probe:
 
 def main(run: RunDir) -> int:
     """Sample until told to stop; then end after the samples under way, at most one time-out."""
+    punctual()
     life = Lifespan(run)
     pace = Pace()
     out: deque[dict[str, Any]] = deque()

@@ -33,7 +33,8 @@ class Api:
         self.delay = 0.3
         self.orders: list[dict[str, Any]] = []
         self.arrived: list[bytes] = []
-        self.switched: list[tuple[float, str]] = []
+        #: What became of the port, and the instants between which it happened.
+        self.switched: list[tuple[str, float, float]] = []
         self.open: set[socket.socket] = set()
         self.connections = 0
         self._lock = threading.Lock()
@@ -43,17 +44,20 @@ class Api:
 
     def listen(self) -> None:
         """Open the port, the same one each time."""
+        begun = clock.now()
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(("127.0.0.1", self.port))
         self._listener.listen(1024)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
-        self.switched.append((clock.now(), "up"))
+        self.switched.append(("up", begun, clock.now()))
 
     def refuse(self) -> None:
         """Close the port and every connection, as the kernel does for a process that was killed."""
-        listener, self._listener = self._listener, None
+        begun = clock.now()
+        with self._lock:
+            listener, self._listener = self._listener, None
         if listener:
             # close() alone would not wake the thread in accept(), and the port would stay open.
             listener.shutdown(socket.SHUT_RDWR)
@@ -62,13 +66,12 @@ class Api:
             for connection in self.open:
                 _abort(connection)
             self.open.clear()
-        self.switched.append((clock.now(), "down"))
+        self.switched.append(("down", begun, clock.now()))
 
     def be(self, behaviour: str) -> None:
         """Behave so from the next request on."""
         assert behaviour in BEHAVIOURS
         self.behaviour = behaviour
-        self.switched.append((clock.now(), behaviour))
 
     @property
     def url(self) -> str:
@@ -83,6 +86,9 @@ class Api:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
+                if listener is not self._listener:  # closed meanwhile: nothing may be answered any more
+                    _abort(connection)
+                    return
                 self.connections += 1
                 self.open.add(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()

@@ -138,7 +138,7 @@ def test_a_closed_port_is_refused_and_taken_again_as_soon_as_it_opens(api: Api, 
     api.listen()
     time.sleep(0.5)
     lines, _ = end(run)
-    down, up = (next(t for t, what in reversed(api.switched) if what == name) for name in ("down", "up"))
+    (_, _, down), (_, _, up) = api.switched[-2:]
     refused = [line for line in lines if down < line["sent"] < up - 0.05]
     assert len(refused) > 30
     assert {line["kind"] for line in refused} <= {"refused", "reset"}

