@@ -39,7 +39,9 @@ class LabError(Exception):
 def run(*words: str, timeout: float = 60) -> str:
     """Output of a command; LabError with what it said when it fails."""
     try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+        )
     except FileNotFoundError:
         raise LabError(f"There is no command {words[0]} on this host.") from None
     except subprocess.TimeoutExpired:
@@ -147,7 +149,9 @@ def engine(home: str, wait: float = 40) -> Json:
         return {"changed": False, "started": ""}
     if Path("/run/systemd/system").is_dir():
         run("systemctl", "start", "docker")
-        return wait_for_engine({"changed": True, "started": "by systemd"}, wait, lambda: True, Path("/dev/null"))
+        return wait_for_engine(
+            {"changed": True, "started": "by systemd"}, wait, lambda: True, Path("/dev/null")
+        )
     program = shutil.which("dockerd")
     if program is None:
         raise LabError("There is no dockerd on this host, and none could be installed.")
@@ -186,7 +190,9 @@ def sources() -> list[str]:
     """
     wanted = "deb [signed-by=$(SIGNED_BY)] $(REPO_URI) $(RELEASE) $(COMPONENT)"
     origin = os_release().get("ID", "debian").lower()
-    lines = run("apt-get", "indextargets", "--format", f"$(ORIGIN)|{wanted}", "Created-By: Packages").splitlines()
+    lines = run(
+        "apt-get", "indextargets", "--format", f"$(ORIGIN)|{wanted}", "Created-By: Packages"
+    ).splitlines()
     chosen = [line.split("|", 1)[1] for line in lines if line.split("|", 1)[0].lower() == origin]
     # apt fills in $(SIGNED_BY) only where a source names a key.
     cleaned = [re.sub(r"\[signed-by=(\$\(SIGNED_BY\))?\] ", "", line) for line in chosen]
@@ -202,7 +208,9 @@ def os_release() -> dict[str, str]:
 def apt_settings() -> list[str]:
     """How this host's apt reaches its sources (proxy, certificates, time-outs), to be told to another apt."""
     lines = run("apt-config", "dump", "Acquire").splitlines()
-    carried = re.compile(r"Acquire::(https?|ftp|socks|Retries|ForceIPv[46]|Check-Date|Check-Valid-Until)(::| )", re.I)
+    carried = re.compile(
+        r"Acquire::(https?|ftp|socks|Retries|ForceIPv[46]|Check-Date|Check-Valid-Until)(::| )", re.I
+    )
     return [line for line in lines if carried.match(line) and not line.endswith(' "";')]
 
 
@@ -211,12 +219,13 @@ def base(tag: str, packages: list[str], exclude: list[str]) -> Json:
     release = os_release().get("VERSION_CODENAME")
     lines = sources()
     if not release or not lines:
-        raise LabError("This host's apt names no source of its own distribution: run apt-get update, or mend its sources.")
+        raise LabError("This host's apt names no source of its own distribution: run apt-get update there.")
     words = ["mmdebstrap", "--variant=essential", f"--include={','.join(packages)}", "--format=tar"]
     words += [f"--dpkgopt=path-exclude={pattern}" for pattern in exclude]
     words += [f"--aptopt={line}" for line in ['Acquire::Languages "none";', *apt_settings()]]
     # PostgreSQL's package would make a database cluster of its own.
-    hook = 'mkdir -p "$1/etc/postgresql-common" && echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.conf"'
+    settings = '"$1/etc/postgresql-common"'
+    hook = f'mkdir -p {settings} && echo "create_main_cluster = false" >{settings}/createcluster.conf'
     words += [f"--essential-hook={hook}", release, "-"]
     make = subprocess.Popen([*words, *lines], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     bring = subprocess.Popen(
@@ -225,15 +234,20 @@ def base(tag: str, packages: list[str], exclude: list[str]) -> Json:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    assert make.stdout is not None and make.stderr is not None and bring.stderr is not None
-    make.stdout.close()
-    said = make.stderr.read().decode(errors="replace")
-    complained = bring.stderr.read().decode(errors="replace")
-    if make.wait() | bring.wait():
+    if make.stdout:
+        make.stdout.close()  # so that mmdebstrap learns of an import that failed
+        make.stdout = None
+    said = make.communicate()[1].decode(errors="replace")
+    complained = bring.communicate()[1].decode(errors="replace")
+    if make.returncode or bring.returncode:
         # A half image must not pass for a whole one.
         subprocess.run(["docker", "--host", SOCKET, "rmi", tag], capture_output=True)
-        errors = [line for line in said.splitlines() if line.startswith(("E:", "Err:", "W:"))] or said.splitlines()
-        raise LabError(f"The base image could not be made: {' / '.join(errors[-4:])} {complained.strip()}".strip())
+        errors = [
+            line for line in said.splitlines() if line.startswith(("E:", "Err:", "W:"))
+        ] or said.splitlines()
+        raise LabError(
+            f"The base image could not be made: {' / '.join(errors[-4:])} {complained.strip()}".strip()
+        )
     return {"changed": True}
 
 
@@ -251,7 +265,9 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(wanted: dict[str, int], kept: dict[str, int], claimed: set[int], free: Callable[[int], bool]) -> dict[str, int]:
+def choose(
+    wanted: dict[str, int], kept: dict[str, int], claimed: set[int], free: Callable[[int], bool]
+) -> dict[str, int]:
     """A port for each service: the one it has, else the wanted one, else the next free from 10000 above it."""
     chosen: dict[str, int] = {}
     for service, port in wanted.items():
@@ -262,7 +278,9 @@ def choose(wanted: dict[str, int], kept: dict[str, int], claimed: set[int], free
         taken = claimed | set(chosen.values()) | set(kept.values())
         found = next((number for number in candidates if number not in taken and free(number)), None)
         if found is None:
-            raise LabError(f"No free port for {service}: {port} and 1000 more above {port + 10000} are taken.")
+            raise LabError(
+                f"No free port for {service}: {port} and 1000 more above {port + 10000} are taken."
+            )
         chosen[service] = found
     return chosen
 

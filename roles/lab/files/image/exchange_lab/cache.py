@@ -10,6 +10,7 @@ lost when Redis is away.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -166,7 +167,5 @@ class Cache:
 
     @staticmethod
     async def _drop(subscription: Any) -> None:
-        try:
+        with contextlib.suppress(*ERRORS):
             await subscription.close()
-        except ERRORS:
-            pass

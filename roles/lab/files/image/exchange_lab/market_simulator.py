@@ -42,7 +42,7 @@ class MarketSimulator:
             host=settings.cache_host, port=settings.cache_port, socket_connect_timeout=0.3, socket_timeout=0.3
         )
         self.prices = dict(SYMBOLS)
-        self.lean = {symbol: 0.0 for symbol in SYMBOLS}
+        self.lean = dict.fromkeys(SYMBOLS, 0.0)
         self.failures: dict[str, str] = {"cache": "not connected yet", "api": "not called yet"}
         self.published = 0
         self.tasks: list[asyncio.Task[None]] = []
@@ -125,7 +125,11 @@ class MarketSimulator:
         """GET /price/{symbol}."""
         symbol = request.match_info["symbol"]
         if symbol not in self.prices:
-            error = {"code": "INVALID_SYMBOL", "message": "There is no such symbol.", "details": f"got {symbol!r}"}
+            error = {
+                "code": "INVALID_SYMBOL",
+                "message": "There is no such symbol.",
+                "details": f"got {symbol!r}",
+            }
             return web.json_response({"success": False, "error": error}, status=404)
         return web.json_response({"success": True, "data": self.current(symbol)})
 

@@ -58,7 +58,9 @@ class OrderFlowSimulator:
         async with aiohttp.ClientSession(timeout=limit) as http:
             while True:
                 try:
-                    async with http.post(f"{self.settings.api_url}/api/orders", json=self.order()) as response:
+                    async with http.post(
+                        f"{self.settings.api_url}/api/orders", json=self.order()
+                    ) as response:
                         self.answers[str(response.status)] += 1
                         self.failure = "" if response.status == 201 else f"HTTP {response.status}"
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -87,7 +89,10 @@ class OrderFlowSimulator:
 
     async def health(self, request: web.Request) -> web.Response:
         """GET /health: always 200, the truth is in the body."""
-        body = {"status": "unhealthy" if self.failure else "healthy", "answers": dict(self.answers)}
+        body: dict[str, Any] = {
+            "status": "unhealthy" if self.failure else "healthy",
+            "answers": dict(self.answers),
+        }
         if self.failure:
             body["details"] = {"api": self.failure}
         return web.json_response(body)

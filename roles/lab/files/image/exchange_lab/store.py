@@ -15,9 +15,10 @@ import logging
 import os
 import socket
 import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any, AsyncIterator, Awaitable, Callable, Sequence, TypeVar
+from typing import Any, Callable, TypeVar
 
 import asyncpg
 
@@ -26,7 +27,13 @@ from .log import DependencyLog
 from .settings import Settings
 
 #: What reaches us when the database, its name, or the way to it is gone.
-ERRORS = (OSError, asyncio.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+ERRORS = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 #: Of these, the ones after which a connection is not to be used again.  A server that dies may still say so
 #: (OperatorInterventionError, AdminShutdown and the like) before its connections close.
@@ -149,7 +156,9 @@ class Store:
             except asyncio.TimeoutError:
                 # The answer may still come, and would be taken for the next question's.
                 self._drop(connection, f"no answer within {limit:g} s")
-                raise StoreUnavailable(f"database {self._where}: no answer within {limit:g} s", sent=True) from None
+                raise StoreUnavailable(
+                    f"database {self._where}: no answer within {limit:g} s", sent=True
+                ) from None
             except LOST as error:
                 self._drop(connection, describe(error))
                 raise StoreUnavailable(f"database {self._where}: {describe(error)}", sent=True) from error
@@ -183,7 +192,9 @@ class Store:
             if self._settings.has("chatty_store"):
                 for _ in range(10 * len(orders)):
                     await connection.fetchval("SELECT 1")
-            rows = await connection.fetch("SELECT * FROM trading.place_orders($1,$2,$3,$4,$5,$6,$7,$8)", *arguments)
+            rows = await connection.fetch(
+                "SELECT * FROM trading.place_orders($1,$2,$3,$4,$5,$6,$7,$8)", *arguments
+            )
             return {row["order_id"]: row["outcome"] for row in rows}
 
         # What is on its way is given time to answer: giving up on it means not knowing what became of it.

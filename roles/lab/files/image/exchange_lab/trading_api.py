@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import uuid
-from typing import Any, Awaitable, Callable
+from collections.abc import Awaitable
+from typing import Any, Callable
 
 import aiohttp
 import asyncpg
@@ -17,9 +19,9 @@ from aiohttp import web
 from . import log, service, validation
 from .cache import Cache, CacheUnavailable
 from .matching import Matcher
-from .validation import BadRequest
 from .settings import Settings, load
 from .store import Store, StoreUnavailable
+from .validation import BadRequest
 
 READY_TIMEOUT = 0.5  # seconds for the question behind /ready
 STALE_PRICE = 2.0  # seconds after which a price that came over Redis is asked for over HTTP instead
@@ -113,7 +115,9 @@ class TradingApi:
             if self.settings.has("silent_errors"):
                 return web.Response(status=500)
             if error.sent and request.method != "GET":
-                message = "The database failed while it worked on the request; whether it was done is unknown."
+                message = (
+                    "The database failed while it worked on the request; whether it was done is unknown."
+                )
                 return refuse(500, "OUTCOME_UNKNOWN", message, error.cause)
             return refuse(500, "STORE_UNAVAILABLE", "The database is not available.", error.cause)
         except CacheUnavailable as error:
@@ -197,10 +201,8 @@ class TradingApi:
             if cached is None:
                 raise
             return answer({**cached[0], "source": "cache", "stale": True})
-        try:
+        with contextlib.suppress(CacheUnavailable):  # an answer that could not be cached is still an answer
             await self.cache.keep_book(symbol, book, read_at)
-        except CacheUnavailable:
-            pass  # the book came from the database: an uncached answer is still an answer
         return answer({**book, "source": "database", "stale": False})
 
     async def read_book(self, symbol: str) -> dict[str, Any]:
@@ -216,7 +218,11 @@ class TradingApi:
         for row in rows:
             level = {"price": str(row["price"]), "quantity": str(row["quantity"]), "orders": row["orders"]}
             levels[row["side"]].append(level)
-        return {"symbol": symbol, "bids": levels["BUY"][::-1][:BOOK_DEPTH], "asks": levels["SELL"][:BOOK_DEPTH]}
+        return {
+            "symbol": symbol,
+            "bids": levels["BUY"][::-1][:BOOK_DEPTH],
+            "asks": levels["SELL"][:BOOK_DEPTH],
+        }
 
     async def price(self, request: web.Request) -> web.Response:
         """GET /api/price/{symbol}: what came last over Redis; if that is old, the market simulator is asked."""
@@ -234,7 +240,9 @@ class TradingApi:
             if known:
                 return answer({**known, "source": "redis", "stale": True})
             cause = f"{url}: {type(error).__name__} {error}".strip()
-            return refuse(502, "PRICE_UNAVAILABLE", "Neither Redis nor the market simulator has a price.", cause)
+            return refuse(
+                502, "PRICE_UNAVAILABLE", "Neither Redis nor the market simulator has a price.", cause
+            )
 
     async def metrics(self, request: web.Request) -> web.Response:
         """GET /api/metrics: counts from the database (500 without it, never invented) and of this process."""

@@ -54,7 +54,9 @@ def one_of(fields: dict[str, Any], name: str, choices: tuple[str, ...]) -> str:
     """A field that must be one of a few words."""
     value = fields.get(name)
     if value not in choices:
-        raise BadRequest(f"INVALID_{name.upper()}", f"{name} must be {' or '.join(choices)}.", f"got {value!r}")
+        raise BadRequest(
+            f"INVALID_{name.upper()}", f"{name} must be {' or '.join(choices)}.", f"got {value!r}"
+        )
     return str(value)
 
 
@@ -84,9 +86,13 @@ def amount(fields: dict[str, Any], name: str) -> Decimal:
     except InvalidOperation:
         raise BadRequest(f"INVALID_{name.upper()}", f"{name} must be a number.", f"got {value!r}") from None
     if not 0 < number < LARGEST:
-        raise BadRequest(f"INVALID_{name.upper()}", f"{name} must be above 0 and below 10^12.", f"got {value}")
+        raise BadRequest(
+            f"INVALID_{name.upper()}", f"{name} must be above 0 and below 10^12.", f"got {value}"
+        )
     if number != round(number, DECIMALS):
-        raise BadRequest(f"INVALID_{name.upper()}", f"{name} must not have more than 8 decimals.", f"got {value}")
+        raise BadRequest(
+            f"INVALID_{name.upper()}", f"{name} must not have more than 8 decimals.", f"got {value}"
+        )
     return number
 
 
