@@ -153,7 +153,9 @@ def _wait_for(store: Store, numbering: Numbering, number: int) -> int:
 def _withdraw(load: Mapping[str, Any], store: Store, numbering: Numbering) -> None:
     """Cancel a trial order that may have gone in without telling its id; what cannot be done here is no news."""
     with suppress(ChaosError):
-        cancel_all(load, [order_id for _, order_id in store.waiting(numbering, numbering.trial, numbering.trial)])
+        cancel_all(
+            load, [order_id for _, order_id in store.waiting(numbering, numbering.trial, numbering.trial)]
+        )
 
 
 def _refusal(load: Mapping[str, Any], template: OrderTemplate, reply: Reply, words: str) -> str:
