@@ -23,7 +23,8 @@ setup: ## Prepare this machine to run the playbooks
 	@tools/bootstrap run
 
 lab: setup ## Bring up the embedded exchange (PROFILE=resilient|fragile)
-	@ansible-playbook playbooks/lab.yml -e lab_profile=$(PROFILE) $(ARGS)
+	@ANSIBLE_CALLBACK_PLUGINS=tools/callbacks ANSIBLE_CALLBACKS_ENABLED=steps \
+	ansible-playbook playbooks/lab.yml -e lab_profile=$(PROFILE) $(ARGS)
 
 demo: ## Bring up the embedded exchange and run experiment 01 against it
 	@begin=$$EPOCHREALTIME; \
