@@ -57,7 +57,10 @@ class Journal:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the journal: one process plans, applies or undoes at a time (flock(2), freed by the kernel)."""
-        fd = os.open(str(self._run.file("journal.lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(str(self._run.file("journal.lock")), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ChaosError(f"The journal {self._path} cannot be locked ({error.strerror}).") from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
@@ -119,6 +122,11 @@ class Journal:
             finally:
                 writer.close()
         except OSError as error:
+            consequence = (
+                "nothing was changed"
+                if step == "planned"
+                else f"it does not say yet that {fields['fault']} was {step}"
+            )
             raise ChaosError(
-                f"The journal {self._path} cannot be written ({error.strerror}), so nothing was changed; free the disk."
+                f"The journal {self._path} cannot be written ({error.strerror}), so {consequence}; free the disk first."
             ) from error

@@ -20,14 +20,20 @@ class Writer:
     def __init__(self, path: str | Path, *, sync: bool = False) -> None:
         self._sync = sync
         self._fd = os.open(
-            str(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+            str(path), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
         )
+        # Whoever died while writing, or met a full disk, left half a line; ours must not be glued to it.
+        size = os.fstat(self._fd).st_size
+        self._torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
 
     def write(self, *items: dict[str, Any]) -> None:
         """Append the items, each on its line. Raises OSError when the disk refuses (full, read-only)."""
         data = "".join(f"{json.dumps(item, separators=(',', ':'), default=str)}\n" for item in items).encode()
+        data = b"\n" + data if self._torn else data
+        self._torn = True
         while data:
             data = data[os.write(self._fd, data) :]
+        self._torn = False
         if self._sync:
             os.fsync(self._fd)
 

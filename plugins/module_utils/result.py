@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -50,5 +51,7 @@ def deliver(
         for event in events.poll(limit=_BPF_BYTES)
         if not event.get("control")
     ]
-    write_json(run.file(_CURSOR), {"timeline.jsonl": log.offset, "bpf.jsonl": events.offset})
+    # on a full disk the same lines come again with the next result; better than none
+    with contextlib.suppress(OSError):
+        write_json(run.file(_CURSOR), {"timeline.jsonl": log.offset, "bpf.jsonl": events.offset})
     return {"changed": changed, "chaos_lines": [*(before or []), *lines], "chaos_bpf": captured, **fields}

@@ -21,12 +21,16 @@ def write_json(path: Path, value: Any, *, sync: bool = False) -> None:
     """Replace ``path`` by ``value`` as JSON in one step: a reader sees the old or the new file, never half of one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "w") as stream:
-        json.dump(value, stream, separators=(",", ":"), default=str)
-        if sync:
-            stream.flush()
-            os.fsync(stream.fileno())
-    temporary.replace(path)
+    try:
+        with os.fdopen(fd, "w") as stream:
+            json.dump(value, stream, separators=(",", ":"), default=str)
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> Any:
@@ -76,11 +80,14 @@ class RunDir:
         return clock.Anchor(**self.spec["anchor"])
 
     def timeline(self, event: str, **fields: Any) -> dict[str, Any]:
-        """Append one event to the timeline and return it as written."""
-        if self._timeline is None:
-            self._timeline = Writer(self.file("timeline.jsonl"))
+        """Append one event to the timeline and return it as written. Raises ChaosError when the disk refuses."""
         line = {"t": fields.pop("t", None) or clock.now(), "event": event, **fields}
-        self._timeline.write(line)
+        try:
+            if self._timeline is None:
+                self._timeline = Writer(self.file("timeline.jsonl"))
+            self._timeline.write(line)
+        except OSError as error:
+            raise self._unwritable(error) from error
         return line
 
     def log(self, level: str, text: str, step: str = "") -> dict[str, Any]:
@@ -99,8 +106,11 @@ class RunDir:
         return float(value["t"]) if value else 0.0
 
     def renew(self, seconds: float) -> None:
-        """Move the deadline to ``seconds`` from now, never nearer than it is."""
-        write_json(self.file("deadline.json"), {"t": max(self.deadline(), clock.now() + seconds)})
+        """Move the deadline to ``seconds`` from now, never nearer. Raises ChaosError when the disk refuses."""
+        try:
+            write_json(self.file("deadline.json"), {"t": max(self.deadline(), clock.now() + seconds)})
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def ready(self, command: str, **fields: Any) -> None:
         """Tell who waits that this process does its work now; its pid and start time identify it for ever."""
@@ -110,4 +120,9 @@ class RunDir:
         write_json(
             folder / f"{command}.json",
             {"command": command, "pid": pid, "start": process_start(pid), "ready_at": clock.now(), **fields},
+        )
+
+    def _unwritable(self, error: OSError) -> ChaosError:
+        return ChaosError(
+            f"The run's folder {self.path} cannot be written ({error.strerror}); free the disk first."
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from . import clock
 from .engine import Engine
-from .faults import by_kind
+from .faults import Fault, Proof, by_kind
 from .journal import Entry, Journal
 from .rundir import RunDir
 
@@ -30,21 +30,31 @@ def undo(
             assert engine is not None
             try:
                 fault = by_kind(entry.kind)
-                for proof in fault.in_force(entry, engine):
-                    run.timeline("proof", fault=entry.fault, end_of_window=True, **proof.fields())
+                proofs = _in_force(fault, entry, engine)
                 at = clock.now()
                 how = fault.undo(entry, engine)
+                # only now is anything written: a full disk must not keep a fault in force
+                journal.undone(entry, by, how, at)
+                for proof in proofs:
+                    run.timeline("proof", fault=entry.fault, end_of_window=True, **proof.fields())
+                run.timeline("fault_undone", fault=entry.fault, t=at, by=by, how=how)
             except Exception as error:
                 failure = failure or error
                 continue
-            journal.undone(entry, by, how, at)
-            run.timeline("fault_undone", fault=entry.fault, t=at, by=by, how=how)
             lines.append(f"Fault {entry.fault} undone by {by}: {how}")
     for line in lines:
         run.log("ok", line, step)
     if failure is not None:
         raise failure
     return lines
+
+
+def _in_force(fault: Fault, entry: Entry, engine: Engine) -> list[Proof]:
+    """Read the proof at the end of the window; a fault that can't be read is undone all the same."""
+    try:
+        return fault.in_force(entry, engine)
+    except Exception:
+        return []
 
 
 def overdue(entry: Entry) -> bool:

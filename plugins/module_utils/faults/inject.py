@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from .. import clock
 from ..errors import ChaosError
 from ..journal import Journal
 from ..rundir import RunDir
+from ..undo import undo
 from . import Proof
 
 #: A run is renewed for this long beyond a fault's injection, so that its first window is reached.
@@ -50,9 +52,27 @@ def inject(run: RunDir, order: Order, act: Callable[[], Applied], *, lead: float
     run.timeline("fault_imminent", fault=order.fault, kind=order.kind, target=order.target)
     clock.sleep(lead)
     run.timeline("waited", seconds=lead, why="lead")
+    try:
+        done = _apply(run, order, act)
+    except Exception:
+        # whatever half of it was done goes at once; what cannot go stays journaled for the watchdog
+        with contextlib.suppress(Exception):
+            undo(run, by="module", wanted=lambda entry: entry.fault == order.fault)
+        raise
+    for line in order.plan:
+        run.log("ok", f"Fault {order.fault}: {line}", "fault")
+    for proof in done.proofs:
+        run.log(
+            "ok" if proof.holds else "warn", f"Proof ({proof.source}): {proof.fact}: {proof.value}", "fault"
+        )
+    return done.proofs
+
+
+def _apply(run: RunDir, order: Order, act: Callable[[], Applied]) -> Applied:
+    """Journal, apply, and tell the observers and the record, as one step that nobody can undo half-way."""
     journal = Journal(run)
     with journal.lock():
-        if any(event["event"] == "aborted" for event in run.events()):
+        if any(event["event"] in ("aborted", "finishing") for event in run.events()):
             raise ChaosError(
                 f"The run was aborted before fault {order.fault} was injected; nothing was changed."
             )
@@ -65,10 +85,4 @@ def inject(run: RunDir, order: Order, act: Callable[[], Applied], *, lead: float
         )
         for proof in done.proofs:
             run.timeline("proof", fault=order.fault, **proof.fields())
-    for line in order.plan:
-        run.log("ok", f"Fault {order.fault}: {line}", "fault")
-    for proof in done.proofs:
-        run.log(
-            "ok" if proof.holds else "warn", f"Proof ({proof.source}): {proof.fact}: {proof.value}", "fault"
-        )
-    return done.proofs
+    return done
