@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import applog, clock, processes, snapshot
@@ -36,9 +38,18 @@ def finish(run: RunDir, *, by: str) -> RunDir:
     Raises ChaosError while a fault resists its undo: the run, its journal and its watchdog stay then. Every later
     step is tried whatever became of the one before; what failed is in the record's timeline.
     """
-    run.renew(_LEASE_S)
-    run.timeline("finishing", by=by)
+    with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
+        run.renew(_LEASE_S)
+        run.timeline("finishing", by=by)
     _undo(run, by)
+    with _alone(run) as under_way:
+        if under_way:
+            return _close(run, by)
+    return _ended(run)
+
+
+def _close(run: RunDir, by: str) -> RunDir:
+    """Judge what was measured, keep the record, end everything of the run."""
     steps: tuple[tuple[str, Callable[[RunDir], None]], ...] = (
         ("stop", stop_observers),
         ("reconcile", _reconcile),
@@ -52,9 +63,47 @@ def finish(run: RunDir, *, by: str) -> RunDir:
             run.log("fail", f"{name}: {error}")
     _tell_time(run)
     run.timeline("finished", by=by)
-    write_json(run.file("record.json"), host_record(load_evidence(run)), sync=True)
+    try:
+        write_json(run.file("record.json"), host_record(load_evidence(run)), sync=True)
+    except OSError as error:
+        raise ChaosError(
+            f"Every fault of run {run.path.name} is undone, but its record cannot be written ({error.strerror})."
+        ) from error
     _stop_watchdogs(run)
     return State(run.path.parent.parent).finish(run)
+
+
+@contextlib.contextmanager
+def _alone(run: RunDir) -> Iterator[bool]:
+    """Wait until nobody else ends the run; False when somebody has ended it meanwhile (halt and the play's own end)."""
+    try:
+        lock = os.open(str(run.file("finish.lock")), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        until = clock.now() + _LEASE_S
+        while run.file("spec.json").exists():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if clock.now() > until:
+                    raise ChaosError(
+                        f"Run {run.path.name} is being ended by somebody else, and not done yet."
+                    ) from None
+                clock.sleep(0.1)
+        yield run.file("spec.json").exists()
+    finally:
+        os.close(lock)
+
+
+def _ended(run: RunDir) -> RunDir:
+    """Return the record of a run that somebody else ended. Raises ChaosError when it was collected already."""
+    record = State(run.path.parent.parent).record(run.path.name)
+    if not record.file("record.json").exists():
+        raise ChaosError(f"Run {run.path.name} was ended and its record collected by somebody else.")
+    return record
 
 
 def _undo(run: RunDir, by: str) -> None:

@@ -10,6 +10,7 @@ one starts a new second when that one dies. Nothing here waits for the controlle
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -86,10 +87,15 @@ class Watchdog:
         return 0
 
     def _keep_standby(self) -> None:
-        """Start the second watchdog, again if it died; poll() also reaps it."""
-        ended = self._standby is None or self._standby.poll() is not None
-        if ended and not processes.alive(self._run, "standby"):
-            self._standby = processes.launch(self._run, "watchdog")
+        """Start the second watchdog, again if it died; poll() also reaps it. After a takeover the old one is us."""
+        if self._standby is not None and self._standby.poll() is None:
+            return
+        known = processes.alive(self._run, "standby")
+        if known is None or known["pid"] == os.getpid():
+            try:
+                self._standby = processes.launch(self._run, "watchdog")
+            except OSError as error:
+                self._say_once("warn", f"There is no second watchdog: {error}")
 
     def _undo_overdue(self) -> None:
         if any(overdue(entry) for entry in self._journal.open_entries()):
@@ -110,21 +116,18 @@ class Watchdog:
             return
         self._guarded = clock.now()
         reason = self._guard.crossed()
-        if reason and f"guard {reason}" not in self._said:
-            self._said.add(f"guard {reason}")
-            self._run.timeline("aborted", reason=reason, by="guard")
-            self._run.log("fail", f"Guard: {reason}; every fault is undone now.")
-            try:
-                undo(self._run, by="guard")
-            except Exception as error:
-                self._say_once("fail", f"The guard could not undo a fault yet: {error}")
+        if not reason:
+            return
+        self._abort(reason, by="guard")
+        try:
+            undo(self._run, by="guard")
+        except Exception as error:
+            self._say_once("fail", f"The guard could not undo a fault yet: {error}")
 
     def _end(self) -> bool:
         """End the run here and leave nothing but its record; False while a fault resists its undo: try on then."""
         reason = "no word came from the controller in time"
-        if not any(event["event"] == "aborted" for event in self._run.events()):
-            self._run.timeline("aborted", reason=reason, by="watchdog")
-        self._say_once("fail", f"The run is ended on the host: {reason}.")
+        self._abort(reason, by="watchdog")
         try:
             finish(self._run, by="watchdog")
         except ChaosError as error:
@@ -132,7 +135,18 @@ class Watchdog:
             return False
         return True
 
+    def _abort(self, reason: str, by: str) -> None:
+        """Tell, once, that the run is aborted: nothing is injected from now on. A full disk must not stop the undo."""
+        if any(event["event"] == "aborted" for event in self._run.events()):
+            return
+        with contextlib.suppress(ChaosError):
+            self._run.timeline("aborted", reason=reason, by=by)
+            what = "Guard" if by == "guard" else "The run is ended on the host"
+            self._run.log("fail", f"{what}: {reason}; every fault is undone now.")
+
     def _say_once(self, level: str, text: str) -> None:
+        """Log a line once; a disk that refuses it now gets it later."""
         if text not in self._said:
-            self._said.add(text)
-            self._run.log(level, text)
+            with contextlib.suppress(ChaosError):
+                self._run.log(level, text)
+                self._said.add(text)
