@@ -13,13 +13,11 @@ from collections.abc import Callable
 
 from .errors import ChaosError
 from .rundir import RunDir
-from .state import State, abandoned
+from .state import BEGINNING_S, State, abandoned
 
 Say = Callable[[str, str], None]
 
 _TIMEOUT_S = 120
-#: A run being opened has its specification within this time.
-_BEGINNING_S = 60
 
 
 def end(run: RunDir, *, by: str) -> None:
@@ -57,7 +55,7 @@ def end_abandoned(state: State, say: Say, *, act: bool = True, by: str = "prefli
                 "warn",
                 f"Run {run.path.name} was left behind; {'it was undone and ended' if act else 'it must be undone'}",
             )
-    return stale
+    return stale + _left_locks(state, say, act=act)
 
 
 def halt(state: State, project: str | None, say: Say, *, act: bool = True) -> list[str]:
@@ -81,6 +79,7 @@ def halt(state: State, project: str | None, say: Say, *, act: bool = True) -> li
         except ChaosError as error:
             failure = failure or error
             say("fail", str(error))
+    _left_locks(state, say, act=act)
     if failure:
         raise failure
     if not ended:
@@ -90,9 +89,25 @@ def halt(state: State, project: str | None, say: Say, *, act: bool = True) -> li
 
 def _never_begun(state: State, run: RunDir, say: Say, *, act: bool) -> int:
     """A folder without a specification changed nothing yet: somebody just begins there, or began and died."""
-    if time.time() - run.path.stat().st_mtime < _BEGINNING_S:
+    if time.time() - run.path.stat().st_mtime < BEGINNING_S:
         return 0
     if act:
         state.discard(run)
     say("warn", f"Run {run.path.name} never began; its folder {'was removed' if act else 'must be removed'}")
     return 1
+
+
+def _left_locks(state: State, say: Say, *, act: bool) -> int:
+    """Take away locks whose run never came to be, or is gone."""
+    left = state.left_locks(BEGINNING_S)
+    for lock in left:
+        if act:
+            state.unlock(lock.project, lock.run_id)
+        say(
+            "warn",
+            f"The lock of project {lock.project} was left by {lock.describe()}; "
+            f"it {'was' if act else 'must be'} removed",
+        )
+    if left and act:
+        state.tidy()
+    return len(left)

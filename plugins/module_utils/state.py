@@ -9,6 +9,7 @@ not yet collected).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -23,10 +24,16 @@ from .rundir import RunDir, process_start, read_json, write_json
 
 #: A run that no module call renews for so long is ended on the host.
 LEASE_S = 20.0
+#: A run being opened has its folder, its specification and its watchdogs within this time.
+BEGINNING_S = 60.0
 #: A finished record waits at most this long, and all of them take at most this much room.
 RECORD_DAYS = 7
 RECORD_BYTES = 64 * 1024 * 1024
-_RUN_ID = re.compile(r"^[a-z0-9][a-z0-9-]{0,80}$")
+#: What a run needs and its record does not.
+_WORKING_FILES = (
+    "chaos.pyz", "deadline.json", "watchdog.lock", "journal.lock", "finish.lock", "processes", "headers",
+)  # fmt: skip
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
 
 
 def default_root() -> Path:
@@ -76,9 +83,12 @@ class State:
     def create(self, run_id: str) -> RunDir:
         """Make the folder of a new run (0700). Raises ChaosError when it exists or the disk refuses."""
         run = self.run(run_id)
+        if self.record(run_id).path.exists():
+            raise ChaosError(
+                f"A finished run {run_id} still waits on this host; collect it, or take another run id."
+            )
         try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.root / "runs").mkdir(mode=0o700, exist_ok=True)
+            self._folder("runs")
             run.path.mkdir(mode=0o700)
         except OSError as error:
             raise ChaosError(
@@ -87,41 +97,55 @@ class State:
         return run
 
     def lock(self, project: str, run_id: str, owner: str) -> None:
-        """Take the project for a run. Raises ChaosError naming the holder when it is taken."""
-        folder = self.root / "locks"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        claim = folder / f".{run_id}"
-        write_json(claim, {"project": project, "run_id": run_id, "owner": owner, "since": time.time()})
+        """Take the project for a run. Raises ChaosError naming the holder, or when the disk refuses."""
+        claim = self.root / "locks" / f".{self._named(run_id)}"
         try:
-            os.link(claim, folder / f"{project}.json")
+            self._folder("locks")
+            write_json(claim, {"project": project, "run_id": run_id, "owner": owner, "since": time.time()})
+            os.link(claim, claim.with_name(f"{project}.json"))
         except FileExistsError:
             held = self.holder(project)
             who = held.describe() if held else "another run"
             raise ChaosError(
                 f"Project {project} on this host is taken by {who}; wait for it, or end it with playbooks/halt.yml."
             ) from None
+        except OSError as error:
+            raise ChaosError(
+                f"The lock of project {project} cannot be made under {self.root} ({error.strerror})."
+            ) from error
         finally:
-            claim.unlink()
+            with contextlib.suppress(OSError):
+                claim.unlink()
 
     def holder(self, project: str) -> Lock | None:
         """Return who holds the project, None when nobody does."""
         value = read_json(self.root / "locks" / f"{project}.json")
         return Lock(**value) if value else None
 
+    def left_locks(self, younger_than_s: float) -> list[Lock]:
+        """Return the locks whose run is not there: its opening died half-way. Younger ones may still get their run."""
+        found = []
+        for path in (self.root / "locks").glob("*.json"):
+            held = self.holder(path.stem) or Lock(path.stem, "unknown", "somebody", path.stat().st_mtime)
+            there = held.run_id != "unknown" and self.run(held.run_id).path.exists()
+            if not there and time.time() - held.since > younger_than_s:
+                found.append(held)
+        return found
+
     def unlock(self, project: str, run_id: str) -> None:
-        """Give the project free if this run holds it."""
+        """Give the project free if this run holds it, or nobody that could be named."""
         held = self.holder(project)
-        if held and held.run_id == run_id:
+        if held is None or held.run_id == run_id:
             (self.root / "locks" / f"{project}.json").unlink(missing_ok=True)
 
     def finish(self, run: RunDir) -> RunDir:
         """Move an ended run to the records and give its project free; working files are dropped."""
         target = self.record(run.path.name)
-        target.path.parent.mkdir(mode=0o700, exist_ok=True)
+        self._folder("records")
         project = str(run.spec["project"])
-        for name in ("chaos.pyz", "deadline.json", "watchdog.lock", "journal.lock", "processes", "headers"):
-            _remove(run.file(name))
         run.path.rename(target.path)
+        for name in _WORKING_FILES:
+            _remove(target.file(name))
         self.unlock(project, target.path.name)
         self.tidy()
         return target
@@ -132,12 +156,15 @@ class State:
         self.tidy()
 
     def tidy(self) -> None:
-        """Drop records past their time or room, and empty folders; an unused state folder vanishes."""
+        """Drop records past their time or room, and empty folders; an unused state folder vanishes.
+
+        The newest stays whatever its size: it is about to be collected.
+        """
         kept = 0
-        for record in reversed(self.records()):
-            size = sum(path.stat().st_size for path in record.path.rglob("*") if path.is_file())
-            kept += size
-            if kept > RECORD_BYTES or time.time() - record.path.stat().st_mtime > RECORD_DAYS * 86400:
+        for place, record in enumerate(reversed(self.records())):
+            kept += sum(path.stat().st_size for path in record.path.rglob("*") if path.is_file())
+            crowded = place > 0 and kept > RECORD_BYTES
+            if crowded or time.time() - record.path.stat().st_mtime > RECORD_DAYS * 86400:
                 _remove(record.path)
         for folder in (self.root / "runs", self.root / "locks", self.root / "records", self.root):
             try:
@@ -145,9 +172,14 @@ class State:
             except OSError:
                 continue
 
+    def _folder(self, name: str) -> None:
+        """Make a folder of the state folder, and that one; root's own."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.root / name).mkdir(mode=0o700, exist_ok=True)
+
     @staticmethod
     def _named(run_id: str) -> str:
-        if not _RUN_ID.match(run_id):
+        if not _RUN_ID.fullmatch(run_id):
             raise ChaosError(
                 f"{run_id!r} is no run id: small letters, digits and dashes are, such as exp-01-20261123-180000."
             )
@@ -162,7 +194,9 @@ def open_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
     run = State(state_dir).run(run_id)
     if not run.file("spec.json").exists():
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
-    run.renew(LEASE_S)
+    # A full disk keeps the deadline as it is. An undo must go on; whatever else must be written will say so.
+    with contextlib.suppress(ChaosError):
+        run.renew(LEASE_S)
     return run
 
 
@@ -180,8 +214,14 @@ def abandoned(run: RunDir) -> bool:
     """True when nobody looks after a run any more: another boot, or its watchdogs are dead."""
     if run.anchor.boot_id != clock.boot_id():
         return True
-    alive = processes(run)
-    return not any(alive[name]["alive"] for name in ("watchdog", "standby") if name in alive)
+    found = processes(run)
+    if "watchdog" not in found and _age(run.file("spec.json")) < BEGINNING_S:
+        return False
+    return not any(found[name]["alive"] for name in ("watchdog", "standby") if name in found)
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 def _folders(parent: Path) -> list[Path]:

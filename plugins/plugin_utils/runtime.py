@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -16,6 +18,8 @@ _PACKAGE = "exchange_chaos"
 _MAIN = f"import sys\nfrom {_PACKAGE}.entry import main\nsys.exit(main(sys.argv))\n"
 #: The earliest time a zip can hold; a fixed one makes equal content equal bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+#: An unused runtime is kept in the cache for a day.
+_KEEP_S = 86400
 
 
 def content() -> dict[str, bytes]:
@@ -48,8 +52,11 @@ def build() -> Path:
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = cache / f"chaos-{digest[:16]}.pyz"
     if not path.exists():
+        # others may be about to carry theirs to a host: only what is old goes
         for old in cache.glob("chaos-*.pyz"):
-            old.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - old.stat().st_mtime > _KEEP_S:
+                    old.unlink()
         handle, temporary = tempfile.mkstemp(dir=cache, suffix=".new")
         with os.fdopen(handle, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in files.items():
