@@ -62,15 +62,18 @@ def ttl_of(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> Any:
 
 def fault_times(fault: str, window: Any, ttl: Any) -> list[str]:
     """Return what is wrong with a fault's window and time to live, both in seconds."""
-    found = _seconds(f"The window of fault {fault}", window, WINDOW_MAX_S) + _seconds(
-        f"The ttl of fault {fault}", ttl, TTL_MAX_S
-    )
+    found = _seconds(f"The window of fault {fault}", window, WINDOW_MAX_S) + fault_ttl(fault, ttl)
     if not found and float(ttl) < float(window):
         found.append(
             f"The ttl of fault {fault} is {float(ttl):g} s, less than its window of {float(window):g} s; "
             "it must be at least that, or the host would undo it too early."
         )
     return found
+
+
+def fault_ttl(fault: str, ttl: Any) -> list[str]:
+    """Return what is wrong with a fault's time to live alone (seconds)."""
+    return _seconds(f"The ttl of fault {fault}", ttl, TTL_MAX_S)
 
 
 def _seconds(what: str, value: Any, most: float) -> list[str]:

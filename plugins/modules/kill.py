@@ -133,7 +133,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.facts import is_roo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject, kill, planning
 from ansible_collections.exchange.chaos.plugins.module_utils.journal import Journal
 from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.spec import fault_times, first_sentence
+from ansible_collections.exchange.chaos.plugins.module_utils.spec import fault_ttl, first_sentence
 from ansible_collections.exchange.chaos.plugins.module_utils.state import State, open_run
 from ansible_collections.exchange.chaos.plugins.module_utils.undo import undo
 
@@ -174,7 +174,9 @@ def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str,
 def present(parameters: dict[str, Any]) -> dict[str, Any]:
     """Inject the fault in its run, unless this very fault was injected already."""
     run = open_run(parameters["run_id"], parameters["state_dir"])
-    if any(entry.fault == parameters["fault"] for entry in Journal(run).entries()):
+    # one that never took effect and was put back may be tried again
+    known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
+    if any(entry.fault == parameters["fault"] for entry in known):
         return {**result(False, [], "", ""), **deliver(run, changed=False)}
     engine = Engine.connect()
     change = planned(parameters, engine)
@@ -231,7 +233,7 @@ def main() -> None:
     )
     parameters = module.params
     try:
-        problems = fault_times(parameters["fault"], parameters["ttl"], parameters["ttl"])
+        problems = fault_ttl(parameters["fault"], parameters["ttl"])
         if problems:
             raise ChaosError(first_sentence(problems))
         if module.check_mode:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..engine import Target
+from ..errors import ChaosError
 from ..load_settle import AFTER_S
 from . import kill
 
@@ -17,7 +18,12 @@ _PLANNERS = {"kill": kill.from_spec}
 
 
 def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Target]:
-    """Return the containers of a service a fault takes: ``one``, ``all`` or a number of them, running ones first."""
+    """Return the containers of a service a fault takes: ``one``, ``all`` or a number of them, running ones first.
+
+    Raises ChaosError for any other word.
+    """
+    if replicas not in ("one", "all") and not (replicas.isdecimal() and int(replicas) > 0):
+        raise ChaosError(f"replicas is {replicas!r}; it must be one, all, or a number above 0.")
     found = sorted(
         (target for target in targets if target.service == service),
         key=lambda target: (not target.running, target.number),
