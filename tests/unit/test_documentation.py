@@ -1,0 +1,82 @@
+"""What the documentation points to is there: files, playbooks, variables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *ROOT.glob("roles/*/README.md"),
+        ROOT / "tests/README.md",
+    ]
+)
+#: Of no role's options: set by roles for others, read by playbooks, or a name in a module's result or example.
+OTHERS = {
+    "chaos_become", "chaos_record", "chaos_fault", "chaos_fault_state", "chaos_host_record", "chaos_readiness",
+    "chaos_outcome", "chaos_files", "chaos_may_skip", "chaos_head", "chaos_emit", "chaos_kind", "chaos_foreign",
+}  # fmt: skip
+
+
+def pages() -> list[str]:
+    return [str(page.relative_to(ROOT)) for page in PAGES if page.name != "CHANGELOG.md"]
+
+
+def variables() -> set[str]:
+    found: set[str] = set()
+    for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
+        for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
+            found |= set(entry.get("options", {}))
+    return found
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", pages())
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"[a-z]+://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{name}: {link}"
+
+
+@pytest.mark.parametrize("name", pages())
+def test_playbooks_and_folders_that_are_named_exist(name: str) -> None:
+    text = (ROOT / name).read_text()
+    for path in re.findall(
+        r"(?<![\w/.])((?:playbooks|roles|docs|files|plugins|tools)/[\w./-]*\w/?)(?![\w<*])", text
+    ):
+        assert (ROOT / path).exists() or (ROOT / "docs" / path).exists(), f"{name}: {path}"
+
+
+@pytest.mark.parametrize("name", pages())
+def test_variables_that_are_named_exist(name: str) -> None:
+    text = (ROOT / name).read_text()
+    known = variables() | OTHERS
+    named = set(re.findall(r"\b(?:chaos|database_sudden_death)_[a-z_]*[a-z](?![\w*])", text))
+    assert named <= known, f"{name}: {sorted(named - known)}"
+
+
+def test_the_table_says_which_experiments_exist() -> None:
+    rows = re.findall(r"^\| (\d\d) \| (.+?) \|.*\| (.+?) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [row[0] for row in rows] == [f"{number:02d}" for number in range(1, 11)]
+    there = {path.name[:2] for path in (ROOT / "playbooks").glob("[0-9][0-9]-*.yml")} - {"00"}
+    assert {number for number, _, state in rows if state == "**exists**"} == there
+
+
+def test_every_experiment_says_whether_it_needs_root() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(re.findall(r"Root Required: (?:Yes|No)", text)) == 10
