@@ -96,7 +96,7 @@ def test_numbers_from_the_command_line_are_text_and_valid() -> None:
             {"p99": 500},
             "chaos_thresholds has no p99; it may have error_ratio, loss_visible_ms, p99_ms.",
         ),
-        ("chaos_rescue", "reboot", "chaos_rescue must be one of none; it is reboot."),
+        ("chaos_rescue", "reboot", "chaos_rescue must be one of none, restart; it is reboot."),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_sentence(name: str, value: Any, sentence: str) -> None:
