@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the role `lab` does on the host beyond what Ansible's own modules offer.  Standard library only.
 
-Usage: python3 lab.py status|engine|base|ports|down <JSON arguments>
+Usage: python3 lab.py status|engine|base|image|ports|down <JSON arguments>
 
 Prints one JSON object with `changed`; a failure is one sentence on stderr and exit code 1.  Only the engine
 of this very host is talked to, whatever DOCKER_HOST says.
@@ -11,6 +11,7 @@ of this very host is talked to, whatever DOCKER_HOST says.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -251,6 +253,34 @@ def base(tag: str, packages: list[str], exclude: list[str]) -> Json:
     return {"changed": True}
 
 
+def context(sources: dict[str, str]) -> bytes:
+    """A build context for `docker build -`: path → text, as a tar archive."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path, text in sorted(sources.items()):
+            data = text.encode()
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(data), 0o755 if text.startswith("#!") else 0o644
+            tar.addfile(entry, io.BytesIO(data))
+    return archive.getvalue()
+
+
+def image(source: str, base: str, tag: str) -> Json:
+    """Build the exchange's image on the base image, without any network."""
+    words = ["docker", "--host", SOCKET, "build", "--quiet", "--tag", tag, "--build-arg", f"BASE={base}", "-"]
+    done = subprocess.run(
+        words,
+        input=context(json.loads(Path(source).read_text())),
+        capture_output=True,
+        # The other builder would ask a registry for the base image.
+        env={**os.environ, "DOCKER_BUILDKIT": "0"},
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+        raise LabError(f"The exchange's image could not be built: {' / '.join(said[-4:])}")
+    return {"changed": True}
+
+
 # -- ports -----------------------------------------------------------------------------------------------
 
 
@@ -274,6 +304,8 @@ def choose(
         if service in kept:
             chosen[service] = kept[service]
             continue
+        if not 1 <= port <= 65535:
+            raise LabError(f"The port of {service} must lie from 1 to 65535; lab_ports says {port}.")
         candidates = [port, *range(port + 10000, min(port + 11000, 65536))]
         taken = claimed | set(chosen.values()) | set(kept.values())
         found = next((number for number in candidates if number not in taken and free(number)), None)
@@ -328,7 +360,8 @@ def remove_objects() -> list[str]:
         ("container", ("ps", "--all", "--format", "{{.Names}}"), ("rm", "--force", "--volumes")),
         ("network", ("network", "ls", "--format", "{{.Name}}"), ("network", "rm")),
         ("volume", ("volume", "ls", "--format", "{{.Name}}"), ("volume", "rm", "--force")),
-        ("image", ("images", "--all", "--format", "{{.ID}}"), ("rmi", "--force")),
+        # Not --all: the layers in between go with the image they led to, and refuse to go before it.
+        ("image", ("images", "--format", "{{.ID}}"), ("rmi", "--force")),
     ):
         names = list(dict.fromkeys(docker(*find, *ours).split()))
         for name in names:
@@ -374,6 +407,7 @@ def main(words: list[str]) -> int:
         "status": status,
         "engine": engine,
         "base": base,
+        "image": image,
         "ports": ports,
         "down": down,
     }

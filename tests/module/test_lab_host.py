@@ -1,0 +1,191 @@
+"""What the role lab decides on the host: ports, whether all is as wanted, what another apt is told."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+ROLE = Path(__file__).resolve().parents[2] / "roles" / "lab"
+SERVICES = ["postgres", "redis", "trading-api", "market-simulator", "nginx", "order-flow-simulator"]
+
+
+def load(path: Path) -> ModuleType:
+    """A Python file of the role as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+lab = load(ROLE / "files" / "lab.py")
+switches = load(ROLE / "files" / "image" / "exchange_lab" / "switches.py")
+
+
+def container(service: str, checksum: str = "service", **state: Any) -> dict[str, Any]:
+    """A container as the engine describes it, up and healthy unless told otherwise."""
+    running = service != lab.STOPPED
+    return {
+        "Config": {"Labels": {lab.SERVICE_LABEL: service, lab.LABEL: checksum}},
+        "HostConfig": {
+            "RestartPolicy": {"Name": "unless-stopped"},
+            "PortBindings": {"1/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
+        },
+        "State": {
+            "Running": running,
+            "Status": "running" if running else "created",
+            "Health": {"Status": "healthy"},
+            **state,
+        },
+    }
+
+
+def whole(checksum: str = "abc") -> list[dict[str, Any]]:
+    """All containers of an exchange that is up."""
+    return [container(service, checksum) for service in SERVICES]
+
+
+def test_ports_are_the_usual_ones_where_they_are_free() -> None:
+    assert lab.choose({"api": 8080, "proxy": 80}, {}, set(), lambda port: True) == {"api": 8080, "proxy": 80}
+
+
+def test_a_taken_port_is_replaced_by_the_next_free_one() -> None:
+    free = lambda port: port not in (80, 10080)  # noqa: E731
+    assert lab.choose({"proxy": 80}, {}, {10081}, free) == {"proxy": 10082}
+
+
+def test_a_running_exchange_keeps_its_ports() -> None:
+    assert lab.choose({"api": 8080}, {"api": 18080}, set(), lambda port: True) == {"api": 18080}
+
+
+def test_two_services_never_get_the_same_port() -> None:
+    assert lab.choose({"a": 80, "b": 10080}, {}, {80}, lambda port: True) == {"a": 10080, "b": 20080}
+
+
+def test_no_free_port_is_one_sentence() -> None:
+    with pytest.raises(lab.LabError, match="No free port for api: 8080"):
+        lab.choose({"api": 8080}, {}, set(), lambda port: False)
+
+
+def test_an_exchange_that_is_up_needs_nothing() -> None:
+    assert lab.judge(whole(), SERVICES, "abc") == []
+
+
+@pytest.mark.parametrize(
+    ("containers", "said"),
+    [
+        (whole()[1:], "postgres is missing"),
+        (whole("older"), "other settings are wanted now"),
+        ([container("postgres", Running=False, Status="exited"), *whole()[1:]], "postgres is exited"),
+        ([container("postgres", Health={"Status": "starting"}), *whole()[1:]], "postgres is starting"),
+        ([*whole()[:-1], container(lab.STOPPED, "abc", Running=True)], "order-flow-simulator runs"),
+    ],
+)
+def test_what_is_not_as_wanted_is_named(containers: list[dict[str, Any]], said: str) -> None:
+    assert any(said in clause for clause in lab.judge(containers, SERVICES, "abc"))
+
+
+def test_another_restart_policy_is_not_as_wanted() -> None:
+    changed = whole()
+    changed[0]["HostConfig"]["RestartPolicy"]["Name"] = "no"
+    assert lab.judge(changed, SERVICES, "abc") == ["postgres has the restart policy 'no'"]
+
+
+def test_another_apt_is_told_how_this_one_reaches_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    dump = """Acquire "";
+Acquire::Languages:: "none";
+Acquire::http "";
+Acquire::http::Proxy "http://proxy.example:3128";
+Acquire::https::CAInfo "/etc/ssl/own.pem";
+Acquire::Check-Date "false";
+Acquire::IndexTargets::deb::Packages::Optional "0";
+"""
+    monkeypatch.setattr(lab, "run", lambda *words, **options: dump)
+    assert lab.apt_settings() == [
+        'Acquire::http::Proxy "http://proxy.example:3128";',
+        'Acquire::https::CAInfo "/etc/ssl/own.pem";',
+        'Acquire::Check-Date "false";',
+    ]
+
+
+def test_only_the_distribution_s_own_sources_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = """Debian|deb [signed-by=$(SIGNED_BY)] http://mirror.example/debian/ bookworm main
+Debian|deb [signed-by=$(SIGNED_BY)] http://mirror.example/debian/ bookworm main
+Debian|deb [signed-by=/usr/share/keyrings/own.gpg] http://mirror.example/security/ bookworm-security main
+Vendor|deb [signed-by=] https://vendor.example/ stable main
+"""
+    monkeypatch.setattr(lab, "run", lambda *words, **options: lines)
+    monkeypatch.setattr(lab, "os_release", lambda: {"ID": "debian"})
+    assert lab.sources() == [
+        "deb http://mirror.example/debian/ bookworm main",
+        "deb [signed-by=/usr/share/keyrings/own.gpg] http://mirror.example/security/ bookworm-security main",
+    ]
+
+
+def test_the_build_context_has_the_files_and_what_runs_is_executable() -> None:
+    with tarfile.open(fileobj=io.BytesIO(lab.context({"a/b": "text", "start": "#!/bin/sh\n"}))) as tar:
+        assert {entry.name: entry.mode for entry in tar} == {"a/b": 0o644, "start": 0o755}
+
+
+def test_a_failure_is_one_sentence() -> None:
+    with pytest.raises(lab.LabError, match="must lie from 1 to 65535; lab_ports says 70000"):
+        lab.choose({"api": 70000}, {}, set(), lambda port: True)
+    with pytest.raises(lab.LabError, match="There is no command no-such-command on this host"):
+        lab.run("no-such-command")
+    with pytest.raises(lab.LabError, match="did not end within"):
+        lab.run("sleep", "5", timeout=0.05)
+
+
+def test_an_engine_of_somebody_else_is_not_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr(lab.os, "kill", lambda pid, number: killed.append(pid))
+    monkeypatch.setattr(lab, "docker", lambda *words, **options: "")
+    assert lab.stop_engine(tmp_path) == []
+    (tmp_path / "engine.json").write_text(json.dumps({"pid": 1, "start_time": -1}))
+    assert lab.stop_engine(tmp_path) == []
+    own = {"pid": 1, "start_time": lab.start_time(1)}
+    (tmp_path / "engine.json").write_text(json.dumps(own))
+    monkeypatch.setattr(lab, "docker", lambda *words, **options: "a-container-of-somebody")
+    assert lab.stop_engine(tmp_path) == []
+    assert killed == []
+
+
+def test_role_and_services_know_the_same_switches() -> None:
+    options = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"][
+        "options"
+    ]
+    assert options["lab_switches"]["choices"] == sorted(switches.SWITCHES)
+
+
+def test_every_switch_is_documented() -> None:
+    text = (ROLE.parents[1] / "docs" / "lab.md").read_text()
+    assert [name for name in switches.SWITCHES if f"`{name}`" not in text] == []
+
+
+def test_the_fragile_profile_can_recover_by_itself() -> None:
+    assert switches.parse("fragile") == set(switches.FRAGILE)
+    assert not {"no_reconnect", "static_upstream"} & switches.parse("fragile")
+    assert switches.parse("fragile, no_retry") == {*switches.FRAGILE, "no_retry"}
+
+
+def test_an_unknown_switch_is_one_sentence() -> None:
+    with pytest.raises(ValueError, match="unknown switches: typo; known are"):
+        switches.parse("typo")
+
+
+def test_defaults_and_argument_specs_name_the_same_variables() -> None:
+    specs = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+    defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
+    assert set(specs["main"]["options"]) == set(defaults)
+    assert set(specs["down"]["options"]) <= set(defaults)
