@@ -39,9 +39,11 @@ def finish(run: RunDir, *, by: str) -> RunDir:
     step is tried whatever became of the one before; what failed is in the record's timeline.
     """
     with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
-        run.renew(_LEASE_S)
-        run.timeline("finishing", by=by)
+        if not any(event["event"] == "finishing" for event in run.events()):
+            run.timeline("finishing", by=by)
     _undo(run, by)
+    # only now: what resists its undo is tried again at once, not when this is over
+    run.renew(_LEASE_S)
     with _alone(run) as under_way:
         if under_way:
             return _close(run, by)
