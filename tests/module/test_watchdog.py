@@ -272,13 +272,15 @@ def test_what_cannot_be_undone_is_tried_until_it_can_and_the_run_does_not_end_be
     hold(host, ttl=4)
     host.project.client.containers.get(store.id).remove(force=True)
     write_json(run.file("deadline.json"), {"t": clock.now()})
-    wait_for(
-        lambda: [e for e in run.events() if e["event"] == "log" and "could not be undone yet" in e["text"]], 8
-    )
+
+    def told(words: str) -> int:
+        return len([e for e in run.events() if e["event"] == "log" and words in e["text"]])
+
+    wait_for(lambda: told("An overdue fault could not be undone yet") and told("its watchdog tries on"), 15)
     time.sleep(1)
     assert run.file("spec.json").exists(), "ended with a fault in force"
-    told = [e["text"] for e in run.events() if e["event"] == "log" and "overdue" in e["text"]]
-    assert len(told) == 1, "said once, not at every try"
+    assert told("An overdue fault could not be undone yet") == 1, "said once, not at every try"
+    assert told("its watchdog tries on") == 1
     new = host.project.up("store")
     record = host.state.record(RUN)
     wait_for(lambda: record.file("record.json").exists(), 30)
