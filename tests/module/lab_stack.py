@@ -30,10 +30,18 @@ def docker(*words: str) -> str:
 
 
 def lab_image() -> str | None:
-    """The image of the exchange that is up here, if one is."""
-    names = docker(
-        "ps", "--filter", "label=com.docker.compose.project=exchange-chaos-lab", "--format", "{{.Image}}"
-    ).split()
+    """The image of the exchange that is up here, if one is; None without an engine, too."""
+    words = (
+        "ps",
+        "--filter",
+        "label=com.docker.compose.project=exchange-chaos-lab",
+        "--format",
+        "{{.Image}}",
+    )
+    try:
+        names = docker(*words).split()
+    except (OSError, subprocess.CalledProcessError):
+        return None
     return names[0] if names else None
 
 

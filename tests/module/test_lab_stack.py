@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,10 +14,9 @@ from tests.module.lab_stack import Answer, Stack, docker, lab_image, order, stac
 
 @pytest.fixture(scope="module")
 def image() -> str:
-    try:
-        found = lab_image()
-    except (OSError, Exception) as error:
-        pytest.skip(f"no Docker engine: {error}")
+    if os.geteuid() != 0:
+        pytest.skip("killing a container's process needs root")
+    found = lab_image()
     if not found:
         pytest.skip("the embedded exchange is not up: `make lab` brings it up")
     return found
