@@ -30,6 +30,7 @@ MODES = ("process", "engine")
 SIGKILLED = 137
 _EXIT_S = 5.0
 _UP_S = 15.0
+_CONNECT_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -165,19 +166,23 @@ def in_force(entry: Entry, engine: Engine) -> list[Proof]:
 
 
 def refused(address: str, port: int, within: float = 1.0) -> Proof:
-    """Connect to the killed service's port until one connect is turned away; says what the last one met."""
-    until = clock.now() + within
-    seen = "no connect was tried"
+    """Connect to the killed service's port until a connect is turned away, for ``within`` seconds.
+
+    A container that is gone takes its address along, so that nobody is left to refuse: no answer proves as much.
+    """
+    what, until = f"connect to {address}:{port}", clock.now() + within
+    seen, holds = "no connect was tried", False
     while clock.now() < until:
         started = clock.now()
         try:
-            socket.create_connection((address, port), timeout=max(0.05, until - started)).close()
-            seen = "connected"
+            socket.create_connection((address, port), timeout=_CONNECT_S).close()
+            seen, holds = "connected", False
+        except (TimeoutError, socket.timeout):
+            seen, holds = "no answer", True
         except OSError as error:
-            name = type(error).__name__ if error.errno is None else os.strerror(error.errno)
-            return Proof("tcp", f"connect to {address}:{port}", name, started, True)
-        time.sleep(0.01)
-    return Proof("tcp", f"connect to {address}:{port}", seen, clock.now(), False)
+            return Proof("tcp", what, os.strerror(error.errno) if error.errno else str(error), started, True)
+        clock.sleep(0.01)
+    return Proof("tcp", what, seen, clock.now(), holds)
 
 
 def _open(target: Target) -> int | None:

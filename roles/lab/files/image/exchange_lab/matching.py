@@ -26,6 +26,8 @@ from .settings import Settings
 from .store import Store, StoreUnavailable, describe
 
 LARGEST_BATCH = 64
+#: The first batches after a failure are small, so that those who waited longest hear at once that it goes on.
+FIRST_BATCH = 4
 #: An order with less than this left before its deadline is not sent any more, seconds.
 TOO_LATE = 0.05
 #: Switch duplicate_on_retry: how far back orders are sent again, seconds.
@@ -64,6 +66,8 @@ class Matcher:
         self._queues: dict[str, asyncio.Queue[Order]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._recent: deque[Order] = deque(maxlen=10_000)
+        #: How many orders go into one transaction: doubled by each success, back to the first after a failure.
+        self._step = LARGEST_BATCH
         if settings.has("duplicate_on_retry"):
             store.on_reconnect = self._replay
 
@@ -101,7 +105,7 @@ class Matcher:
     async def _store_batch(self, symbol: str, batch: list[Order]) -> None:
         """Store a batch, again and again until it is in or too late; every order has its outcome after that."""
         sent = False
-        failure = StoreUnavailable("the order waited too long for its turn", sent=False)
+        failure = StoreUnavailable(self._store.congestion, sent=False)
         while batch:
             now = time.monotonic()
             for order in batch:
@@ -111,9 +115,11 @@ class Matcher:
             if not batch:
                 return
             seconds = min(order.deadline for order in batch) - now
+            part = batch[: self._step]
             try:
-                outcomes = await self._store.place(symbol, batch)
+                outcomes = await self._store.place(symbol, part)
             except StoreUnavailable as error:
+                self._step = FIRST_BATCH
                 failure = error
                 sent = sent or error.sent
                 if self._settings.has("no_retry") or self._settings.has("ack_before_store"):
@@ -124,14 +130,15 @@ class Matcher:
             except asyncpg.PostgresError as error:
                 failure = StoreUnavailable(describe(error), sent=False)
                 break
-            for order in batch:
+            self._step = min(2 * self._step, LARGEST_BATCH)
+            for order in part:
                 if outcomes[order.order_id] == "TOO_LATE":
                     order.fail(StoreUnavailable(failure.cause, sent=sent))
                 elif not order.outcome.done():
                     order.outcome.set_result(outcomes[order.order_id])
             if self._settings.has("duplicate_on_retry"):
-                self._recent.extend(batch)
-            return
+                self._recent.extend(part)
+            batch = batch[len(part) :]
         for order in batch:
             order.fail(StoreUnavailable(failure.cause, sent=sent))
 

@@ -127,6 +127,11 @@ class Store:
         """Whether there is at least one connection that is not known to be dead."""
         return bool(self._connections)
 
+    @property
+    def congestion(self) -> str:
+        """Why an order has not had its turn yet: what keeps the database away, or that it is too busy."""
+        return f"database {self._where}: {'too busy for the order in time' if self.up else self.cause}"
+
     async def wait_up(self, timeout: float) -> bool:
         """Wait until there is a connection; False when the time (seconds) ran out first."""
         if timeout <= 0:
