@@ -190,6 +190,18 @@ class Engine:
         own = "com.docker.network.bridge.name"
         return sorted((entry.get("Options") or {}).get(own) or f"br-{entry['Id'][:12]}" for entry in found)
 
+    def published_by_others(self, project: str) -> set[tuple[str, int]]:
+        """Return (address, port) of every port of the host that containers outside the project publish now."""
+        with _Told("list the published ports"):
+            found = self._client.api.containers()
+        return {
+            (str(port.get("IP", "")), int(port["PublicPort"]))
+            for entry in found
+            if (entry.get("Labels") or {}).get(PROJECT_LABEL) != project
+            for port in entry.get("Ports") or []
+            if port.get("PublicPort")
+        }
+
     def inspect(self, container_id: str) -> Target | None:
         """Return a container by id, None when it is gone."""
         with _Told(f"inspect container {container_id[:12]}"):

@@ -26,7 +26,8 @@ Snapshot = dict[str, dict[str, str]]
 #: Engine data that is not configuration: identities, and what the kernel hands out anew at each start.
 _VOLATILE = ("Hostname", "ContainerIDFile", "Image")
 _SETTINGS = (
-    "SELECT name || '=' || setting FROM pg_settings WHERE source NOT IN ('default', 'client', 'session', 'override') "
+    "SELECT name || '=' || setting || CASE WHEN pending_restart THEN ', another from the next start' ELSE '' END "
+    "FROM pg_settings WHERE source NOT IN ('default', 'client', 'session', 'override') OR pending_restart "
     "UNION ALL SELECT 'role ' || rolname || '=' || coalesce(array_to_string(rolconfig, ','), '') "
     "|| ' limit ' || rolconnlimit "
     "FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1"
@@ -46,7 +47,15 @@ def take(run: RunDir) -> Snapshot:
     ):
         found[kind] = part
     _guarded(found, "cgroup limits", lambda: {"cgroup": cgroup_limits(_pids(targets))})
-    _guarded(found, "listeners", lambda: {"listener": listeners({HOST: os.getpid(), **_pids(targets)})})
+    _guarded(
+        found,
+        "listeners",
+        lambda: {
+            "listener": listeners(
+                {HOST: os.getpid(), **_pids(targets)}, engine.published_by_others(run.spec["project"])
+            )
+        },
+    )
     _guarded(
         found,
         "network namespaces",

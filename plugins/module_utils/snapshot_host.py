@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 #: The label of the host's own namespaces; containers have their service and number.
@@ -118,17 +118,19 @@ def _elsewhere(pid: int) -> bool:
         return False
 
 
-def listeners(pids: Mapping[str, int]) -> dict[str, str]:
+def listeners(pids: Mapping[str, int], foreign: Collection[tuple[str, int]] = ()) -> dict[str, str]:
     """Return TCP listeners of each namespace as ``<label> <address>:<port>``.
 
-    On the host the range of ephemeral ports is left out: other programs come and go there.
+    On the host the range of ephemeral ports is left out, and the ``foreign`` (address, port) that other projects'
+    containers publish: both come and go without us.
     """
     low, high = (int(word) for word in Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     found = {}
     for label, pid in pids.items():
         for name in ("tcp", "tcp6"):
             for address, port in _listening(_PROC / str(pid) / "net" / name):
-                if address != _RESOLVER and not (label == HOST and low <= port <= high):
+                passing = label == HOST and (low <= port <= high or (address, port) in foreign)
+                if address != _RESOLVER and not passing:
                     found[f"{label} {address}:{port}"] = name
     return found
 

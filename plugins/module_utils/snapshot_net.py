@@ -114,8 +114,8 @@ def _foreign(interface: str, bridges: set[str]) -> bool:
 
 
 def _nft(*, host: bool) -> Counter[str]:
-    """Count tables, chains, sets and the rules of each chain."""
-    with NFTables() as nft:
+    """Count tables, chains, sets and the rules of each chain, of every family (0 asks for all of them)."""
+    with NFTables(nfgen_family=0) as nft:
         found = Counter(f"{_family(item)} {item.get_attr('NFTA_TABLE_NAME')}" for item in nft.get_tables())
         for get, name in ((nft.get_chains, "NFTA_CHAIN"), (nft.get_sets, "NFTA_SET")):
             found.update(
