@@ -18,6 +18,15 @@ from dataclasses import dataclass
 from typing import Any
 
 LABEL = "exchange-chaos.test-stack"
+# How each service is started: user, command.
+COMMANDS = {
+    "postgres": ("postgres", "/opt/exchange/postgres/start"),
+    "redis": ("redis", "redis-server --bind 0.0.0.0 --protected-mode no --save ''"),
+    "trading-api": ("nobody", "python3 -m exchange_lab.trading_api"),
+    "market-simulator": ("nobody", "python3 -m exchange_lab.market_simulator"),
+    "order-flow-simulator": ("nobody", "python3 -m exchange_lab.order_flow_simulator"),
+    "nginx": ("root", "/etc/nginx/start"),
+}
 CHAOS_USER = "c4a05000-0000-4000-8000-000000000001"
 
 
@@ -153,48 +162,28 @@ class Stack:
 
 
 @contextlib.contextmanager
-def stack(image: str, *switches: str) -> Iterator[Stack]:
-    """An exchange with some weaknesses switched on, ready; gone afterwards."""
+def stack(image: str, *switches: str, more: tuple[str, ...] = ()) -> Iterator[Stack]:
+    """An exchange with some weaknesses switched on, ready, with `more` services if asked for; gone afterwards."""
     made = Stack(f"lab-test-{uuid.uuid4().hex[:8]}")
-    commands = {
-        "postgres": ("postgres", "/opt/exchange/postgres/start"),
-        "redis": ("redis", "redis-server --bind 0.0.0.0 --protected-mode no --save ''"),
-        "trading-api": ("nobody", "python3 -m exchange_lab.trading_api"),
-    }
+    services = ("postgres", "redis", "trading-api", *more)
     try:
         docker("network", "create", "--label", LABEL, made.name)
-        for service, (user, command) in commands.items():
+        for service in services:
+            user, command = COMMANDS[service]
             docker(
                 *("run", "--detach", "--name", made.container(service), "--label", LABEL),
                 *("--network", made.name, "--network-alias", service, "--hostname", service),
-                *(
-                    "--dns",
-                    "127.0.0.1",
-                    "--dns-opt",
-                    "timeout:1",
-                    "--dns-opt",
-                    "attempts:1",
-                    "--dns-opt",
-                    "ndots:0",
-                ),
-                *(
-                    "--user",
-                    user,
-                    "--restart",
-                    "unless-stopped",
-                    "--env",
-                    f"EXCHANGE_FRAGILE={','.join(switches)}",
-                ),
+                *("--dns", "127.0.0.1"),
+                *("--dns-opt", "timeout:1", "--dns-opt", "attempts:1", "--dns-opt", "ndots:0"),
+                *("--user", user, "--restart", "unless-stopped"),
+                *("--env", f"EXCHANGE_FRAGILE={','.join(switches)}"),
                 *(image, "sh", "-c", f"exec {command}"),
             )
         made.wait_ready()
         docker("exec", made.container("postgres"), "/opt/exchange/postgres/empty")
         yield made
     finally:
-        for service in commands:
-            subprocess.run(
-                ["docker", "rm", "--force", "--volumes", made.container(service)],
-                capture_output=True,
-                check=False,
-            )
+        for service in services:
+            words = ("docker", "rm", "--force", "--volumes", made.container(service))
+            subprocess.run(words, capture_output=True, check=False)
         subprocess.run(["docker", "network", "rm", made.name], capture_output=True, check=False)

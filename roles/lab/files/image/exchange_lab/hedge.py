@@ -11,11 +11,12 @@ from typing import Callable, TypeVar
 
 T = TypeVar("T")
 
-LONGEST = 0.4  # seconds between two attempts
+GROWTH = 1.4  # of the pause from one attempt to the next ...
+LONGEST = 0.4  # ... up to this, seconds
 
 
 async def first_answer(attempt: Callable[[], Awaitable[T]], *, stagger: float, limit: float) -> T:
-    """Result of whichever attempt answers first; another one starts after `stagger` seconds, then after twice that,
+    """Result of whichever attempt answers first; another one starts after `stagger` seconds, then after a bit more,
     and so on, up to LONGEST.
 
     The address of a container that has just died swallows packets, so an attempt under way may never answer
@@ -32,7 +33,7 @@ async def first_answer(attempt: Callable[[], Awaitable[T]], *, stagger: float, l
             done, _ = await asyncio.wait(under_way, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
             if done:
                 return min(done, key=failed).result()  # of two at once, one that succeeded
-            stagger = min(stagger * 2, LONGEST)
+            stagger = min(stagger * GROWTH, LONGEST)
         raise asyncio.TimeoutError
     finally:
         for other in under_way:

@@ -46,7 +46,8 @@ class Settings:
     switches: frozenset[str]
     connect_timeout: float = 0.3  # to Redis
     query_timeout: float = 0.5
-    order_timeout: float = 1.0
+    #: Longer than a hiccup, shorter than what makes a queue: those who wait out an outage hold up those after it.
+    order_timeout: float = 0.3
 
     def has(self, switch: str) -> bool:
         """Whether a weakness is switched on."""
