@@ -15,9 +15,9 @@ from . import clock
 from .http_client import Client, Expectation, kind_of, short
 
 TIMEOUT_S = 1.0
-#: The kernel of this very host answers a connect to one of its containers, at once, even if the service sleeps. No
-#: answer means that there is no container; waiting longer would only make the samples thin where they count.
-CONTAINER_TIMEOUT_S = 0.05
+#: The kernel of this very host answers a connect to one of its containers, at once, even if the service sleeps. Once
+#: a connect went unanswered there is no container, and waiting longer would make the samples thin where they count.
+GONE_TIMEOUT_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class TcpProbe:
         """address: where the service is now, None if nowhere; lost: called when it was not reached there."""
         self._port = int(probe["port"])
         self._timeout = float(probe.get("timeout_s") or TIMEOUT_S)
-        if not probe.get("address"):
-            self._timeout = min(self._timeout, CONTAINER_TIMEOUT_S)
+        self._gone_timeout = self._timeout if probe.get("address") else min(self._timeout, GONE_TIMEOUT_S)
+        self._there = True
         self._address = address
         self._lost = lost
 
@@ -91,10 +91,13 @@ class TcpProbe:
                 at, clock.now(), False, 0, "other", "the service has no address: its container is down"
             )
         try:
-            socket.create_connection((address, self._port), self._timeout).close()
+            timeout = self._timeout if self._there else self._gone_timeout
+            socket.create_connection((address, self._port), timeout).close()
         except OSError as error:
             end = clock.now()
+            self._there = False
             self._lost()
             words = os.strerror(error.errno) if error.errno else str(error)
             return Sample(at, end, False, 0, kind_of(error), short(f"{address}:{self._port}: {words}"))
+        self._there = True
         return Sample(at, clock.now(), True, 0, "ok", None)

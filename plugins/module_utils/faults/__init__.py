@@ -15,15 +15,12 @@ nothing elsewhere:
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from ..engine import Engine
 from ..journal import Entry
-
-#: Kinds by name; kept as data so that a journal can only ever name one of ours.
-KINDS = ("kill",)
-
 
 @dataclass(frozen=True)
 class Proof:
@@ -49,8 +46,8 @@ class Fault(Protocol):
 
 
 def by_kind(kind: str) -> Fault:
-    """Return the fault module of a journaled kind. Raises KeyError for a kind that is none of ours."""
-    if kind not in KINDS:
+    """Return the fault module of a journaled kind. Raises KeyError for what is no file of this package."""
+    if kind not in {found.name for found in pkgutil.iter_modules(__path__)}:
         raise KeyError(kind)
     fault: Fault = importlib.import_module(f".{kind}", __name__)
     return fault
