@@ -195,9 +195,8 @@ def test_no_cache_fallback_fails_with_the_cache(image: str) -> None:
         assert made.api("GET", "/api/orderbook/CHAOS").status == 500
 
 
-@pytest.mark.parametrize("switch", ["connection_per_order", "chatty_store", "no_group_commit", "no_timeout"])
-def test_weaknesses_that_only_cost_still_serve(image: str, switch: str) -> None:
-    with stack(image, switch) as made:
+def test_weaknesses_that_only_cost_still_serve(image: str) -> None:
+    with stack(image, "connection_per_order", "chatty_store", "no_group_commit", "no_timeout") as made:
         answers = [made.api("POST", "/api/orders", order(number)).status for number in range(20)]
         assert answers.count(201) >= 10  # all of them, but for a busy machine
         assert len(made.prices()) >= answers.count(201)
@@ -212,17 +211,20 @@ def test_cpu_hungry_and_memory_leak_cost_what_they_say(image: str) -> None:
         for number in range(50):
             made.api("POST", "/api/orders", order(number))
         before = memory(made)
-        answers = [made.api("POST", "/api/orders", order(number)) for number in range(100, 400)]
+        answers = [made.api("POST", "/api/orders", order(number)) for number in range(100, 300)]
         assert min(answer.seconds for answer in answers) >= 0.005
-        assert 2_000 < memory(made) - before < 8_000, "300 orders leave 3 MB behind (in KiB)"
+        assert 1_200 < memory(made) - before < 6_000, "200 orders leave 2 MB behind (in KiB)"
 
 
 def test_the_order_flow_simulator_s_orders_are_taken(image: str) -> None:
     with stack(image, more=("market-simulator", "order-flow-simulator")) as made:
         address = made.address("order-flow-simulator")
         end = time.monotonic() + 20
-        while call(address, "GET", "/health", port=8082).body.get("answers", {}).get("201", 0) < 5:
-            assert time.monotonic() < end, call(address, "GET", "/health", port=8082)
+        while True:
+            health = call(address, "GET", "/health", port=8082)
+            if health.status == 200 and health.body["answers"].get("201", 0) >= 5:
+                break
+            assert time.monotonic() < end, health
             time.sleep(0.2)
         assert made.query("SELECT count(*) FROM trading.orders WHERE symbol = 'CHAOS'") == ["0"]
 
