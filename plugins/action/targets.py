@@ -35,12 +35,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         variables = self._task.get_variable_manager()
         inventory = variables._inventory
         pattern = str(given["pattern"])
-        # this play runs on the controller; the hosts it is restricted to are not those that are meant (--limit still counts)
+        # this play runs on the controller: the hosts it is restricted to are not those meant (--limit counts)
         chosen = inventory.get_hosts(pattern, ignore_restrictions=True)
         groups = {host.name: [group.name for group in host.get_groups()] for host in chosen}
         # only the command line counts: an inventory that accepts for everybody would accept for nobody in particular
         accepted = targets.is_true(variables.extra_vars.get(_ACCEPT, False))
-        found = {"changed": False, "at": utc_now(), "hosts": sorted(groups), "collection_version": collection_version()}
+        found = {
+            "changed": False,
+            "at": utc_now(),
+            "hosts": sorted(groups),
+            "collection_version": collection_version(),
+        }
         try:
             targets.check_pattern(pattern, list(groups))
             targets.check_groups(groups, [str(name) for name in given["forbidden_groups"]], accepted)

@@ -20,10 +20,12 @@ def check_pattern(pattern: str, hosts: Sequence[str]) -> None:
     """Raise TargetError for a pattern that means everything or nothing."""
     if pattern.strip() in ("all", "*", ""):
         raise TargetError(
-            f"chaos_targets is {pattern!r}, which is every host there is; name the group that may be broken, such as exchange."
+            f"chaos_targets is {pattern!r}, which is every host; name the group that may be broken, such as exchange."
         )
     if not hosts:
-        raise TargetError(f"chaos_targets is {pattern!r}, and the inventory has no such host; put one into the group exchange.")
+        raise TargetError(
+            f"chaos_targets is {pattern!r}, and the inventory has no such host; put one into the group exchange."
+        )
 
 
 def check_groups(groups: Mapping[str, Sequence[str]], forbidden: Sequence[str], accepted: bool) -> None:
@@ -50,7 +52,9 @@ def check_hours(allowed: str, now: datetime) -> None:
     clock = f"{now:%H:%M}"
     inside = first <= clock < last if first <= last else clock >= first or clock < last
     if not inside:
-        raise TargetError(f"It is {clock}, and chaos_allowed_hours is {allowed}; nothing is broken outside these hours.")
+        raise TargetError(
+            f"It is {clock}, and chaos_allowed_hours is {allowed}; nothing is broken outside these hours."
+        )
 
 
 def is_true(value: object) -> bool:

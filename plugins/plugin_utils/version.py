@@ -18,5 +18,7 @@ def collection_version() -> str:
     if manifest.exists():
         return str(json.loads(manifest.read_text())["collection_info"]["version"])
     galaxy = _ROOT / "galaxy.yml"
-    found = re.search(r"^version:\s*['\"]?([^'\"\s]+)", galaxy.read_text() if galaxy.exists() else "", re.MULTILINE)
+    found = re.search(
+        r"^version:\s*['\"]?([^'\"\s]+)", galaxy.read_text() if galaxy.exists() else "", re.MULTILINE
+    )
     return found.group(1) if found else "0.0.0"

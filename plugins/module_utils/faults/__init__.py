@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from ..engine import Engine
 from ..journal import Entry
 
+
 @dataclass(frozen=True)
 class Proof:
     """One fact that shows a fault held or not: ``source`` is kernel, engine, tcp or fault; ``t`` is boottime."""
