@@ -100,6 +100,13 @@ class RunDir:
         """Return the whole timeline, oldest first."""
         return read(self.file("timeline.jsonl"))
 
+    def saw(self, event: str, **fields: Any) -> bool:
+        """Return whether the timeline holds an event of that name with those fields."""
+        return any(
+            line["event"] == event and all(line.get(key) == value for key, value in fields.items())
+            for line in self.events()
+        )
+
     def deadline(self) -> float:
         """Return the boottime at which the run ends by itself unless somebody renews it (0 if none was set)."""
         value = read_json(self.file("deadline.json"))

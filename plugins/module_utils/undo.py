@@ -38,6 +38,8 @@ def undo(
                 for proof in proofs:
                     run.timeline("proof", fault=entry.fault, end_of_window=True, **proof.fields())
                 run.timeline("fault_undone", fault=entry.fault, t=at, by=by, how=how)
+                if not run.saw("steady", fault=entry.fault):
+                    run.timeline("phase", id=f"{entry.fault}_recovery", fault=entry.fault, t=at)
             except Exception as error:
                 failure = failure or error
                 continue

@@ -33,9 +33,7 @@ class Window:
 
 def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     """Watch for a slice and return {chaos_progress, done, steady, reasons, aborted}."""
-    if window.until_steady and any(
-        event["event"] == "steady" and event["fault"] == window.fault for event in run.events()
-    ):
+    if window.until_steady and run.saw("steady", fault=window.fault):
         return {"chaos_progress": {}, "done": True, "steady": True, "reasons": [], "aborted": _aborted(run)}
     begun = _begin(run, window)
     since = clock.now()
@@ -80,13 +78,11 @@ def _tail(run: RunDir, name: str) -> Tail:
 
 
 def _begin(run: RunDir, window: Window) -> float:
-    """Return when the window began; its first call says so in the timeline, unless the fault's injection did."""
+    """Return when the window began: with the fault's injection or undo, which said so, else with its first call."""
     for event in reversed(run.events()):
-        if event["event"] == "watch" and event["id"] == window.phase:
+        if event["event"] == "phase" and event["id"] == window.phase:
             return float(event["t"])
-    if not any(event["event"] == "phase" and event["id"] == window.phase for event in run.events()):
-        run.timeline("phase", id=window.phase, fault=window.fault)
-    return float(run.timeline("watch", id=window.phase)["t"])
+    return float(run.timeline("phase", id=window.phase, fault=window.fault)["t"])
 
 
 def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> None:

@@ -57,6 +57,10 @@ options:
     description: Seconds between announcing the kill to load and probes, which then sample more densely, and the kill.
     type: float
     default: 1.0
+  linger:
+    description: Seconds to do nothing after kill or undo, so that the next module's start disturbs no measuring.
+    type: float
+    default: 2.0
   ttl:
     description: Seconds after which the host undoes the fault by itself, counted on CLOCK_BOOTTIME.
     type: float
@@ -192,7 +196,7 @@ def present(parameters: dict[str, Any]) -> dict[str, Any]:
     proofs = inject.inject(
         run,
         inject.Order(parameters["fault"], "kill", change.service, change.lines(), change.undo(), parameters["ttl"]),
-        act, lead=parameters["lead"],
+        act, lead=parameters["lead"], linger=parameters["linger"],
     )  # fmt: skip
     shown = result(True, change.lines(), before="", after="".join(f"{line}\n" for line in change.lines()))
     return {**shown, "proof": [proof.fields() for proof in proofs], **deliver(run, changed=True)}
@@ -208,6 +212,8 @@ def absent(parameters: dict[str, Any]) -> dict[str, Any]:
         for line in entry.plan
     ]
     done = undo(run, by="module", wanted=lambda entry: entry.fault == parameters["fault"])
+    if done and not run.saw("steady", fault=parameters["fault"]):
+        inject.quiet(run, clock.now() + parameters["linger"])
     shown = result(bool(done), plan, before="".join(f"{line}\n" for line in plan), after="")
     return {**shown, **deliver(run, changed=bool(done))}
 
@@ -226,6 +232,7 @@ def main() -> None:
             "replicas": {"type": "str", "default": "one"},
             "port": {"type": "int"},
             "lead": {"type": "float", "default": 1.0},
+            "linger": {"type": "float", "default": 2.0},
             "ttl": {"type": "float", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },

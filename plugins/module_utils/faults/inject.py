@@ -42,10 +42,13 @@ class Applied:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def inject(run: RunDir, order: Order, act: Callable[[], Applied], *, lead: float) -> Sequence[Proof]:
+def inject(
+    run: RunDir, order: Order, act: Callable[[], Applied], *, lead: float, linger: float = 0.0
+) -> Sequence[Proof]:
     """Inject a fault and return its proofs.
 
-    Load and probes hear of it ``lead`` seconds before. Raises ChaosError when the run was aborted meanwhile,
+    Load and probes hear of it ``lead`` seconds before; ``linger`` seconds after it this returns.
+    Raises ChaosError when the run was aborted meanwhile,
     when the journal cannot be written (nothing is changed then), or when applying fails (it is undone then).
     """
     run.renew(lead + _LEASE_S)
@@ -65,7 +68,15 @@ def inject(run: RunDir, order: Order, act: Callable[[], Applied], *, lead: float
         run.log(
             "ok" if proof.holds else "warn", f"Proof ({proof.source}): {proof.fact}: {proof.value}", "fault"
         )
+    quiet(run, done.at + linger)
     return done.proofs
+
+
+def quiet(run: RunDir, until: float) -> None:
+    """Wait until a boottime and do nothing: on a small host the next module's start would disturb what is measured."""
+    waited = max(0.0, until - clock.now())
+    clock.sleep(waited)
+    run.timeline("waited", seconds=round(waited, 3), why="linger")
 
 
 def _apply(run: RunDir, order: Order, act: Callable[[], Applied]) -> Applied:
