@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
     def _clock(self) -> dict[str, float | None]:
         """Read the host's clock three times and keep the shortest round trip: offset and its uncertainty in ms."""
         best: tuple[float, float] | None = None
-        for _ in range(3):
+        for _attempt in range(3):
             before = time.time()
             answer = self._low_level_execute_command("date +%s.%N", sudoable=False)
             after = time.time()

@@ -45,8 +45,8 @@ def stamp(lines: Sequence[str], anchor: Anchor) -> list[tuple[float, str]]:
     """Split the engine's time stamps off and return (boottime, text), oldest first; lines without one are left out."""
     found = []
     for line in lines:
-        head, _, text = line.partition(" ")
-        whole, _, fraction = head.rstrip("Z").partition(".")
+        head, _space, text = line.partition(" ")
+        whole, _point, fraction = head.rstrip("Z").partition(".")
         try:
             epoch = datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
         except ValueError:

@@ -114,7 +114,7 @@ def package(root: Path = Path("/")) -> str:
     words: set[str] = set()
     try:
         for line in (root / "etc/os-release").read_text().splitlines():
-            key, _, value = line.partition("=")
+            key, _sign, value = line.partition("=")
             if key in ("ID", "ID_LIKE"):
                 words.update(value.strip("\"' ").split())
     except OSError:

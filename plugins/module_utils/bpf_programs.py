@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 #: struct chaos_head of files/bpf/common.c
 HEAD = struct.Struct("=QHHII16sIQ")
@@ -31,7 +31,7 @@ class Head(NamedTuple):
 
 
 #: Turns a record into (event name, fields of its own); None if it is to be left out.
-Decoder = Callable[[Head, bytes], "tuple[str, dict[str, Any]] | None"]
+Decoder = Callable[[Head, bytes], Optional[tuple[str, dict[str, Any]]]]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def fields(folder: Path, event: str) -> dict[str, str] | None:
         return None
     found = {}
     for declaration in _FIELD.findall(text):
-        kind, _, word = declaration.rpartition(" ")
+        kind, _space, word = declaration.rpartition(" ")
         found[word.partition("[")[0]] = kind
     return found
 

@@ -40,7 +40,7 @@ def refuse_shared(target: Target, named: set[str]) -> None:
             f"Container {target.name} of service {target.service} shares the host's network; "
             "a fault there would reach the host itself: give it a network of its own."
         )
-    kind, _, other = target.network_mode.partition(":")
+    kind, _colon, other = target.network_mode.partition(":")
     if kind == "container" and other not in named:
         raise ChaosError(
             f"Container {target.name} of service {target.service} shares the network of container {other[:12]}, "

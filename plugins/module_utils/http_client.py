@@ -95,7 +95,7 @@ class Client:
         """Send one request and return how it ended. Never raises for anything the service or network did."""
         sent = clock.now()
         try:
-            response = self._pool.urlopen(
+            response = self._pool.request(
                 method,
                 self._prefix + path,
                 body=body,
@@ -121,7 +121,7 @@ class Client:
 def kind_of(error: BaseException) -> str:
     """Return the word for an exception of urllib3 or of a socket: timeout, refused, reset or other."""
     seen: BaseException | None = error
-    for _ in range(6):
+    for _step in range(6):
         if seen is None:
             break
         name = type(seen).__name__

@@ -91,7 +91,9 @@ def _count(run: RunDir, store: Store, numbering: Numbering) -> Mapping[int, int]
 
 def _clear(run: RunDir, store: Store, numbering: Numbering, attempts: Sequence[Mapping[str, Any]]) -> int:
     try:
-        waiting = [order_id for _, order_id in store.waiting(numbering, numbering.first, numbering.last)]
+        waiting = [
+            order_id for _number, order_id in store.waiting(numbering, numbering.first, numbering.last)
+        ]
     except ChaosError as error:
         waiting = unpaired(attempts, numbering.first)
         run.log(

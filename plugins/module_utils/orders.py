@@ -34,7 +34,7 @@ def choose_first_number(store: Store, price: Mapping[str, Any]) -> int:
     look-up fails or no free range was found.
     """
     room = Numbering.of(price, 0).room
-    for _ in range(_TRIES):
+    for _attempt in range(_TRIES):
         # Even, so that a pair never straddles two ranges.
         first = 2 * random.randrange((room - SPAN) // 2 + 1)
         numbering = Numbering.of(price, first)
@@ -154,7 +154,8 @@ def _withdraw(load: Mapping[str, Any], store: Store, numbering: Numbering) -> No
     """Cancel a trial order that may have gone in without telling its id; what cannot be done here is no news."""
     with suppress(ChaosError):
         cancel_all(
-            load, [order_id for _, order_id in store.waiting(numbering, numbering.trial, numbering.trial)]
+            load,
+            [order_id for _number, order_id in store.waiting(numbering, numbering.trial, numbering.trial)],
         )
 
 

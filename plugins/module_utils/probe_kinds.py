@@ -45,7 +45,7 @@ class HttpProbe:
     def __init__(self, probe: Mapping[str, Any]) -> None:
         """Prepare from one of ``probes`` of a run's specification. Raises ChaosError on a bad URL or expression."""
         name = probe["name"]
-        scheme, _, rest = str(probe["url"]).partition("://")
+        scheme, _colon, rest = str(probe["url"]).partition("://")
         host, slash, path = rest.partition("/")
         self._client = Client(f"{scheme}://{host}", timeout=float(probe.get("timeout_s") or TIMEOUT_S))
         self._path = slash + path or "/"

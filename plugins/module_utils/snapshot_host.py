@@ -57,7 +57,7 @@ def cgroup_limits(pids: Mapping[str, int]) -> dict[str, str]:
 
 def _limit_files(pid: int) -> Iterator[Path]:
     for line in (_PROC / str(pid) / "cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
+        _id, controllers, path = line.split(":", 2)
         if not controllers:
             for root in (_CGROUP, _CGROUP / "unified"):
                 yield from (root / path.lstrip("/") / name for name in _V2)

@@ -141,6 +141,7 @@ class Cache:
         """Receive prices; connects again whenever the subscription is lost, and thereby tells `up`."""
         backoff = Backoff()
         while True:
+            delay = 0.0
             subscription = self._redis.pubsub(ignore_subscribe_messages=True)
             try:
                 await subscription.subscribe(PRICES_CHANNEL)

@@ -30,7 +30,7 @@ async def first_answer(attempt: Callable[[], Awaitable[T]], *, stagger: float, l
         while loop.time() < end:
             under_way.add(asyncio.ensure_future(attempt()))
             pause = min(stagger, end - loop.time())
-            done, _ = await asyncio.wait(under_way, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            done, _pending = await asyncio.wait(under_way, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
             if done:
                 return min(done, key=failed).result()  # of two at once, one that succeeded
             stagger = min(stagger * GROWTH, LONGEST)

@@ -54,9 +54,9 @@ class Settings:
         return switch in self.switches
 
 
-def load(environment: Mapping[str, str] = os.environ) -> Settings:
+def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings; raises ValueError with one sentence for a value that makes no sense."""
-    get = environment.get
+    get = (os.environ if environment is None else environment).get
     return Settings(
         database_host=get("DATABASE_HOST", "postgres"),
         database_port=int(get("DATABASE_PORT", "5432")),

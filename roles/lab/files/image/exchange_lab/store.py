@@ -197,7 +197,7 @@ class Store:
 
         async def query(connection: asyncpg.Connection) -> dict[Any, str]:
             if self._settings.has("chatty_store"):
-                for _ in range(10 * len(orders)):
+                for _attempt in range(10 * len(orders)):
                     await connection.fetchval("SELECT 1")
             rows = await connection.fetch(PLACE, *arguments)
             return {row["order_id"]: row["outcome"] for row in rows}
