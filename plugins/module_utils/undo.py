@@ -22,12 +22,14 @@ def undo(
     Returns a line per entry. Raises ChaosError from the first that cannot be undone, after trying the rest.
     """
     journal = Journal(run)
-    lines, failure = [], None
+    lines: list[str] = []
+    failure: Exception | None = None
     with journal.lock():
         entries = [entry for entry in journal.open_entries() if wanted(entry)]
-        engine = Engine.connect() if entries else None
+        if not entries:
+            return []
+        engine = Engine.connect()
         for entry in entries:
-            assert engine is not None
             try:
                 fault = by_kind(entry.kind)
                 proofs = _in_force(fault, entry, engine)
