@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import processes
+from . import lease, processes
 from .errors import ChaosError
 from .facts import bcc_python, is_root
 from .rundir import RunDir, read_json, write_json
@@ -29,7 +29,7 @@ def begin(run: RunDir) -> bool:
         )
     if not is_root():
         return _without(run, "absent", "loading BPF programs needs root")
-    run.renew(_READY_S)
+    lease.renew(run, _READY_S)
     try:
         processes.start(run, "capture", python=python, timeout=_READY_S)
     except ChaosError as error:

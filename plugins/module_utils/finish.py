@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import applog, clock, processes, snapshot
+from . import applog, clock, lease, processes, snapshot
 from .engine import Engine
 from .errors import ChaosError
 from .evidence import load as load_evidence
@@ -43,7 +43,7 @@ def finish(run: RunDir, *, by: str) -> RunDir:
             run.timeline("finishing", by=by)
     _undo(run, by)
     # only now: what resists its undo is tried again at once, not when this is over
-    run.renew(_LEASE_S)
+    lease.renew(run, _LEASE_S)
     with _alone(run) as under_way:
         if under_way:
             return _close(run, by)

@@ -112,12 +112,10 @@ class RunDir:
         value = read_json(self.file("deadline.json"))
         return float(value["t"]) if value else 0.0
 
-    def renew(self, seconds: float) -> None:
-        """Move the deadline to ``seconds`` from now, never nearer. Raises ChaosError when the disk refuses."""
-        try:
-            write_json(self.file("deadline.json"), {"t": max(self.deadline(), clock.now() + seconds)})
-        except OSError as error:
-            raise self._unwritable(error) from error
+    def renew(self, seconds: float, *, latest: float | None = None) -> None:
+        """Move the deadline to ``seconds`` from now, never nearer than it is, but not beyond boottime ``latest``."""
+        wanted = max(self.deadline(), clock.now() + seconds)
+        write_json(self.file("deadline.json"), {"t": wanted if latest is None else min(wanted, latest)})
 
     def ready(self, command: str, **fields: Any) -> None:
         """Tell who waits that this process does its work now; its pid and start time identify it for ever."""

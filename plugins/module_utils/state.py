@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import clock
+from . import clock, lease
 from .errors import ChaosError
 from .rundir import RunDir, process_start, read_json, write_json
 
@@ -196,7 +196,7 @@ def open_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
     # A full disk keeps the deadline as it is. An undo must go on; whatever else must be written will say so.
     with contextlib.suppress(ChaosError):
-        run.renew(LEASE_S)
+        lease.renew(run, LEASE_S)
     return run
 
 

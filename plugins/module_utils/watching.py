@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from . import clock, evidence, rescue, steady
+from . import clock, evidence, lease, rescue, steady
 from .evidence import Evidence
 from .jsonl import Tail
 from .rundir import RunDir
@@ -38,7 +38,7 @@ def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     begun = _begin(run, window)
     since = clock.now()
     until = min(begun + window.seconds, since + slice_s)
-    run.renew(max(0.0, until - clock.now()) + MARGIN_S)
+    lease.renew(run, max(0.0, until - clock.now()) + MARGIN_S)
     # until the slice is over, or the steady time has passed and it is worth a look at what it showed
     while clock.now() < until and not _aborted(run):
         wait = min(until - clock.now(), 1.0 if window.until_steady else slice_s, 5 * _STEP_S)

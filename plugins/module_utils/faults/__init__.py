@@ -20,7 +20,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from ..engine import Engine
+from ..errors import ChaosError
 from ..journal import Entry
+
+#: What lies beside the kinds and is none.
+_HELPERS = {"inject", "planning"}
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,9 @@ class Fault(Protocol):
 
 
 def by_kind(kind: str) -> Fault:
-    """Return the fault module of a journaled kind. Raises KeyError for what is no file of this package."""
-    if kind not in {found.name for found in pkgutil.iter_modules(__path__)}:
-        raise KeyError(kind)
+    """Return the fault module of a journaled kind. Raises ChaosError for what is no kind of this package."""
+    known = {found.name for found in pkgutil.iter_modules(__path__)} - _HELPERS
+    if kind not in known:
+        raise ChaosError(f"The journal names a fault of kind {kind!r}, which this runtime does not know.")
     fault: Fault = importlib.import_module(f".{kind}", __name__)
     return fault

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import clock
+from .. import clock, lease
 from ..errors import ChaosError
 from ..journal import Journal
 from ..rundir import RunDir
@@ -51,7 +51,7 @@ def inject(
     Raises ChaosError when the run was aborted meanwhile,
     when the journal cannot be written (nothing is changed then), or when applying fails (it is undone then).
     """
-    run.renew(lead + _LEASE_S)
+    lease.renew(run, lead + _LEASE_S)
     run.timeline("fault_imminent", fault=order.fault, kind=order.kind, target=order.target)
     clock.sleep(lead)
     run.timeline("waited", seconds=lead, why="lead")

@@ -15,6 +15,7 @@ from . import kill
 
 #: How each kind plans; a new kind adds its own line here and its file beside this one.
 _PLANNERS = {"kill": kill.from_spec}
+KINDS = tuple(_PLANNERS)
 
 
 def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Target]:
