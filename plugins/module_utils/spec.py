@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import findings, load_plan
+from .faults import planning
 
 TTL_MAX_S = 3600.0
 TTL_MARGIN_S = 15.0
 WINDOW_MAX_S = 1800.0
-_PROJECT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NEEDED = (
     "experiment",
     "project",
@@ -35,7 +36,7 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
     if missing:
         return missing
     found = []
-    if not _PROJECT.match(str(spec["project"])):
+    if not _PROJECT.fullmatch(str(spec["project"])):
         found.append(
             f"chaos_project is {spec['project']!r}; a compose project's name has small letters, digits, - and _."
         )
@@ -45,9 +46,23 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
     if len(set(identities)) != len(identities):
         found.append(f"The faults' ids must differ; they are {', '.join(identities)}.")
     for fault in spec["faults"]:
-        found += fault_times(str(fault.get("id")), fault.get("window_s"), ttl_of(fault, spec["windows"]))
+        found += _fault(fault, spec["windows"])
     found += load_plan.validate(spec["load"]) + load_plan.validate_probes(spec["probes"])
     return found + findings.problems(spec["findings"])
+
+
+def _fault(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> list[str]:
+    identity = str(fault.get("id"))
+    if fault.get("kind") not in planning.KINDS:
+        return [
+            f"Fault {identity} is of kind {fault.get('kind')!r}; it must be one of {', '.join(planning.KINDS)}."
+        ]
+    if not fault.get("target"):
+        return [f"Fault {identity} has no target; it must be a service of the project."]
+    found = fault_times(identity, fault.get("window_s"), ttl_of(fault, windows))
+    if not found and fault.get("hold_s") not in (None, 0, "0"):
+        found = _seconds(f"The hold of fault {identity}", fault["hold_s"], WINDOW_MAX_S)
+    return found
 
 
 def ttl_of(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> Any:
@@ -62,7 +77,7 @@ def ttl_of(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> Any:
 
 def fault_times(fault: str, window: Any, ttl: Any) -> list[str]:
     """Return what is wrong with a fault's window and time to live, both in seconds."""
-    found = _seconds(f"The window of fault {fault}", window, WINDOW_MAX_S) + fault_ttl(fault, ttl)
+    found = _seconds(f"The window of fault {fault}", window, WINDOW_MAX_S) or fault_ttl(fault, ttl)
     if not found and float(ttl) < float(window):
         found.append(
             f"The ttl of fault {fault} is {float(ttl):g} s, less than its window of {float(window):g} s; "
@@ -78,7 +93,7 @@ def fault_ttl(fault: str, ttl: Any) -> list[str]:
 
 def _seconds(what: str, value: Any, most: float) -> list[str]:
     try:
-        seconds = float(value)
+        seconds = float("" if isinstance(value, bool) else value)
     except (TypeError, ValueError):
         return [f"{what} is {value!r}; it must be a number of seconds above 0 and up to {most:g}."]
     if not 0 < seconds <= most:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+#: What parts the patterns of a pattern (a slice such as web[0:3] has none of its own that means everything).
+_PARTS = re.compile(r"[,:;]")
 _HOURS = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$")
 
 
@@ -17,8 +19,9 @@ class TargetError(Exception):
 
 
 def check_pattern(pattern: str, hosts: Sequence[str]) -> None:
-    """Raise TargetError for a pattern that means everything or nothing."""
-    if pattern.strip() in ("all", "*", ""):
+    """Raise TargetError for a pattern that means everything, wholly or in a part of it, or nothing."""
+    parts = {part.strip().lstrip("&") for part in _PARTS.split(pattern)}
+    if parts & {"all", "*", "~.*"} or parts == {""}:
         raise TargetError(
             f"chaos_targets is {pattern!r}, which is every host; name the group that may be broken, such as exchange."
         )
@@ -45,7 +48,7 @@ def check_hours(allowed: str, now: datetime) -> None:
     """Raise TargetError outside ``allowed``, such as 09:00-17:00 in the controller's local time; empty: always."""
     if not allowed:
         return
-    match = _HOURS.match(allowed)
+    match = _HOURS.fullmatch(allowed)
     if match is None:
         raise TargetError(f"chaos_allowed_hours is {allowed!r}; it must look like 09:00-17:00.")
     first, last = (f"{match.group(part)}:{match.group(part + 1)}" for part in (1, 3))
