@@ -1,0 +1,152 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ending runs from outside: which are ended, through which code, and what is only named."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import clock, recovery
+from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+
+#: A runtime that says how it was called and takes the folder away, as the real one does.
+ENDS = """
+import os, shutil, sys
+open(os.path.join(os.environ["CALLS"]), "a").write(f"{sys.argv[1]} {sys.argv[2]} {os.environ['EXCHANGE_CHAOS_BY']}\\n")
+shutil.rmtree(sys.argv[2])
+"""
+FAILS = "import sys; sys.stderr.write('first words\\nIt resists.\\n'); sys.exit(1)"
+
+
+class Said(list[tuple[str, str]]):
+    """Collects what is said."""
+
+    def say(self, level: str, text: str) -> None:
+        self.append((level, text))
+
+    @property
+    def text(self) -> str:
+        return " ".join(text for _, text in self)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    return State(tmp_path / "state")
+
+
+@pytest.fixture
+def said() -> Said:
+    return Said()
+
+
+def calls(tmp_path: Path) -> list[str]:
+    path = tmp_path / "calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def opened(
+    home: State, run_id: str = "exp-01-a", project: str = "lab", *, watched: bool = False, runtime: str = ENDS
+) -> RunDir:
+    home.lock(project, run_id, "anna")
+    run = home.create(run_id)
+    anchor = {
+        "boottime": clock.now(),
+        "realtime": time.time(),
+        "boot_id": clock.boot_id() if watched else "old",
+    }
+    write_json(run.file("spec.json"), {"project": project, "anchor": anchor, "python": sys.executable})
+    run.file("chaos.pyz").write_text(runtime)
+    if watched:
+        run.ready("watchdog")
+    return run
+
+
+def test_a_run_left_behind_is_ended_through_its_own_runtime(home: State, said: Said, tmp_path: Path) -> None:
+    run = opened(home)
+    assert recovery.end_abandoned(home, said.say) == 1
+    assert calls(tmp_path) == [f"finish {run.path} preflight"]
+    assert said == [("warn", "Run exp-01-a was left behind; it was undone and ended")]
+
+
+def test_a_run_that_is_looked_after_is_left_alone(home: State, said: Said, tmp_path: Path) -> None:
+    run = opened(home, watched=True)
+    assert recovery.end_abandoned(home, said.say) == 0
+    assert (calls(tmp_path), said) == ([], [])
+    assert run.path.exists()
+    assert [event for event in run.events() if event["event"] == "aborted"] == []
+
+
+def test_without_leave_to_act_it_only_says_so(home: State, said: Said, tmp_path: Path) -> None:
+    run = opened(home)
+    before = sorted(run.path.iterdir())
+    assert recovery.end_abandoned(home, said.say, act=False) == 1
+    assert recovery.halt(home, None, said.say, act=False) == ["exp-01-a"]
+    assert calls(tmp_path) == []
+    assert sorted(run.path.iterdir()) == before
+    assert "it must be undone" in said.text
+    assert "would be ended" in said.text
+
+
+def test_halt_ends_all_or_those_of_a_project(home: State, said: Said, tmp_path: Path) -> None:
+    opened(home, "exp-01-a", "lab", watched=True)
+    opened(home, "exp-02-b", "shop")
+    assert recovery.halt(home, "nobody", said.say) == []
+    assert recovery.halt(home, "shop", said.say) == ["exp-02-b"]
+    assert recovery.halt(home, None, said.say) == ["exp-01-a"]
+    assert [call.split()[2] for call in calls(tmp_path)] == ["halt", "halt"]
+    assert recovery.halt(home, None, said.say) == []
+    assert said[-1] == ("ok", "No run is under way on this host: nothing to undo")
+
+
+def test_halt_goes_on_after_a_run_that_resists_and_says_its_last_words(
+    home: State, said: Said, tmp_path: Path
+) -> None:
+    first = opened(home, "exp-01-a", "lab", runtime=FAILS)
+    opened(home, "exp-02-b", "shop")
+    with pytest.raises(ChaosError, match=r"exp-01-a could not be ended: It resists\."):
+        recovery.halt(home, None, said.say)
+    assert [call.split()[1].rpartition("/")[2] for call in calls(tmp_path)] == ["exp-02-b"]
+    # whoever still works on it injects nothing more
+    assert [event["by"] for event in first.events() if event["event"] == "aborted"] == ["halt"]
+
+
+def test_a_folder_that_never_became_a_run_goes_but_not_while_it_may_yet_become_one(
+    home: State, said: Said
+) -> None:
+    import os
+
+    run = home.create("exp-01-a")
+    assert recovery.end_abandoned(home, said.say) == 0
+    os.utime(run.path, (time.time() - 61, time.time() - 61))
+    assert recovery.end_abandoned(home, said.say, act=False) == 1
+    assert run.path.exists()
+    assert recovery.end_abandoned(home, said.say) == 1
+    assert not run.path.exists()
+    assert recovery.halt(home, None, said.say) == []
+
+
+@pytest.mark.parametrize("caller", ["preflight", "halt"])
+def test_a_lock_that_was_left_is_taken_away(home: State, said: Said, caller: str) -> None:
+    home.lock("lab", "exp-01-a", "anna")
+    path = home.root / "locks" / "lab.json"
+    path.write_text(
+        path.read_text().replace('"since":', f'"since":{time.time() - 100},"_":').replace(',"_"', ',"_"')
+    )
+    write_json(path, {"project": "lab", "run_id": "exp-01-a", "owner": "anna", "since": time.time() - 100})
+    for act in (False, True):
+        if caller == "halt":
+            recovery.halt(home, None, said.say, act=act)
+        else:
+            assert recovery.end_abandoned(home, said.say, act=act) == 1
+        assert path.exists() is not act
+    assert "The lock of project lab was left by run exp-01-a of anna, 100 s old" in said.text
+    home.lock("lab", "exp-01-b", "berta")
+    recovery.halt(home, None, said.say)
+    assert home.holder("lab") is not None, "a lock that was just taken is nobody's leftover"

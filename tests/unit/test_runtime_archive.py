@@ -1,0 +1,88 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host runtime as one file: complete, the same every time, and able to run on its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import entry
+from ansible_collections.exchange.chaos.plugins.plugin_utils import runtime
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "exchange-chaos"
+
+
+def test_it_holds_all_of_module_utils_and_the_bpf_programs(root: Path) -> None:
+    with zipfile.ZipFile(runtime.build()) as archive:
+        names = set(archive.namelist())
+    sources = {
+        path.relative_to(root / "plugins" / "module_utils")
+        for path in (root / "plugins" / "module_utils").rglob("*.py")
+    }
+    assert {f"exchange_chaos/{path}" for path in sources} <= names
+    assert {f"exchange_chaos/bpf/{path.name}" for path in (root / "files" / "bpf").glob("*.c")} <= names
+    assert not [name for name in names if "__pycache__" in name]
+
+
+def test_equal_content_is_the_same_file_and_built_once(cache: Path) -> None:
+    first = runtime.build()
+    data, changed = first.read_bytes(), first.stat().st_mtime_ns
+    assert runtime.build() == first
+    assert first.stat().st_mtime_ns == changed
+    first.unlink()
+    assert runtime.build().read_bytes() == data
+    assert [path.name for path in cache.iterdir()] == [first.name]
+    assert cache.stat().st_mode & 0o077 == 0
+
+
+def test_other_content_is_another_file_and_the_one_before_is_not_taken_away_under_others(
+    monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    first = runtime.build()
+    files = runtime.content()
+    monkeypatch.setattr(runtime, "content", lambda: {**files, "exchange_chaos/new.py": b"x = 1\n"})
+    second = runtime.build()
+    assert second != first
+    assert first.exists(), "another controller may be carrying it to its host this very moment"
+    import os
+
+    os.utime(first, (0, 0))
+    monkeypatch.setattr(runtime, "content", lambda: {**files, "exchange_chaos/new.py": b"x = 2\n"})
+    runtime.build()
+    assert not first.exists()
+
+
+def test_it_runs_on_its_own_far_from_this_tree(tmp_path: Path) -> None:
+    archive = runtime.build()
+    done = subprocess.run(
+        [sys.executable, str(archive)], capture_output=True, text=True, cwd="/", check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: ")
+    for command in entry.COMMANDS:
+        imports = f"from exchange_chaos import {command}; {command}.main"
+        script = f"import sys; sys.path.insert(0, {str(archive)!r}); {imports}"
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", script], capture_output=True, text=True, cwd="/", check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def test_an_unknown_command_does_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(runtime.build()), "os", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert list(tmp_path.iterdir()) == [tmp_path / "exchange-chaos"]

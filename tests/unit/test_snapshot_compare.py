@@ -1,0 +1,114 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Comparing two snapshots: every difference once, restarts counted, what cannot be read is not equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import snapshot, snapshot_host, snapshot_net
+
+BEFORE: snapshot.Snapshot = {
+    "unchecked": {},
+    "started_at": {"postgres.1": "18:00", "api.1": "18:00"},
+    "cgroup": {"postgres.1 memory.max": "max"},
+    "executable": {"api.1 /usr/bin/curl": "runs"},
+    "nft": {},
+}
+
+
+def changed(kind: str, **facts: str) -> snapshot.Snapshot:
+    return {**BEFORE, kind: {**BEFORE.get(kind, {}), **facts}}
+
+
+def test_equal_is_no_leftover() -> None:
+    assert snapshot.differences(BEFORE, BEFORE) == []
+
+
+def test_what_came_went_or_changed_is_one_leftover_each() -> None:
+    after = {**BEFORE, "cgroup": {"postgres.1 memory.max": "100"}, "nft": {"host inet ours": "1"}}
+    assert snapshot.differences(BEFORE, after) == [
+        {"kind": "cgroup", "what": "postgres.1 memory.max", "before": "max", "after": "100"},
+        {"kind": "nft", "what": "host inet ours", "before": None, "after": "1"},
+    ]
+    assert snapshot.differences(after, BEFORE)[1] == {
+        "kind": "nft",
+        "what": "host inet ours",
+        "before": "1",
+        "after": None,
+    }
+
+
+def test_a_kind_that_is_missing_altogether_is_no_equality() -> None:
+    before = {kind: part for kind, part in BEFORE.items() if kind != "cgroup"}
+    assert [item["kind"] for item in snapshot.differences(before, BEFORE)] == ["cgroup"]
+
+
+def test_a_program_that_ended_is_none_and_one_that_came_is() -> None:
+    after = {**BEFORE, "executable": {"api.1 /usr/bin/nc": "runs"}}
+    assert [item["what"] for item in snapshot.differences(BEFORE, after)] == ["api.1 /usr/bin/nc"]
+
+
+def test_restarts_are_counted_by_service_and_those_nobody_asked_for_named() -> None:
+    after = changed("started_at", **{"postgres.1": "18:01", "api.1": "18:02", "api.2": "18:03"})
+    asked = [{"event": "fault_injected", "target": "postgres"}, {"event": "fault_undone", "target": "api"}]
+    found = snapshot.compare(BEFORE, after, asked)
+    assert found["leftovers"] == []
+    assert found["restarts"] == {"postgres": 1, "api": 1}
+    assert found["unasked_restarts"] == ["api"]
+
+
+def test_what_could_not_be_read_on_either_side_is_said() -> None:
+    found = snapshot.compare(
+        {**BEFORE, "unchecked": {"nets": "needs root"}}, {**BEFORE, "unchecked": {"x": "y"}}, []
+    )
+    assert found["unchecked"] == ["nets: needs root", "x: y"]
+
+
+def test_nested_engine_data_becomes_flat_without_what_changes_at_each_start() -> None:
+    data = {
+        "Memory": 0,
+        "Hostname": "a1b2",
+        "Policy": {"Name": "always", "Max": 3},
+        "Binds": ["a", "b"],
+        "None": None,
+    }
+    assert snapshot.flatten("config", data) == [
+        ("config.Memory", "0"),
+        ("config.Policy.Name", "always"),
+        ("config.Policy.Max", "3"),
+        ("config.Binds", "['a', 'b']"),
+        ("config.None", "None"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("0100007F:1538 00000000:0000 0A", [("127.0.0.1", 5432)]),
+        ("00000000:0050 00000000:0000 0A", [("0.0.0.0", 80)]),
+        ("0100007F:1538 00000000:0000 01", []),
+        ("00000000000000000000000000000000:0050 0:0 0A", [("::", 80)]),
+        ("00000000000000000000000001000000:1F90 0:0 0A", [("::1", 8080)]),
+        ("0000000000000000FFFF00000100007F:1F90 0:0 0A", [("::ffff:127.0.0.1", 8080)]),
+    ],
+)
+def test_listeners_are_read_from_the_kernels_hexadecimal(
+    tmp_path: Path, table: str, found: list[tuple[str, int]]
+) -> None:
+    path = tmp_path / "tcp"
+    path.write_text(f"  sl  local_address rem_address   st\n   0: {table} 00000000:00000000\n")
+    assert [(str(address), port) for address, port in snapshot_host._listening(path)] == [
+        (address if "ffff" not in address else str(__import__("ipaddress").ip_address(address)), port)
+        for address, port in found
+    ]
+
+
+def test_names_that_docker_makes_up_are_compared_without_them() -> None:
+    assert snapshot_net._stable("veth1a2b3c") == "veth"
+    assert snapshot_net._stable("eth0@if15") == "eth0"
+    assert snapshot_net._foreign("br-0123456789ab", {"br-feed"})
+    assert not snapshot_net._foreign("br-feed", {"br-feed"})
+    assert not snapshot_net._foreign("eth0", set())

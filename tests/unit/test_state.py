@@ -1,0 +1,271 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state folder: who holds a project, whose run was left behind, how long a record waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import clock, state
+from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+
+RUN = "exp-01-20261123-180000"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> State:
+    # no folder is there before the first run needs it, and what is made must be private whatever the umask
+    os.umask(0o022)
+    return State(tmp_path / "deep" / "state")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def opened(home: State, run_id: str = RUN, project: str = "lab", boot_id: str = "") -> RunDir:
+    """Return a run's folder with its specification and lock, and no process."""
+    home.lock(project, run_id, "anna")
+    run = home.create(run_id)
+    anchor = {"boottime": clock.now(), "realtime": time.time(), "boot_id": boot_id or clock.boot_id()}
+    write_json(run.file("spec.json"), {"project": project, "anchor": anchor})
+    return run
+
+
+def aged(path: Path, seconds: float) -> None:
+    os.utime(path, (time.time() - seconds, time.time() - seconds))
+
+
+def test_all_that_is_made_is_private(home: State) -> None:
+    run = opened(home)
+    run.timeline("opened")
+    run.renew(5)
+    for folder in (home.root, home.root / "runs", home.root / "locks", run.path):
+        assert mode(folder) == 0o700, folder
+    files = [path for path in home.root.rglob("*") if path.is_file()]
+    assert {path.name for path in files} == {"lab.json", "spec.json", "timeline.jsonl", "deadline.json"}
+    assert {mode(path) for path in files} == {0o600}
+    home.finish(run)
+    assert mode(home.root / "records") == 0o700
+
+
+def test_the_second_is_told_who_holds_the_project_and_since_when(home: State) -> None:
+    opened(home)
+    path = home.root / "locks" / "lab.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "since": time.time() - 90}))
+    with pytest.raises(ChaosError) as told:
+        home.lock("lab", "exp-02-other", "berta")
+    assert f"run {RUN} of anna, 90 s old" in str(told.value)
+    assert "halt.yml" in str(told.value)
+    home.lock("another-project", "exp-02-other", "berta")
+    assert sorted(path.name for path in (home.root / "locks").iterdir()) == [
+        "another-project.json",
+        "lab.json",
+    ]
+
+
+def test_of_many_at_once_one_gets_the_lock(home: State) -> None:
+    got: list[str] = []
+
+    def take(run_id: str) -> None:
+        try:
+            home.lock("lab", run_id, "anna")
+            got.append(run_id)
+        except ChaosError:
+            pass
+
+    threads = [threading.Thread(target=take, args=(f"exp-01-{number}",)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    held = home.holder("lab")
+    assert held is not None
+    assert got == [held.run_id]
+
+
+def test_only_the_holder_gives_the_project_free(home: State) -> None:
+    home.lock("lab", RUN, "anna")
+    home.unlock("lab", "exp-02-other")
+    assert home.holder("lab") is not None
+    home.unlock("lab", RUN)
+    assert home.holder("lab") is None
+    home.unlock("lab", RUN)
+
+
+def test_a_lock_without_its_run_is_left_over_but_not_while_the_run_is_being_opened(home: State) -> None:
+    opened(home)
+    home.lock("young", "exp-02-young", "berta")
+    home.lock("old", "exp-03-old", "carla")
+    assert {lock.project for lock in home.left_locks(0)} == {"young", "old"}
+    path = home.root / "locks" / "old.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "since": time.time() - 61}))
+    assert [lock.project for lock in home.left_locks(60)] == ["old"]
+    home.unlock("old", "exp-03-old")
+    home.lock("old", "exp-04-next", "carla")
+
+
+def test_a_damaged_lock_does_not_hold_a_project_for_ever(home: State) -> None:
+    home.lock("lab", RUN, "anna")
+    (home.root / "locks" / "lab.json").write_text("{")
+    with pytest.raises(ChaosError, match="taken by another run"):
+        home.lock("lab", "exp-02-other", "berta")
+    (left,) = home.left_locks(0)
+    home.unlock(left.project, left.run_id)
+    home.lock("lab", "exp-02-other", "berta")
+
+
+def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    home = State(tmp_path / "file" / "state")
+    with pytest.raises(ChaosError, match=r"lock of project lab cannot be made .*Not a directory"):
+        home.lock("lab", RUN, "anna")
+    with pytest.raises(ChaosError, match=r"cannot be made on the host \(Not a directory\)"):
+        home.create(RUN)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../etc", "a/b", "Exp-01", "-x", "exp 1", "exp-1\n", "x" * 82, "exp_1", ".."]
+)
+def test_a_run_id_is_never_a_path(home: State, name: str) -> None:
+    for use in (home.run, home.record, home.create, lambda name: home.lock("lab", name, "anna")):
+        with pytest.raises(ChaosError, match="is no run id"):
+            use(name)
+    assert not home.root.exists()
+
+
+def test_a_run_id_is_taken_once(home: State) -> None:
+    run = opened(home)
+    with pytest.raises(ChaosError, match="File exists"):
+        home.create(RUN)
+    home.finish(run)
+    with pytest.raises(ChaosError, match="still waits on this host"):
+        home.create(RUN)
+    home.discard(home.record(RUN))
+    home.create(RUN)
+
+
+def test_finishing_keeps_the_record_and_drops_what_only_the_run_needed(home: State) -> None:
+    run = opened(home)
+    for name in (
+        "chaos.pyz",
+        "deadline.json",
+        "watchdog.lock",
+        "journal.lock",
+        "finish.lock",
+        "record.json",
+        "load.jsonl",
+    ):
+        run.file(name).write_text("{}")
+    (run.path / "processes").mkdir()
+    (run.path / "processes" / "watchdog.json").write_text("{}")
+    record = home.finish(run)
+    assert record.path == home.root / "records" / RUN
+    assert sorted(path.name for path in record.path.iterdir()) == ["load.jsonl", "record.json", "spec.json"]
+    assert not run.path.exists()
+    assert home.holder("lab") is None
+    assert [left.path.name for left in home.records()] == [RUN]
+    home.discard(record)
+    assert not home.root.exists(), "a state folder without a use stays"
+
+
+def finished(home: State, number: int, size: int = 10, age_s: float = 0.0) -> RunDir:
+    run = opened(home, f"exp-01-{number}", project=f"lab-{number}")
+    run.file("load.jsonl").write_bytes(b"x" * size)
+    record = home.finish(run)
+    aged(record.path, age_s)
+    return record
+
+
+def test_old_records_go(home: State) -> None:
+    finished(home, 1, age_s=8 * 86400)
+    finished(home, 2, age_s=6 * 86400)
+    home.tidy()
+    assert [record.path.name for record in home.records()] == ["exp-01-2"]
+
+
+def test_the_oldest_records_go_when_all_take_too_much_room(
+    home: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, age in ((1, 300), (2, 200), (3, 100)):
+        finished(home, number, size=4000, age_s=age)
+    monkeypatch.setattr(state, "RECORD_BYTES", 9500)
+    home.tidy()
+    assert [record.path.name for record in home.records()] == ["exp-01-2", "exp-01-3"]
+
+
+def test_the_record_about_to_be_collected_stays_however_big(
+    home: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "RECORD_BYTES", 1000)
+    record = finished(home, 1, size=5000)
+    assert record.file("load.jsonl").exists()
+
+
+def test_opening_a_run_that_is_none_says_where_it_looked(home: State) -> None:
+    with pytest.raises(ChaosError, match=f"No run {RUN} is under way on this host") as told:
+        state.open_run(RUN, home.root)
+    assert str(home.run(RUN).path) in str(told.value)
+
+
+def test_whoever_works_on_a_run_renews_it_and_never_shortens_it(home: State) -> None:
+    run = opened(home)
+    state.open_run(RUN, home.root)
+    assert run.deadline() == pytest.approx(clock.now() + state.LEASE_S, abs=1)
+    run.renew(500)
+    state.open_run(RUN, home.root)
+    assert run.deadline() == pytest.approx(clock.now() + 500, abs=1)
+
+
+def register(run: RunDir, command: str, *, start: int | None = None) -> None:
+    """Register this very process, or one of an earlier life with the same pid."""
+    run.ready(command)
+    if start is not None:
+        path = run.file("processes") / f"{command}.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "start": start}))
+
+
+def test_a_run_is_abandoned_when_its_watchdogs_are_dead(home: State) -> None:
+    run = opened(home)
+    register(run, "watchdog")
+    assert not state.abandoned(run)
+    # the pid lives on, but it is somebody else's now
+    register(run, "watchdog", start=1)
+    assert state.abandoned(run)
+    register(run, "load")
+    assert state.abandoned(run), "an observer alone undoes nothing"
+    register(run, "standby")
+    assert not state.abandoned(run)
+
+
+def test_a_run_of_another_boot_is_abandoned_whatever_its_pids(home: State) -> None:
+    run = opened(home, boot_id="an earlier one")
+    register(run, "watchdog")
+    assert state.abandoned(run)
+
+
+def test_a_run_being_opened_is_not_abandoned(home: State) -> None:
+    run = opened(home)
+    assert not state.abandoned(run)
+    aged(run.file("spec.json"), state.BEGINNING_S + 1)
+    assert state.abandoned(run)
+
+
+def test_where_a_user_without_root_keeps_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert state.default_root() == tmp_path / "exchange-chaos"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/home/anna")
+    assert state.default_root() == Path("/home/anna/.local/state/exchange-chaos")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert state.default_root() == Path("/var/lib/exchange-chaos")
