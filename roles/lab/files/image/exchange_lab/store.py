@@ -278,29 +278,49 @@ class Store:
             },
         )
 
-    async def _warm(self, connection: asyncpg.Connection) -> None:
-        """Place no orders at all: the server compiles what the first real order would otherwise wait for."""
-        arguments: list[object] = ["", *([[]] * 7)]
-        await asyncio.wait_for(connection.fetch(PLACE, *arguments), CONNECT_LIMIT)
+    async def _open(self) -> asyncpg.Connection:
+        """Open a connection and place no orders at all: the server compiles what the first order would wait for."""
+        connection = await self._connect()
+        nothing: list[object] = ["", *([[]] * 7)]
+        try:
+            await asyncio.wait_for(connection.fetch(PLACE, *nothing), CONNECT_LIMIT)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _open_some(self, number: int) -> list[asyncpg.Connection]:
+        """Open that many connections, or none; raises one of ERRORS."""
+        found = await asyncio.gather(*(self._open() for _ in range(number)), return_exceptions=True)
+        errors = [one for one in found if isinstance(one, BaseException)]
+        opened = [one for one in found if not isinstance(one, BaseException)]
+        if errors:
+            for connection in opened:
+                connection.terminate()
+            raise errors[0]
+        return opened
 
     async def _keep_connected(self) -> None:
-        """Open connections until there are `pool_size`, again whenever one is lost; never ends by itself."""
+        """Open connections until there are `pool_size`, again whenever one is lost; never ends by itself.
+
+        The first two come together, so that from the first moment no question waits behind an order.
+        """
         backoff = Backoff()
         while True:
             await self._incomplete.wait()
+            first = not self._connections
             try:
-                connection = await self._connect()
-                await self._warm(connection)
+                opened = await self._open_some(min(2, self._settings.pool_size) if first else 1)
             except ERRORS as error:
                 if not self.up:
                     self.cause = describe(error)
                     self._log.failed(self.cause)
                 await asyncio.sleep(backoff.after(type(error).__name__))
                 continue
-            connection.add_termination_listener(self._terminated)
-            first = not self._connections
-            self._connections.add(connection)
-            self._idle.append(connection)
+            for connection in opened:
+                connection.add_termination_listener(self._terminated)
+            self._connections.update(opened)
+            self._idle.extend(opened)
             if len(self._connections) >= self._settings.pool_size:
                 self._incomplete.clear()
             if first:
