@@ -115,7 +115,10 @@ class RunDir:
     def renew(self, seconds: float, *, latest: float | None = None) -> None:
         """Move the deadline to ``seconds`` from now, never nearer than it is, but not beyond boottime ``latest``."""
         wanted = max(self.deadline(), clock.now() + seconds)
-        write_json(self.file("deadline.json"), {"t": wanted if latest is None else min(wanted, latest)})
+        try:
+            write_json(self.file("deadline.json"), {"t": wanted if latest is None else min(wanted, latest)})
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def ready(self, command: str, **fields: Any) -> None:
         """Tell who waits that this process does its work now; its pid and start time identify it for ever."""
