@@ -245,6 +245,7 @@ class Host:
                 "fault": "crash",
                 "ttl": 60,
                 "lead": 0,
+                "linger": 0,
             }
             given = {**defaults, **given}
         return module(name, given, check=check, environment=environment, prefix=prefix)
