@@ -32,6 +32,8 @@ _SETTINGS = (
     "|| ' limit ' || rolconnlimit "
     "FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1"
 )
+#: Kinds of which only what came is a leftover: what went had an end of its own.
+_COMES_AND_GOES = ("executable", "process")
 _SETTLE_S = 15.0
 
 
@@ -88,7 +90,7 @@ def differences(before: Snapshot, after: Snapshot) -> list[dict[str, str | None]
         old, new = before.get(kind, {}), after.get(kind, {})
         for what in sorted(set(old) | set(new)):
             gone = what not in new
-            if old.get(what) != new.get(what) and not (kind == "executable" and gone):
+            if old.get(what) != new.get(what) and not (kind in _COMES_AND_GOES and gone):
                 found.append({"kind": kind, "what": what, "before": old.get(what), "after": new.get(what)})
     return found
 
