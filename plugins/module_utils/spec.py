@@ -40,13 +40,18 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
         found.append(
             f"chaos_project is {spec['project']!r}; a compose project's name has small letters, digits, - and _."
         )
-    for name, value in spec["windows"].items():
-        found += _seconds(f"The window {name}", value, WINDOW_MAX_S)
+    bad_windows = [
+        problem
+        for name, value in spec["windows"].items()
+        for problem in _seconds(f"The window {name}", value, WINDOW_MAX_S)
+    ]
+    found += bad_windows
     identities = [str(fault.get("id", "")) for fault in spec["faults"]]
     if len(set(identities)) != len(identities):
         found.append(f"The faults' ids must differ; they are {', '.join(identities)}.")
     for fault in spec["faults"]:
-        found += _fault(fault, spec["windows"])
+        # a margin that makes no sense has its own sentence, and makes none of each ttl
+        found += _fault(fault, {} if bad_windows else spec["windows"])
     found += load_plan.validate(spec["load"]) + load_plan.validate_probes(spec["probes"])
     return found + findings.problems(spec["findings"])
 

@@ -68,6 +68,13 @@ def test_a_ttl_is_a_number_of_seconds_that_makes_sense(good: dict[str, Any], val
     assert problem.startswith("The ttl of fault crash is ")
 
 
+@pytest.mark.parametrize("value", [-60, "wide", 1e9])
+def test_a_senseless_margin_is_one_problem(good: dict[str, Any], value: Any) -> None:
+    good["windows"]["ttl_margin_s"] = value
+    (problem,) = spec.validate(good)
+    assert problem.startswith("The window ttl_margin_s is ")
+
+
 def test_a_ttl_is_not_shorter_than_its_window(good: dict[str, Any]) -> None:
     good["faults"][0].update(window_s=30, ttl_s=20)
     (problem,) = spec.validate(good)
