@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import guards, opening
+from ansible_collections.exchange.chaos.plugins.module_utils import guards, opening, processes, snapshot
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines
 from ansible_collections.exchange.chaos.plugins.plugin_utils import runtime
@@ -304,7 +304,7 @@ def test_an_opening_that_fails_half_way_leaves_nothing(host: Host, monkeypatch: 
     def breaks(*_: Any, **__: Any) -> None:
         raise ChaosError("It broke.")
 
-    steps: list[tuple[Any, str]] = [(opening.snapshot, "take"), (opening.processes, "start")]
+    steps: list[tuple[Any, str]] = [(snapshot, "take"), (processes, "start")]
     for owner, name in steps:
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, breaks)
@@ -316,13 +316,13 @@ def test_an_opening_that_fails_half_way_leaves_nothing(host: Host, monkeypatch: 
     assert not host.state_dir.exists()
 
     # the watchdogs are up already when the last process fails
-    start: Callable[..., Any] = opening.processes.start
+    start: Callable[..., Any] = processes.start
 
     def last(run: Any, command: str, **more: Any) -> Any:
         return breaks() if command == "events" else start(run, command, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(opening.processes, "start", last)
+        patch.setattr(processes, "start", last)
         with pytest.raises(ChaosError, match=r"It broke\."):
             host.open()
     wait_for(lambda: not host.processes())
