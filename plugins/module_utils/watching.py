@@ -87,6 +87,8 @@ def _begin(run: RunDir, window: Window) -> float:
 
 def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> None:
     run.timeline("phase_end", id=window.phase, steady=is_steady)
+    if _aborted(run):
+        return  # whoever aborted the run has said why; the exchange had no time to show anything
     if window.phase == "baseline":
         if is_steady:
             run.log("ok", "Steady state holds before the fault", "steady")
