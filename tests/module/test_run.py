@@ -135,7 +135,7 @@ def test_a_service_that_is_unhealthy(host: Host) -> None:
         ({"pid_mode": "host"}, "shares the host's processes"),
     ],
 )
-def test_a_target_that_shares_with_the_host(host: Host, more: dict[str, str], words: str) -> None:
+def test_a_target_that_shares_with_the_host(host: Host, more: dict[str, Any], words: str) -> None:
     host.project.up("api", **more)
     faults = [{"id": "crash", "kind": "kill", "target": "api", "hold_s": 0, "window_s": 5}]
     text = refused(host, faults=faults)
