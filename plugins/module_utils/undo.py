@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 from . import clock
 from .engine import Engine
-from .faults import Fault, Proof, by_kind
-from .faults import (
-    planning as planning,
-)  # Ansible packs a module with what it imports by name: this is every kind
+from .faults import Fault, Proof, by_kind, planning
 from .journal import Entry, Journal
 from .rundir import RunDir
+
+#: `planning` brings every kind of fault: Ansible packs what a module imports by name, and by_kind asks for more later.
+__all__ = ["planning", "undo"]
 
 
 def undo(
