@@ -20,7 +20,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Copy the runtime to ``dest``."""
         result = super().run(tmp, task_vars)
-        _validation, given = self.validate_argument_spec(argument_spec={"dest": {"type": "path", "required": True}})
+        _validation, given = self.validate_argument_spec(
+            argument_spec={"dest": {"type": "path", "required": True}}
+        )
         task = self._task.copy()
         task.args = {"src": str(build()), "dest": str(given["dest"]), "mode": "0644"}
         copy = self._shared_loader_obj.action_loader.get(
