@@ -40,8 +40,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 def main() -> None:
     """Say that this is an action: what it copies is built on the controller."""
-    module = AnsibleModule(argument_spec={"dest": {"type": "path", "required": True}}, supports_check_mode=True)
-    module.fail_json(msg="exchange.chaos.runtime builds its file on the controller through its action plugin.")
+    module = AnsibleModule(
+        argument_spec={"dest": {"type": "path", "required": True}}, supports_check_mode=True
+    )
+    module.fail_json(
+        msg="exchange.chaos.runtime builds its file on the controller through its action plugin."
+    )
 
 
 if __name__ == "__main__":
