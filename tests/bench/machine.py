@@ -185,7 +185,10 @@ class Machine:
         """Take the machine away with all it started; does nothing if it is not there."""
         if self.running:
             self.call("sh", "-c", "docker ps --quiet | xargs --no-run-if-empty docker kill")
-            self.call("sh", "-c", 'kill "$(cat /var/run/docker.pid)"')
+            # The pid is of the host's namespace: if that engine died, it may be anybody's by now.
+            self.call(
+                "sh", "-c", 'p=$(cat /var/run/docker.pid); [ "$(cat /proc/$p/comm)" = dockerd ] && kill "$p"'
+            )
         run("docker", "rm", "--force", "--volumes", self.name, check=False)
         self._empty_cgroups()
         run("docker", "volume", "rm", "--force", self.volume, check=False)
