@@ -291,7 +291,7 @@ class Store:
 
     async def _open_some(self, number: int) -> list[asyncpg.Connection]:
         """Open that many connections, or none; raises one of ERRORS."""
-        found = await asyncio.gather(*(self._open() for _ in range(number)), return_exceptions=True)
+        found = await asyncio.gather(*(self._open() for _connection in range(number)), return_exceptions=True)
         errors = [one for one in found if isinstance(one, BaseException)]
         opened = [one for one in found if not isinstance(one, BaseException)]
         if errors:
