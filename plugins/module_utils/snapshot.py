@@ -27,7 +27,7 @@ Snapshot = dict[str, dict[str, str]]
 _VOLATILE = ("Hostname", "ContainerIDFile", "Image")
 _SETTINGS = (
     "SELECT name || '=' || setting || CASE WHEN pending_restart THEN ', another from the next start' ELSE '' END "
-    "FROM pg_settings WHERE source NOT IN ('default', 'client', 'session', 'override') OR pending_restart "
+    "FROM pg_settings WHERE source NOT IN ('default', 'client', 'session', 'override') "
     "UNION ALL SELECT 'role ' || rolname || '=' || coalesce(array_to_string(rolconfig, ','), '') "
     "|| ' limit ' || rolconnlimit "
     "FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1"
