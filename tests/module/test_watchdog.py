@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -187,7 +188,7 @@ def test_halt_ends_a_run_that_is_looked_after_and_the_run_cannot_go_on(host: Hos
     assert host.project.running(store.id) is None
     assert host.module("halt")["ended"] == [RUN]
     assert host.project.running(store.id) is not None
-    wait_for(lambda: not host.processes(), 5)
+    assert not host.processes(), "halt has returned, and not all is over"
     assert not run.path.exists()
     pid = host.project.pid(store.id)
     assert "No run exp-01-core is under way" in sentence(host.module("kill", run_id=RUN, fault="second"))
@@ -325,3 +326,19 @@ def test_two_who_end_a_run_at_the_same_time_make_one_record(host: Host) -> None:
     )
     assert not run.path.exists()
     wait_for(lambda: not host.processes(), 5)
+
+
+def test_who_ends_a_run_waits_for_another_who_ends_it(host: Host) -> None:
+    host.project.up("store")
+    run = host.open()
+    results: list[dict[str, Any]] = []
+    with run.file("finish.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        end = threading.Thread(target=lambda: results.append(host.module("record", run_id=RUN)))
+        end.start()
+        time.sleep(2)
+        assert end.is_alive()
+        assert not run.file("record.json").exists(), "two at once would end it"
+    end.join()
+    assert results[0]["changed"] is True
+    assert not run.path.exists()
