@@ -47,7 +47,7 @@ class Settings:
     connect_timeout: float = 0.3  # to Redis
     query_timeout: float = 0.5
     #: Longer than a hiccup, shorter than what makes a queue: those who wait out an outage hold up those after it.
-    order_timeout: float = 0.3
+    order_timeout: float = 0.5
 
     def has(self, switch: str) -> bool:
         """Whether a weakness is switched on."""
