@@ -126,7 +126,7 @@ def api_url() -> str:
 
 
 def ours() -> list[str]:
-    """Command lines of every process of the runtime on this machine; the bench's hosts in containers are others."""
+    """Command lines of every process of the host's runs on this machine; the bench's hosts in containers are others."""
     found = []
     here = os.readlink("/proc/self/ns/mnt")
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -136,7 +136,7 @@ def ours() -> list[str]:
                 continue
         except OSError:
             continue
-        if len(words) > 3 and words[1].endswith(b"/chaos.pyz"):
+        if len(words) > 3 and words[1].endswith(b"/chaos.pyz") and words[3].startswith(bytes(STATE)):
             found.append(b" ".join(words).decode(errors="replace"))
     return found
 
