@@ -117,15 +117,9 @@ def test_hours_in_which_nothing_may_break(folder: Path) -> None:
     assert "must look like 09:00-17:00" in refused(folder, chaos_allowed_hours="9 to 5")
 
 
-def test_senseless_seconds_and_rates(folder: Path) -> None:
-    for variable, value, words in (
-        ("database_sudden_death_outage_s", -15, "The window of fault outage is -15 s"),
-        ("chaos_ttl_margin_s", -60, "The window ttl_margin_s is -60 s"),
-        ("chaos_rate", 100000, "load.rate must be above 0 and at most 1000"),
-    ):
-        found = ended(folder, **{variable: value})
-        assert found.complaints[0].startswith(words), (variable, value)
-        assert " more: " not in found.complaints[0]
+def test_senseless_seconds(folder: Path) -> None:
+    found = ended(folder, database_sudden_death_outage_s=-15)
+    assert found.complaints[0] == "The window of fault outage is -15 s; it must be above 0 and up to 1800."
     before = started()
     found = play(folder, database_sudden_death_outage_s="long")
     assert found.code != 0
@@ -193,14 +187,6 @@ def test_a_wrong_address_of_the_api(folder: Path) -> None:
         text = ended(folder, chaos_api_url="http://127.0.0.1:9").complaints[0]
         assert "http://127.0.0.1:9" in text
         assert "refused" in text.lower()
-
-    once_more(asked)
-
-
-def test_a_service_of_another_name(folder: Path) -> None:
-    def asked() -> None:
-        text = ended(folder, chaos_project="no-such-exchange").complaints[0]
-        assert "There is no compose project no-such-exchange" in text
 
     once_more(asked)
 
