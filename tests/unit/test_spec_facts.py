@@ -1,0 +1,48 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host is: versions compared as numbers, programs that fail taken as missing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import facts
+
+
+@pytest.mark.parametrize(
+    ("release", "enough"),
+    [("4.9.0", True), ("4.10.0-rc1", True), ("5.14.0-427.el9.x86_64", True), ("6.1.0-18-amd64", True), ("10.0", True),
+     ("4.8.17", False), ("3.10.0-1160.el7", False), ("strange", False)],
+)  # fmt: skip
+def test_a_kernel_is_compared_by_its_numbers(release: str, enough: bool) -> None:
+    assert facts.kernel_at_least(release, (4, 9)) is enough
+
+
+def program(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_compose_is_found_as_plugin_or_program_and_is_missing_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program(tmp_path, "docker", "exit 1")
+    program(tmp_path, "docker-compose", "exit 1")
+    assert facts.compose_version() is None
+    program(tmp_path, "docker-compose", "echo 1.29.2")
+    assert facts.compose_version() == "1.29.2"
+    program(tmp_path, "docker", "echo 2.24.0")
+    assert facts.compose_version() == "2.24.0"
+
+
+def test_a_program_that_hangs_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "_TIMEOUT_S", 0.3)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program(tmp_path, "docker", "exec sleep 30")
+    program(tmp_path, "docker-compose", "exec sleep 30")
+    assert facts.compose_version() is None

@@ -1,0 +1,113 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The run's own processes: started detached, known by pid and start time, ended for sure, nobody else with them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import processes
+from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, process_start
+
+#: Stands in for the runtime: registers as the real one does, and then behaves as its command says.
+RUNTIME = """
+import json, os, signal, sys, time
+command, folder = sys.argv[1], sys.argv[2]
+if command == "dies":
+    sys.exit("first words\\nlast words")
+if command == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if command == "silent":
+    print("still thinking", file=sys.stderr, flush=True)
+else:
+    stat = open("/proc/self/stat").read().rpartition(")")[2].split()
+    os.makedirs(f"{folder}/processes", exist_ok=True)
+    path = f"{folder}/processes/{command}.json"
+    with open(f"{path}.new", "w") as stream:
+        json.dump({"command": command, "pid": os.getpid(), "start": int(stat[19]), "sid": os.getsid(0),
+                   "cwd": os.getcwd(), "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd"))}, stream)
+    os.rename(f"{path}.new", path)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[RunDir]:
+    (tmp_path / "chaos.pyz").write_text(RUNTIME)
+    made = RunDir(tmp_path)
+    yield made
+    for path in tmp_path.glob("processes/*.json"):
+        processes.stop(made, path.stem, 0.1)
+
+
+def test_a_process_is_started_apart_from_us_and_once(run: RunDir) -> None:
+    os.dup2(0, 50, inheritable=True)
+    try:
+        started = processes.start(run, "works")
+    finally:
+        os.close(50)
+    assert started["pid"] != os.getpid()
+    assert started["sid"] == started["pid"], "a session of its own: no terminal's end reaches it"
+    assert started["cwd"] == "/", "it holds no folder that somebody may want to unmount"
+    # what Ansible holds open must not be held open by what outlives it; 3 and 4 are its own
+    assert started["fds"] == [0, 1, 2, 3, 4]
+    assert processes.start(run, "works") == started
+    assert run.file("works.err").stat().st_mode & 0o777 == 0o600
+
+
+def test_one_that_ends_at_once_is_told_with_its_own_last_words(run: RunDir) -> None:
+    with pytest.raises(ChaosError, match=r"The dies process ended at once with code 1: last words"):
+        processes.start(run, "dies")
+
+
+def test_one_that_never_gets_ready_is_ended(run: RunDir) -> None:
+    with pytest.raises(
+        ChaosError, match=r"silent process was not ready after 1 s and was ended: still thinking"
+    ):
+        processes.start(run, "silent", timeout=1.0)
+    mine = str(run.path)
+    assert not [argv for argv in _command_lines() if mine in argv]
+
+
+@pytest.mark.parametrize(("command", "patience"), [("works", 5.0), ("deaf", 0.3)])
+def test_stopping_ends_it_whether_it_listens_or_not(run: RunDir, command: str, patience: float) -> None:
+    pid = processes.start(run, command)["pid"]
+    assert processes.stop(run, command, patience) is True
+    assert process_start(pid) is None
+    assert processes.alive(run, command) is None
+    assert processes.stop(run, command) is False
+    # whoever watches the processes knows that this was no death
+    assert [event["command"] for event in run.events() if event["event"] == "observer_stopped"] == [command]
+
+
+def test_a_pid_that_is_somebody_elses_by_now_is_never_hit(run: RunDir) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
+        entry: dict[str, Any] = {"command": "works", "pid": stranger.pid, "start": 1}
+        run.file("processes").mkdir()
+        (run.file("processes") / "works.json").write_text(json.dumps(entry))
+        assert processes.alive(run, "works") is None
+        assert processes.stop(run, "works") is False
+        time.sleep(0.1)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def _command_lines() -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                found.append((entry / "cmdline").read_bytes().decode(errors="replace"))
+            except OSError:
+                continue
+    return found
