@@ -80,7 +80,8 @@ def describe(load: Mapping[str, Any]) -> list[str]:
         )
     if load.get("burst_rate") and load.get("burst_s"):
         lines.append(
-            f"add {load['burst_rate']:g} orders per second for {load['burst_s']:g} s around each kill"
+            f"add {load['burst_rate']:g} orders per second from the announcement of a kill until just after it"
+            f", for {load['burst_s']:g} s at most"
         )
     return lines
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 _NEVER = float("inf")
+#: How long a burst outlives its kill: what is sent to a dead service only queues up, and then gets in the way of
+#: the recovery that is being measured.
+_AFTERMATH_S = 0.1
 
 
 @dataclass
@@ -36,8 +39,8 @@ class Schedule:
     """All streams of a run.
 
     ``steady`` runs always. ``watch`` comes on top from the announcement of a fault until it is over.
-    ``burst`` comes on top around a kill: from its announcement until half of ``burst_s`` after it. The
-    announcement comes one second before the kill, which is the other half at the default of 2 s.
+    ``burst`` comes on top around a kill: from its announcement until just after it, and never longer than
+    ``burst_s``, so that a kill that never comes does not keep it.
     """
 
     def __init__(self, load: Mapping[str, Any], start: float) -> None:
@@ -54,11 +57,10 @@ class Schedule:
                 self._end("watch", t)
                 self._begin("watch", self._watch_rate, t, _NEVER)
                 if event.get("kind", "kill") == "kill":
-                    # A kill that is late must still find the burst; one that never comes must not keep it.
                     self._end("burst", t)
-                    self._begin("burst", self._burst_rate, t, t + 2 * self._burst_s)
+                    self._begin("burst", self._burst_rate, t, t + self._burst_s)
             elif name == "fault_injected":
-                self._end("burst", t + self._burst_s / 2)
+                self._end("burst", t + _AFTERMATH_S)
             elif name == "steady":
                 self._end("watch", t)
                 self._end("burst", t)
@@ -92,5 +94,5 @@ def most_outstanding(load: Mapping[str, Any]) -> int:
     """Return how many requests can be under way at once when no request is answered before its time-out."""
     timeout = float(load["timeout_s"])
     calm = (float(load["rate"]) + float(load.get("watch_rate") or 0)) * timeout
-    burst = float(load.get("burst_rate") or 0) * min(timeout, 2 * float(load.get("burst_s") or 0))
+    burst = float(load.get("burst_rate") or 0) * min(timeout, float(load.get("burst_s") or 0))
     return int(calm + burst) + 8

@@ -190,7 +190,7 @@ def test_when_the_numbers_are_used_up_the_order_is_dropped_and_none_is_used_twic
     assert sum(line["ok"] for line in lines) == 4
 
 
-def test_the_burst_surrounds_the_kill(api: Api, start: Start) -> None:
+def test_the_burst_leads_up_to_the_kill(api: Api, start: Start) -> None:
     run = start(rate=10, watch_rate=40, burst_rate=200, burst_s=2.0)
     time.sleep(0.5)
     run.timeline("fault_imminent", fault="crash", kind="kill")
@@ -200,11 +200,10 @@ def test_the_burst_surrounds_the_kill(api: Api, start: Start) -> None:
     run.timeline("steady", fault="crash")
     time.sleep(0.6)
     lines, _ = end(run)
-    for begin in (killed - 0.9, killed):
-        assert sum(begin <= line["at"] < begin + 0.9 for line in lines) >= 0.9 * 250 - 15
-    assert sum(
-        killed - 1.2 <= line["at"] <= killed + 1.2 for line in lines if line["stream"] == "burst"
-    ) == sum(line["stream"] == "burst" for line in lines)
+    assert sum(killed - 0.9 <= line["at"] < killed for line in lines) >= 0.9 * 250 - 15
+    burst = [line["at"] for line in lines if line["stream"] == "burst"]
+    assert killed - 1.2 <= min(burst)
+    assert killed <= max(burst) <= killed + 0.2
     last = [line for line in lines if line["at"] > killed + 1.75]
     assert last
     assert {line["stream"] for line in last} == {"steady"}

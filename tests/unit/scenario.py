@@ -200,7 +200,7 @@ class Scenario:
     def _burst(self) -> Iterator[tuple[float, str]]:
         for episode in self.episodes:
             start = episode.at - 1.0
-            yield from ((at, "burst") for at in self._ticks(start + 0.001, start + 2.0, self.burst_rate))
+            yield from ((at, "burst") for at in self._ticks(start + 0.001, start + 1.1, self.burst_rate))
 
     def probe_lines(self) -> list[dict[str, Any]]:
         """Return probes.jsonl."""

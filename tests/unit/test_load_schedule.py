@@ -51,29 +51,30 @@ def test_no_instant_is_lost_or_doubled_however_late_the_loop_comes(step: float) 
     assert instants[:50] == pytest.approx([k / 10 for k in range(50)])
 
 
-def test_the_burst_covers_a_second_on_either_side_of_a_kill() -> None:
+def test_the_burst_leads_up_to_a_kill_and_ends_just_after_it() -> None:
+    """What is sent to a dead service queues up, and its answers would crowd the recovery."""
     found = play(kill(5.0, steady=9.0), 12.0)
     before = [at for at, _ in found if 4.1 <= at < 5.0]
-    after = [at for at, _ in found if 5.0 <= at < 5.9]
-    for part in (before, after):
-        assert len(part) == pytest.approx(0.9 * 250, abs=4)
+    after = [at for at, _ in found if 5.2 <= at < 6.1]
+    assert len(before) == pytest.approx(0.9 * 250, abs=4)
+    assert len(after) == pytest.approx(0.9 * 50, abs=4)
     streams = Counter(name for _, name in found)
-    assert streams["burst"] == pytest.approx(400, abs=3)
+    assert streams["burst"] == pytest.approx(220, abs=3)
     assert streams["watch"] == pytest.approx(40 * 5, abs=2)
-    assert not [at for at, name in found if name == "burst" and not 4.0 <= at <= 6.0]
+    assert not [at for at, name in found if name == "burst" and not 4.0 <= at <= 5.15]
     assert not [at for at, name in found if name == "watch" and not 4.0 <= at <= 9.05]
 
 
-def test_a_kill_that_comes_late_still_has_its_second_after_it() -> None:
-    found = play(kill(5.0, announced=2.5), 12.0)
+def test_a_kill_that_comes_late_still_finds_its_burst() -> None:
+    found = play(kill(5.0, announced=1.8), 12.0)
     burst = [at for at, name in found if name == "burst"]
-    assert min(burst) == pytest.approx(2.5)
-    assert max(burst) == pytest.approx(6.0, abs=0.01)
+    assert min(burst) == pytest.approx(3.2)
+    assert max(burst) == pytest.approx(5.1, abs=0.01)
 
 
 def test_a_kill_that_never_comes_does_not_keep_the_burst() -> None:
     found = play(kill(5.0)[:1], 20.0)
-    assert max(at for at, name in found if name == "burst") <= 8.0
+    assert max(at for at, name in found if name == "burst") <= 6.05
 
 
 def test_a_fault_that_kills_nothing_has_no_burst() -> None:
@@ -84,7 +85,7 @@ def test_a_fault_that_kills_nothing_has_no_burst() -> None:
 def test_a_second_fault_begins_anew() -> None:
     found = play([*kill(3.0, steady=6.0), *kill(9.0, steady=12.0)], 15.0)
     streams = Counter(name for _, name in found)
-    assert streams["burst"] == pytest.approx(800, abs=6)
+    assert streams["burst"] == pytest.approx(440, abs=6)
     assert streams["watch"] == pytest.approx(320, abs=4)
 
 
@@ -106,4 +107,4 @@ def test_the_schedule_knows_when_it_is_wanted_next() -> None:
 
 
 def test_the_pool_is_large_enough_for_requests_that_all_hang() -> None:
-    assert most_outstanding(LOAD) >= (10 + 40) * 3 + 200 * 3
+    assert most_outstanding(LOAD) >= (10 + 40) * 3 + 200 * 2

@@ -11,6 +11,7 @@ request learns at once when there is nothing to take.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import socket
@@ -50,10 +51,12 @@ FIRST_DELAY = 0.010  # seconds; times 1.5 from try to try, ...
 LONGEST_DELAY = 0.100  # ... up to this
 GROWTH = 1.5
 
-STAGGER = 0.05  # seconds after which a connect without answer gets a rival
+STAGGER = 0.15  # seconds after which a connect without answer gets a rival
 CONNECT_LIMIT = 5.0  # seconds after which all of them have failed
 
-PLACE = "SELECT * FROM trading.place_orders($1,$2,$3,$4,$5,$6,$7,$8)"
+PACE = 0.25  # seconds between further connections: whoever waits for an answer has the processor first
+
+PLACE = "SELECT * FROM trading.place_orders($1, $2)"
 
 T = TypeVar("T")
 
@@ -184,22 +187,26 @@ class Store:
         """
         now, clock = datetime.now(timezone.utc), time.monotonic()
         seconds = [min(order.deadline - clock, 86400) for order in orders]
-        arguments = (
-            symbol,
-            [order.order_id for order in orders],
-            [order.user_id for order in orders],
-            [order.side for order in orders],
-            [order.type for order in orders],
-            [order.quantity for order in orders],
-            [order.price for order in orders],
-            [now + timedelta(seconds=left) for left in seconds],
+        batch = json.dumps(
+            [
+                {
+                    "id": str(order.order_id),
+                    "user": str(order.user_id),
+                    "side": order.side,
+                    "type": order.type,
+                    "quantity": str(order.quantity),
+                    "price": None if order.price is None else str(order.price),
+                    "deadline": (now + timedelta(seconds=left)).isoformat(),
+                }
+                for order, left in zip(orders, seconds)
+            ]
         )
 
         async def query(connection: asyncpg.Connection) -> dict[Any, str]:
             if self._settings.has("chatty_store"):
                 for _attempt in range(10 * len(orders)):
                     await connection.fetchval("SELECT 1")
-            rows = await connection.fetch(PLACE, *arguments)
+            rows = await connection.fetch(PLACE, symbol, batch)
             return {row["order_id"]: row["outcome"] for row in rows}
 
         # What is on its way is given time to answer: giving up on it means not knowing what became of it.
@@ -281,9 +288,8 @@ class Store:
     async def _open(self) -> asyncpg.Connection:
         """Open a connection and place no orders at all: the server compiles what the first order would wait for."""
         connection = await self._connect()
-        nothing: list[object] = ["", *([[]] * 7)]
         try:
-            await asyncio.wait_for(connection.fetch(PLACE, *nothing), CONNECT_LIMIT)
+            await asyncio.wait_for(connection.fetch(PLACE, "", "[]"), CONNECT_LIMIT)
         except BaseException:
             connection.terminate()
             raise
@@ -303,7 +309,8 @@ class Store:
     async def _keep_connected(self) -> None:
         """Open connections until there are `pool_size`, again whenever one is lost; never ends by itself.
 
-        The first two come together, so that from the first moment no question waits behind an order.
+        The first two come together, so that from the first moment no question waits behind an order; the others
+        take their time.
         """
         backoff = Backoff()
         while True:
@@ -330,6 +337,7 @@ class Store:
                     self.on_reconnect()
                 self._was_up = True
             await self._tell()
+            await asyncio.sleep(PACE)
 
     def _terminated(self, connection: asyncpg.Connection) -> None:
         """Called by asyncpg the moment a connection is lost, whether or not it was in use."""

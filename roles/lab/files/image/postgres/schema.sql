@@ -94,35 +94,39 @@ END $$;
 
 -- Store and match a batch of orders of one symbol in one transaction.
 --   An id that is there already is left alone: sending a batch again is safe.
+--   `batch` is a JSON array of orders, one text: a driver has to ask a new connection for the make-up of every
+--   array type first, which costs it more than placing the orders.
 --   After its deadline an order is not stored any more: one whose sender has been told "failed" must not come
 --   in late through a connection that was stuck.
 -- Returns each id with its status, or UNKNOWN_USER, or TOO_LATE.
-CREATE FUNCTION place_orders(
-    of_symbol text, ids uuid[], users uuid[], sides text[], types text[], quantities numeric[], prices numeric[],
-    deadlines timestamptz[]
-) RETURNS TABLE (order_id uuid, outcome text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION place_orders(of_symbol text, batch text) RETURNS TABLE (order_id uuid, outcome text)
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    sent   record;
     stored orders;
 BEGIN
     -- One batch at a time per symbol: price and time priority have no meaning otherwise.
     PERFORM pg_advisory_xact_lock(hashtext(of_symbol));
-    FOR i IN 1 .. cardinality(ids) LOOP
-        IF clock_timestamp() > deadlines[i] THEN
-            RETURN QUERY SELECT ids[i], 'TOO_LATE';
+    FOR sent IN
+        SELECT * FROM json_to_recordset(batch::json) AS one (
+            id uuid, "user" uuid, side text, type text, quantity numeric, price numeric, deadline timestamptz)
+    LOOP
+        IF clock_timestamp() > sent.deadline THEN
+            RETURN QUERY SELECT sent.id, 'TOO_LATE';
             CONTINUE;
         END IF;
-        IF NOT EXISTS (SELECT FROM users u WHERE u.user_id = users[i]) THEN
-            RETURN QUERY SELECT ids[i], 'UNKNOWN_USER';
+        IF NOT EXISTS (SELECT FROM users u WHERE u.user_id = sent."user") THEN
+            RETURN QUERY SELECT sent.id, 'UNKNOWN_USER';
             CONTINUE;
         END IF;
         INSERT INTO orders AS o (order_id, user_id, symbol, side, type, quantity, price)
-        VALUES (ids[i], users[i], of_symbol, sides[i], types[i], quantities[i], prices[i])
+        VALUES (sent.id, sent."user", of_symbol, sent.side, sent.type, sent.quantity, sent.price)
         ON CONFLICT DO NOTHING RETURNING o.* INTO stored;
         IF FOUND THEN
-            RETURN QUERY SELECT ids[i], match_order(stored);
+            RETURN QUERY SELECT sent.id, match_order(stored);
         ELSE
-            RETURN QUERY SELECT o.order_id, o.status FROM orders o WHERE o.order_id = ids[i];
+            RETURN QUERY SELECT o.order_id, o.status FROM orders o WHERE o.order_id = sent.id;
         END IF;
     END LOOP;
 END $$;
