@@ -9,8 +9,6 @@ what is optional and missing is a warning. The only thing sent to the exchange i
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from .endpoints import resolve
 from .engine import Engine, Target
 from .errors import ChaosError, Unsupported
 from .facts import facts, kernel_at_least
+from .faults import Site, planning
 from .guard import free_disk_mb
 from .orders import choose_first_number, trial
 
@@ -154,35 +153,15 @@ def _identity(target: Target) -> dict[str, Any]:
     }
 
 
-def try_faults(report: Report, spec: Mapping[str, Any]) -> None:
-    """Try what each fault needs; warns of a fault that will be milder than asked."""
-    trials = report.facts["capabilities"]["trials"]
+def try_faults(report: Report, spec: Mapping[str, Any], engine: Engine) -> None:
+    """Try what each fault needs; warns of a fault that will be milder than asked. Raises Unsupported or ChaosError."""
+    has = report.facts["capabilities"]
+    site = Site(report.targets, bool(has["root"]), engine)
     for fault in spec["faults"]:
-        for target in report.service(str(fault["target"])):
-            if fault["kind"] == "kill" and fault.get("mode", "auto") != "engine":
-                trials["kill_process"] = _may_signal(target.pid)
-                if trials["kill_process"] != "ok" and fault.get("mode") == "process":
-                    raise Unsupported(
-                        f"Fault {fault['id']} sends SIGKILL from the host, which needs root: run it with become: true."
-                    )
-                if trials["kill_process"] != "ok":
-                    report.say(
-                        "warn",
-                        f"Without root, fault {fault['id']} goes through the engine; self-healing can't be judged",
-                    )
-            if not fault.get("hold_s") and not target.restarts_itself:
-                report.say(
-                    "warn",
-                    f"{target.name} has restart policy {target.restart_policy}; the run starts it again itself",
-                )
-
-
-def _may_signal(pid: int) -> str:
-    try:
-        os.kill(pid, signal.SIG_DFL)
-    except OSError as error:
-        return f"failed: {error.strerror}"
-    return "ok"
+        found, *milder = planning.trial(fault, site).split("; ")
+        has["trials"][str(fault["id"])] = found
+        for line in milder:
+            report.say("warn", f"Fault {fault['id']}: {line}")
 
 
 def try_order(report: Report, engine: Engine, spec: dict[str, Any]) -> None:

@@ -4,36 +4,29 @@
 """Did the fault take effect? Facts from the kernel, the engine, the network and the fault's own module.
 
 What the fault's module read when it applied the fault, and at the end of its window, comes from the timeline
-(event ``proof``). What independent observers saw is added here.
+(event ``proof``). What independent observers saw of a kind of fault is added by that kind's own file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
 
-from .evidence import Evidence, Sample
-from .phases import Window, engine_events, kernel_exits, windows
+from . import proofs_kill
+from .evidence import Evidence
+from .phases import Window, windows
+from .proof import Proof
 
 #: Sources that can prove an effect on their own. TCP and the fault's own word support a proof, they are none.
 DECISIVE = ("kernel", "engine")
 #: A held fault in force for less than this share of its window had no effect.
 LEAST_SHARE = 0.8
-SIGKILLED = 137
-#: A death later than this after the kill was not its work.
-_DIES_WITHIN_S = 5.0
-
-
-@dataclass(frozen=True)
-class Proof:
-    """One fact; ``holds`` says whether it shows the effect, None that it could not be told. ``t``: boottime."""
-
-    source: str
-    fact: str
-    value: Any
-    t: float | None
-    holds: bool | None
+#: What observers saw of a kind of fault, and the share of the window in which they saw it in force.
+OBSERVED: dict[str, Callable[[Evidence, Window], list[Proof]]] = {
+    "kill": proofs_kill.proofs,
+}
+SHARES: dict[str, Callable[[Evidence, Window, float], float | None]] = {
+    "kill": proofs_kill.share,
+}
 
 
 def proofs(evidence: Evidence, window: Window) -> list[Proof]:
@@ -48,8 +41,8 @@ def proofs(evidence: Evidence, window: Window) -> list[Proof]:
         )
         for event in evidence.events("proof", window.id)
     ]
-    if window.kind == "kill":
-        found += [*_exit(evidence, window), *_engine(evidence, window), *_port(evidence, window)]
+    if window.kind in OBSERVED:
+        found += OBSERVED[window.kind](evidence, window)
     share = in_force(evidence, window)
     if share is not None:
         found.append(
@@ -96,8 +89,7 @@ def _effect_of(evidence: Evidence, window: Window) -> tuple[str, str]:
 def in_force(evidence: Evidence, window: Window) -> float | None:
     """Return the share (0..1) of the held window in which the fault was in force; None if nothing shows it.
 
-    The fault's module may say so itself (``share`` in a proof); a kill is read from the probes of the
-    target's port, else from the engine's die and start events.
+    The fault's module may say so itself (``share`` in a proof); else it is read from what observers saw.
     """
     end = window.end if window.undone is None else window.undone
     if not window.held or end <= window.injected:
@@ -105,82 +97,6 @@ def in_force(evidence: Evidence, window: Window) -> float | None:
     said = [event["share"] for event in evidence.events("proof", window.id) if event.get("share") is not None]
     if said:
         return float(said[-1])
-    if window.kind != "kill":
+    if window.kind not in SHARES:
         return None
-    samples = [one for one in store_samples(evidence, window.target) if window.injected <= one.at < end]
-    if samples:
-        return _covered(samples, window.injected, end)
-    died = _deaths(evidence, window)
-    if not died:
-        return None
-    back = [
-        event["t"]
-        for event in engine_events(evidence, window, window.target, "start")
-        if event["t"] > died[0]["t"]
-    ]
-    return float(min([*back[:1], end]) - max(died[0]["t"], window.injected)) / (end - window.injected)
-
-
-def _covered(samples: list[Sample], start: float, end: float) -> float:
-    """Weigh each sample with the time until the next, so that slow failing connects do not count for less."""
-    edges = [*(sample.at for sample in samples), end]
-    return sum(later - sample.at for sample, later in zip(samples, edges[1:]) if not sample.ok) / (
-        end - start
-    )
-
-
-def store_samples(evidence: Evidence, service: str) -> list[Sample]:
-    """Return the samples of the probes that connect to a service's own port."""
-    names = {
-        probe["name"]
-        for probe in evidence.spec.get("probes", [])
-        if probe.get("kind") == "tcp" and probe.get("service") == service
-    }
-    return [sample for sample in evidence.probes if sample.probe in names]
-
-
-def _exit(evidence: Evidence, window: Window) -> list[Proof]:
-    """The kernel tracer's own sight of the exit; said not to hold only where the tracer could have seen it."""
-    fact = f"{window.target} exits by signal 9 (tracepoint)"
-    exits = kernel_exits(evidence, window) if evidence.seeing else []
-    if exits:
-        return [Proof("kernel", fact, f"PID {exits[0].get('pid')}", exits[0]["t"], True)]
-    if evidence.captured and "exit" in evidence.capture.get("programs", []):
-        return [Proof("kernel", fact, "not seen", None, False)]
-    return []
-
-
-def _engine(evidence: Evidence, window: Window) -> list[Proof]:
-    died = _deaths(evidence, window)
-    if not died:
-        return []
-    code = died[0].get("exit_code")
-    found = [Proof("engine", f"{window.target} died, exit code", code, died[0]["t"], code == SIGKILLED)]
-    starts: list[Mapping[str, Any]] = [
-        event
-        for event in engine_events(evidence, window, window.target, "start")
-        if event["t"] >= died[0]["t"]
-    ]
-    if starts:
-        value = starts[0].get("started_at") or evidence.anchor.iso(starts[0]["t"])
-        found.append(Proof("engine", f"{window.target} started anew", value, starts[0]["t"], True))
-    return found
-
-
-def _deaths(evidence: Evidence, window: Window) -> list[Mapping[str, Any]]:
-    """The engine's die events of the target that this kill can have caused."""
-    died = engine_events(evidence, window, window.target, "die")
-    return [event for event in died if event["t"] <= window.injected + _DIES_WITHIN_S]
-
-
-def _port(evidence: Evidence, window: Window) -> list[Proof]:
-    samples = [
-        one for one in store_samples(evidence, window.target) if window.injected <= one.at < window.end
-    ]
-    if not samples:
-        return []
-    bad = next((sample for sample in samples if not sample.ok), None)
-    fact = f"connect to {window.target} by probe {samples[0].probe}"
-    if bad is None:
-        return [Proof("tcp", fact, "always accepted", samples[0].at, False)]
-    return [Proof("tcp", fact, bad.detail or bad.kind, bad.at, True)]
+    return SHARES[window.kind](evidence, window, end)

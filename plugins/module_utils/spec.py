@@ -67,7 +67,7 @@ def _fault(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> list[str]:
     found = fault_times(identity, fault.get("window_s"), ttl_of(fault, windows))
     if not found and fault.get("hold_s") not in (None, 0, "0"):
         found = _seconds(f"The hold of fault {identity}", fault["hold_s"], WINDOW_MAX_S)
-    return found
+    return found or planning.check(fault)
 
 
 def ttl_of(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> Any:

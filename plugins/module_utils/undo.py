@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from . import clock
 from .engine import Engine
-from .faults import Fault, Proof, by_kind, planning
+from .faults import Fault, Proof, Scene, by_kind, planning
 from .journal import Entry, Journal
 from .rundir import RunDir
 
@@ -31,13 +31,13 @@ def undo(
         entries = [entry for entry in journal.open_entries() if wanted(entry)]
         if not entries:
             return []
-        engine = Engine.connect()
+        scene = Scene(run, Engine.connect())
         for entry in entries:
             try:
                 fault = by_kind(entry.kind)
-                proofs = _in_force(fault, entry, engine)
+                proofs = _in_force(fault, entry, scene)
                 at = clock.now()
-                how = fault.undo(entry, engine)
+                how = fault.undo(entry, scene)
                 # only now is anything written: a full disk must not keep a fault in force
                 journal.undone(entry, by, how, at)
                 for proof in proofs:
@@ -56,10 +56,10 @@ def undo(
     return lines
 
 
-def _in_force(fault: Fault, entry: Entry, engine: Engine) -> list[Proof]:
+def _in_force(fault: Fault, entry: Entry, scene: Scene) -> Sequence[Proof]:
     """Read the proof at the end of the window; a fault that can't be read is undone all the same."""
     try:
-        return fault.in_force(entry, engine)
+        return fault.in_force(entry, scene)
     except Exception:
         return []
 

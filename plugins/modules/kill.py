@@ -18,22 +18,11 @@ description:
 extends_documentation_fragment:
   - exchange.chaos.run
   - exchange.chaos.run.attributes
+  - exchange.chaos.fault
 attributes:
   diff_mode:
     support: full
 options:
-  project:
-    description: The compose project. Only its containers are ever touched.
-    type: str
-    required: true
-  service:
-    description: The compose service whose containers are killed.
-    type: str
-    required: true
-  fault:
-    description: The fault's id in the run; the same id twice is one fault.
-    type: str
-    required: true
   mode:
     description:
       - V(process) sends SIGKILL to the main process from the host and needs root.
@@ -46,30 +35,9 @@ options:
     description: Keep the containers down until the undo.
     type: bool
     default: false
-  replicas:
-    description: How many containers of the service, V(one), V(all) or a number.
-    type: str
-    default: one
   port:
     description: TCP port of the service, tried after the kill as a proof of its own; none is tried when left out.
     type: int
-  lead:
-    description: Seconds between announcing the kill to load and probes, which then sample more densely, and the kill.
-    type: float
-    default: 1.0
-  linger:
-    description: Seconds to do nothing after kill or undo, so that the next module's start disturbs no measuring.
-    type: float
-    default: 2.0
-  ttl:
-    description: Seconds after which the host undoes the fault by itself, counted on CLOCK_BOOTTIME.
-    type: float
-    required: true
-  state:
-    description: Whether the fault is injected or undone.
-    type: str
-    choices: [present, absent]
-    default: present
 """
 
 EXAMPLES = r"""
@@ -127,127 +95,23 @@ diff:
   type: dict
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import clock
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.facts import is_root
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject, kill, planning
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Journal
-from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.spec import fault_ttl, first_sentence
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State, open_run
-from ansible_collections.exchange.chaos.plugins.module_utils.undo import undo
-
-
-def planned(parameters: dict[str, Any], engine: Engine) -> kill.Plan:
-    """Look the target up and plan; changes nothing."""
-    targets = engine.containers(parameters["project"], parameters["service"])
-    if not targets:
-        raise ChaosError(
-            f"Project {parameters['project']} has no container of a service {parameters['service']}."
-        )
-    chosen = planning.choose(targets, parameters["service"], parameters["replicas"])
-    return kill.from_spec({**parameters, "hold_s": int(parameters["hold"])}, chosen, root=is_root())
-
-
-def preview(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Say what would be done; works before the run was opened, and never acts."""
-    if parameters["state"] == "absent":
-        run = State(parameters["state_dir"]).run(parameters["run_id"])
-        entries = [entry for entry in Journal(run).open_entries() if entry.fault == parameters["fault"]]
-        lines = [line for entry in entries for line in entry.plan]
-        return result(bool(entries), lines, before="".join(f"{line}\n" for line in lines), after="")
-    lines = planned(parameters, Engine.connect()).lines()
-    return result(True, lines, before="", after="".join(f"{line}\n" for line in lines))
-
-
-def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str, Any]:
-    """Return the keys every result of this module has."""
-    diff = {
-        "before": before,
-        "after": after,
-        "before_header": "faults in force",
-        "after_header": "faults in force",
-    }
-    return {"changed": changed, "plan": plan, "proof": [], "diff": diff, "chaos_lines": [], "chaos_bpf": []}
-
-
-def present(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Inject the fault in its run, unless this very fault was injected already."""
-    run = open_run(parameters["run_id"], parameters["state_dir"])
-    # one that never took effect and was put back may be tried again
-    known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
-    if any(entry.fault == parameters["fault"] for entry in known):
-        return {**result(False, [], "", ""), **deliver(run, changed=False)}
-    engine = Engine.connect()
-    change = planned(parameters, engine)
-
-    def act() -> inject.Applied:
-        at, proofs = kill.apply(change, engine)
-        if parameters["port"]:
-            proofs += [kill.refused(target.address, parameters["port"]) for target in change.targets]
-        return inject.Applied(
-            at, proofs, {"pids": [target.pid for target in change.targets], "engine": change.mode}
-        )
-
-    proofs = inject.inject(
-        run,
-        inject.Order(parameters["fault"], "kill", change.service, change.lines(), change.undo(), parameters["ttl"]),
-        act, lead=parameters["lead"], linger=parameters["linger"],
-    )  # fmt: skip
-    shown = result(True, change.lines(), before="", after="".join(f"{line}\n" for line in change.lines()))
-    return {**shown, "proof": [proof.fields() for proof in proofs], **deliver(run, changed=True)}
-
-
-def absent(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Undo the fault if it is in force; twice is once."""
-    run = open_run(parameters["run_id"], parameters["state_dir"])
-    plan = [
-        line
-        for entry in Journal(run).open_entries()
-        if entry.fault == parameters["fault"]
-        for line in entry.plan
-    ]
-    done = undo(run, by="module", wanted=lambda entry: entry.fault == parameters["fault"])
-    if done and not run.saw("steady", fault=parameters["fault"]):
-        inject.quiet(run, clock.now() + parameters["linger"])
-    shown = result(bool(done), plan, before="".join(f"{line}\n" for line in plan), after="")
-    return {**shown, **deliver(run, changed=bool(done))}
+from ansible_collections.exchange.chaos.plugins.module_utils import fault_module
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import kill
 
 
 def main() -> None:
     """Parse, call, report."""
     module = AnsibleModule(
         argument_spec={
-            "run_id": {"type": "str", "required": True},
-            "state_dir": {"type": "path"},
-            "project": {"type": "str", "required": True},
-            "service": {"type": "str", "required": True},
-            "fault": {"type": "str", "required": True},
-            "mode": {"type": "str", "choices": ["auto", *kill.MODES], "default": "auto"},
+            **fault_module.arguments(),
+            "mode": {"type": "str", "choices": [kill.AUTO, *kill.MODES], "default": kill.AUTO},
             "hold": {"type": "bool", "default": False},
-            "replicas": {"type": "str", "default": "one"},
             "port": {"type": "int"},
-            "lead": {"type": "float", "default": 1.0},
-            "linger": {"type": "float", "default": 2.0},
-            "ttl": {"type": "float", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )
-    parameters = module.params
-    try:
-        problems = fault_ttl(parameters["fault"], parameters["ttl"])
-        if problems:
-            raise ChaosError(first_sentence(problems))
-        if module.check_mode:
-            module.exit_json(**preview(parameters))
-        module.exit_json(**(present(parameters) if parameters["state"] == "present" else absent(parameters)))
-    except ChaosError as error:
-        module.fail_json(msg=str(error), at=clock.now(), **result(False, [], "", ""))
+    fault_module.run(module, "kill", kill, hold_s=int(module.params["hold"]))
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def examine(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str,
             found["held_by"] = held.describe()
             lines.say("warn", f"Project {held.project} is taken by {held.describe()}")
         preflight.exchange(report, engine, spec)
-        preflight.try_faults(report, spec)
+        preflight.try_faults(report, spec, engine)
     except ChaosError as error:
         found["reason"] = str(error)
         lines.say("fail", str(error))

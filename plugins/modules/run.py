@@ -80,7 +80,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils import opening, preflight, recovery
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import Site, planning
 from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines, deliver
 from ansible_collections.exchange.chaos.plugins.module_utils.spec import first_sentence, validate
 from ansible_collections.exchange.chaos.plugins.module_utils.state import State
@@ -102,9 +102,9 @@ def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]
             f"Project {spec['project']} on this host is taken by {held.describe()}; wait, or use playbooks/halt.yml."
         )
     preflight.exchange(report, engine, spec)
-    preflight.try_faults(report, spec)
+    preflight.try_faults(report, spec, engine)
     spec = preflight.resolved(report, spec)
-    plan = planning.lines(spec["faults"], report.targets, root=report.facts["capabilities"]["root"])
+    plan = planning.lines(spec["faults"], Site(report.targets, report.facts["capabilities"]["root"], engine))
     lines.say("info", planning.duration(spec))
     if module.check_mode:
         for line in plan:

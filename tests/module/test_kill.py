@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine, Target
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject, kill
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, inject, kill
 from ansible_collections.exchange.chaos.plugins.module_utils.journal import Journal
 from ansible_collections.exchange.chaos.plugins.module_utils.undo import undo
 
@@ -221,11 +221,11 @@ def test_a_pid_that_is_not_the_containers_any_more_is_not_killed(host: Host) -> 
     pid = host.project.pid(bystander.id)
     stale = Target(**{**vars(target), "pid": pid})
     with pytest.raises(ChaosError, match="does not belong to container"):
-        kill.apply(kill.plan([stale], mode="process", hold=False, root=True), Engine.connect())
+        kill.apply(kill.plan([stale], mode="process", hold=False, root=True), Scene(None, Engine.connect()))  # type: ignore[arg-type]
     assert host.project.pid(bystander.id) == pid
     gone = Target(**{**vars(target), "pid": 2**22 - 2})
     with pytest.raises(ChaosError, match="ended before it was killed"):
-        kill.apply(kill.plan([gone], mode="process", hold=False, root=True), Engine.connect())
+        kill.apply(kill.plan([gone], mode="process", hold=False, root=True), Scene(None, Engine.connect()))  # type: ignore[arg-type]
 
 
 def test_the_plan_is_on_disk_before_the_kill_and_open_when_applying_fails(host: Host) -> None:
@@ -327,9 +327,9 @@ def test_process_mode_without_root_is_refused(host: Host, tmp_path: Path) -> Non
     target = Engine.connect().containers(host.project.name, "store")
     with pytest.raises(ChaosError, match="needs root"):
         kill.plan(target, mode="process", hold=False, root=False)
-    assert kill.from_spec({"mode": "auto"}, target, root=False).mode == "engine"
-    assert kill.from_spec({"mode": "auto"}, target, root=True).mode == "process"
-    assert kill.from_spec({"mode": "auto", "hold_s": 3}, target, root=True).mode == "engine"
+    assert kill.from_spec({"mode": "auto"}, target, Site([], False)).mode == "engine"
+    assert kill.from_spec({"mode": "auto"}, target, Site([], True)).mode == "process"
+    assert kill.from_spec({"mode": "auto", "hold_s": 3}, target, Site([], True)).mode == "engine"
     assert host.project.pid(store.id) == pid
     assert clock.now() > 0
 

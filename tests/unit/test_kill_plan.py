@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.engine import Target
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import kill
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, kill
 from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry
 
 from tests.unit.containers import down, target
@@ -39,13 +39,17 @@ class Engine:
         self.known[container_id] = down(self.known[container_id].service)
 
 
+def scene(engine: Engine) -> Scene:
+    return Scene(None, engine)  # type: ignore[arg-type]
+
+
 def entry(*ids: str, held: bool = True) -> Entry:
     undo = {"op": "running", "project": "lab", "service": "postgres", "containers": list(ids), "held": held}
     return Entry(1, "outage", "kill", "postgres", ["kill"], undo, 0.0, 0.0)
 
 
 def undone(engine: Engine, *ids: str) -> str:
-    return kill.undo(entry(*ids), engine)  # type: ignore[arg-type]
+    return kill.undo(entry(*ids), scene(engine))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_auto_takes_the_process_as_root_unless_an_outage_is_asked() -> None:
         ({"hold_s": "0"}, True, "process"),
         ({"mode": "engine"}, True, "engine"),
     ):
-        assert kill.from_spec(fault, [target()], root=root).mode == mode, fault
+        assert kill.from_spec(fault, [target()], Site([], root)).mode == mode, fault
 
 
 def test_undo_starts_what_is_down_and_leaves_what_runs() -> None:
@@ -122,18 +126,18 @@ def test_undo_of_a_replaced_container_looks_for_one_of_the_same_service_and_proj
 
 def test_a_hold_is_in_force_while_the_container_is_down_and_a_crash_proves_nothing() -> None:
     one = down()
-    read = kill.in_force(entry(one.id), Engine(one))  # type: ignore[arg-type]
+    read = kill.in_force(entry(one.id), scene(Engine(one)))
     assert [proof.holds for proof in read] == [True]
-    read = kill.in_force(entry(one.id), Engine(target()))  # type: ignore[arg-type]
+    read = kill.in_force(entry(one.id), scene(Engine(target())))  # type: ignore[arg-type]
     assert [proof.holds for proof in read] == [False]
-    assert kill.in_force(entry(one.id, held=False), Engine(one)) == []  # type: ignore[arg-type]
+    assert kill.in_force(entry(one.id, held=False), scene(Engine(one))) == []
 
 
 def test_without_root_the_kernel_is_not_asked_and_the_engine_kills(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     one = target()
     engine = Engine(one)
-    _at, proofs = kill.apply(kill.plan([one], mode="engine", hold=True, root=False), engine)  # type: ignore[arg-type]
+    proofs = kill.apply(kill.plan([one], mode="engine", hold=True, root=False), scene(engine)).proofs
     assert engine.told == [("kill", one.id)]
     assert [(proof.source, proof.value, proof.holds) for proof in proofs] == [("engine", 137, True)]
 
@@ -143,7 +147,7 @@ def test_an_exit_that_is_no_kill_is_no_proof(monkeypatch: pytest.MonkeyPatch) ->
     one = target()
     engine = Engine(one)
     monkeypatch.setattr(engine, "kill", lambda container_id: engine.known.update({one.id: _ended(0)}))
-    _at, proofs = kill.apply(kill.plan([one], mode="engine", hold=True, root=False), engine)  # type: ignore[arg-type]
+    proofs = kill.apply(kill.plan([one], mode="engine", hold=True, root=False), scene(engine)).proofs
     assert [(proof.value, proof.holds) for proof in proofs] == [(0, False)]
 
 
@@ -153,7 +157,7 @@ def test_a_kill_that_did_nothing_proves_nothing(monkeypatch: pytest.MonkeyPatch)
     one = target()
     engine = Engine(one)
     monkeypatch.setattr(engine, "kill", lambda container_id: None)
-    _at, proofs = kill.apply(kill.plan([one], mode="engine", hold=True, root=False), engine)  # type: ignore[arg-type]
+    proofs = kill.apply(kill.plan([one], mode="engine", hold=True, root=False), scene(engine)).proofs
     assert [proof.holds for proof in proofs] == [False]
 
 

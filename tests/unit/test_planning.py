@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import Site, planning
 
 from tests.unit.containers import down, target
 
@@ -35,7 +35,7 @@ def test_every_line_carries_its_faults_id_and_is_the_journals_line() -> None:
         {"id": "crash", "kind": "kill", "mode": "process", "target": "postgres", "replicas": "2"},
         {"id": "outage", "kind": "kill", "target": "postgres", "hold_s": 15},
     ]
-    found = planning.lines(faults, THREE, root=True)
+    found = planning.lines(faults, Site(THREE, True))
     assert [line.partition(": ")[0] for line in found] == ["crash", "crash", "outage"]
     assert "SIGKILL to main process" in found[0]
     assert "hold it down" in found[2]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .. import clock, lease
@@ -15,7 +15,7 @@ from ..errors import ChaosError
 from ..journal import Journal
 from ..rundir import RunDir
 from ..undo import undo
-from . import Proof
+from . import Applied, Proof
 
 #: A run is renewed for this long beyond a fault's injection, so that its first window is reached.
 _LEASE_S = 20.0
@@ -31,15 +31,6 @@ class Order:
     plan: Sequence[str]
     undo: dict[str, Any]
     ttl: float
-
-
-@dataclass(frozen=True)
-class Applied:
-    """What applying gave: the boottime of the change, its proofs, and facts for the journal."""
-
-    at: float
-    proofs: Sequence[Proof]
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def inject(

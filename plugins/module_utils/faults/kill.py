@@ -21,11 +21,13 @@ from typing import Any
 
 from .. import clock
 from ..engine import Engine, Target
-from ..errors import ChaosError
+from ..errors import ChaosError, Unsupported
 from ..journal import Entry
-from . import Proof
+from . import Applied, Proof, Scene, Site
 
 MODES = ("process", "engine")
+#: As root from the host, without root or to hold an outage through the engine.
+AUTO = "auto"
 #: Exit code of a main process that a SIGKILL ended: 128 + 9.
 SIGKILLED = 137
 _EXIT_S = 5.0
@@ -35,13 +37,14 @@ _CONNECT_S = 0.2
 
 @dataclass(frozen=True)
 class Plan:
-    """What a kill will do. ``hold``: the containers stay down until the undo."""
+    """What a kill will do. ``hold``: the containers stay down until the undo. ``port``: tried after it as a proof."""
 
     service: str
     project: str
     mode: str
     hold: bool
     targets: Sequence[Target]
+    port: int | None = None
 
     @property
     def starts_itself(self) -> bool:
@@ -73,7 +76,7 @@ class Plan:
         }
 
 
-def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool) -> Plan:
+def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool, port: int | None = None) -> Plan:
     """Plan a kill of running containers of one service.
 
     Raises ChaosError when a target does not run, when SIGKILL from the host needs root, when an outage is
@@ -97,24 +100,72 @@ def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool) -> Pla
             "SIGKILL to a container's main process needs root (become: true); mode engine works without."
         )
     first = targets[0]
-    return Plan(service=first.service, project=first.project, mode=mode, hold=hold, targets=list(targets))
+    return Plan(first.service, first.project, mode, hold, list(targets), port)
 
 
-def from_spec(fault: Mapping[str, Any], targets: Sequence[Target], *, root: bool) -> Plan:
+def check(fault: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a kill's own arguments."""
+    mode = str(fault.get("mode", AUTO))
+    if mode not in (AUTO, *MODES):
+        return [
+            f"The mode of fault {fault.get('id')} is {mode!r}; it must be one of {AUTO}, {', '.join(MODES)}."
+        ]
+    return []
+
+
+def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+    """Send signal 0 to what would be killed; say what will be milder than asked."""
+    found = []
+    mode, asked = _mode(fault, root=True), str(fault.get("mode", AUTO))
+    for target in chosen:
+        refused = _may_signal(target.pid) if mode == "process" else ""
+        if refused and asked == "process":
+            raise Unsupported(
+                f"Fault {fault['id']} sends SIGKILL from the host, which needs root ({refused}): "
+                "run it with become: true."
+            )
+        if refused:
+            found.append(f"without root ({refused}) it goes through the engine; self-healing can't be judged")
+        if not _hold(fault) and not target.restarts_itself:
+            found.append(
+                f"{target.name} has restart policy {target.restart_policy}; the run starts it again itself"
+            )
+    return "; ".join(["ok", *dict.fromkeys(found)])
+
+
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
     """Plan a kill as a specification words it: ``mode`` (auto: from the host as root, else by engine), ``hold_s``."""
-    hold = float(fault.get("hold_s") or 0) > 0
-    mode = str(fault.get("mode", "auto"))
-    if mode == "auto":
-        mode = "process" if root and not hold else "engine"
-    return plan(targets, mode=mode, hold=hold, root=root)
+    port = int(fault["port"]) if fault.get("port") else None
+    return plan(chosen, mode=_mode(fault, root=site.root), hold=_hold(fault), root=site.root, port=port)
 
 
-def apply(change: Plan, engine: Engine) -> tuple[float, list[Proof]]:
+def _mode(fault: Mapping[str, Any], *, root: bool) -> str:
+    mode = str(fault.get("mode", AUTO))
+    if mode != AUTO:
+        return mode
+    return "process" if root and not _hold(fault) else "engine"
+
+
+def _hold(fault: Mapping[str, Any]) -> bool:
+    return float(fault.get("hold_s") or 0) > 0
+
+
+def _may_signal(pid: int) -> str:
+    """Return why the process may not be signalled; empty when it may."""
+    try:
+        os.kill(pid, signal.SIG_DFL)
+    except OSError as error:
+        return str(error.strerror)
+    return ""
+
+
+def apply(change: Plan, scene: Scene) -> Applied:
     """Carry the kill out and see the main processes end.
 
-    Returns the boottime of the first kill and what proves it: the kernel closes the pidfd of the exited
-    process; the engine reports the exit code.
+    ``at`` is the boottime of the first kill. Its proof: the kernel closes the pidfd of the exited process; the engine
+    reports the exit code.
     """
+    engine = scene.engine
     watched = [(target, _open(target)) for target in change.targets]
     at = clock.now()
     for target, pidfd in watched:
@@ -132,12 +183,14 @@ def apply(change: Plan, engine: Engine) -> tuple[float, list[Proof]]:
         proofs.append(_ended(target, engine))
         if change.starts_itself:
             engine.start(target.id)
-    return at, proofs
+    if change.port:
+        proofs += [refused(target.address, change.port) for target in change.targets]
+    return Applied(at, proofs, {"pids": [target.pid for target in change.targets], "engine": change.mode})
 
 
-def undo(entry: Entry, engine: Engine) -> str:
+def undo(entry: Entry, scene: Scene) -> str:
     """See that as many containers of the service run as were killed; start what does not."""
-    wanted = entry.undo
+    engine, wanted = scene.engine, entry.undo
     how = []
     for container_id in wanted["containers"]:
         target = engine.inspect(container_id)
@@ -153,13 +206,13 @@ def undo(entry: Entry, engine: Engine) -> str:
     return "; ".join(how)
 
 
-def in_force(entry: Entry, engine: Engine) -> list[Proof]:
+def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     """Read whether the killed containers are still down; a crash is not meant to hold and proves nothing here."""
     proofs: list[Proof] = []
     if not entry.undo["held"]:
         return proofs
     for container_id in entry.undo["containers"]:
-        target = engine.inspect(container_id)
+        target = scene.engine.inspect(container_id)
         down = target is None or not target.running
         proofs.append(Proof("engine", "still down at the end of the window", down, clock.now(), down))
     return proofs

@@ -11,11 +11,22 @@ from typing import Any
 from ..engine import Target
 from ..errors import ChaosError
 from ..load_settle import AFTER_S
-from . import kill
+from . import Fault, Site, kill
 
-#: How each kind plans; a new kind adds its own line here and its file beside this one.
-_PLANNERS = {"kill": kill.from_spec}
-KINDS = tuple(_PLANNERS)
+#: Every kind; a new one adds its own line here and its file beside this one. By name, so that Ansible packs them.
+_KINDS: dict[str, Fault] = {"kill": kill}
+KINDS = tuple(_KINDS)
+
+
+def check(fault: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a fault's own arguments, one sentence each."""
+    return _KINDS[str(fault["kind"])].check(fault)
+
+
+def trial(fault: Mapping[str, Any], site: Site) -> str:
+    """Try what a fault needs and say what was found. Raises Unsupported or ChaosError."""
+    chosen = choose(site.targets, str(fault["target"]), str(fault.get("replicas", "one")))
+    return _KINDS[str(fault["kind"])].trial(fault, chosen, site)
 
 
 def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Target]:
@@ -34,12 +45,12 @@ def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Targe
     return found[: 1 if replicas == "one" else int(replicas)]
 
 
-def lines(faults: Sequence[Mapping[str, Any]], targets: Sequence[Target], *, root: bool) -> list[str]:
+def lines(faults: Sequence[Mapping[str, Any]], site: Site) -> list[str]:
     """Return the plan of every fault, a line a change, each with the fault's id in front."""
     found = []
     for fault in faults:
-        chosen = choose(targets, str(fault["target"]), str(fault.get("replicas", "one")))
-        plan = _PLANNERS[str(fault["kind"])](fault, chosen, root=root)
+        chosen = choose(site.targets, str(fault["target"]), str(fault.get("replicas", "one")))
+        plan = _KINDS[str(fault["kind"])].from_spec(fault, chosen, site)
         found += [f"{fault['id']}: {line}" for line in plan.lines()]
     return found
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from .. import steady
 from ..evidence import Evidence
 from ..phases import Window, engine_events, onset, restarted, windows
-from ..proofs import store_samples
+from ..proof import store_samples
 from .registry import Interval, Measured, per_fault, per_run
 
 #: What the journal says of an undo that had to start a container (see faults/kill.py).

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation that every fault module shares."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Options of modules that inject a fault and undo it."""
+
+    DOCUMENTATION = r"""
+options:
+  project:
+    description: The compose project. Only its containers are ever touched.
+    type: str
+    required: true
+  service:
+    description: The compose service the fault is aimed at.
+    type: str
+    required: true
+  fault:
+    description: The fault's id in the run; the same id twice is one fault.
+    type: str
+    required: true
+  replicas:
+    description: How many containers of the service, V(one), V(all) or a number.
+    type: str
+    default: one
+  lead:
+    description: Seconds between announcing the fault to load and probes, which then sample more densely, and the fault.
+    type: float
+    default: 1.0
+  linger:
+    description: Seconds to do nothing after fault or undo, so that the next module's start disturbs no measuring.
+    type: float
+    default: 2.0
+  ttl:
+    description: Seconds after which the host undoes the fault by itself, counted on CLOCK_BOOTTIME.
+    type: float
+    required: true
+  state:
+    description: Whether the fault is injected or undone.
+    type: str
+    choices: [present, absent]
+    default: present
+"""

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What independent observers saw of a kill: the kernel's tracer, the engine's events, the probes of the port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .evidence import Evidence, Sample
+from .phases import Window, engine_events, kernel_exits
+from .proof import Proof, store_samples
+
+SIGKILLED = 137
+#: A death later than this after the kill was not its work.
+_DIES_WITHIN_S = 5.0
+
+
+def proofs(evidence: Evidence, window: Window) -> list[Proof]:
+    """Return what was seen of the target's end and of its port."""
+    return [*_exit(evidence, window), *_engine(evidence, window), *_port(evidence, window)]
+
+
+def share(evidence: Evidence, window: Window, end: float) -> float | None:
+    """Return the part (0..1) of a held kill's window in which the target was down.
+
+    Read from the probes of its port, else from the engine's die and start events; None if nothing shows it.
+    """
+    samples = [one for one in store_samples(evidence, window.target) if window.injected <= one.at < end]
+    if samples:
+        return _covered(samples, window.injected, end)
+    died = _deaths(evidence, window)
+    if not died:
+        return None
+    back = [
+        event["t"]
+        for event in engine_events(evidence, window, window.target, "start")
+        if event["t"] > died[0]["t"]
+    ]
+    return float(min([*back[:1], end]) - max(died[0]["t"], window.injected)) / (end - window.injected)
+
+
+def _covered(samples: list[Sample], start: float, end: float) -> float:
+    """Weigh each sample with the time until the next, so that slow failing connects do not count for less."""
+    edges = [*(sample.at for sample in samples), end]
+    return sum(later - sample.at for sample, later in zip(samples, edges[1:]) if not sample.ok) / (
+        end - start
+    )
+
+
+def _exit(evidence: Evidence, window: Window) -> list[Proof]:
+    """The kernel tracer's own sight of the exit; said not to hold only where the tracer could have seen it."""
+    fact = f"{window.target} exits by signal 9 (tracepoint)"
+    exits = kernel_exits(evidence, window) if evidence.seeing else []
+    if exits:
+        return [Proof("kernel", fact, f"PID {exits[0].get('pid')}", exits[0]["t"], True)]
+    if evidence.captured and "exit" in evidence.capture.get("programs", []):
+        return [Proof("kernel", fact, "not seen", None, False)]
+    return []
+
+
+def _engine(evidence: Evidence, window: Window) -> list[Proof]:
+    died = _deaths(evidence, window)
+    if not died:
+        return []
+    code = died[0].get("exit_code")
+    found = [Proof("engine", f"{window.target} died, exit code", code, died[0]["t"], code == SIGKILLED)]
+    starts: list[Mapping[str, Any]] = [
+        event
+        for event in engine_events(evidence, window, window.target, "start")
+        if event["t"] >= died[0]["t"]
+    ]
+    if starts:
+        value = starts[0].get("started_at") or evidence.anchor.iso(starts[0]["t"])
+        found.append(Proof("engine", f"{window.target} started anew", value, starts[0]["t"], True))
+    return found
+
+
+def _deaths(evidence: Evidence, window: Window) -> list[Mapping[str, Any]]:
+    """The engine's die events of the target that this kill can have caused."""
+    died = engine_events(evidence, window, window.target, "die")
+    return [event for event in died if event["t"] <= window.injected + _DIES_WITHIN_S]
+
+
+def _port(evidence: Evidence, window: Window) -> list[Proof]:
+    samples = [
+        one for one in store_samples(evidence, window.target) if window.injected <= one.at < window.end
+    ]
+    if not samples:
+        return []
+    bad = next((sample for sample in samples if not sample.ok), None)
+    fact = f"connect to {window.target} by probe {samples[0].probe}"
+    if bad is None:
+        return [Proof("tcp", fact, "always accepted", samples[0].at, False)]
+    return [Proof("tcp", fact, bad.detail or bad.kind, bad.at, True)]
