@@ -17,9 +17,18 @@ options:
   state_dir:
     description: Folder on the host that holds runs, locks and uncollected records.
     type: path
-  spec:
-    description: "The parts of a specification that name the exchange: C(project), C(services), C(needs), C(faults)."
+  project:
+    description: The compose project of the exchange.
+    type: str
+    required: true
+  services:
+    description: The compose services of the exchange, by the part they play.
     type: dict
+    required: true
+  experiments:
+    description: "What may be run: dictionaries of C(number), C(name), C(title), C(needs) and C(faults)."
+    type: list
+    elements: dict
     required: true
   remote:
     description: Whether this host is another one than the controller, so that its owner's consent is required.
@@ -32,11 +41,14 @@ extends_documentation_fragment:
 EXAMPLES = r"""
 - name: Is this host ready
   exchange.chaos.preflight:
-    spec:
-      project: exchange-chaos-lab
-      services: {database: postgres, api: trading-api}
-      needs: [database, api]
-      faults: [{id: crash, kind: kill, target: postgres}]
+    project: exchange-chaos-lab
+    services: {database: postgres, api: trading-api}
+    experiments:
+      - number: 1
+        name: database_sudden_death
+        title: Database sudden death
+        needs: [database, api]
+        faults: [{id: crash, kind: kill, target: postgres, window_s: 10}]
 """
 
 RETURN = r"""
@@ -50,14 +62,13 @@ chaos_bpf:
   returned: always
   type: list
   elements: dict
-ready:
-  description: V(ready), V(degraded) (the warnings say why) or V(impossible) (the reason says why).
+rows:
+  description:
+    - An experiment each, with C(number), C(name), C(title), C(ready) (V(ready), V(degraded) or V(impossible)) and
+      C(why), a list of sentences.
   returned: always
-  type: str
-reason:
-  description: Why the experiment is impossible on this host; empty when it is not.
-  returned: always
-  type: str
+  type: list
+  elements: dict
 clean:
   description: Whether nothing of an earlier run was left on the host.
   returned: always
@@ -81,33 +92,65 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils import preflight, recovery
+from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines
+from ansible_collections.exchange.chaos.plugins.module_utils.spec import first_sentence
 from ansible_collections.exchange.chaos.plugins.module_utils.state import State
 
 
 def examine(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str, Any]:
-    """Look at everything and return the verdict; what makes the experiment impossible is its reason."""
-    state, spec = State(parameters["state_dir"]), parameters["spec"]
-    found: dict[str, Any] = {"ready": "impossible", "reason": "", "clean": True, "facts": {}, "held_by": ""}
+    """Look at the host once and try what each experiment needs; what makes one impossible is its reason."""
+    state = State(parameters["state_dir"])
+    found: dict[str, Any] = {"rows": [], "clean": True, "facts": {}, "held_by": ""}
     found["uncollected"] = [record.path.name for record in state.records()]
     try:
         report, engine = preflight.host(lines.say, remote=parameters["remote"], folder=state.root)
         found["facts"] = report.facts
         found["clean"] = recovery.end_abandoned(state, lines.say, act=act) == 0
-        held = state.holder(str(spec["project"]))
+        held = state.holder(parameters["project"])
         if held:
             found["held_by"] = held.describe()
             lines.say("warn", f"Project {held.project} is taken by {held.describe()}")
+    except ChaosError as error:
+        lines.say("fail", str(error))
+        found["rows"] = [
+            _row(experiment, "impossible", [str(error)]) for experiment in parameters["experiments"]
+        ]
+        return found
+    common = [line["text"] for line in lines.lines if line["level"] == "warn"]
+    found["rows"] = [
+        _examined(parameters, experiment, report.facts, engine, common)
+        for experiment in parameters["experiments"]
+    ]
+    return found
+
+
+def _examined(
+    parameters: dict[str, Any],
+    experiment: dict[str, Any],
+    facts: dict[str, Any],
+    engine: Engine,
+    common: list[str],
+) -> dict[str, Any]:
+    own = Lines()
+    spec = {"project": parameters["project"], "services": parameters["services"], **experiment}
+    try:
+        problems = [problem for fault in spec["faults"] for problem in planning.check(fault)]
+        if problems:
+            raise ChaosError(first_sentence(problems))
+        report = preflight.Report(own.say, facts)
         preflight.exchange(report, engine, spec)
         preflight.try_faults(report, spec, engine)
     except ChaosError as error:
-        found["reason"] = str(error)
-        lines.say("fail", str(error))
-        return found
-    warned = any(line["level"] == "warn" for line in lines.lines)
-    found["ready"] = "degraded" if warned else "ready"
-    return found
+        return _row(experiment, "impossible", [str(error)])
+    why = [*common, *(line["text"] for line in own.lines if line["level"] == "warn")]
+    return _row(experiment, "degraded" if why else "ready", why)
+
+
+def _row(experiment: dict[str, Any], ready: str, why: list[str]) -> dict[str, Any]:
+    return {**{key: experiment.get(key) for key in ("number", "name", "title")}, "ready": ready, "why": why}
 
 
 def main() -> None:
@@ -115,19 +158,20 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state_dir": {"type": "path"},
-            "spec": {"type": "dict", "required": True},
+            "project": {"type": "str", "required": True},
+            "services": {"type": "dict", "required": True},
+            "experiments": {"type": "list", "elements": "dict", "required": True},
             "remote": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     lines = Lines()
     found = examine(module.params, lines, act=not module.check_mode)
-    title = (module.params["spec"].get("experiment") or {}).get("title", "The experiment")
-    state = "clean" if found["clean"] else "cleaned of what an earlier run left"
-    level = {"ready": "ok", "degraded": "warn", "impossible": "fail"}[found["ready"]]
+    left = (
+        f"{len(found['uncollected'])} records wait on it" if found["uncollected"] else "no record waits on it"
+    )
     lines.say(
-        level,
-        f"{title}: {found['ready']}; the host is {state}, {len(found['uncollected'])} records wait on it",
+        "ok", f"The host is {'clean' if found['clean'] else 'cleaned of what an earlier run left'}; {left}"
     )
     module.exit_json(
         changed=not found["clean"] and not module.check_mode, chaos_lines=lines.lines, chaos_bpf=[], **found

@@ -163,7 +163,13 @@ def test_both_killed_then_the_next_preflight_undoes(host: Host) -> None:
     store = host.project.up("store")
     run = host.open()
     hold(host, ttl=600)
-    examine: dict[str, Any] = {"spec": host.spec(), "remote": False}
+    spec = host.spec()
+    examine: dict[str, Any] = {
+        "project": spec["project"],
+        "services": spec["services"],
+        "experiments": [{**spec["experiment"], "needs": spec.get("needs", []), "faults": spec["faults"]}],
+        "remote": False,
+    }
     held = host.module("preflight", **examine)
     assert host.project.name in " ".join(line["text"] for line in held["chaos_lines"])
     assert RUN in held["held_by"]

@@ -19,7 +19,8 @@ PAGES = sorted(
 )
 #: Of no role's options: set by roles for others, read by playbooks, or a name in a module's result or example.
 OTHERS = {
-    "chaos_become", "chaos_record", "chaos_fault", "chaos_fault_state", "chaos_host_record", "chaos_readiness",
+    "chaos_become", "chaos_record", "chaos_fault", "chaos_fault_state", "chaos_host_record", "chaos_ready_for",
+    "chaos_outcomes",
     "chaos_outcome", "chaos_files", "chaos_may_skip", "chaos_head", "chaos_emit", "chaos_kind", "chaos_foreign",
 }  # fmt: skip
 
@@ -34,6 +35,11 @@ def variables() -> set[str]:
         for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
             found |= set(entry.get("options", {}))
     return found
+
+
+def experiments() -> list[str]:
+    """Return the experiments' roles, by their playbooks."""
+    return [path.stem[3:].replace("-", "_") for path in sorted((ROOT / "playbooks").glob("[0-9][1-9]-*.yml"))]
 
 
 def anchors(page: Path) -> set[str]:
@@ -66,7 +72,7 @@ def test_playbooks_and_folders_that_are_named_exist(name: str) -> None:
 def test_variables_that_are_named_exist(name: str) -> None:
     text = (ROOT / name).read_text()
     known = variables() | OTHERS
-    named = set(re.findall(r"\b(?:chaos|database_sudden_death)_[a-z_]*[a-z](?![\w*])", text))
+    named = set(re.findall(rf"\b(?:{'|'.join(['chaos', *experiments()])})_[a-z_]*[a-z](?![\w*])", text))
     assert named <= known, f"{name}: {sorted(named - known)}"
 
 

@@ -1,0 +1,23 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that turn what a suite or a preflight found into lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.exchange.chaos.plugins.plugin_utils import tables
+
+
+class FilterModule:
+    """The collection's filters; each is documented in the YAML file of its name."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "suite": tables.suite,
+            "not_passed": tables.not_passed,
+            "readiness": tables.readiness,
+        }
