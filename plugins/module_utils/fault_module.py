@@ -75,9 +75,10 @@ def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str,
 def planned(fault: Fault, wanted: Mapping[str, Any], engine: Engine) -> Plan:
     """Look the target up and plan; changes nothing."""
     targets = engine.containers(wanted["project"])
-    if not any(target.service == wanted["target"] for target in targets):
-        raise ChaosError(f"Project {wanted['project']} has no container of a service {wanted['target']}.")
-    chosen = planning.choose(targets, wanted["target"], wanted["replicas"])
+    for service in planning.services(wanted):
+        if not any(target.service == service for target in targets):
+            raise ChaosError(f"Project {wanted['project']} has no container of a service {service}.")
+    chosen = planning.chosen(targets, wanted)
     change: Plan = fault.from_spec(wanted, chosen, Site(targets, is_root(), engine))
     return change
 

@@ -138,7 +138,7 @@ def restored(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:
     notes = []
     counts: Mapping[str, int] = evidence.restore.get("restarts", {})
     for service, count in sorted(counts.items()):
-        if service in {window.target for window in windows(evidence)}:
+        if service in {target for window in windows(evidence) for target in window.targets}:
             notes.append(f"{service} was started anew, as the fault meant (containers: {count}).")
         elif _died_in_a_window(evidence, service):
             notes.append(

@@ -35,11 +35,15 @@ class Phase:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """One injected fault, from its injection until the next one or the end. ``how`` says what the undo met."""
+    """One injected fault, from its injection until the next one or the end. ``how`` says what the undo met.
+
+    ``targets``: every service it was aimed at, in dependency order; ``target`` is the first.
+    """
 
     id: str
     kind: str
     target: str
+    targets: Sequence[str]
     spec: Mapping[str, Any]
     injected: float
     undone: float | None
@@ -98,7 +102,8 @@ def windows(evidence: Evidence) -> tuple[Window, ...]:
             Window(
                 id=fault,
                 kind=str(spec.get("kind", event.get("kind", "unknown"))),
-                target=str(spec.get("target") or event.get("target") or "unknown"),
+                target=_targets(spec, event)[0],
+                targets=_targets(spec, event),
                 spec={**spec, **_as_applied(evidence, event)},
                 injected=float(event["t"]),
                 undone=None if undone is None else float(undone["t"]),
@@ -108,6 +113,12 @@ def windows(evidence: Evidence) -> tuple[Window, ...]:
             )
         )
     return tuple(found)
+
+
+def _targets(spec: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every service a fault is aimed at, as specified, else as noted when it was injected."""
+    several = spec.get("targets") or event.get("targets")
+    return tuple(map(str, several or [spec.get("target") or event.get("target") or "unknown"]))
 
 
 def _as_applied(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,7 +176,7 @@ def kernel_exits(evidence: Evidence, window: Window) -> list[Mapping[str, Any]]:
 
 
 def _maybe_main(event: Mapping[str, Any], window: Window) -> bool:
-    return event.get("service") == window.target and event.get("main") is not False
+    return event.get("service") in window.targets and event.get("main") is not False
 
 
 @lru_cache(maxsize=16)
@@ -189,10 +200,10 @@ def engine_events(
 
 
 def restarted(evidence: Evidence, window: Window) -> float | None:
-    """Return when the target ran again: the engine's start event, else the undo of a held fault."""
-    starts = engine_events(evidence, window, window.target, "start")
-    if starts:
-        return float(starts[0]["t"])
+    """Return when every target ran again: the engine's (last) start event, else the undo of a held fault."""
+    starts = [engine_events(evidence, window, service, "start") for service in window.targets]
+    if all(starts):
+        return max(float(events[0]["t"]) for events in starts)
     return window.undone if window.held or not evidence.engine else None
 
 

@@ -82,7 +82,8 @@ def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
             f"There is no compose project {project} on this host (found: {known}); set chaos_project."
         )
     needed = [str(spec["services"][role]) for role in spec.get("needs", ()) if role in spec["services"]]
-    needed += [str(fault["target"]) for fault in spec["faults"] if str(fault["target"]) not in needed]
+    targets = [service for fault in spec["faults"] for service in planning.services(fault)]
+    needed += [service for service in dict.fromkeys(targets) if service not in needed]
     for service in needed:
         _require_up(report, engine, project, service)
     report.targets = engine.containers(project)

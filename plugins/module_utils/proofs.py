@@ -24,6 +24,10 @@ LEAST_SHARE = 0.8
 OBSERVED: dict[str, Callable[[Evidence, Window], list[Proof]]] = {
     "kill": proofs_kill.proofs,
 }
+#: Which of several targets nobody saw the fault take effect on.
+UNPROVED: dict[str, Callable[[Evidence, Window], list[str]]] = {
+    "kill": proofs_kill.unproved,
+}
 SHARES: dict[str, Callable[[Evidence, Window, float], float | None]] = {
     "kill": proofs_kill.share,
 }
@@ -76,6 +80,9 @@ def _effect_of(evidence: Evidence, window: Window) -> tuple[str, str]:
     known = proofs(evidence, window)
     if not any(proof.holds for proof in known if proof.source in DECISIVE):
         return "fail", "neither the kernel nor the engine saw it take effect"
+    spared = UNPROVED[window.kind](evidence, window) if window.kind in UNPROVED else []
+    if spared:
+        return "fail", f"neither the kernel nor the engine saw it take effect on {', '.join(spared)}"
     if not window.held:
         return "pass", ""
     share = in_force(evidence, window)

@@ -125,7 +125,7 @@ def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -
     return {
         "id": str(spec["id"]),
         "kind": str(spec["kind"]),
-        "target": str(spec["target"]),
+        "target": ", ".join(map(str, spec.get("targets") or [spec["target"]])),
         "engine": window.mode if window else _text(spec.get("mode")),
         "injected_at": None if window is None else iso(window.injected),
         "undone_at": None if window is None or window.undone is None else iso(window.undone),

@@ -20,17 +20,18 @@ def advise(run: RunDir, fault: str) -> None:
     """
     spec = run.spec
     known: dict[str, Any] = next((entry for entry in spec["faults"] if entry["id"] == fault), {})
-    target, api = str(known.get("target", "")), str(spec["services"]["api"])
+    targets = [str(target) for target in known.get("targets") or [known.get("target", "")]]
     run.timeline("not_steady", fault=fault)
-    services = [service for service in dict.fromkeys((target, api)) if service]
+    services = [service for service in dict.fromkeys((*targets, str(spec["services"]["api"]))) if service]
     for service in services:
         run.log(
             "warn", f"To recover by hand: docker compose -p {spec['project']} restart {service}", "observe"
         )
     engine = Engine.connect()
-    for container in engine.containers(spec["project"], target):
-        for line in engine.logs(container.id, tail=_LINES):
-            run.log("info", f"{container.name}: {line}", "observe")
+    for target in targets:
+        for container in engine.containers(spec["project"], target):
+            for line in engine.logs(container.id, tail=_LINES):
+                run.log("info", f"{container.name}: {line}", "observe")
     if spec.get("rescue") == "restart":
         for service in services:
             for container in engine.containers(spec["project"], service):

@@ -101,7 +101,8 @@ def compare(before: Snapshot, after: Snapshot, events: Sequence[Mapping[str, Any
     ``restarts`` counts containers of a service that were started anew; ``unasked_restarts`` names those
     services among them that no injected fault named.
     """
-    asked = {event.get("target") for event in events if event["event"] == "fault_injected"}
+    injected = [event for event in events if event["event"] == "fault_injected"]
+    asked = {service for event in injected for service in event.get("targets") or [event.get("target")]}
     restarts: dict[str, int] = {}
     for what, started in after.get("started_at", {}).items():
         if before.get("started_at", {}).get(what) not in (None, started):

@@ -23,6 +23,13 @@ attributes:
   diff_mode:
     support: full
 options:
+  services:
+    description:
+      - Services that are killed in the same instant, O(service) first and what others need before them. In this order
+        the undo starts what does not run.
+      - O(port) goes with a single service only.
+    type: list
+    elements: str
   mode:
     description:
       - V(process) sends SIGKILL to the main process from the host and needs root.
@@ -56,6 +63,15 @@ EXAMPLES = r"""
     service: postgres
     fault: outage
     hold: true
+    ttl: 30
+
+- name: Crash three services in one instant
+  exchange.chaos.kill:
+    run_id: "{{ chaos_run_id }}"
+    project: exchange-chaos-lab
+    service: postgres
+    services: [postgres, redis, trading-api]
+    fault: crash
     ttl: 30
 
 - name: Start it again
@@ -105,13 +121,15 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **fault_module.arguments(),
+            "services": {"type": "list", "elements": "str"},
             "mode": {"type": "str", "choices": [kill.AUTO, *kill.MODES], "default": kill.AUTO},
             "hold": {"type": "bool", "default": False},
             "port": {"type": "int"},
         },
         supports_check_mode=True,
     )
-    fault_module.run(module, "kill", kill, hold_s=int(module.params["hold"]))
+    services = module.params["services"] or [module.params["service"]]
+    fault_module.run(module, "kill", kill, hold_s=int(module.params["hold"]), targets=services)
 
 
 if __name__ == "__main__":

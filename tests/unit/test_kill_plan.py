@@ -174,3 +174,48 @@ def test_a_port_that_still_answers_is_not_refused() -> None:
 
 def _ended(code: int) -> Target:
     return target(state={"Status": "exited", "Running": False, "Pid": 0, "ExitCode": code})
+
+
+TRIO = ("postgres", "redis", "trading-api")
+
+
+def test_several_services_are_one_plan_whose_undo_knows_whose_container_is_whose() -> None:
+    planned = kill.plan([target(one) for one in TRIO], mode="process", hold=False, root=True)
+    assert [line.split(" of ")[1].split(";")[0] for line in planned.lines()] == [
+        f"lab-{one}-1 ({one})" for one in TRIO
+    ]
+    assert planned.undo()["services"] == {target(one).id: one for one in TRIO}
+    assert planned.service == "postgres"
+
+
+def test_the_undo_of_several_starts_in_dependency_order_and_looks_for_each_ones_own_replacement() -> None:
+    gone = {one: down(one) for one in TRIO}
+    planned = kill.plan([target(one) for one in TRIO], mode="engine", hold=True, root=True)
+    engine = Engine(*gone.values())
+    journaled = Entry(1, "outage", "kill", "postgres", ["kill"], planned.undo(), 0.0, 0.0)
+    assert kill.undo(journaled, scene(engine)).count("started through the engine") == 3
+    assert engine.told == [("start", target(one).id) for one in TRIO]
+    replaced = Engine(target("postgres"), target("trading-api"), target("redis", number=2))
+    assert "undone by replacement: lab-redis-2" in kill.undo(journaled, scene(replaced))
+    with pytest.raises(ChaosError, match="docker compose -p lab up -d redis"):
+        kill.undo(journaled, scene(Engine(target("postgres"), target("trading-api"))))
+
+
+def test_several_targets_are_checked() -> None:
+    good = {"id": "crash", "target": "postgres", "targets": list(TRIO)}
+    assert kill.check(good) == []
+    for change, words in (
+        ({"target": "redis"}, "the first must be its target redis"),
+        ({"targets": ["postgres", "postgres"]}, "must differ"),
+        ({"port": 5432}, "a single service only"),
+    ):
+        (sentence,) = kill.check({**good, **change})
+        assert words in sentence
+
+
+def test_what_several_kills_left_is_noted_by_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    targets = [target(one) for one in TRIO]
+    done = kill.apply(kill.plan(targets, mode="engine", hold=True, root=False), scene(Engine(*targets)))
+    assert done.facts["targets"] == list(TRIO)
+    assert [(one["service"], one["exited"]) for one in done.facts["kills"]] == [(one, None) for one in TRIO]

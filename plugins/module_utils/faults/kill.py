@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Killing a service's containers: by SIGKILL to the main process, or through the engine.
+"""Killing a service's containers, or those of several at once: by SIGKILL to the main process, or through the engine.
 
 A SIGKILL from the host leaves the restart policy in charge; a kill through the engine switches it off until
 the next start (Engine API, ``POST /containers/{id}/kill``), which is what holds an outage.
@@ -9,6 +9,7 @@ the next start (Engine API, ``POST /containers/{id}/kill``), which is what holds
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -37,7 +38,10 @@ _CONNECT_S = 0.2
 
 @dataclass(frozen=True)
 class Plan:
-    """What a kill will do. ``hold``: the containers stay down until the undo. ``port``: tried after it as a proof."""
+    """What a kill will do. ``hold``: the containers stay down until the undo. ``port``: tried after it as a proof.
+
+    ``targets`` stand in dependency order, what others need first: in this order the undo starts what does not run.
+    """
 
     service: str
     project: str
@@ -65,19 +69,26 @@ class Plan:
             for target in self.targets
         ]
 
+    @property
+    def services(self) -> list[str]:
+        """Return the services whose containers are killed, each once, in the order of the targets."""
+        return list(dict.fromkeys(target.service for target in self.targets))
+
     def undo(self) -> dict[str, Any]:
-        """Return the undo as typed data."""
+        """Return the undo as typed data; of several services it says which container is whose."""
+        several = {"services": {target.id: target.service for target in self.targets}}
         return {
             "op": "running",
             "project": self.project,
             "service": self.service,
             "containers": [target.id for target in self.targets],
             "held": self.hold,
+            **(several if len(self.services) > 1 else {}),
         }
 
 
 def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool, port: int | None = None) -> Plan:
-    """Plan a kill of running containers of one service.
+    """Plan a kill of running containers of one service, or of several in dependency order.
 
     Raises ChaosError when a target does not run, when SIGKILL from the host needs root, when an outage is
     asked of a mode that cannot hold it, or when a crash by process would find no restart policy to act.
@@ -105,12 +116,21 @@ def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool, port: 
 
 def check(fault: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a kill's own arguments."""
+    found = []
     mode = str(fault.get("mode", AUTO))
     if mode not in (AUTO, *MODES):
-        return [
+        found.append(
             f"The mode of fault {fault.get('id')} is {mode!r}; it must be one of {AUTO}, {', '.join(MODES)}."
-        ]
-    return []
+        )
+    services = fault.get("targets")
+    if services and (len(set(services)) != len(services) or services[0] != fault.get("target")):
+        found.append(
+            f"The targets of fault {fault.get('id')} are {', '.join(map(str, services))}; they must differ, "
+            f"and the first must be its target {fault.get('target')}."
+        )
+    if services and len(services) > 1 and fault.get("port"):
+        found.append(f"Fault {fault.get('id')} names a port; that goes with a single service only.")
+    return found
 
 
 def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
@@ -162,40 +182,56 @@ def _may_signal(pid: int) -> str:
 def apply(change: Plan, scene: Scene) -> Applied:
     """Carry the kill out and see the main processes end.
 
+    Whatever can fail is done before the first signal, so that the kills lie as close together as system calls do.
     ``at`` is the boottime of the first kill. Its proof: the kernel closes the pidfd of the exited process; the engine
     reports the exit code.
     """
     engine = scene.engine
-    watched = [(target, _open(target)) for target in change.targets]
-    at = clock.now()
-    for target, pidfd in watched:
-        if change.mode == "process" and pidfd is not None:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        else:
-            engine.kill(target.id)
-    proofs = []
-    for target, pidfd in watched:
-        if pidfd is not None:
-            gone = bool(select.select([pidfd], [], [], _EXIT_S)[0])
-            proofs.append(Proof("kernel", f"exit of main process {target.pid}", gone, clock.now(), gone))
-            os.close(pidfd)
+    with contextlib.ExitStack() as opened:
+        watched = [(target, _open(target, opened)) for target in change.targets]
+        at = clock.now()
+        for target, pidfd in watched:
+            if change.mode == "process" and pidfd is not None:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            else:
+                engine.kill(target.id)
+        gone = _exits({pidfd: target.pid for target, pidfd in watched if pidfd is not None})
+    proofs = [
+        Proof(
+            "kernel", f"exit of main process {pid}", when is not None, when or clock.now(), when is not None
+        )
+        for pid, when in gone.items()
+    ]
     for target in change.targets:
         proofs.append(_ended(target, engine))
         if change.starts_itself:
             engine.start(target.id)
     if change.port:
         proofs += [refused(target.address, change.port) for target in change.targets]
-    return Applied(at, proofs, {"pids": [target.pid for target in change.targets], "engine": change.mode})
+    return Applied(at, proofs, _facts(change, gone))
+
+
+def _facts(change: Plan, gone: Mapping[int, float | None]) -> dict[str, Any]:
+    """What journal and timeline keep of a kill; ``exited``: boottime at which the kernel had ended the process."""
+    facts: dict[str, Any] = {"pids": [target.pid for target in change.targets], "engine": change.mode}
+    if len(change.services) > 1:
+        facts["targets"] = change.services
+        facts["kills"] = [
+            {"service": target.service, "pid": target.pid, "exited": gone.get(target.pid)}
+            for target in change.targets
+        ]
+    return facts
 
 
 def undo(entry: Entry, scene: Scene) -> str:
-    """See that as many containers of the service run as were killed; start what does not."""
+    """See that as many containers of each service run as were killed; start what does not, in dependency order."""
     engine, wanted = scene.engine, entry.undo
     how = []
     for container_id in wanted["containers"]:
         target = engine.inspect(container_id)
         if target is None:
-            how.append(_replaced(wanted, engine))
+            service = wanted.get("services", {}).get(container_id) or wanted["service"]
+            how.append(_replaced(wanted["project"], service, engine))
             continue
         if target.running:
             how.append(f"{target.name} was running again")
@@ -238,7 +274,7 @@ def refused(address: str, port: int, within: float = 1.0) -> Proof:
     return Proof("tcp", what, seen, clock.now(), holds)
 
 
-def _open(target: Target) -> int | None:
+def _open(target: Target, opened: contextlib.ExitStack) -> int | None:
     """Open a pidfd on the main process, sure that it still is the container's; None without root."""
     if os.geteuid() != 0:
         return None
@@ -248,12 +284,26 @@ def _open(target: Target) -> int | None:
         raise ChaosError(
             f"Main process {target.pid} of {target.name} ended before it was killed; nothing was changed."
         ) from error
+    opened.callback(os.close, pidfd)
     if target.id not in Path(f"/proc/{target.pid}/cgroup").read_text():
-        os.close(pidfd)
         raise ChaosError(
             f"Process {target.pid} does not belong to container {target.name} any more; nothing was changed."
         )
     return pidfd
+
+
+def _exits(watched: Mapping[int, int]) -> dict[int, float | None]:
+    """Wait for the processes behind pidfds (pidfd -> pid); return when each was gone (boottime), None if it was not."""
+    gone: dict[int, float | None] = dict.fromkeys(watched.values())
+    poll, left, until = select.poll(), len(watched), clock.now() + _EXIT_S
+    for pidfd in watched:
+        poll.register(pidfd, select.POLLIN)
+    while left and clock.now() < until:
+        for pidfd, _event in poll.poll(max(0.0, until - clock.now()) * 1000):
+            gone[watched[pidfd]] = clock.now()
+            poll.unregister(pidfd)
+            left -= 1
+    return gone
 
 
 def _ended(target: Target, engine: Engine) -> Proof:
@@ -284,11 +334,11 @@ def _wait_running(container_id: str, engine: Engine) -> None:
     )
 
 
-def _replaced(wanted: dict[str, Any], engine: Engine) -> str:
-    running = [target for target in engine.containers(wanted["project"], wanted["service"]) if target.running]
+def _replaced(project: str, service: str, engine: Engine) -> str:
+    running = [target for target in engine.containers(project, service) if target.running]
     if not running:
         raise ChaosError(
-            f"The killed container of {wanted['service']} is gone and no other of that service runs; "
-            f"bring it back with: docker compose -p {wanted['project']} up -d {wanted['service']}"
+            f"The killed container of {service} is gone and no other of that service runs; "
+            f"bring it back with: docker compose -p {project} up -d {service}"
         )
     return f"undone by replacement: {running[0].name} runs in its stead"

@@ -25,8 +25,18 @@ def check(fault: Mapping[str, Any]) -> list[str]:
 
 def trial(fault: Mapping[str, Any], site: Site) -> str:
     """Try what a fault needs and say what was found. Raises Unsupported or ChaosError."""
-    chosen = choose(site.targets, str(fault["target"]), str(fault.get("replicas", "one")))
-    return _KINDS[str(fault["kind"])].trial(fault, chosen, site)
+    return _KINDS[str(fault["kind"])].trial(fault, chosen(site.targets, fault), site)
+
+
+def services(fault: Mapping[str, Any]) -> list[str]:
+    """Return the services a fault is aimed at: ``targets`` (several, in dependency order), else its target."""
+    return [str(service) for service in fault.get("targets") or [fault["target"]]]
+
+
+def chosen(targets: Sequence[Target], fault: Mapping[str, Any]) -> list[Target]:
+    """Return the containers a fault takes, of each of its services."""
+    replicas = str(fault.get("replicas", "one"))
+    return [target for service in services(fault) for target in choose(targets, service, replicas)]
 
 
 def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Target]:
@@ -49,8 +59,7 @@ def lines(faults: Sequence[Mapping[str, Any]], site: Site) -> list[str]:
     """Return the plan of every fault, a line a change, each with the fault's id in front."""
     found = []
     for fault in faults:
-        chosen = choose(site.targets, str(fault["target"]), str(fault.get("replicas", "one")))
-        plan = _KINDS[str(fault["kind"])].from_spec(fault, chosen, site)
+        plan = _KINDS[str(fault["kind"])].from_spec(fault, chosen(site.targets, fault), site)
         found += [f"{fault['id']}: {line}" for line in plan.lines()]
     return found
 

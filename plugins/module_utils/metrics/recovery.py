@@ -31,8 +31,18 @@ def recover(evidence: Evidence, window: Window) -> steady.Recovery | None:
 
 @lru_cache(maxsize=16)
 def port_opened(evidence: Evidence, window: Window) -> Interval | None:
-    """Return the interval in which the target's port accepted connections again; None if that was not seen."""
-    watched = store_samples(evidence, window.target)
+    """Return the interval in which the target's port accepted connections again; None if that was not seen.
+
+    Of several targets the last port to open counts; those without a probe of their port are left out.
+    """
+    opened = [service_opened(evidence, window, service) for service in window.targets]
+    known = [interval for interval in opened if interval is not None]
+    return (max(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
+def service_opened(evidence: Evidence, window: Window, service: str) -> Interval | None:
+    """Return the interval in which one service's port accepted connections again; None if that was not seen."""
+    watched = store_samples(evidence, service)
     samples = [sample for sample in watched if window.injected <= sample.at <= window.end]
     bad = [sample.at for sample in samples if not sample.ok]
     for last, following in zip(bad, [*bad[1:], float("inf")]):
@@ -79,18 +89,19 @@ def self_healing_s(evidence: Evidence, window: Window) -> Measured:
             at_least=True,
             never=True,
         )
-    starts = engine_events(evidence, window, window.target, "start")
-    if not starts:
+    starts = {service: engine_events(evidence, window, service, "start") for service in window.targets}
+    missing = [service for service, events in starts.items() if not events]
+    if missing:
         if not evidence.engine:
             return Measured(None, "engine.jsonl: no events, so nobody knows when it started")
-        return _not_steady(
-            evidence, window, onset(evidence, window), f"engine.jsonl: {window.target} did not start"
-        )
+        what = f"engine.jsonl: {', '.join(missing)} did not start"
+        return _not_steady(evidence, window, onset(evidence, window), what)
     found = recovery_s(evidence, window)
-    after = starts[0]["t"] - onset(evidence, window)
+    began = onset(evidence, window)
+    text = ", ".join(f"{service} {events[0]['t'] - began:.3f} s" for service, events in starts.items())
     return Measured(
         found.value,
-        f"engine.jsonl: {window.target} started {after:.3f} s after its exit; {found.evidence}",
+        f"engine.jsonl: started after the exit: {text}; {found.evidence}",
         found.samples,
         found.at_least,
         found.never,
