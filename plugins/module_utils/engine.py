@@ -32,7 +32,7 @@ _LOCAL = "unix://"
 class Target:
     """One container as the engine describes it at one moment.
 
-    ``pid`` is its main process on the host (0 when not running); ``addresses`` maps network name to IP;
+    ``pid`` is its main process on the host (0 when not running); ``addresses`` and ``addresses6`` map network name to IP;
     ``ports`` maps a container port such as ``8080/tcp`` to the published (address, port);
     ``started_at`` and ``finished_at`` are the engine's own strings.
     """
@@ -59,6 +59,7 @@ class Target:
     ports: Mapping[str, tuple[str, int]]
     host_config: Mapping[str, Any] = field(repr=False)
     config: Mapping[str, Any] = field(repr=False)
+    addresses6: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -105,6 +106,7 @@ def describe(attrs: Mapping[str, Any]) -> Target:
         ports=published,
         host_config=host,
         config=config,
+        addresses6={name: (entry or {}).get("GlobalIPv6Address") or "" for name, entry in networks.items()},
     )
 
 

@@ -1,0 +1,223 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A network partition: all packets between a service and a peer are dropped, both ways, in the service's namespace.
+
+By a table of nftables of ours (:mod:`..nft`), whose sets of addresses the kernel empties by itself at the fault's time
+to live. Nothing else of the namespace is touched; the control path, if one is named, shows it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import clock, netns, netpath, nft
+from ..engine import Target
+from ..journal import Entry
+from . import Applied, Proof, Scene, Site
+
+#: The application must use the path within this many seconds, or nothing shows that the drop hits it.
+_FLOW_S = 5.0
+_CONNECT_S = 1.0
+_POLL_S = 0.02
+#: Addresses nobody has (RFC 5737, RFC 3849), for the trial.
+_NOBODY = ("192.0.2.1", "2001:db8::1")
+_CHAINS = (nft.Chain("out", "output", True, "drop"), nft.Chain("in", "input", False, "drop"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a partition will do. ``port``: tried as a proof; ``only``: the one port that is cut, None for all."""
+
+    service: str
+    project: str
+    fault: str
+    peer: str
+    addresses: Sequence[str]
+    targets: Sequence[Target]
+    ttl_s: float
+    port: int | None = None
+    only: int | None = None
+    control: tuple[str, str, int] | None = None
+
+    def lines(self) -> list[str]:
+        """Return the plan in words, one line a change; the journal keeps these very lines."""
+        what = f"{self.peer} ({', '.join(self.addresses)})" + (f" TCP port {self.only}" if self.only else "")
+        return [
+            f"drop all packets between {target.name} ({target.service}) and {what}, both ways, by nftables in its "
+            "network namespace; the kernel ends it at the fault's ttl; undo: delete the table there"
+            for target in self.targets
+        ]
+
+    def undo(self) -> dict[str, Any]:
+        """Return the undo as typed data."""
+        return {
+            "op": "nft_table",
+            "project": self.project,
+            "service": self.service,
+            "fault": self.fault,
+            "containers": [target.id for target in self.targets],
+            "peer": self.peer,
+            "addresses": list(self.addresses),
+            "port": self.port,
+            "held": True,
+        }
+
+
+def check(fault: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a partition's own arguments."""
+    found = netpath.check(fault)
+    if fault.get("control") and not fault.get("control_port"):
+        found.append(f"Fault {fault.get('id')} has a control path to {fault['control']} without a control_port.")
+    return found
+
+
+def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+    """Make such a table in a throw-away namespace and see that it counts and drops."""
+    netpath.require_root(fault, site)
+    nft.available()
+    netpath.addresses(site, str(fault["peer"]))
+    netns.throwaway(nft.install, nft.Ruleset(nft.table_name("trial", "cut"), _NOBODY, None, 5.0, _CHAINS))
+    return "ok"
+
+
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+    """Plan a partition as a specification words it: peer, port, only_port, control, control_port."""
+    targets, control = netpath.up(chosen), None
+    if fault.get("control"):
+        name = str(fault["control"])
+        control = (name, netpath.addresses(site, name)[0], int(fault["control_port"]))
+    return Plan(
+        targets[0].service,
+        targets[0].project,
+        str(fault["id"]),
+        str(fault["peer"]),
+        netpath.addresses(site, str(fault["peer"])),
+        targets,
+        netpath.ttl(fault),
+        netpath.port(fault),
+        netpath.only_port(fault),
+        control,
+    )
+
+
+def apply(change: Plan, scene: Scene) -> Applied:
+    """Cut the path in each target's namespace; see the application's own packets dropped before we send any."""
+    table = nft.table_name(scene.run.path.name, change.fault)
+    rules = nft.Ruleset(table, change.addresses, change.only, change.ttl_s, _CHAINS)
+    namespaces = {target.id: netns.identity(target.pid) for target in change.targets}
+    began, counted, proofs = [], {}, []
+    for target in change.targets:
+        seen = netns.inside(target.pid, _cut, rules)
+        began.append(float(seen["at"]))
+        counted[target.id] = int(seen["packets"])
+        proofs.append(
+            Proof(
+                "kernel",
+                f"packets of {target.service} to or from {change.peer} dropped before our own connect",
+                seen["packets"],
+                float(seen["t"]),
+                seen["packets"] > 0,
+            )
+        )
+        proofs += _connects(target, change)
+    facts = {"engine": "nftables", "namespaces": namespaces, "packets": counted, "pids": _pids(change.targets)}
+    return Applied(min(began), proofs, facts)
+
+
+def undo(entry: Entry, scene: Scene) -> str:
+    """Delete the table in each container's namespace as it is now."""
+    return netpath.undo_each(entry, scene, _heal, _table(entry, scene))
+
+
+def in_force(entry: Entry, scene: Scene) -> list[Proof]:
+    """Read whether the kernel still drops: table and elements there, more packets counted than at the start."""
+    proofs: list[Proof] = []
+    still: dict[str, float] = {}
+    for container in entry.undo["containers"]:
+        target = scene.engine.inspect(container)
+        if target is None or target.pid <= 0 or not netpath.same_namespace(entry, target):
+            still[container] = netpath.left(scene, target)
+            continue
+        found = netns.inside(target.pid, nft.state, _table(entry, scene))
+        now = clock.now()
+        if found["there"] and found["elements"]:
+            still[container] = now
+        elif found["there"]:
+            still[container] = min(now, entry.expires)
+        grown = int(found["packets"]) - int(entry.facts.get("packets", {}).get(container, 0))
+        proofs.append(
+            Proof(
+                "kernel",
+                f"packets of {target.service} to or from {entry.undo['peer']} dropped since then",
+                grown,
+                now,
+                grown > 0 and found["elements"] > 0,
+            )
+        )
+        if entry.undo["port"]:
+            proofs.append(_silent(target, entry.undo["peer"], entry.undo["addresses"][0], entry.undo["port"]))
+        proofs.append(same_process(entry, target))
+    whole = netpath.share(entry, scene, still)
+    proofs.append(
+        Proof("fault", "packets were dropped until the undo", f"{whole:.0%}", clock.now(), whole > 0, whole)
+    )
+    return proofs
+
+
+def same_process(entry: Entry, target: Target) -> Proof:
+    """Say whether a container's main process is the one it was when the fault was applied."""
+    same = target.pid in (entry.facts.get("pids") or [])
+    return Proof("fault", f"main process of {target.service} is the one it was", target.pid, clock.now(), same)
+
+
+def _cut(rules: nft.Ruleset) -> dict[str, Any]:
+    """In the namespace: install the rules, then wait for a packet of the application's."""
+    nft.install(rules)
+    at = clock.now()
+    while True:
+        packets = nft.state(rules.table)["packets"]
+        if packets or clock.now() > at + _FLOW_S:
+            return {"at": at, "t": clock.now(), "packets": packets}
+        time.sleep(_POLL_S)
+
+
+def _heal(table: str) -> str:
+    return f"nftables table {table} deleted" if nft.remove(table) else ""
+
+
+def _connects(target: Target, change: Plan) -> list[Proof]:
+    proofs = []
+    if change.port:
+        proofs.append(_silent(target, change.peer, change.addresses[0], change.port))
+    if change.control:
+        name, address, port = change.control
+        seen = netns.inside(target.pid, netns.connect, address, port, _CONNECT_S)
+        reached = seen["kernel_ms"] is not None
+        fact = f"control path: connect from {target.service} to {name} {address}:{port}"
+        proofs.append(Proof("tcp", fact, _words(seen), clock.now(), reached))
+    return proofs
+
+
+def _silent(target: Target, peer: str, address: str, port: int) -> Proof:
+    """Connect from inside the namespace: a cut path answers nothing at all, not even a refusal."""
+    seen = netns.inside(target.pid, netns.connect, address, port, _CONNECT_S)
+    fact = f"connect from {target.service} to {peer} {address}:{port}"
+    return Proof("tcp", fact, _words(seen), clock.now(), bool(seen["timed_out"]))
+
+
+def _words(seen: Mapping[str, Any]) -> str:
+    if seen["timed_out"]:
+        return f"no answer in {seen['seconds']:.1f} s"
+    return f"errno {seen['errno']}" if seen["errno"] else f"connected in {1000 * seen['seconds']:.1f} ms"
+
+
+def _table(entry: Entry, scene: Scene) -> str:
+    return nft.table_name(scene.run.path.name, entry.undo["fault"])
+
+
+def _pids(targets: Sequence[Target]) -> list[int]:
+    return [target.pid for target in targets]
