@@ -225,6 +225,14 @@ class Engine:
         with _Told(f"restart container {container_id[:12]}"):
             self._client.api.restart(container_id)
 
+    def update(self, container_id: str, settings: Mapping[str, int]) -> None:
+        """Change limits of a container as the engine names them (NanoCpus, CpuQuota, …); it remembers them."""
+        with _Told(f"update container {container_id[:12]}"):
+            api = self._client.api  # its update_container() has no word for NanoCpus
+            api._raise_for_status(
+                api._post_json(api._url("/containers/{0}/update", container_id), dict(settings))
+            )
+
     def execute(
         self,
         container_id: str,
