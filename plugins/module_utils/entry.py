@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = ("capture", "events", "finish", "load", "probes", "recover", "watchdog")
+COMMANDS = ("capture", "events", "finish", "impair", "load", "probes", "recover", "sessions", "watchdog")
 
 
 def main(argv: list[str]) -> int:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -79,8 +80,10 @@ def stop(run: RunDir, name: str, timeout: float = 10.0) -> bool:
     entry = alive(run, name)
     if entry is None:
         return False
-    # said before it is done: whoever watches the processes must not take this end for a death
-    run.timeline("observer_stopped", command=name)
+    # said before it is done: whoever watches the processes must not take this end for a death; a full disk, which
+    # cannot be told anything, must not keep alive what holds a fault
+    with contextlib.suppress(ChaosError):
+        run.timeline("observer_stopped", command=name)
     if not _signal_and_wait(int(entry["pid"]), signal.SIGTERM, timeout):
         _signal_and_wait(int(entry["pid"]), signal.SIGKILL, 5.0)
     return True

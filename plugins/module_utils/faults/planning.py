@@ -11,10 +11,15 @@ from typing import Any
 from ..engine import Target
 from ..errors import ChaosError
 from ..load_settle import AFTER_S
-from . import Fault, Site, kill
+from . import Fault, Site, connections, impair, kill, partition
 
 #: Every kind; a new one adds its own line here and its file beside this one. By name, so that Ansible packs them.
-_KINDS: dict[str, Fault] = {"kill": kill}
+_KINDS: dict[str, Fault] = {
+    "connections": connections,
+    "impair": impair,
+    "kill": kill,
+    "partition": partition,
+}
 KINDS = tuple(_KINDS)
 
 
