@@ -19,12 +19,12 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 
 def cause(spec: Mapping[str, Any], fault: Mapping[str, Any]) -> re.Pattern[str]:
-    """Return the pattern of a text that names the target of ``fault``.
+    """Return the pattern of a text that names the target of ``fault``, or the peer that it cannot reach.
 
     That is the fault's own ``log_words`` (a regular expression), or any of: the target's service (of several, any),
     the usual names of its role, its ports, its addresses; each as a word of its own, in any case.
     """
-    targets = [str(target) for target in fault.get("targets") or [fault.get("target", "")]]
+    targets = [str(target) for target in fault.get("targets") or [fault.get("peer") or fault.get("target", "")]]
     known = {word for target in targets for word in _words(spec, target)}
     words = "|".join(re.escape(word) for word in sorted(known))
     own = fault.get("log_words")

@@ -57,6 +57,11 @@ def identity(pid: int) -> int:
         return 0
 
 
+def packed(address: str) -> bytes:
+    """Return an address, of either family, as the bytes of a packet."""
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
 def connect(address: str, port: int, timeout: float) -> dict[str, Any]:
     """Connect once from where this process is: {seconds, kernel_ms, errno, timed_out}.
 
@@ -121,7 +126,7 @@ def _answer(
 
 def _read(reader: int, until: float) -> str | None:
     """Read to the end of the pipe; None when that did not come in time."""
-    parts = []
+    parts: list[bytes] = []
     try:
         while select.select([reader], [], [], max(0.0, until - clock.now()))[0]:
             part = os.read(reader, 65536)

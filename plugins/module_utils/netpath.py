@@ -31,9 +31,13 @@ def check(fault: Mapping[str, Any]) -> list[str]:
         found.append(f"The peer of fault {name} is its target {fault['peer']}; it must be another service.")
     for key in ("port", "control_port"):
         if fault.get(key) and not _is_port(fault[key]):
-            found.append(f"The {key} of fault {name} is {fault[key]!r}; it must be a number from 1 to {_PORT_MAX}.")
+            found.append(
+                f"The {key} of fault {name} is {fault[key]!r}; it must be a number from 1 to {_PORT_MAX}."
+            )
     if _yes(fault.get("only_port")) and not fault.get("port"):
-        found.append(f"Fault {name} is to hit only one port of {fault.get('peer')} and names none; set its port.")
+        found.append(
+            f"Fault {name} is to hit only one port of {fault.get('peer')} and names none; set its port."
+        )
     return found
 
 
@@ -52,7 +56,9 @@ def addresses(site: Site, service: str) -> list[str]:
     found = [address for target in running for address in target.addresses.values() if address]
     found += [address for target in running for address in target.addresses6.values() if address]
     if not found:
-        raise ChaosError(f"No container of service {service} runs with an address of its own; there is no path to it.")
+        raise ChaosError(
+            f"No container of service {service} runs with an address of its own; there is no path to it."
+        )
     return found
 
 
@@ -77,7 +83,9 @@ def up(targets: Sequence[Target]) -> list[Target]:
         raise ChaosError("A fault on a path needs at least one container.")
     for target in targets:
         if not target.running or target.pid <= 0:
-            raise ChaosError(f"Container {target.name} of service {target.service} is {target.status}, not running.")
+            raise ChaosError(
+                f"Container {target.name} of service {target.service} is {target.status}, not running."
+            )
     return list(targets)
 
 
@@ -100,7 +108,9 @@ def _undo_one(
         if target is None:
             return _gone(entry.undo, scene.engine)
         if target.pid <= 0:
-            return f"undone by replacement: {target.name} is {target.status}, its network namespace went with it"
+            return (
+                f"undone by replacement: {target.name} is {target.status}, its network namespace went with it"
+            )
         try:
             done = str(netns.inside(target.pid, clean, *arguments))
         except ChaosError:
@@ -147,7 +157,9 @@ def left(scene: Scene, target: Target | None) -> float:
 
 
 def _gone(undo: Mapping[str, Any], engine: Engine) -> str:
-    running = [target.name for target in engine.containers(undo["project"], undo["service"]) if target.running]
+    running = [
+        target.name for target in engine.containers(undo["project"], undo["service"]) if target.running
+    ]
     what = f"{running[0]} runs in its stead" if running else f"no container of {undo['service']} runs"
     return f"undone by replacement: the container is gone and {what}"
 

@@ -95,9 +95,7 @@ def messages(rules: Ruleset) -> list[Message]:
         found.append(("chain", hook))
         for family in families:
             expressions = [*_matches(rules, chain, family), *_act(chain)]
-            found.append(
-                ("rule", {"table": rules.table, "chain": chain.name, "expressions": (expressions,)})
-            )
+            found.append(("rule", {"table": rules.table, "chain": chain.name, "expressions": (expressions,)}))
     for family in families:
         elements = [_element(address, rules.ttl_s) for address in _of(rules.addresses, family[0])]
         found.append(("elements", {"table": rules.table, "set": family[1], "elements": elements}))

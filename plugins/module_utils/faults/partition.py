@@ -71,7 +71,9 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a partition's own arguments."""
     found = netpath.check(fault)
     if fault.get("control") and not fault.get("control_port"):
-        found.append(f"Fault {fault.get('id')} has a control path to {fault['control']} without a control_port.")
+        found.append(
+            f"Fault {fault.get('id')} has a control path to {fault['control']} without a control_port."
+        )
     return found
 
 
@@ -124,7 +126,12 @@ def apply(change: Plan, scene: Scene) -> Applied:
             )
         )
         proofs += _connects(target, change)
-    facts = {"engine": "nftables", "namespaces": namespaces, "packets": counted, "pids": _pids(change.targets)}
+    facts = {
+        "engine": "nftables",
+        "namespaces": namespaces,
+        "packets": counted,
+        "pids": _pids(change.targets),
+    }
     return Applied(min(began), proofs, facts)
 
 
@@ -171,7 +178,9 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
 def same_process(entry: Entry, target: Target) -> Proof:
     """Say whether a container's main process is the one it was when the fault was applied."""
     same = target.pid in (entry.facts.get("pids") or [])
-    return Proof("fault", f"main process of {target.service} is the one it was", target.pid, clock.now(), same)
+    return Proof(
+        "fault", f"main process of {target.service} is the one it was", target.pid, clock.now(), same
+    )
 
 
 def _cut(rules: nft.Ruleset) -> dict[str, Any]:

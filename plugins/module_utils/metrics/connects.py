@@ -26,8 +26,8 @@ _GROWTH = 1.5
 def connects(
     evidence: Evidence, window: Window, name: str, start: float, end: float
 ) -> Sequence[Mapping[str, Any]]:
-    """Return the kernel's events of a name, of the API's connections to the target's ports, in [start, end]."""
-    ports = target_ports(evidence, window.target)
+    """Return the kernel's events of a name, of the API's connections to the target's (or peer's) port, in [start, end]."""
+    ports = target_ports(evidence, str(window.spec.get("peer") or window.target))
     api = evidence.service("api")
     return [
         event
