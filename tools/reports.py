@@ -1,0 +1,42 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep the end of real reports for docs/experiments.md: findings, questions, verdicts of each experiment's last run.
+
+Usage: python tools/reports.py FOLDER   (what `ansible-playbook playbooks/all.yml -e chaos_report_dir=FOLDER` wrote)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / "docs" / "reports"
+FIRST = ("FINDINGS AND", "KEY FINDINGS:")
+
+
+def shown(log: str) -> str:
+    """Return the part of a log from its findings on, without the paths of this machine."""
+    lines = log.splitlines()
+    start = next((i for i, line in enumerate(lines) if line.startswith(FIRST)), len(lines))
+    end = next((i for i, line in enumerate(lines) if i > start and line.startswith("log:")), len(lines))
+    return "\n".join(lines[start:end]).rstrip() + "\n"
+
+
+def main(folder: Path) -> int:
+    """Write docs/reports/NN-name.txt for each record in the folder; the newest of an experiment counts."""
+    KEPT.mkdir(exist_ok=True)
+    for path in sorted(folder.glob("chaos-exp-*.json")):
+        record = json.loads(path.read_text())
+        experiment = record["experiment"]
+        name = f"{experiment['number']:02d}-{experiment['name'].replace('_', '-')}.txt"
+        head = f"{experiment['title']}, {record['started_at'][:19]}Z, collection {record['collection_version']}\n\n"
+        (KEPT / name).write_text(head + shown(path.with_suffix(".log").read_text()))
+        print(f"{name}: {record['outcome']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
