@@ -69,23 +69,28 @@ class Store:
     def _rows(self, template: str, numbering: Numbering, first: int, last: int) -> list[list[str]]:
         values = {**self._values, "first": numbering.price(first), "last": numbering.price(last)}
         query = fill(template, values)
-        service, name = str(self._database["service"]), str(self._database["name"])
-        target = self._engine.container(self._project, service)
-        if not target.running:
-            raise ChaosError(
-                f"The database cannot be asked: container {target.name} (service {service}) is not running."
-            )
-        argv = [*_PSQL, "-U", str(self._database["user"]), "-d", name, "-c", query]
-        password = self._database.get("password")
-        environment = {**_ENVIRONMENT, **({"PGPASSWORD": str(password)} if password else {})}
-        code, output = self._engine.execute(target.id, argv, environment=environment)
-        if code:
-            words = short(output).rstrip(".") or f"psql ended with {code}"
-            raise ChaosError(
-                f"The look-up in database {name} of service {service} failed: {words}. "
-                f"Check database.name, user and lookup; the query was: {query}"
-            )
-        return [line.split("|") for line in output.splitlines() if line.strip()]
+        return rows(self._engine, self._project, self._database, query)
+
+
+def rows(engine: Engine, project: str, database: Mapping[str, Any], query: str) -> list[list[str]]:
+    """Ask the database inside its container, read-only, and return rows of text. Raises ChaosError when it fails."""
+    service, name = str(database["service"]), str(database["name"])
+    target = engine.container(project, service)
+    if not target.running:
+        raise ChaosError(
+            f"The database cannot be asked: container {target.name} (service {service}) is not running."
+        )
+    argv = [*_PSQL, "-U", str(database["user"]), "-d", name, "-c", query]
+    password = database.get("password")
+    environment = {**_ENVIRONMENT, **({"PGPASSWORD": str(password)} if password else {})}
+    code, output = engine.execute(target.id, argv, environment=environment)
+    if code:
+        words = short(output).rstrip(".") or f"psql ended with {code}"
+        raise ChaosError(
+            f"The look-up in database {name} of service {service} failed: {words}. "
+            f"Check database.name, user and lookup; the query was: {query}"
+        )
+    return [line.split("|") for line in output.splitlines() if line.strip()]
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

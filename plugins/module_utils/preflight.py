@@ -136,6 +136,10 @@ def resolved(report: Report, spec: Mapping[str, Any]) -> dict[str, Any]:
         resolve(probe, report.targets) if probe.get("kind") == "http" else dict(probe)
         for probe in spec["probes"]
     ]
+    found["gauges"] = [
+        resolve(gauge, report.targets) if gauge.get("kind") == "http" else dict(gauge)
+        for gauge in spec.get("gauges") or []
+    ]
     found["facts"] = {**report.facts, "clock": found.pop("clock", {})}
     found["containers"] = {
         service: [_identity(target) for target in report.service(service)]

@@ -9,20 +9,24 @@ To add one: write the function in the file of its concern (or a new one, importe
 
 from __future__ import annotations
 
-from . import connects, detection, ledger, logs, orders, recovery, serving
+from . import away, cache, connects, detection, ledger, logs, multi, orders, proxy, recovery, serving
 from .registry import Measured, Metric, get, measure, names
 
 __all__ = [
     "Measured",
     "Metric",
+    "away",
+    "cache",
     "connects",
     "detection",
     "get",
     "ledger",
     "logs",
     "measure",
+    "multi",
     "names",
     "orders",
+    "proxy",
     "recovery",
     "serving",
 ]
