@@ -12,7 +12,19 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = ("capture", "events", "finish", "impair", "load", "probes", "recover", "sessions", "watchdog")
+COMMANDS = (
+    "capture",
+    "charge",
+    "contend",
+    "events",
+    "finish",
+    "impair",
+    "load",
+    "probes",
+    "recover",
+    "sessions",
+    "watchdog",
+)
 
 
 def main(argv: list[str]) -> int:

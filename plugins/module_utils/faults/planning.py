@@ -11,13 +11,16 @@ from typing import Any
 from ..engine import Target
 from ..errors import ChaosError
 from ..load_settle import AFTER_S
-from . import Fault, Site, connections, impair, kill, partition
+from . import Fault, Site, connections, cpu, disk, impair, kill, memory, partition
 
 #: Every kind; a new one adds its own line here and its file beside this one. By name, so that Ansible packs them.
 _KINDS: dict[str, Fault] = {
     "connections": connections,
+    "cpu": cpu,
+    "disk": disk,
     "impair": impair,
     "kill": kill,
+    "memory": memory,
     "partition": partition,
 }
 KINDS = tuple(_KINDS)
