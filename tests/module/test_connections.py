@@ -1,0 +1,290 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Exhausted connections of a real PostgreSQL: how many are held, who is refused, and every way in which they are freed.
+
+What the server has is asked of it by the SDK's own exec, as its superuser, never by the code under test.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import processes
+from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import Site, connections
+
+from tests.module import core_support
+from tests.module.core_support import Host, Project, sentence, wait_for
+from tests.module.lab_stack import lab_image
+
+pytestmark = [
+    pytest.mark.skipif(bool(core_support.missing()), reason=core_support.missing()),
+    pytest.mark.timeout(120),
+]
+#: max_connections of the lab's PostgreSQL less the slots reserved for superusers.
+SLOTS = 57
+RUN = "exp-06-core"
+FAULT: dict[str, Any] = {"fault": "exhausted", "user": "trading_user", "database": "trading_db"}
+START = "exec postgres -D /var/lib/exchange/postgres -c config_file=/opt/exchange/postgres/postgresql.conf"
+HBA = "printf 'local all all trust\\nhost all all all scram-sha-256\\n' >/tmp/hba"
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    image = lab_image()
+    if image is None:
+        pytest.skip("the embedded exchange is not up; make lab brings it up")
+    with core_support.project() as made:
+        postgres(made, image, f"{START} -c hba_file=/opt/exchange/postgres/pg_hba.conf")
+        yield made
+
+
+def postgres(project: Project, image: str, command: str, service: str = "store") -> Any:
+    """Start a throw-away PostgreSQL and wait until it answers."""
+    made = project.up(
+        service, ("sh", "-c", command), image=image, user="postgres", stop_signal="SIGINT", restart="no"
+    )
+    wait_for(lambda: psql(made, "SELECT 1") == (0, "1"), 30)
+    return made
+
+
+@pytest.fixture
+def store(project: Project) -> Any:
+    """The database's container."""
+    return project.client.containers.get(f"{project.name}-store-1")
+
+
+@pytest.fixture
+def host(tmp_path: Path, project: Project, store: Any) -> Iterator[Host]:
+    made = Host(project, tmp_path / "state")
+    try:
+        yield made
+    finally:
+        made.clear()
+        wait_for(lambda: held(store) == 0)
+
+
+def psql(container: Any, sql: str, user: str = "postgres") -> tuple[int, str]:
+    """Ask PostgreSQL through its own client."""
+    words = ["psql", "-XAtq", "-U", user, "-d", "trading_db", "-c", sql]
+    done = container.exec_run(words, user="postgres")
+    return done.exit_code, done.output.decode().strip()
+
+
+def held(container: Any) -> int:
+    """How many sessions of the application's role the server has."""
+    code, text = psql(container, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'trading_user'")
+    assert code == 0, text
+    return int(text)
+
+
+def exhaust(host: Host, **more: Any) -> dict[str, Any]:
+    """Call the module; it must succeed."""
+    given = {"project": host.project.name, "service": "store", "ttl": 60, "lead": 0, "linger": 0}
+    found = host.module("connections", run_id=RUN, **{**given, **FAULT, **more})
+    assert not found.get("failed"), found["msg"]
+    return found
+
+
+def how(host: Host) -> str:
+    """What the undo said."""
+    return str(host.journal(host.state.run(RUN))[-1]["how"])
+
+
+def end_of_window(host: Host) -> list[dict[str, Any]]:
+    """The proofs read just before the undo."""
+    events = host.state.run(RUN).events()
+    return [event for event in events if event["event"] == "proof" and event.get("end_of_window")]
+
+
+def test_every_slot_is_taken_the_superuser_still_gets_in_and_the_undo_frees_all(
+    host: Host, store: Any
+) -> None:
+    run = host.inert(RUN)
+    assert psql(store, "SELECT 1", "trading_user") == (0, "1")
+    done = exhaust(host)
+    assert held(store) == SLOTS
+    code, words = psql(store, "SELECT 1", "trading_user")
+    assert (code, "connection slots are reserved" in words) == (2, True), words
+    proofs = {proof["fact"]: (proof["source"], proof["value"], proof["holds"]) for proof in done["proof"]}
+    refused = proofs["one more session of role trading_user refused"]
+    assert refused[0] == "tcp"
+    assert str(refused[1]).startswith("SQLSTATE 53300: ")
+    assert proofs["our sessions in pg_stat_activity"] == (
+        "engine", f"{SLOTS} of ours and 0 of others; max_connections 60, 3 reserved", True,
+    )  # fmt: skip
+    assert proofs["psql as role trading_user"][::2] == ("engine", True)
+    time.sleep(1)
+    assert held(store) == SLOTS, "held, not just taken once"
+    assert exhaust(host)["changed"] is False, "the same fault twice is one fault"
+    assert exhaust(host, state="absent")["changed"] is True
+    wait_for(lambda: held(store) == 0, 2)
+    assert psql(store, "SELECT 1", "trading_user") == (0, "1")
+    assert how(host) == "the holder was ended, which freed its sessions; PostgreSQL counts 0 of ours"
+    assert exhaust(host, state="absent")["changed"] is False
+    assert [proof["holds"] for proof in end_of_window(host)] == [True, True]
+    assert end_of_window(host)[0]["share"] > 0.9
+    counted = {event["when"]: event for event in run.events() if event["event"] == "measured"}
+    assert [(counted[when]["limit"], counted[when]["ours"]) for when in ("before", "held", "after")] == [
+        (60, 0), (60, SLOTS), (60, 0),
+    ]  # fmt: skip
+    assert host.processes() == {}
+
+
+def test_a_slot_that_becomes_free_is_taken_as_well(host: Host, store: Any) -> None:
+    host.inert(RUN)
+    sleeping = ["psql", "-XAtq", "-U", "trading_user", "-d", "trading_db", "-c", "SELECT pg_sleep(4)"]
+    store.exec_run(sleeping, user="postgres", detach=True)
+    wait_for(lambda: held(store) == 1)
+    run = host.state.run(RUN)
+    exhaust(host)
+    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'exchange.chaos exp-06-core'"
+    assert psql(store, ours) == (0, str(SLOTS - 1)), "the session that was there is left alone"
+    wait_for(lambda: psql(store, ours) == (0, str(SLOTS)), 10)
+    assert processes.alive(run, "sessions")
+
+
+def test_the_holders_death_frees_all_and_is_seen(host: Host, store: Any) -> None:
+    run = host.inert(RUN)
+    exhaust(host)
+    entry = processes.alive(run, "sessions")
+    assert entry is not None
+    os.kill(entry["pid"], signal.SIGKILL)
+    wait_for(lambda: held(store) == 0, 2)
+    assert psql(store, "SELECT 1", "trading_user") == (0, "1")
+    time.sleep(3)
+    exhaust(host, state="absent")
+    assert how(host).startswith("the holder had ended before; PostgreSQL counts 0 of ours")
+    assert [proof["holds"] for proof in end_of_window(host)] == [False, False]
+    assert end_of_window(host)[0]["share"] < 0.8
+
+
+def test_at_its_expiry_it_ends_though_nobody_is_there(host: Host, store: Any) -> None:
+    """An inert run has no watchdog; nobody but the holder itself looks at the time."""
+    host.inert(RUN)
+    begun = time.monotonic()
+    exhaust(host, ttl=5)
+    assert held(store) == SLOTS
+    wait_for(lambda: held(store) == 0, 8)
+    assert 3 < time.monotonic() - begun < 8
+    wait_for(lambda: host.processes() == {}, 2)
+
+
+def test_a_database_restarted_in_the_middle_is_not_exhausted_again(host: Host, store: Any) -> None:
+    host.inert(RUN)
+    exhaust(host)
+    store.restart()
+    wait_for(lambda: psql(store, "SELECT 1") == (0, "1"), 30)
+    time.sleep(2)
+    assert held(store) == 0
+    exhaust(host, state="absent")
+    assert how(host).endswith("counts 0 of ours; PostgreSQL was restarted meanwhile, which had ended them")
+    assert [proof["holds"] for proof in end_of_window(host)] == [False, False]
+    assert end_of_window(host)[0]["share"] < 0.8
+
+
+def test_a_database_that_is_gone_is_no_hindrance_to_the_undo(host: Host, store: Any) -> None:
+    host.inert(RUN)
+    exhaust(host)
+    store.kill()
+    try:
+        exhaust(host, state="absent")
+        assert how(host).endswith("the database does not run, so it has none of our sessions")
+    finally:
+        store.start()
+        wait_for(lambda: psql(store, "SELECT 1") == (0, "1"), 30)
+
+
+def test_check_mode_takes_nothing_and_plans_what_the_journal_will_hold(host: Host, store: Any) -> None:
+    run = host.inert(RUN)
+    files = sorted(os.listdir(run.path))
+    planned = exhaust(host, check=True)
+    assert (held(store), sorted(os.listdir(run.path))) == (0, files)
+    done = exhaust(host)
+    assert [line["plan"] for line in host.journal(run) if line["entry"] == "planned"] == [planned["plan"]]
+    assert set(planned) == set(done), "the same keys in every mode"
+
+
+def test_a_trial_leaves_nothing_behind_and_says_what_is_wrong(host: Host, store: Any) -> None:
+    engine = Engine.connect()
+    targets = engine.containers(host.project.name, "store")
+    spec = {**FAULT, "id": "exhausted"}
+    assert (
+        connections.trial(spec, targets, Site(targets, True, engine))
+        == "ok: 0 of 60 connections in use, 3 reserved"
+    )
+    assert held(store) == 0
+    for changes, words in (
+        ({"user": "nobody_here"}, "no role nobody_here"),
+        ({"port": 5999}, "Nothing answers at 127.0.0.1:5999 inside the database's container"),
+        ({"administrator": "trading_boss"}, "could not be asked as role trading_boss"),
+    ):
+        with pytest.raises(ChaosError, match=words):
+            connections.trial({**spec, **changes}, targets, Site(targets, True, engine))
+    host.inert(RUN)
+    exhaust(host)
+    with pytest.raises(ChaosError, match="no session left to take"):
+        connections.trial(spec, targets, Site(targets, True, engine))
+
+
+def test_a_role_whom_the_server_trusts_nowhere_needs_its_password(host: Host) -> None:
+    image = lab_image()
+    assert image is not None
+    other = postgres(host.project, image, f"{HBA}; {START} -c hba_file=/tmp/hba", service="locked")
+    try:
+        host.inert(RUN)
+        given: dict[str, Any] = {**FAULT, "project": host.project.name, "ttl": 60, "lead": 0, "linger": 0}
+        given.update(service="locked", run_id=RUN)
+        text = sentence(host.module("connections", **given))
+        assert "asks for the password of role trading_user" in text
+        assert "set chaos_database.password" in text
+        assert held(other) == 0
+        text = sentence(host.module("connections", **given, password="wrong"))
+        assert "password authentication failed" in text
+        done = host.module("connections", **given, password="trading")
+        assert not done.get("failed"), done["msg"]
+        assert held(other) == SLOTS
+        assert not host.module("connections", **given, password="trading", state="absent").get("failed")
+        assert held(other) == 0
+    finally:
+        other.remove(force=True, v=True)
+
+
+@pytest.mark.parametrize("written", [None, "50"])
+def test_a_lower_limit_is_put_back_as_it_was(host: Host, store: Any, written: str | None) -> None:
+    """Whether ALTER SYSTEM had set it or not; what PostgreSQL says before and after is the same, word for word."""
+    settings = (
+        "SELECT setting, pending_restart, (SELECT count(*) FROM pg_file_settings WHERE name = 'max_connections' "
+        "AND sourcefile LIKE '%auto.conf') FROM pg_settings WHERE name = 'max_connections'"
+    )
+    try:
+        if written:
+            psql(store, f"ALTER SYSTEM SET max_connections = {written}")
+            restart(store)
+        before = psql(store, settings)
+        host.inert(RUN)
+        done = exhaust(host, mode="limit", limit=10)
+        assert psql(store, "SHOW max_connections") == (0, "10")
+        assert [(proof["source"], proof["value"], proof["holds"]) for proof in done["proof"]] == [
+            ("engine", 10, True)
+        ]
+        exhaust(host, mode="limit", limit=10, state="absent")
+        assert psql(store, settings) == before
+        assert [(proof["holds"], proof["share"]) for proof in end_of_window(host)] == [(True, 1.0)]
+        assert exhaust(host, mode="limit", limit=10, state="absent")["changed"] is False
+    finally:
+        psql(store, "ALTER SYSTEM RESET max_connections")
+        restart(store)
+
+
+def restart(container: Any) -> None:
+    container.restart()
+    wait_for(lambda: psql(container, "SELECT 1") == (0, "1"), 30)
