@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from . import clock, netns
@@ -105,7 +105,7 @@ class Holder:
                 self._failed(error)
                 return
 
-    def sample(self) -> Mapping[str, Any]:
+    def sample(self) -> dict[str, Any]:
         """Return what is held now: ``full`` when the last try was refused for want of a slot."""
         return {"t": clock.now(), "held": len(self.sessions), "full": self.full, "problem": self.problem}
 
