@@ -9,7 +9,7 @@ To add one: write the function in the file of its concern (or a new one, importe
 
 from __future__ import annotations
 
-from . import away, cache, connects, detection, ledger, logs, multi, orders, proxy, recovery, serving
+from . import away, cache, connections, connects, detection, ledger, logs, multi, orders, proxy, recovery, serving
 from .registry import Measured, Metric, get, measure, names
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Metric",
     "away",
     "cache",
+    "connections",
     "connects",
     "detection",
     "get",
