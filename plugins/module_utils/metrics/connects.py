@@ -26,7 +26,7 @@ _GROWTH = 1.5
 def connects(
     evidence: Evidence, window: Window, name: str, start: float, end: float
 ) -> Sequence[Mapping[str, Any]]:
-    """Return the kernel's events of a name, of the API's connections to the target's (or peer's) port, in [start, end]."""
+    """Return the kernel's events of a name, of the API's connections to target or peer, in [start, end]."""
     ports = target_ports(evidence, str(window.spec.get("peer") or window.target))
     api = evidence.service("api")
     return [
