@@ -11,6 +11,9 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.exchange.chaos.plugins.plugin_utils.results import message
 
 ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = sorted(
+    {path.parents[1].name for path in (ROOT / "roles").glob("*/tasks/fault.yml")} - {"chaos"}
+)
 ROLES = sorted(path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
 
 
@@ -34,7 +37,7 @@ def test_every_role_has_a_specification() -> None:
     assert sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir()) == ROLES
 
 
-@pytest.mark.parametrize("role", ["chaos", "database_sudden_death"])
+@pytest.mark.parametrize("role", ["chaos", *EXPERIMENTS])
 def test_defaults_and_specification_agree(role: str) -> None:
     specified = {name: option["default"] for name, option in options(role).items() if "default" in option}
     # not in defaults/main.yml: the list that an experiment hands over is the lifecycle's to default
@@ -64,7 +67,9 @@ def validated(values: dict[str, Any], role: str = "chaos", entry: str = "choose"
     return [str(message) for message in found.error_messages]
 
 
-@pytest.mark.parametrize(("role", "entry"), [("chaos", "choose"), ("database_sudden_death", "main")])
+@pytest.mark.parametrize(
+    ("role", "entry"), [("chaos", "choose"), *((experiment, "main") for experiment in EXPERIMENTS)]
+)
 def test_the_defaults_are_valid(role: str, entry: str) -> None:
     assert validated(defaults(role), role, entry) == []
 

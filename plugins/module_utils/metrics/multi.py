@@ -80,7 +80,9 @@ def first_good(evidence: Evidence, window: Window, service: str) -> Interval | N
         if samples:
             signals.append(_turn(samples, window))
     known = [turn for turn in signals if turn is not None]
-    return max(known) if known and len(known) == len(signals) else None
+    if not known or len(known) < len(signals):
+        return None
+    return max(low for low, _ in known), max(high for _, high in known)
 
 
 def _turn(samples: Sequence[Sample], window: Window) -> Interval | None:
