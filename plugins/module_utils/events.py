@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Observer: the engine's own events of the project's containers, as they happen; and the run's gauges.
+"""Observer: the engine's own events of the project's containers as they happen; the gauges, and memory's use.
 
 A start is written with the new main process and addresses, so that the other observers find the target again.
 """
@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from . import usage
 from .engine import SERVICE_LABEL, Engine
 from .gauges import Gauges
 from .jsonl import Writer
@@ -30,6 +31,7 @@ def main(run: RunDir) -> int:
     thread = threading.Thread(target=_follow, args=(run, engine, writer), daemon=True)
     thread.start()
     gauges = Gauges(run)
+    usage.follow(run)
     run.ready("events")
     while not life.stopping and thread.is_alive():
         gauges.marks(life.marks())

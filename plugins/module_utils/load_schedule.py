@@ -16,6 +16,8 @@ _NEVER = float("inf")
 #: How long a burst outlives its kill: what is sent to a dead service only queues up, and then gets in the way of
 #: the recovery that is being measured.
 _AFTERMATH_S = 0.1
+#: Kinds of fault that end a process.
+_KILLING = ("kill", "memory")
 
 
 @dataclass
@@ -56,7 +58,7 @@ class Schedule:
             if name == "fault_imminent":
                 self._end("watch", t)
                 self._begin("watch", self._watch_rate, t, _NEVER)
-                if event.get("kind", "kill") == "kill":
+                if event.get("kind", "kill") in _KILLING:
                     self._end("burst", t)
                     self._begin("burst", self._burst_rate, t, t + self._burst_s)
             elif name == "fault_injected":

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import proofs_kill
+from . import proofs_kill, proofs_memory
 from .evidence import Evidence
 from .phases import Window, windows
 from .proof import Proof
@@ -23,6 +23,7 @@ LEAST_SHARE = 0.8
 #: What observers saw of a kind of fault, and the share of the window in which they saw it in force.
 OBSERVED: dict[str, Callable[[Evidence, Window], list[Proof]]] = {
     "kill": proofs_kill.proofs,
+    "memory": proofs_memory.proofs,
 }
 #: Which of several targets nobody saw the fault take effect on.
 UNPROVED: dict[str, Callable[[Evidence, Window], list[str]]] = {

@@ -9,7 +9,24 @@ To add one: write the function in the file of its concern (or a new one, importe
 
 from __future__ import annotations
 
-from . import away, cache, connections, connects, detection, ledger, logs, multi, orders, proxy, recovery, serving
+from . import (
+    away,
+    cache,
+    connections,
+    connects,
+    cpu,
+    detection,
+    disk,
+    ledger,
+    logs,
+    memory,
+    multi,
+    network,
+    orders,
+    proxy,
+    recovery,
+    serving,
+)
 from .registry import Measured, Metric, get, measure, names
 
 __all__ = [
@@ -19,13 +36,17 @@ __all__ = [
     "cache",
     "connections",
     "connects",
+    "cpu",
     "detection",
+    "disk",
     "get",
     "ledger",
     "logs",
     "measure",
+    "memory",
     "multi",
     "names",
+    "network",
     "orders",
     "proxy",
     "recovery",
