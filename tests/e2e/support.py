@@ -52,6 +52,16 @@ def lab(profile: str = "resilient") -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+def lab_with(*switches: str) -> None:
+    """Bring the embedded exchange up with single weaknesses."""
+    done = subprocess.run(
+        [*command("playbooks/lab.yml"), "-e", json.dumps({"lab_switches": list(switches)})], cwd=ROOT,
+        env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
 @dataclass(frozen=True)
 class Report:
     """The report files of one run."""

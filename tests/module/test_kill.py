@@ -137,6 +137,69 @@ def test_a_crash_without_a_restart_policy_is_mended_by_the_undo(host: Host) -> N
     assert host.journal(run)[-1]["how"] == f"{store.name} started through the engine"
 
 
+TRIO = ("store", "cache", "api")
+
+
+def test_several_services_die_in_one_instant_and_the_restart_policies_mend_each(host: Host) -> None:
+    made = {service: host.project.up(service, LISTEN) for service in TRIO}
+    bystander = host.project.up("proxy")
+    run = host.inert()
+    since = time.time()
+    done = host.kill(mode="process", services=list(TRIO))
+    for service, container in made.items():
+        wait_for(lambda service=service, container=container: host.project.running(container.id))
+        assert host.project.restarts(container.id) == 1, service
+    assert host.project.restarts(bystander.id) == 0
+    assert [line.split("(")[1].split(")")[0] for line in done["plan"]] == list(TRIO)
+    # the engine's own word on when each ended, the test's own measure of the spread
+    died = {service: _died(host, container.id, since) for service, container in made.items()}
+    assert max(died.values()) - min(died.values()) < 1
+    (injected,) = [event for event in run.events() if event["event"] == "fault_injected"]
+    assert (injected["target"], injected["targets"]) == ("store", list(TRIO))
+    exits = [kill["exited"] for kill in injected["kills"]]
+    assert [kill["service"] for kill in injected["kills"]] == list(TRIO)
+    assert [kill["pid"] for kill in injected["kills"]] == [
+        container.attrs["State"]["Pid"] for container in made.values()
+    ]
+    assert injected["t"] <= min(exits)
+    assert max(exits) - min(exits) < 0.2
+    anchor = run.anchor
+    for service, one in zip(TRIO, injected["kills"]):
+        assert 0 <= died[service] - anchor.wall(one["exited"]) < 1, "the engine hears of it after the kernel"
+    kernel = by_source(done, "kernel")
+    assert [(proof["value"], proof["holds"]) for proof in kernel] == [(True, True)] * 3
+    assert len(by_source(done, "engine")) == 3
+
+
+def test_nothing_is_killed_when_one_of_several_cannot_be(host: Host) -> None:
+    store, cache = host.project.up("store"), host.project.up("cache")
+    host.project.client.containers.get(cache.id).stop()
+    pid = host.project.pid(store.id)
+    run = host.inert()
+    here: dict[str, Any] = {"run_id": "exp-01-core", "mode": "process"}
+    assert "not running: nothing to kill" in sentence(
+        host.module("kill", services=["store", "cache"], **here)
+    )
+    assert "no container of a service api" in sentence(host.module("kill", services=["store", "api"], **here))
+    assert "the first must be its target" in sentence(
+        host.module("kill", services=["cache", "store"], **here)
+    )
+    assert host.project.pid(store.id) == pid
+    assert host.journal(run) == []
+
+
+def test_several_are_started_in_the_order_in_which_they_need_each_other(host: Host) -> None:
+    made = {service: host.project.up(service, restart="no") for service in TRIO}
+    run = host.inert()
+    since = time.time()
+    host.kill(mode="engine", hold=True, services=list(TRIO))
+    assert [host.project.running(container.id) for container in made.values()] == [None, None, None]
+    assert host.kill(state="absent")["changed"] is True
+    started = [_when(host, container.id, "start", since) for container in made.values()]
+    assert started == sorted(started)
+    assert host.journal(run)[-1]["how"].count("started through the engine") == 3
+
+
 def test_a_replaced_container_is_undone_by_replacement(host: Host) -> None:
     old = host.project.up("store")
     run = host.inert()
@@ -342,3 +405,13 @@ def _events(host: Host, container_id: str) -> list[dict[str, Any]]:
         filters={"container": container_id},
     )
     return list(found)
+
+
+def _when(host: Host, container_id: str, action: str, since: float) -> float:
+    """When the engine reported an action of a container after ``since``, epoch seconds."""
+    found = [event["timeNano"] / 1e9 for event in _events(host, container_id) if event["Action"] == action]
+    return next(float(at) for at in found if at > since)
+
+
+def _died(host: Host, container_id: str, since: float) -> float:
+    return _when(host, container_id, "die", since)

@@ -1,0 +1,47 @@
+"""Experiment 10 on the embedded exchange: three services die in one instant and come back by themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e import kill_support, support
+
+PLAYBOOK = "playbooks/10-multi-service-failure.yml"
+TRIO = ("postgres", "redis", "trading-api")
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, str]:
+    """When each container was started, as the engine tells it."""
+    kill_support.ready()
+    return {service: support.state_of(service)["StartedAt"] for service in kill_support.SERVICES}
+
+
+@pytest.fixture(scope="module")
+def report(before: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> support.Report:
+    return kill_support.run(PLAYBOOK, tmp_path_factory.mktemp("several"))
+
+
+def test_it_passes(report: support.Report) -> None:
+    kill_support.passed(report)
+    (fault,) = report.record["hosts"][0]["faults"]
+    assert fault["target"] == ", ".join(TRIO)
+
+
+def test_the_three_and_nobody_else_were_started_anew(report: support.Report, before: dict[str, str]) -> None:
+    after = {service: support.state_of(service)["StartedAt"] for service in kill_support.SERVICES}
+    assert {service for service in after if after[service] != before[service]} == set(TRIO)
+
+
+def test_each_exit_is_proved_and_they_lie_together(report: support.Report) -> None:
+    (fault,) = report.record["hosts"][0]["faults"]
+    seen = [proof["fact"] for proof in fault["proof"] if proof["source"] == "kernel" and proof["holds"]]
+    for service in TRIO:
+        assert f"{service} exits by signal 9 (tracepoint)" in seen
+    assert report.finding("spread")["value"] < 0.2
+
+
+def test_its_own_findings_were_measured(report: support.Report) -> None:
+    found = kill_support.verdicts(report)
+    for name in ("database_down", "cache_down", "api_down", "recovery_order", "proxy_back", "self_healing"):
+        assert found[name] == "pass", report.finding(name)

@@ -1,0 +1,35 @@
+"""Experiment 08 on the embedded exchange: without its proxy, the way past it stays good."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e import kill_support, support
+
+PLAYBOOK = "playbooks/08-nginx-failure.yml"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> support.Report:
+    kill_support.ready()
+    folder = tmp_path_factory.mktemp("nginx")
+    return kill_support.run(PLAYBOOK, folder, nginx_failure_outage_s="4")
+
+
+def test_it_passes(report: support.Report) -> None:
+    kill_support.passed(report)
+    assert {fault["target"] for fault in report.record["hosts"][0]["faults"]} == {"nginx"}
+
+
+def test_the_direct_way_stayed_good_and_the_other_did_not(report: support.Report) -> None:
+    found = kill_support.verdicts(report)
+    for name in ("direct_errors", "peer_errors", "proxy_back", "recovery", "self_healing"):
+        assert found[name] == "pass", report.finding(name)
+    assert report.finding("proxy_errors")["value"] > 0.9
+    assert report.finding("direct_rate")["value"] > 50, "more than the proxy lets a client have"
+
+
+def test_the_kernel_saw_the_traffic_past_the_proxy(report: support.Report) -> None:
+    """The capture looks at the proxy's and the API's ports, too: nginx connects to the API for every answer."""
+    text = report.stem.with_name(f"{report.stem.name}.log.bpf").read_text()
+    assert ":8080" in text

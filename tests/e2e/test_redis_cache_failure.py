@@ -1,0 +1,59 @@
+"""Experiment 07 on the embedded exchange: orders go on without the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import kill_support, support
+
+PLAYBOOK = "playbooks/07-redis-cache-failure.yml"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> support.Report:
+    kill_support.ready()
+    folder = tmp_path_factory.mktemp("redis")
+    return kill_support.run(PLAYBOOK, folder, redis_cache_failure_outage_s="4")
+
+
+def test_it_passes(report: support.Report) -> None:
+    kill_support.passed(report)
+    faults = report.record["hosts"][0]["faults"]
+    assert [(fault["id"], fault["target"]) for fault in faults] == [("crash", "redis"), ("outage", "redis")]
+
+
+def test_its_own_findings_were_measured(report: support.Report) -> None:
+    found = kill_support.verdicts(report)
+    for name in (
+        "errors_while_away",
+        "database_load",
+        "subscription",
+        "events_resumed",
+        "keys_lost",
+        "latency",
+    ):
+        assert found[name] == "pass", report.finding(name)
+    # the exchange's own counter: what it could not publish while its cache was away
+    assert report.finding("events_lost")["value"] > 0
+
+
+def test_the_outage_was_seen_by_the_port_and_lasted(report: support.Report) -> None:
+    (outage,) = [fault for fault in report.record["hosts"][0]["faults"] if fault["id"] == "outage"]
+    shares = [proof["value"] for proof in outage["proof"] if proof["fact"] == "share of the window in force"]
+    assert shares[0] >= 0.8
+
+
+def test_what_never_subscribes_again_is_red_though_its_health_is_green(tmp_path: Path) -> None:
+    kill_support.ready()
+    try:
+        support.lab_with("no_redis_resubscribe")
+        broken = kill_support.run(PLAYBOOK, tmp_path, passes=False, redis_cache_failure_outage="false")
+    finally:
+        support.lab()
+    assert broken.record["outcome"] == "failed"
+    assert broken.record["verdicts"]["restored"] == "pass"
+    found = kill_support.verdicts(broken)
+    assert [name for name, verdict in found.items() if verdict == "fail"] == ["subscription"]
+    assert found["recovery"] == "pass"
