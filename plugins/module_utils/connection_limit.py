@@ -13,12 +13,16 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from . import clock
+from . import clock, lease
 from .engine import Engine, Target
 from .errors import ChaosError
 from .faults import Applied, Proof, Scene
 from .journal import Entry
 from .postgres_server import Server
+
+
+#: The run is renewed for this long, in which the database stops and starts.
+_RESTART_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def apply(change: LimitPlan, scene: Scene) -> Applied:
     """Write the setting, restart the database, and read what is in force."""
     server = Server(scene.engine, change.target.id, user=change.administrator, database=change.database)
     scene.run.timeline("measured", fault=change.fault, name="connections", when="before", limit=change.before)
+    lease.renew(scene.run, _RESTART_S)
     server.write_setting(str(change.limit))
     at = clock.now()
     server.restart()

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
-from .. import clock, connection_limit, netns, processes, sessions
+from .. import clock, connection_limit, lease, netns, processes, sessions
 from ..connection_limit import LimitPlan
 from ..engine import Engine, Target
 from ..errors import ChaosError, Unsupported
@@ -30,6 +30,8 @@ MODES = ("sessions", "limit")
 _LOOPBACK = "127.0.0.1"
 _START_S = 30.0
 _GONE_S = 5.0
+#: A server that is just starting is waited for this long before its sessions are counted.
+_ANSWERS_S = 20.0
 #: A sample speaks for this long at most: a holder that died or hangs holds nothing that we know of.
 _SPEAKS_S = 1.0
 
@@ -186,6 +188,7 @@ def apply(change: Plan, scene: Scene) -> Applied:
     expires = next(entry.expires for entry in Journal(run).open_entries() if entry.fault == change.fault)
     wanted = {"pid": change.target.pid, "expires": expires, "login": _login(change, name)}
     write_json(run.file(sessions.PARAMETERS), wanted)
+    lease.renew(run, 2 * _START_S)
     ready = processes.start(run, sessions.COMMAND, timeout=_START_S)
     proofs = [
         Proof(
@@ -216,7 +219,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     if target is None:
         return f"{how}; the database does not run, so it has none of our sessions"
     server = Server(scene.engine, target.id, user=wanted["administrator"], database=wanted["database"])
-    server.wait()
+    server.wait(_ANSWERS_S)
     usage = _none_left(server, mark(run))
     with contextlib.suppress(ChaosError):  # a full disk must not keep the undo from being told
         _measured(run, entry.fault, "after", usage)
