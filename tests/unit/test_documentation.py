@@ -39,7 +39,8 @@ def variables() -> set[str]:
 
 def experiments() -> list[str]:
     """Return the experiments' roles, by their playbooks."""
-    return [path.stem[3:].replace("-", "_") for path in sorted((ROOT / "playbooks").glob("[0-9][1-9]-*.yml"))]
+    found = sorted((ROOT / "playbooks").glob("[0-9][0-9]-*.yml"))
+    return [path.stem[3:].replace("-", "_") for path in found if not path.name.startswith("00-")]
 
 
 def anchors(page: Path) -> set[str]:

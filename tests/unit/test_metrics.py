@@ -292,7 +292,7 @@ def test_a_fault_that_was_not_injected_is_unknown(tmp_path: Path) -> None:
 
 def test_unknown_names_are_told_the_known_ones(good: Evidence) -> None:
     with pytest.raises(
-        ChaosError, match=r"no metric 'speed'; known are: backs_off, .*unacknowledged_applied"
+        ChaosError, match=r"no metric 'speed'; known are: .*backs_off, .*unacknowledged_applied"
     ):
         measure(good, "speed")
     with pytest.raises(ChaosError, match=r"no fault 'flood'; it has: crash, outage"):
@@ -303,11 +303,11 @@ def test_unknown_names_are_told_the_known_ones(good: Evidence) -> None:
         check({"id": "x", "metric": "degradation", "max": "fine"})
 
 
-def test_every_metric_is_documented_and_in_the_simulated_experiment() -> None:
+def test_every_metric_is_documented_and_those_of_the_simulated_experiment_exist() -> None:
     text = (ROOT / "docs" / "metrics.md").read_text()
     rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
     assert sorted(rows) == names()
-    assert {spec["metric"] for spec in FINDINGS} == set(names())
+    assert {spec["metric"] for spec in FINDINGS} <= set(names())
     for name in names():
         metric = get(name)
         assert f"| {metric.unit or '–'} |" in rows[name]
