@@ -20,7 +20,6 @@ from .faults import Applied, Proof, Scene
 from .journal import Entry
 from .postgres_server import Server
 
-
 #: The run is renewed for this long, in which the database stops and starts.
 _RESTART_S = 90.0
 
