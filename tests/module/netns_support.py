@@ -21,7 +21,7 @@ from typing import Any
 
 PORT, SECOND = 5432, 5433
 PEER, PEER6, OTHER = "10.99.1.2", "fd99:1::2", "10.99.2.2"
-_TARGET, _TARGET6, _TARGET_OTHER = "10.99.1.1", "fd99:1::1", "10.99.2.1"
+TARGET, _TARGET6, _TARGET_OTHER = "10.99.1.1", "fd99:1::1", "10.99.2.1"
 
 _SERVER = """
 import select, socket, sys
@@ -101,6 +101,22 @@ class Space:
         words = (address, str(port), str(count), str(timeout), str(size))
         return list(json.loads(self.run(sys.executable, "-I", "-c", _CLIENT, *words)))
 
+    def datagrams(self, address: str, count: int) -> None:
+        """Send datagrams to a port where nobody listens; whoever gets them counts them all the same."""
+        code = (
+            "import socket, sys, time\n"
+            "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "for _ in range(int(sys.argv[2])):\n"
+            "    s.sendto(bytes(200), (sys.argv[1], 9)); time.sleep(0.001)\n"
+        )
+        self.run(sys.executable, "-I", "-c", code, address, str(count))
+
+    def udp(self) -> dict[str, int]:
+        """The namespace's own counters of UDP (proc_net_snmp): NoPorts, InCsumErrors and their like."""
+        lines = [line.split() for line in self.run("cat", "/proc/net/snmp").splitlines()]
+        names, values = (line for line in lines if line[0] == "Udp:")
+        return dict(zip(names[1:], map(int, values[1:])))
+
     def middle(self, address: str = PEER, port: int = PORT, *, count: int = 9, timeout: float = 5.0) -> float:
         """The median of some connects in milliseconds; all must succeed."""
         found = self.connects(address, port, count=count, timeout=timeout)
@@ -145,7 +161,7 @@ def net() -> Iterator[Net]:
             made.run("ip", "link", "set", "lo", "up")
         target, peer, other = spaces
         for name, far, addresses in (
-            ("peer", peer, ((f"{_TARGET}/24", f"{PEER}/24"), (f"{_TARGET6}/64", f"{PEER6}/64"))),
+            ("peer", peer, ((f"{TARGET}/24", f"{PEER}/24"), (f"{_TARGET6}/64", f"{PEER6}/64"))),
             ("other", other, ((f"{_TARGET_OTHER}/24", f"{OTHER}/24"),)),
         ):
             target.run(
@@ -158,6 +174,7 @@ def net() -> Iterator[Net]:
             target.run("ip", "link", "set", name, "up")
             far.run("ip", "link", "set", "eth0", "up")
             stack.callback(_end, _serve(far))
+        stack.callback(_end, _serve(target))
         yield Net(target, peer, other)
 
 

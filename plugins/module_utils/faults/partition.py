@@ -150,24 +150,22 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
             still[container] = netpath.left(scene, target)
             continue
         found = netns.inside(target.pid, nft.state, _table(entry, scene))
-        now = clock.now()
-        if found["there"] and found["elements"]:
-            still[container] = now
-        elif found["there"]:
-            still[container] = min(now, entry.expires)
         grown = int(found["packets"]) - int(entry.facts.get("packets", {}).get(container, 0))
         proofs.append(
             Proof(
                 "kernel",
                 f"packets of {target.service} to or from {entry.undo['peer']} dropped since then",
                 grown,
-                now,
+                clock.now(),
                 grown > 0 and found["elements"] > 0,
             )
         )
         if entry.undo["port"]:
             proofs.append(_silent(target, entry.undo["peer"], entry.undo["addresses"][0], entry.undo["port"]))
         proofs.append(same_process(entry, target))
+        found = netns.inside(target.pid, nft.state, _table(entry, scene))
+        if found["there"]:
+            still[container] = clock.now() if found["elements"] else min(clock.now(), entry.expires)
     whole = netpath.share(entry, scene, still)
     proofs.append(
         Proof("fault", "packets were dropped until the undo", f"{whole:.0%}", clock.now(), whole > 0, whole)
