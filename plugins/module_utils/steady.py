@@ -170,6 +170,20 @@ def unsteady(found: Sequence[Signal], start: float, end: float, limits: Threshol
     return reasons(found, start, end, limits) or tails
 
 
+def unsettled(
+    found: Sequence[Signal], since: float, now: float, steady_s: float, limits: Thresholds
+) -> list[str]:
+    """Return in words why a run under way may not be called steady again at ``now``.
+
+    Its last ``steady_s`` seconds must be steady, and those who judge afterwards must find as long a stretch after the
+    fault at ``since``: they let one begin at the end of a gap, such as a sample leaves that timed out.
+    """
+    kept = unsteady(found, now - steady_s, now, limits)
+    if kept or recovery(found, since, now, steady_s, limits) is not None:
+        return kept
+    return ["steady for too short since the last gap"]
+
+
 def unseen(found: Sequence[Signal], start: float, end: float) -> list[str]:
     """Return the names of the signals that were not watched all through (start, end]."""
     return [signal.name for signal in found if signal.widest_gap(start, end) > signal.gap_s]

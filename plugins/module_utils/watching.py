@@ -117,7 +117,10 @@ def _reasons(run: RunDir, seen: Evidence, begun: float, window: Window) -> list[
     found, limits = steady.of(seen), steady.Thresholds.of(run.spec)
     if window.phase == "baseline":
         return steady.reasons(found, begun, now, limits)
-    return steady.unsteady(found, now - _steady_s(run), now, limits)
+    injected = [
+        float(e["t"]) for e in run.events() if e["event"] == "fault_injected" and e["fault"] == window.fault
+    ]
+    return steady.unsettled(found, (injected or [begun])[-1], now, _steady_s(run), limits)
 
 
 def _aborted(run: RunDir) -> str:

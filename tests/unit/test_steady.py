@@ -215,3 +215,24 @@ def test_answers_may_overtake_each_other() -> None:
     assert back is not None
     assert back.earliest == pytest.approx(0.1)
     assert back.latest == pytest.approx(0.55)
+
+
+def test_a_run_under_way_is_steady_when_its_judges_will_say_so_too() -> None:
+    # the last bad sample took a second to time out: a gap, from whose end the three seconds count
+    found = [signal([(1, 2)], gap=(2.1, 2.9), name="ready"), signal([], name="other")]
+    gap_end = next(point.at for point in found[0].points if point.at >= 2.9)
+    for now in (gap_end + 2.8, gap_end + 2.95, gap_end + 3.01, gap_end + 3.2):
+        said = steady.unsettled(found, 0.5, now, 3.0, LIMITS)
+        assert (not said) == (steady.recovery(found, 0.5, now, 3.0, LIMITS) is not None), now
+    assert steady.unsteady(found, gap_end - 0.05, gap_end + 2.95, LIMITS) == [], (
+        "its last three seconds alone are"
+    )
+    assert steady.unsettled(found, 0.5, gap_end + 2.95, 3.0, LIMITS) == [
+        "steady for too short since the last gap"
+    ]
+
+
+def test_a_run_under_way_that_is_bad_again_is_not_steady() -> None:
+    found = [signal([(1, 2), (6, 10)])]
+    assert steady.recovery(found, 0.5, 7.0, 3.0, LIMITS) is not None
+    assert steady.unsettled(found, 0.5, 7.0, 3.0, LIMITS)
