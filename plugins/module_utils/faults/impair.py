@@ -176,7 +176,8 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         measured = _rise(target, entry.undo["peer"], entry.undo["address"], entry.undo["port"], wanted, base)
         proofs.append(_taken(target, entry.undo["peer"], "since then", grown, decides=not timed))
         proofs += [*measured, same_process(entry, target)]
-        there = bool(netns.inside(target.pid, nft.state, table)["elements"]) and (not timed or any(one.holds for one in measured))
+        state = netns.inside(target.pid, nft.state, table)
+        there = bool(state["elements"]) and (not timed or any(one.holds for one in measured))
         still[container] = min(_last_sign(entry, scene), clock.now() if there else 0.0)
     whole = netpath.share(entry, scene, still)
     proofs.append(
