@@ -29,6 +29,7 @@ enum chaos_kind {
 	CHAOS_CONN_CLOSED = 6,
 	CHAOS_TCP_RETRANSMIT = 7,
 	CHAOS_PROC_EXIT = 16,
+	CHAOS_OOM_KILL = 17,
 };
 
 struct chaos_head {

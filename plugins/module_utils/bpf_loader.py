@@ -15,6 +15,7 @@ from typing import Any
 
 from . import bpf_sources, bpf_tracefs
 from .bpf_btf import Btf
+from .bpf_histograms import Bucket
 from .bpf_programs import Program
 from .bpf_sources import Settings
 
@@ -42,6 +43,8 @@ class Tracer:
 
     def __init__(self, bpf: Any, programs: Sequence[Program], settings: Settings, mounted: bool) -> None:
         self._bpf = bpf
+        #: programs that were asked for and cannot run here, with what they lack
+        self.lacking: dict[str, str] = {}
         self.programs = tuple(programs)
         self.settings = settings
         #: tracefs was mounted for the loading, and is gone again
@@ -69,6 +72,32 @@ class Tracer:
         except KeyError:
             return None
         return name.decode(errors="replace")
+
+    def set_epoch(self, number: int) -> None:
+        """Have the kernel count histograms under this number from now on."""
+        self._bpf["chaos_epoch"][ctypes.c_int(0)] = ctypes.c_uint(number)
+
+    def take(self, below: int) -> list[Bucket]:
+        """Return the histograms' buckets of epochs below a number, and delete them."""
+        table = self._bpf["chaos_buckets"]
+        old = [(key, value) for key, value in table.items() if key.epoch < below]
+        for key, _value in old:
+            del table[key]
+        return [
+            Bucket(key.epoch, key.owner, key.series, key.detail, key.slot, value.count, value.sum, value.max)
+            for key, value in old
+        ]
+
+    def forget(self, cgroup: int) -> None:
+        """Tell the kernel that a cgroup is not the exchange's, so that it is counted no more."""
+        table = self._bpf["chaos_cgroups"]
+        table[ctypes.c_ulonglong(cgroup)] = table.Leaf()
+
+    def unkept(self) -> int:
+        """Return how many values of histograms found no room in the kernel, since the start."""
+        if not any(program.series for program in self.programs):
+            return 0
+        return int(sum(self._bpf["chaos_unkept"][ctypes.c_int(0)]))
 
     def close(self) -> None:
         """Detach everything."""
@@ -142,7 +171,14 @@ def load(programs: Sequence[Program], settings: Settings, folder: Path) -> Trace
                 raise Absent(
                     f"This kernel ({os.uname().release}) lacks the tracepoints {', '.join(lacking)}."
                 )
-            return _load(usable, settings, folder, tracefs, mounted)
+            tracer = _load_or_less(usable, settings, folder, tracefs, mounted)
+            for program in programs:
+                lacks = missing(program, tracefs)
+                if lacks:
+                    tracer.lacking[program.name] = f"this kernel has no tracepoint {', '.join(lacks)}"
+                elif program not in tracer.programs:
+                    tracer.lacking.setdefault(program.name, "this kernel tells too little (BTF would help)")
+            return tracer
     except OSError as error:
         raise Absent(f"The kernel's tracepoints cannot be reached: {error.strerror or error}.") from error
 
@@ -159,19 +195,36 @@ def has_ring(btf: Btf | None, release: str) -> bool:
     return bpf_sources.kernel_version(release) >= _RING_SINCE
 
 
+def _load_or_less(
+    programs: list[Program], settings: Settings, folder: Path, tracefs: Path, mounted: bool
+) -> Tracer:
+    """Load all programs, or, where the kernel refuses one, at least those that keep no histograms."""
+    try:
+        return _load(programs, settings, folder, tracefs, mounted)
+    except LoadError as error:
+        events_only = [program for program in programs if not program.series]
+        if not events_only or len(events_only) == len(programs):
+            raise
+        tracer = _load(events_only, settings, folder, tracefs, mounted)
+        refused = [program.name for program in programs if program.series]
+        tracer.lacking.update(dict.fromkeys(refused, str(error)))
+        return tracer
+
+
 def _load(programs: list[Program], settings: Settings, folder: Path, tracefs: Path, mounted: bool) -> Tracer:
     """Try our headers with what BTF tells, without it, and last the distribution's headers."""
     btf = Btf.of_kernel() if settings.use_btf else None
     release = os.uname().release
     settings = replace(settings, ring=settings.ring and has_ring(btf, release), use_btf=btf is not None)
-    text = bpf_sources.program_text(programs)
     first: Exception | None = None
     attempts = [(settings, True), (replace(settings, use_btf=False), True), (settings, False)]
     for attempt, ours in attempts if settings.use_btf else attempts[1:]:
         try:
             config = bpf_sources.config(programs, tracefs, attempt, btf)
             bpf_sources.lay_out(folder, config, bpf_sources.kernel_version(release))
-            return Tracer(_compile(text, folder, ours), programs, attempt, mounted)
+            able = [program for program in programs if bpf_sources.able(program, config)]
+            text = bpf_sources.program_text(able)
+            return Tracer(_compile(text, folder, ours), able, attempt, mounted)
         except Exception as error:  # bcc raises plain Exception for whatever went wrong
             first = first or error
     raise LoadError(

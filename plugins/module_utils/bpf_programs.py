@@ -35,16 +35,36 @@ Decoder = Callable[[Head, bytes], Optional[tuple[str, dict[str, Any]]]]
 
 
 @dataclass(frozen=True)
+class Series:
+    """A histogram or counter that a program keeps in the kernel (files/bpf/histograms.c).
+
+    unit: of the buckets and of the sum; scale: how many units of the kernel's sum are one of them; key: says what a
+    bucket's ``detail`` is; histogram: False for a counter; anybody: kept though nobody of the exchange is known to
+    have caused it (a device's requests are often issued by the kernel).
+    """
+
+    name: str
+    unit: str
+    key: Callable[[int], dict[str, Any]]
+    scale: int = 1
+    histogram: bool = True
+    anybody: bool = False
+
+
+@dataclass(frozen=True)
 class Program:
     """One program: its source in files/bpf, the tracepoints it uses, how its records are read.
 
-    needs: tracepoints (``category:name``) without which it cannot run; uses: those it can do without.
+    needs: tracepoints (``category:name``) without which it cannot run; uses: those it can do without; either: sets of
+    words of chaos_config.h, one of which must be there whole; series: by number, what it keeps in the kernel.
     """
 
     name: str
     needs: tuple[str, ...]
     uses: tuple[str, ...] = ()
     decoders: Mapping[int, Decoder] = field(default_factory=dict)
+    series: Mapping[int, Series] = field(default_factory=dict)
+    either: tuple[frozenset[str], ...] = ()
 
     @property
     def source(self) -> str:

@@ -5,7 +5,19 @@
 
 from __future__ import annotations
 
-from . import bpf_exit, bpf_tcp
+from . import bpf_block, bpf_bytes, bpf_exit, bpf_fsync, bpf_oom, bpf_rtt, bpf_sched, bpf_tcp
 from .bpf_programs import Program
 
-PROGRAMS: dict[str, Program] = {program.name: program for program in (bpf_tcp.PROGRAM, bpf_exit.PROGRAM)}
+PROGRAMS: dict[str, Program] = {
+    program.name: program
+    for program in (
+        bpf_tcp.PROGRAM,
+        bpf_exit.PROGRAM,
+        bpf_sched.PROGRAM,
+        bpf_block.PROGRAM,
+        bpf_fsync.PROGRAM,
+        bpf_oom.PROGRAM,
+        bpf_rtt.PROGRAM,
+        bpf_bytes.PROGRAM,
+    )
+}

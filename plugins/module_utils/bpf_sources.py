@@ -36,7 +36,12 @@ PERF_BYTES = 1024 * 1024
 _FIRST_PIDNS = 0xEFFFFFFC
 _OFFSETS: dict[str, tuple[str, ...]] = {
     "sock_common_skc_net": ("sock_common", "skc_net"),
+    "sock_common_skc_dport": ("sock_common", "skc_dport"),
+    "sock_common_skc_num": ("sock_common", "skc_num"),
     "sock_sk_err": ("sock", "sk_err"),
+    "tcp_sock_srtt_us": ("tcp_sock", "srtt_us"),
+    "tcp_sock_bytes_received": ("tcp_sock", "bytes_received"),
+    "tcp_sock_bytes_acked": ("tcp_sock", "bytes_acked"),
     "net_inum": ("net", "ns", "inum"),
     "task_struct_nsproxy": ("task_struct", "nsproxy"),
     "nsproxy_net_ns": ("nsproxy", "net_ns"),
@@ -88,7 +93,18 @@ def read(name: str) -> str:
 
 def program_text(programs: Iterable[Program]) -> str:
     """Return the C text of the programs: one text, so that bcc compiles once and all share one channel in order."""
-    return "\n".join([read("common.c"), *(read(program.source) for program in programs)])
+    programs = list(programs)
+    names = [program.source for program in programs]
+    if any(program.series for program in programs):
+        names = ["histograms.c", *names, "sockets.c"]
+    return "\n".join(map(read, ["common.c", *names]))
+
+
+def able(program: Program, config: str) -> bool:
+    """Return whether what chaos_config.h says is enough for a program that reads one thing or another."""
+    lines = [line.split(" ") for line in config.splitlines() if line.startswith("#define ")]
+    words = {line[1] for line in lines if line[2:] != ["0"] or line[1].startswith("OFF_")}
+    return not program.either or any(option <= words for option in program.either)
 
 
 def lay_out(folder: Path, config: str, version: tuple[int, int, int]) -> None:
@@ -118,6 +134,7 @@ def config(programs: Iterable[Program], tracefs: Path, settings: Settings, btf: 
     defines["CHAOS_PORT(port)"] = f"({defines['CHAOS_PORT(port)']})"
     enums: set[str] = set()
     for program in programs:
+        defines[f"CHAOS_WITH_{program.name}"] = 1
         for event in (*program.needs, *program.uses):
             found = bpf_tracefs.fields(tracefs, event)
             name = event.partition(":")[2]

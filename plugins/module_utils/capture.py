@@ -4,7 +4,8 @@
 """The observer of kernel events: attaches the programs, proves that it sees, writes what it sees.
 
 Runs as ``chaos.pyz capture <run folder>`` under the system's Python, with bcc and the standard library alone.
-Writes bpf.jsonl (one event a line) and capture.json (what the capture is worth). Without bcc, root or tracepoints
+Writes bpf.jsonl (one event a line), histograms.jsonl (what the kernel kept, by phase of the run) and capture.json
+(what the capture is worth). Without bcc, root or tracepoints
 it says so and ends with 0: the run goes on without the kernel's evidence.
 """
 
@@ -17,7 +18,7 @@ from collections import Counter
 from functools import partial
 from typing import Any
 
-from . import bpf_control, bpf_docker, bpf_loader, bpf_scope, bpf_sources, clock
+from . import bpf_control, bpf_docker, bpf_histograms, bpf_loader, bpf_scope, bpf_sources, clock
 from .bpf_programs import HEAD, Decoder, Head, Program, text
 from .bpf_registry import PROGRAMS
 from .bpf_scope import Owner, Unresolved
@@ -87,6 +88,7 @@ class Capture:
             self._decoders.update(program.decoders)
         ask = partial(bpf_docker.containers, str(run.spec.get("project", "")))
         self._scope = bpf_scope.make(run.spec, bpf_docker.of_spec(run.spec), ask, tracer.cgroup_name)
+        self._histograms = self._books()
         self._control: bpf_control.Control | None = None
         self._control_service = ""
         self._control_seen_at: float | None = None
@@ -106,6 +108,8 @@ class Capture:
         if self._tracer.mounted:
             said = "tracefs is not mounted on this host; it was for a moment, for the capture alone, and is gone again"
             self._run.log("info", said, "capture")
+        for name, why in self._tracer.lacking.items():
+            self._run.log("warn", f"The BPF program {name} does not run here: {why}", "capture")
         self._tell()
         self._scope.scan()
         self._prove()
@@ -124,6 +128,8 @@ class Capture:
         finally:
             if self._control is not None:
                 self._control.end()
+            if self._histograms is not None:
+                self._histograms.close()
             self._tell()
             self._writer.close()
         return 0
@@ -138,8 +144,24 @@ class Capture:
             self._scope.scan()
             if self._control is not None:
                 self._control.reap()
+        if self._histograms is not None:
+            self._histograms.step(self._life.marks())
         if now - self._told >= _STATUS_S:
             self._tell()
+
+    def _books(self) -> bpf_histograms.Histograms | None:
+        """Return the books of what the kernel keeps, None where no program keeps anything."""
+        series = {
+            number: (program.name, one)
+            for program in self._tracer.programs
+            for number, one in program.series.items()
+        }
+        if not series:
+            return None
+        ports = self._run.spec["capture"].get("ports") or {}
+        peers = {int(port): str(name) for port, name in dict(ports).items()}
+        writer = Writer(self._run.file("histograms.jsonl"))
+        return bpf_histograms.Histograms(self._tracer, self._scope, series, writer.write, peers)
 
     def _prove(self) -> None:
         """Make the positive control and wait until it was seen, two seconds at most."""
@@ -236,6 +258,8 @@ class Capture:
         self._told = clock.now()
         self._status.update(lost=self._tracer.lost(), cpu_s=_cpu_s(), until=self._told)
         counts = {name: self._counts[name] for name in ("unwritten", "unattributed")}
+        if self._histograms is not None:
+            counts.update(histogram_lines=self._histograms.lines, unkept=self._tracer.unkept())
         write_json(self._run.file("capture.json"), {**self._status, **counts})
 
 

@@ -80,6 +80,7 @@ class Evidence:
     orders: Sequence[Order] = ()
     probes: Sequence[Sample] = ()
     bpf: Sequence[Mapping[str, Any]] = ()
+    histograms: Sequence[Mapping[str, Any]] = ()
     capture: Mapping[str, Any] = field(default_factory=lambda: {"status": "absent"})
     engine: Sequence[Mapping[str, Any]] = ()
     timeline: Sequence[Mapping[str, Any]] = ()
@@ -144,6 +145,7 @@ def load(run: RunDir) -> Evidence:
         orders=orders(read(run.file("load.jsonl"))),
         probes=samples(read(run.file("probes.jsonl"))),
         bpf=_timed(read(run.file("bpf.jsonl"))),
+        histograms=_timed(read(run.file("histograms.jsonl"))),
         capture=read_json(run.file("capture.json")) or {"status": "absent"},
         engine=_timed(read(run.file("engine.jsonl"))),
         timeline=_timed([line for line in read(run.file("timeline.jsonl")) if "event" in line]),

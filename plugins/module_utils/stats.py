@@ -26,6 +26,21 @@ def median(values: Sequence[float]) -> float | None:
     return percentile(values, 50)
 
 
+def percentile_of_buckets(buckets: Sequence[Sequence[float]], q: float) -> float | None:
+    """Return the ``q``-th percentile (0 < q <= 100) of a histogram, None of an empty one.
+
+    buckets: [low, high, count] each; the answer is the upper bound of the bucket the percentile lies in, so the
+    true value is never more, and with buckets that double more than half of it.
+    """
+    total = sum(count for _low, _high, count in buckets)
+    rank, seen = math.ceil(q / 100 * total), 0.0
+    for _low, high, count in sorted(buckets):
+        seen += count
+        if count and seen >= rank:
+            return high
+    return None
+
+
 def rounded(value: float | None, digits: int = 3) -> float | None:
     """Round for a record; None stays None."""
     return None if value is None else round(value, digits)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import bpf_exit, bpf_tcp
+from ansible_collections.exchange.chaos.plugins.module_utils import bpf_exit, bpf_oom, bpf_tcp
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf_programs import HEAD, Head
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf_registry import PROGRAMS
+
+ALL_KINDS = (bpf_tcp.KINDS, bpf_exit.KINDS, bpf_oom.KINDS)
 
 
 def head(kind: int, flags: int = 0) -> Head:
@@ -29,14 +32,14 @@ def tcp(
 def test_the_numbers_of_the_kinds_are_those_of_the_c_programs(root: Path) -> None:
     text = (root / "files/bpf/common.c").read_text()
     there = {name: int(number) for name, number in re.findall(r"^\tCHAOS_(\w+) = (\d+),", text, re.M)}
-    here = {name: number for kinds in (bpf_tcp.KINDS, bpf_exit.KINDS) for number, name in kinds.items()}
+    here = {name: number for kinds in ALL_KINDS for number, name in kinds.items()}
     assert here == there
 
 
 def test_every_kind_has_one_decoder() -> None:
     kinds = [kind for program in PROGRAMS.values() for kind in program.decoders]
     assert len(kinds) == len(set(kinds))
-    assert set(kinds) == {*bpf_tcp.KINDS, *bpf_exit.KINDS}
+    assert set(kinds) == {number for kinds in ALL_KINDS for number in kinds}
 
 
 def test_the_head_is_as_long_as_in_c() -> None:
@@ -102,3 +105,68 @@ def test_an_exit_in_order_has_a_status() -> None:
 def test_what_the_kernel_does_not_tell_is_none() -> None:
     fields = exited(0, 0, 0)
     assert (fields["exit_signal"], fields["exit_status"], fields["main"]) == (None, None, None)
+
+
+def test_the_numbers_of_the_series_are_those_of_the_c_programs(root: Path) -> None:
+    text = (root / "files/bpf/histograms.c").read_text()
+    there = {int(number) for number in re.findall(r"^\tCHAOS_\w+ = (\d+),", text, re.M)}
+    here = [number for program in PROGRAMS.values() for number in program.series]
+    assert len(here) == len(set(here))
+    assert set(here) == there
+    for program in PROGRAMS.values():
+        source = (root / "files/bpf" / program.source).read_text()
+        own = set(re.findall(r"CHAOS_[A-Z_]+", source))
+        numbers = dict(re.findall(r"^\t(CHAOS_\w+) = (\d+),", text, re.M))
+        assert {int(numbers[name]) for name in own & numbers.keys()} == set(program.series)
+
+
+def fields_of(text: str, structure: str) -> list[tuple[str, int]]:
+    """Return (type, how many) of the members of a C structure."""
+    body = re.search(rf"^struct {structure} \{{\n(.*?)^\}};", text, re.M | re.S)
+    assert body is not None
+    members = re.findall(r"^\t(\w+(?: \w+)?) \w+(?:\[(\d+)\])?;", body.group(1), re.M)
+    return [(kind, int(count or 1)) for kind, count in members]
+
+
+@pytest.mark.parametrize(
+    ("source", "structure", "body"),
+    [
+        ("oom.c", "chaos_oom", bpf_oom._BODY),
+        ("exit.c", "chaos_exit", bpf_exit._BODY),
+        ("tcp.c", "chaos_tcp", bpf_tcp._BODY),
+    ],
+)
+def test_a_body_is_read_as_the_c_program_writes_it(
+    root: Path, source: str, structure: str, body: struct.Struct
+) -> None:
+    letters = {"u64": "Q", "s32": "i", "u32": "I", "u16": "H"}
+    members = fields_of((root / "files/bpf" / source).read_text(), structure)
+    assert members[0] == ("struct chaos_head", 1)
+    packed = "".join(letters.get(kind) or f"{count}s" for kind, count in members[1:])
+    assert body.format == f"={packed}"
+
+
+def oom(flags: int) -> dict[str, Any]:
+    body = bpf_oom._BODY.pack(90_000, 80_000, 500, 20, -17, 4711, b"postgres\0")
+    name, fields = bpf_oom.decode(head(17, flags), HEAD.pack(*head(17, flags)) + body)
+    return {"event": name, **fields}
+
+
+def test_a_victim_of_the_oom_killer() -> None:
+    assert oom(1) == {
+        "event": "OOM_KILL",
+        "total_kb": 90_000,
+        "anon_kb": 80_000,
+        "file_kb": 500,
+        "shmem_kb": 20,
+        "score_adj": -17,
+        "by_pid": 4711,
+        "by_comm": "postgres",
+        "by_itself": False,
+    }
+
+
+def test_sizes_the_kernel_does_not_tell_are_none() -> None:
+    fields = oom(2)
+    assert fields["by_itself"] is True
+    assert {fields[name] for name in ("total_kb", "anon_kb", "file_kb", "shmem_kb", "score_adj")} == {None}
