@@ -29,9 +29,9 @@ def begin(run: RunDir) -> bool:
         )
     if not is_root():
         return _without(run, "absent", "loading BPF programs needs root")
-    lease.renew(run, _READY_S)
     try:
-        processes.start(run, "capture", python=python, timeout=_READY_S)
+        with lease.lasting(run, _READY_S):
+            processes.start(run, "capture", python=python, timeout=_READY_S)
     except ChaosError as error:
         return _without(run, "failed", str(error))
     found = state_of(run)

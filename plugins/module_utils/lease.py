@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from .journal import Journal
 from .rundir import RunDir
+
+#: A run that no module call renews for so long is ended on the host.
+LEASE_S = 20.0
 
 
 def renew(run: RunDir, seconds: float) -> None:
@@ -17,3 +23,14 @@ def renew(run: RunDir, seconds: float) -> None:
     """
     expiries = [entry.expires for entry in Journal(run).open_entries()]
     run.renew(seconds, latest=min(expiries, default=None))
+
+
+@contextmanager
+def lasting(run: RunDir, seconds: float) -> Iterator[None]:
+    """Let the run live for a piece of work of at most ``seconds``, and no longer once that is done."""
+    before = run.deadline()
+    renew(run, seconds)
+    try:
+        yield
+    finally:
+        run.shorten(LEASE_S, earliest=before)

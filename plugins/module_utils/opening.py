@@ -12,12 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import clock, processes, snapshot
+from . import clock, lease, processes, snapshot
 from .errors import ChaosError
 from .jsonl import Writer
 from .result import Lines
 from .rundir import RunDir, write_json
-from .state import LEASE_S, State
+from .state import State
 
 
 def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lines: Lines) -> RunDir:
@@ -35,7 +35,7 @@ def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lin
         writer = Writer(run.file("timeline.jsonl"))
         writer.write({"t": clock.now(), "event": "opened", "said": [line["text"] for line in lines.lines]})
         writer.close()
-        run.renew(LEASE_S)
+        run.renew(lease.LEASE_S)
         taken = snapshot.take(run)
         write_json(run.file("snapshot-before.json"), taken, sync=True)
         for what, reason in sorted(taken["unchecked"].items()):

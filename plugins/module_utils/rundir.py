@@ -120,6 +120,13 @@ class RunDir:
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def shorten(self, seconds: float, *, earliest: float) -> None:
+        """Bring the deadline back to ``seconds`` from now, but not before boottime ``earliest``."""
+        try:
+            write_json(self.file("deadline.json"), {"t": max(earliest, clock.now() + seconds)})
+        except OSError as error:
+            raise self._unwritable(error) from error
+
     def ready(self, command: str, **fields: Any) -> None:
         """Tell who waits that this process does its work now; its pid and start time identify it for ever."""
         folder = self.file("processes")

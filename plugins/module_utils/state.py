@@ -22,8 +22,6 @@ from . import clock, lease
 from .errors import ChaosError
 from .rundir import RunDir, process_start, read_json, write_json
 
-#: A run that no module call renews for so long is ended on the host.
-LEASE_S = 20.0
 #: A run being opened has its folder, its specification and its watchdogs within this time.
 BEGINNING_S = 60.0
 #: A finished record waits at most this long, and all of them take at most this much room.
@@ -196,7 +194,7 @@ def open_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
     # A full disk keeps the deadline as it is. An undo must go on; whatever else must be written will say so.
     with contextlib.suppress(ChaosError):
-        lease.renew(run, LEASE_S)
+        lease.renew(run, lease.LEASE_S)
     return run
 
 

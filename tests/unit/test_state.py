@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, state
+from ansible_collections.exchange.chaos.plugins.module_utils import clock, lease, state
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.state import State
@@ -220,10 +220,21 @@ def test_opening_a_run_that_is_none_says_where_it_looked(home: State) -> None:
 def test_whoever_works_on_a_run_renews_it_and_never_shortens_it(home: State) -> None:
     run = opened(home)
     state.open_run(RUN, home.root)
-    assert run.deadline() == pytest.approx(clock.now() + state.LEASE_S, abs=1)
+    assert run.deadline() == pytest.approx(clock.now() + lease.LEASE_S, abs=1)
     run.renew(500)
     state.open_run(RUN, home.root)
     assert run.deadline() == pytest.approx(clock.now() + 500, abs=1)
+
+
+def test_a_long_piece_of_work_leaves_no_long_lease_behind(home: State) -> None:
+    run = opened(home)
+    with lease.lasting(run, 300):
+        assert run.deadline() == pytest.approx(clock.now() + 300, abs=1)
+    assert run.deadline() == pytest.approx(clock.now() + lease.LEASE_S, abs=1)
+    run.renew(500)
+    with lease.lasting(run, 300):
+        pass
+    assert run.deadline() == pytest.approx(clock.now() + 500, abs=1), "who had more keeps it"
 
 
 def register(run: RunDir, command: str, *, start: int | None = None) -> None:

@@ -17,9 +17,6 @@ from ..rundir import RunDir
 from ..undo import undo
 from . import Applied, Proof
 
-#: A run is renewed for this long beyond a fault's injection, so that its first window is reached.
-_LEASE_S = 20.0
-
 
 @dataclass(frozen=True)
 class Order:
@@ -42,7 +39,7 @@ def inject(
     Raises ChaosError when the run was aborted meanwhile,
     when the journal cannot be written (nothing is changed then), or when applying fails (it is undone then).
     """
-    lease.renew(run, lead + _LEASE_S)
+    lease.renew(run, lead + lease.LEASE_S)
     run.timeline("fault_imminent", fault=order.fault, kind=order.kind, target=order.target)
     clock.sleep(lead)
     run.timeline("waited", seconds=lead, why="lead")

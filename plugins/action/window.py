@@ -1,0 +1,28 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action exchange.chaos.window: the module of the same name on the host, unless nobody is left to tell."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
+    """Runs the module; a worker that outlived its play would otherwise watch on and keep the run alive on the host."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Watch one slice of the window."""
+        play = multiprocessing.parent_process()
+        if play is not None and not play.is_alive():
+            os._exit(1)  # no clean-up of ours is worth a word to the host: its watchdog ends the run now
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        result.update(self._execute_module(task_vars=task_vars))
+        return result
