@@ -1,0 +1,84 @@
+"""Experiment 09 on the embedded exchange, and on one whose orders ask the database again and again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tests.e2e import support
+
+EXPERIMENT = "playbooks/09-network-latency.yml"
+SCHEMA = json.loads((support.ROOT / "files" / "record.schema.json").read_text())
+SHORT = {"chaos_baseline_s": "4", "network_latency_step_s": "4"}
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> None:
+    support.forget_records()
+    for service in ("postgres", "trading-api"):
+        support.healthy(service)
+
+
+def test_each_step_is_proved_and_measured(tmp_path: Path) -> None:
+    done = support.ansible(EXPERIMENT, chaos_report_dir=str(tmp_path), **SHORT)
+    assert done.returncode == 0, done.stdout[-8000:]
+    report = support.report(tmp_path)
+    record = report.record
+    jsonschema.validate(record, SCHEMA)
+    assert record["outcome"] == "passed"
+    assert record["verdicts"] == {"effect": "pass", "hypothesis": "pass", "restored": "pass"}
+    faults = record["hosts"][0]["faults"]
+    assert [fault["id"] for fault in faults] == ["latency_50", "latency_100", "latency_200"]
+    for fault in faults:
+        assert fault["engine"] in ("tun", "netem")
+        measured = [proof for proof in fault["proof"] if proof["source"] == "kernel"]
+        assert measured
+        assert all("TCP_INFO" in proof["fact"] and proof["holds"] for proof in measured), measured
+    # slower orders, in proportion: as the client's raw answers have it
+    added = {step: slower(report, f"latency_{step}") for step in (50, 100, 200)}
+    assert 50 <= added[50] < added[100] < added[200], added
+    for step, value in added.items():
+        assert report.finding(f"latency_{step}")["value"] == pytest.approx(value, abs=30)
+    assert support.leftovers() == []
+
+
+def slower(report: support.Report, fault: str) -> float:
+    """By how many milliseconds the median good order was slower in a fault's window than before all faults."""
+    marks = {
+        (event["event"], event.get("fault")): event["t"]
+        for event in report.raw("timeline")
+        if event["event"] in ("fault_injected", "fault_undone")
+    }
+    first = min(t for (name, _fault), t in marks.items() if name == "fault_injected")
+    start, end = marks[("fault_injected", fault)], marks[("fault_undone", fault)]
+
+    def middle(good: list[dict[str, Any]]) -> float:
+        times = sorted(1000 * (line["end"] - line["at"]) for line in good)
+        return float(times[len(times) // 2])
+
+    orders = [line for line in report.raw("load") if line.get("ok") and "sent" in line]
+    return middle([line for line in orders if start <= line["at"] < end]) - middle(
+        [line for line in orders if line["at"] < first - 2]
+    )
+
+
+@pytest.fixture
+def chatty() -> Iterator[None]:
+    """The embedded exchange with ten more round trips to its database for every order."""
+    support.lab_with("chatty_store")
+    yield
+    support.lab("resilient")
+
+
+def test_a_chatty_exchange_breaks_the_hypothesis(chatty: None, tmp_path: Path) -> None:
+    done = support.ansible(EXPERIMENT, chaos_report_dir=str(tmp_path), **SHORT)
+    assert done.returncode != 0, done.stdout[-4000:]
+    report = support.report(tmp_path)
+    assert report.record["outcome"] == "failed"
+    assert report.record["verdicts"] == {"effect": "pass", "hypothesis": "fail", "restored": "pass"}
+    assert "fail" in (report.finding("per_ms")["verdict"], report.finding("timeouts_begin")["verdict"])
