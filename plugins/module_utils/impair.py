@@ -36,20 +36,22 @@ def main(run: RunDir) -> int:
     life = Lifespan(run)
     punctual()
     engine = Engine(shaping.of(wanted["impairment"]))
+    made: list[int] = []
     try:
-        for pid in wanted["pids"]:
-            netns.enter(int(pid))
+        for pid in map(int, wanted["pids"]):
+            netns.enter(pid)
             engine.add(tunnel.build(wanted["addresses"]), wanted["addresses"])
-        for pid in wanted["pids"]:
-            netns.enter(int(pid))
+            made.append(pid)
+        for pid in made:
+            netns.enter(pid)
             left = float(wanted["expires"]) - clock.now()
             nft.install(tunnel.rules(wanted["table"], wanted["addresses"], wanted["port"], left))
         run.ready(COMMAND)
         engine.work(run, life, float(wanted["expires"]))
     finally:
-        for pid in wanted["pids"]:
+        for pid in made:
             with contextlib.suppress(OSError):
-                netns.enter(int(pid))
+                netns.enter(pid)
                 nft.remove(wanted["table"])
                 tunnel.drop_rules()
         engine.close()
