@@ -1,0 +1,67 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ten experiments and the suites made of them: each has all its parts, under the same name everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+NUMBERED = sorted(PLAYBOOKS.glob("[0-9][0-9]-*.yml"))[1:]
+SUITES = {
+    "all": ["01", "07", "08", "04", "09", "06", "02", "05", "03", "10"],
+    "weekly": ["01", "07"],
+    "predeploy": ["02", "03", "06", "09", "10"],
+}
+
+
+def plays(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(path.read_text())
+    return found
+
+
+def experiment(path: Path) -> dict[str, Any]:
+    (play,) = plays(path)
+    assert play["ansible.builtin.import_playbook"] == "shared/experiment.yml"
+    found: dict[str, Any] = play["vars"]["chaos_experiment"]
+    return found
+
+
+def test_there_are_ten() -> None:
+    assert [path.name[:2] for path in NUMBERED] == [f"{number:02d}" for number in range(1, 11)]
+
+
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
+def test_an_experiment_has_one_name_a_role_and_a_name_without_dashes(path: Path) -> None:
+    number, _, dashed = path.stem.partition("-")
+    found = experiment(path)
+    assert (found["number"], found["name"]) == (int(number), dashed.replace("-", "_"))
+    (twin,) = plays(PLAYBOOKS / f"{found['name']}.yml")
+    assert twin["ansible.builtin.import_playbook"] == path.name
+    role = PLAYBOOKS.parent / "roles" / found["name"]
+    for part in (
+        "README.md",
+        "meta/argument_specs.yml",
+        "meta/main.yml",
+        "tasks/main.yml",
+        "tasks/fault.yml",
+    ):
+        assert (role / part).exists(), part
+
+
+def test_preflight_knows_all_of_them() -> None:
+    (play,) = plays(PLAYBOOKS / "00-preflight.yml")
+    assert play["vars"]["chaos_catalogue"] == [experiment(path) for path in NUMBERED]
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_a_suite_runs_its_experiments_in_order_and_sums_up(name: str) -> None:
+    *steps, last = plays(PLAYBOOKS / f"{name}.yml")
+    assert [step["ansible.builtin.import_playbook"][:2] for step in steps] == SUITES[name]
+    assert all(step["vars"]["chaos_in_suite"] is True for step in steps)
+    assert last["ansible.builtin.import_playbook"] == "shared/suite.yml"
