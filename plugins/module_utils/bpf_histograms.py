@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from . import clock
 from .bpf_docker import Container
@@ -32,7 +32,8 @@ MOST_LINES = 5000
 MOST_KEYS = 48
 
 
-class Bucket(NamedTuple):
+@dataclass(frozen=True)
+class Bucket:
     """One entry of the kernel's map; slot: 0 below 1, n from 2^(n-1) on, below 2^n."""
 
     epoch: int
@@ -200,8 +201,8 @@ def lines(
 ) -> list[dict[str, Any]]:
     """Return a phase as lines of histograms.jsonl, the busiest keys of a series first; past MOST_KEYS as one."""
     groups: dict[tuple[int, str | None], list[tuple[int | None, dict[int, list[int]]]]] = {}
-    for (number, service, detail), slots in phase.totals.items():
-        groups.setdefault((number, service), []).append((detail, slots))
+    for (number, service, which), slots in phase.totals.items():
+        groups.setdefault((number, service), []).append((which, slots))
     found = []
     for (number, service), entries in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] or "")):
         entries.sort(key=lambda entry: -sum(count for count, _sum, _max in entry[1].values()))
@@ -209,7 +210,7 @@ def lines(
             entries[MOST_KEYS - 1 :] = [(None, _merged([slots for _, slots in entries[MOST_KEYS - 1 :]]))]
         program, kind = series[number]
         for detail, slots in entries:
-            key = {"others": True} if detail is None else kind.key(detail)
+            key: dict[str, Any] = {"others": True} if detail is None else kind.key(detail)
             if key.get("port") in peers:
                 key["peer"] = peers[key["port"]]
             found.append(_line(phase, program, kind, service, key, slots))

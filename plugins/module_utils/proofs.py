@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from . import proofs_kill, proofs_memory
+from . import proofs_impair, proofs_kill, proofs_memory
 from .evidence import Evidence
 from .phases import Window, windows
 from .proof import Proof
@@ -22,6 +22,7 @@ DECISIVE = ("kernel", "engine")
 LEAST_SHARE = 0.8
 #: What observers saw of a kind of fault, and the share of the window in which they saw it in force.
 OBSERVED: dict[str, Callable[[Evidence, Window], list[Proof]]] = {
+    "impair": proofs_impair.proofs,
     "kill": proofs_kill.proofs,
     "memory": proofs_memory.proofs,
 }

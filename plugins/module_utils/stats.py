@@ -34,7 +34,7 @@ def percentile_of_buckets(buckets: Sequence[Sequence[float]], q: float) -> float
     """
     total = sum(count for _low, _high, count in buckets)
     rank, seen = math.ceil(q / 100 * total), 0.0
-    for _low, high, count in sorted(buckets):
+    for _low, high, count in sorted(map(tuple, buckets)):
         seen += count
         if count and seen >= rank:
             return high
