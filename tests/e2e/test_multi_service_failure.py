@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.e2e import kill_support, support
@@ -45,3 +47,40 @@ def test_its_own_findings_were_measured(report: support.Report) -> None:
     found = kill_support.verdicts(report)
     for name in ("database_down", "cache_down", "api_down", "recovery_order", "proxy_back", "self_healing"):
         assert found[name] == "pass", report.finding(name)
+
+
+def move_api() -> None:
+    """Give the API an address that it will not get again: a lower one is taken while it starts, and free afterwards."""
+    api, occupant = support.container("trading-api"), f"{support.PROJECT}-occupant"
+    network, image = f"{support.PROJECT}_default", support.docker("inspect", "-f", "{{.Image}}", api)
+    support.docker("stop", api)
+    try:
+        support.docker("run", "-d", "--rm", "--network", network, "--name", occupant, image, "sleep", "120")
+        support.docker("start", api)
+        support.healthy("trading-api")
+        # the proxy looks its backends up when it starts
+        support.docker("restart", support.container("nginx"))
+        support.healthy("nginx")
+    finally:
+        support.docker("rm", "-f", occupant)
+
+
+@pytest.mark.full
+def test_a_proxy_that_looks_its_backends_up_once_is_red(tmp_path: Path) -> None:
+    kill_support.ready()
+    try:
+        support.lab_with("static_upstream")
+        kill_support.ready()
+        move_api()
+        broken = kill_support.run(
+            PLAYBOOK, tmp_path, passes=False, multi_service_failure_window_s="6", chaos_recovery_timeout_s="6"
+        )
+    finally:
+        support.lab()
+    assert broken.record["outcome"] == "failed"
+    assert broken.record["verdicts"]["effect"] == "pass"
+    found = kill_support.verdicts(broken)
+    assert found["proxy_back"] == "fail"
+    assert found["recovery"] == "fail"
+    assert found["api_down"] == "pass", "all but the proxy's view of it is well"
+    assert "trading-api moved from" in broken.finding("proxy_back")["evidence"]
