@@ -162,7 +162,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         report_files.check_folder(os.path.dirname(path))
         fresh, events = bpf_log.rest(record, source, {})
         several = len(record["hosts"]) > 1
-        bpf = [*bpf_log.lines(fresh, several), *bpf_log.closing(record, events)]
+        closing = bpf_log.closing(record, events, bpf_log.histograms(record, source))
+        bpf = [*bpf_log.lines(fresh, several), *closing]
         report_files.fill(files["bpf"], _joined(bpf))
         report_files.fill(files["xml"], junit(record))
         whole = text.log(record, files)

@@ -63,6 +63,8 @@ def _details(name: str, event: Mapping[str, Any]) -> list[str]:
         return [f"errno: {errno_name(error) if error else 'not known'}"]
     if name == "PROC_EXIT":
         return _exit(event)
+    if name == "OOM_KILL":
+        return _oom(event)
     found = []
     if other:
         direction = event.get("direction") or ("received" if event.get("passive") else "sent")
@@ -87,6 +89,19 @@ def _exit(event: Mapping[str, Any]) -> list[str]:
         found.append(f"status: {event['exit_status']}")
     if event.get("main"):
         found.append("main process")
+    return found
+
+
+def _oom(event: Mapping[str, Any]) -> list[str]:
+    found = [clean(event["comm"])] if event.get("comm") else []
+    if event.get("anon_kb") is not None:
+        resident = sum(int(event.get(name) or 0) for name in ("anon_kb", "file_kb", "shmem_kb"))
+        found.append(f"resident: {resident / 1024:.1f} MiB")
+        found.append(f"anonymous: {int(event['anon_kb']) / 1024:.1f} MiB")
+    if event.get("by_itself"):
+        found.append("asked for memory itself")
+    elif event.get("by_pid"):
+        found.append(f"memory asked for by: {clean(event.get('by_comm') or '?')} {event['by_pid']}")
     return found
 
 

@@ -9,13 +9,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import stats
 from .bpf_lines import clean, errno_name, peer, signal_name
 
 _MOST_NAMED = 4
+#: Units of histograms as a person reads them: (name, how many of the unit are one).
+_UNITS = {"us": ("ms", 1000.0)}
 
 
-def statistics(events: Sequence[Mapping[str, Any]], capture: Mapping[str, Any] | None = None) -> list[str]:
-    """Return the block over events (as in bpf.jsonl; controls are left out) and what capture.json says of them."""
+def statistics(
+    events: Sequence[Mapping[str, Any]],
+    capture: Mapping[str, Any] | None = None,
+    histograms: Sequence[Mapping[str, Any]] = (),
+) -> list[str]:
+    """Return the block over events (as in bpf.jsonl; controls are left out) and what capture.json says of them.
+
+    histograms: the lines of histograms.jsonl, of the whole run.
+    """
     ours = [event for event in events if not event.get("control")]
     names = Counter(str(event.get("event")) for event in ours)
     lines = ["Statistics", _line("events", f"{len(ours)}{_beside(ours, capture)}: {_top(names, 8)}")]
@@ -25,9 +35,26 @@ def statistics(events: Sequence[Mapping[str, Any]], capture: Mapping[str, Any] |
     exits = [event for event in ours if event.get("event") == "PROC_EXIT"]
     if exits:
         lines.append(_line("exits", _top(Counter(_exit(event) for event in exits))))
+    if any(line.get("buckets") for line in histograms):
+        lines.append(_line("histograms", _histograms(histograms)))
     if capture is not None:
         lines.append(_line("capture", _capture(capture)))
     return lines
+
+
+def _histograms(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The 99th percentile of each series, over all phases and services."""
+    series: dict[tuple[str, str], list[Sequence[float]]] = {}
+    for line in lines:
+        key = (clean(line.get("series")), str(line.get("unit")))
+        series.setdefault(key, []).extend(line.get("buckets") or [])
+    found = []
+    for (name, unit), buckets in series.items():
+        p99 = stats.percentile_of_buckets(buckets, 99)
+        if p99 is not None:
+            word, many = _UNITS.get(unit, (unit, 1.0))
+            found.append(f"{name} {p99 / many:.3g} {clean(word)}")
+    return f"p99 up to: {', '.join(found)}"
 
 
 def _connections(ours: Sequence[Mapping[str, Any]], names: Counter[str]) -> list[str]:

@@ -9,9 +9,10 @@ all hosts into order and sees to it that none is written twice.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -44,6 +45,28 @@ def read_raw(path: str) -> list[Event]:
     """
     events: list[Event] = []
     offset: float | None = None
+    # missing or damaged: the record's own counts say how many there were
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        for item in _items(path):
+            anchor = item.get("anchor")
+            if isinstance(anchor, dict):
+                offset = float(anchor["realtime"]) - float(anchor["boottime"])
+            elif "event" in item:
+                events.append(item)
+    for event in events:
+        if "at" not in event and offset is not None and isinstance(event.get("t"), (int, float)):
+            event["at"] = _iso(float(event["t"]) + offset)
+    return sorted(events, key=lambda event: float(event.get("t") or 0))
+
+
+def histograms(record: Record, stem: str) -> list[dict[str, Any]]:
+    """Return what the kernels of all hosts kept, as far as it was carried home."""
+    found = [_items(raw_path(stem, host["host"], "histograms")) for host in record["hosts"]]
+    return [item for items in found for item in items if "series" in item]
+
+
+def _items(path: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of compressed JSON lines, as far as it can be read."""
     try:
         with gzip.open(path, "rt", encoding="utf-8", errors="replace") as stream:
             for line in stream:
@@ -51,19 +74,10 @@ def read_raw(path: str) -> list[Event]:
                     item = json.loads(line)
                 except ValueError:
                     continue
-                if not isinstance(item, dict):
-                    continue
-                anchor = item.get("anchor")
-                if isinstance(anchor, dict):
-                    offset = float(anchor["realtime"]) - float(anchor["boottime"])
-                elif "event" in item:
-                    events.append(item)
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
-        pass  # missing or damaged: the record's own counts say how many there were
-    for event in events:
-        if "at" not in event and offset is not None and isinstance(event.get("t"), (int, float)):
-            event["at"] = _iso(float(event["t"]) + offset)
-    return sorted(events, key=lambda event: float(event.get("t") or 0))
+                if isinstance(item, dict):
+                    yield item
+    except (OSError, EOFError):
+        return
 
 
 def rest(
@@ -99,10 +113,11 @@ def _fill_times(raw: Iterable[Event], known: Sequence[Event]) -> None:
             event["at"] = _iso(wall + float(event["t"]) - float(pair["t"]))
 
 
-def closing(record: Record, events: Sequence[Event]) -> list[str]:
-    """Return the block of statistics over the events of all hosts."""
+def closing(record: Record, events: Sequence[Event], kept: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """Return the block of statistics over the events of all hosts and what their kernels kept."""
     captures = [host["bpf"] for host in record["hosts"]]
-    return ["", *statistics(list(events), captures[0] if len(captures) == 1 else _together(captures))]
+    capture = captures[0] if len(captures) == 1 else _together(captures)
+    return ["", *statistics(list(events), capture, kept)]
 
 
 def _together(captures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

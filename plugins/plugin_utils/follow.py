@@ -105,7 +105,8 @@ class Follower:
 
     def _close_bpf(self, stem: str, record: Record) -> None:
         fresh, events = bpf_log.rest(record, stem, self._live)
-        lines = [*bpf_log.lines(fresh, len(record["hosts"]) > 1), *bpf_log.closing(record, events)]
+        closing = bpf_log.closing(record, events, bpf_log.histograms(record, stem))
+        lines = [*bpf_log.lines(fresh, len(record["hosts"]) > 1), *closing]
         report_files.append(f"{stem}{report_files.ENDINGS['bpf']}", _text(lines))
 
     def _close_xml(self, stem: str, record: Record) -> None:

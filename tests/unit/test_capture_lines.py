@@ -50,6 +50,17 @@ def event(name: str, **fields: Any) -> dict[str, Any]:
             "(PID: 1234, postgres, signal: 9 SIGKILL, sent by: bash 7, main process)",
         ),
         (
+            event(
+                "OOM_KILL", raddr=None, anon_kb=51200, file_kb=1024, shmem_kb=0, by_pid=7, by_comm="postgres"
+            ),
+            "OOM_KILL           trading-api (PID: 1234, python3, resident: 51.0 MiB, anonymous: 50.0 MiB, "
+            "memory asked for by: postgres 7)",
+        ),
+        (
+            event("OOM_KILL", raddr=None, anon_kb=None, by_itself=True, by_pid=1234),
+            "OOM_KILL           trading-api (PID: 1234, python3, asked for memory itself)",
+        ),
+        (
             event("CONN_OK", duration_ms=0.2, control=True),
             "CONN_OK            trading-api (PID: 1234, to: 172.18.0.3:5432, after: 0.2 ms) our own control",
         ),
@@ -116,3 +127,28 @@ def test_the_block_is_never_longer_than_ten_lines() -> None:
     assert "postgres by signal 9 SIGKILL 1, trading-api with status 1 1" in text
     assert "3 ms median" in text
     assert "others 5" in text
+
+
+def kept(series: str, unit: str, *buckets: list[float]) -> dict[str, Any]:
+    return {"series": series, "unit": unit, "service": "postgres", "buckets": list(buckets)}
+
+
+def test_histograms_are_one_line_of_at_most_ten() -> None:
+    everything = [
+        event("CONN_ATTEMPT"),
+        event("CONN_FAILED", errno=111),
+        event("CONN_OK", duration_ms=1.0),
+        event("CONN_RESET"),
+        event("PROC_EXIT", exit_signal=9),
+        event("OOM_KILL"),
+    ]
+    lines = [
+        kept("fsync latency", "us", [512, 1024, 98]),
+        kept("fsync latency", "us", [4096, 8192, 2]),
+        kept("queue depth", "requests", [1, 2, 5]),
+        kept("bytes", "bytes"),
+    ]
+    shown = statistics(everything, {"status": "attached", "events": 6}, lines)
+    assert len(shown) == 10
+    assert "  histograms:   p99 up to: fsync latency 8.19 ms, queue depth 2 requests" in shown
+    assert not any("histograms" in line for line in statistics(everything, None, [kept("bytes", "bytes")]))

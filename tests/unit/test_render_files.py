@@ -113,8 +113,8 @@ HOST_BPF = {
 }
 
 
-def write_raw(stem: Path, host: str, *items: dict[str, object]) -> None:
-    with gzip.open(report_files.raw_path(str(stem), host, "bpf"), "wt") as stream:
+def write_raw(stem: Path, host: str, *items: dict[str, object], raw: str = "bpf") -> None:
+    with gzip.open(report_files.raw_path(str(stem), host, raw), "wt") as stream:
         stream.writelines(f"{json.dumps(item)}\n" for item in items)
 
 
@@ -160,6 +160,17 @@ def test_lines_and_statistics() -> None:
         block = bpf_log.closing(record, [at] * 500)
         assert any("Statistics" in each for each in block)
         assert len([each for each in block if each.strip()]) <= 11
+
+
+def test_what_the_kernels_kept_ends_in_the_statistics(tmp_path: Path) -> None:
+    stem = tmp_path / "s"
+    line = {"t": 102, "series": "fsync latency", "unit": "us", "buckets": [[512, 1024, 3]]}
+    write_raw(stem, "a", ANCHOR, line, raw="histograms")
+    record = {"hosts": [{"host": host, "bpf": HOST_BPF} for host in ("a", "b")]}
+    kept = bpf_log.histograms(record, str(stem))
+    assert kept == [line]
+    assert any("fsync latency 1.02 ms" in each for each in bpf_log.closing(record, [], kept))
+    assert not any("histograms" in each for each in bpf_log.closing(record, []))
 
 
 def test_statistics_block_is_what_grep_a_10_shows() -> None:
