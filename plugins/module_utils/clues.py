@@ -24,7 +24,9 @@ def cause(spec: Mapping[str, Any], fault: Mapping[str, Any]) -> re.Pattern[str]:
     That is the fault's own ``log_words`` (a regular expression), or any of: the target's service (of several, any),
     the usual names of its role, its ports, its addresses; each as a word of its own, in any case.
     """
-    targets = [str(target) for target in fault.get("targets") or [fault.get("peer") or fault.get("target", "")]]
+    targets = [
+        str(target) for target in fault.get("targets") or [fault.get("peer") or fault.get("target", "")]
+    ]
     known = {word for target in targets for word in _words(spec, target)}
     words = "|".join(re.escape(word) for word in sorted(known))
     own = fault.get("log_words")

@@ -32,7 +32,8 @@ _LOCAL = "unix://"
 class Target:
     """One container as the engine describes it at one moment.
 
-    ``pid`` is its main process on the host (0 when not running); ``addresses`` and ``addresses6`` map network name to IP;
+    ``pid`` is its main process on the host (0 when not running); ``addresses`` and ``addresses6`` map a network's
+    name to the IP;
     ``ports`` maps a container port such as ``8080/tcp`` to the published (address, port);
     ``started_at`` and ``finished_at`` are the engine's own strings.
     """
