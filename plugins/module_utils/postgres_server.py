@@ -25,6 +25,8 @@ _FILE_SETTING = (
     "SELECT setting FROM pg_file_settings WHERE name = 'max_connections' "
     "AND sourcefile LIKE '%postgresql.auto.conf' ORDER BY seqno DESC LIMIT 1"
 )
+#: A server that a crowd connects to answers late; seconds, less than the engine's own patience.
+_PATIENCE = {"PGCONNECT_TIMEOUT": "15"}
 _UP_S = 60.0
 
 
@@ -118,12 +120,12 @@ class Server:
     def login(self, user: str) -> tuple[bool, str]:
         """Let psql log in as a role; returns whether it came in, and the server's words if not."""
         argv = [*_PSQL, "-U", user, "-d", self._database, "-c", "SELECT 1"]
-        code, output = self._engine.execute(self._id, argv, environment={"PGCONNECT_TIMEOUT": "5"})
+        code, output = self._engine.execute(self._id, argv, environment=_PATIENCE)
         return code == 0, "" if code == 0 else short(output)
 
     def _ask(self, sql: str) -> list[list[str]]:
         argv = [*_PSQL, "-U", self._user, "-d", self._database, "-c", sql]
-        code, output = self._engine.execute(self._id, argv, environment={"PGCONNECT_TIMEOUT": "5"})
+        code, output = self._engine.execute(self._id, argv, environment=_PATIENCE)
         if code:
             words = short(output).rstrip(".") or f"psql ended with {code}"
             raise ChaosError(f"PostgreSQL could not be asked as role {self._user}: {words}.")

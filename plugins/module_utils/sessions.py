@@ -11,8 +11,11 @@ because the kernel closes its sockets.
 from __future__ import annotations
 
 import resource
+import signal
+import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from . import clock, netns
@@ -27,6 +30,12 @@ PARAMETERS = "sessions.json"
 SAMPLES = "sessions.jsonl"
 #: Between two tries for one more: a slot that becomes free is ours after this long at most.
 PAUSE_S = 0.1
+#: A server that a crowd connects to is slow to answer us, too: waited for this long while taking, in seconds, ...
+_PATIENT_S = 10.0
+#: ... and this long once it was full, so that a sample comes at least so often.
+_BRIEF_S = 0.5
+#: How long after its expiry a holder that hangs may still be there, seconds.
+_LATE_S = 1.0
 #: More sessions than this in one go, and we look at the clock and at our orders again.
 _AT_ONCE = 200
 
@@ -38,6 +47,8 @@ def main(run: RunDir) -> int:
     _many_descriptors()
     netns.enter(int(wanted["pid"]))
     expires = float(wanted["expires"])
+    # should this process ever hang, the kernel ends it (SIGALRM), and with it the sessions
+    signal.setitimer(signal.ITIMER_REAL, max(0.1, expires - clock.now() + _LATE_S))
 
     def over() -> bool:
         return life.stopping or clock.now() >= expires
@@ -67,7 +78,7 @@ class Holder:
 
     def __init__(self, login: Login, over: Callable[[], bool] = lambda: False) -> None:
         """``over``: asked between two sessions, so that taking many does not outlive its time."""
-        self._login = login
+        self._login = replace(login, timeout=_PATIENT_S)
         self._over = over
         self.sessions: list[Session] = []
         self.full = False
@@ -80,12 +91,13 @@ class Holder:
 
         Raises ChaosError when the server refuses for another reason before it was ever full.
         """
-        kept = []
+        kept, was_full = [], self.full
         for session in self.sessions:
             if session.lost():
                 session.close()
             else:
                 kept.append(session)
+        lost = len(self.sessions) - len(kept)
         self.sessions, self.full, self.problem = kept, False, ""
         for _number in range(_AT_ONCE):
             if self._over():
@@ -97,8 +109,13 @@ class Holder:
                 if refused.sqlstate == TOO_MANY:
                     self.full = bool(self.sessions)
                     self.refusal = {"sqlstate": refused.sqlstate, "message": refused.message}
+                    self._login = replace(self._login, timeout=_BRIEF_S)
                     return
                 self._failed(refused)
+                return
+            except socket.timeout as error:
+                # no answer says nothing of a free slot; all that we took is still ours
+                self.full, self.problem = was_full and not lost, str(error)
                 return
             except (OSError, ChaosError) as error:
                 self.at = clock.now()
@@ -106,7 +123,7 @@ class Holder:
                 return
 
     def sample(self) -> dict[str, Any]:
-        """Return what is held now: ``full`` when the last try was refused for want of a slot."""
+        """Return what is held now: ``full`` when the last try that was answered was refused for want of a slot."""
         return {"t": clock.now(), "held": len(self.sessions), "full": self.full, "problem": self.problem}
 
     def release(self) -> None:
