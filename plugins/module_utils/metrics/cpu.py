@@ -12,9 +12,10 @@ from ..phases import Window, baseline, latency_ms, within
 from ..stats import percentile
 from .registry import Measured, per_fault
 
-#: Latency is back where half of the orders of so many seconds take at most so many times what they took before.
+#: Latency is back where half of the orders of so many seconds take at most so many times what they took before, or so
+#: many milliseconds more: until steady state is back, probes and orders come faster than they did before.
 _STRETCH_S, _STEP_S = 1.0, 0.1
-_BACK_TIMES, _BACK_MS = 1.5, 2.0
+_BACK_TIMES, _BACK_MS = 3.0, 10.0
 #: Fewer orders than this make no median.
 _FEWEST = 5
 
@@ -68,14 +69,14 @@ def held_p95_ms(evidence: Evidence, window: Window) -> Measured:
 
 @per_fault("latency_back_s", "s")
 def latency_back_s(evidence: Evidence, window: Window) -> Measured:
-    """Seconds from the undo until orders took as long as before it: median of a second within 1.5 times and 2 ms."""
+    """Seconds from the undo until orders took as long as before it: median of a second within 3 times, or 10 ms."""
     if window.undone is None:
         return Measured(None, "the fault was not undone")
     before, _during, after = spans(evidence, window)
     usual = percentile([order.latency_ms for order in before if not order.failed], 50)
     if usual is None:
         return Measured(None, "load.jsonl: no good orders before the fault")
-    limit, at = usual * _BACK_TIMES + _BACK_MS, window.undone
+    limit, at = max(usual * _BACK_TIMES, usual + _BACK_MS), window.undone
     while at + _STRETCH_S <= window.end + _STEP_S:
         orders = within(after, at, at + _STRETCH_S)
         if len(orders) >= _FEWEST and _usual(orders, limit):
