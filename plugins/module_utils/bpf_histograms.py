@@ -65,6 +65,9 @@ class Scope(Protocol):
     def owner(self, pid: int, netns: int, cgroup: int) -> Owner:
         """Return the container of a record's process, namespace or cgroup."""
 
+    def named(self, cgroup: int) -> bool:
+        """Return whether a cgroup's name is known, so that None as its owner is the last word."""
+
 
 @dataclass(eq=False)
 class Phase:
@@ -179,7 +182,7 @@ class Histograms:
                 self._namespaces[netns] = found
             return found or self._namespaces.get(netns)
         found = self._scope.owner(0, 0, owner)
-        if found is None:
+        if found is None and self._scope.named(owner):
             self._source.forget(owner)
         return found
 

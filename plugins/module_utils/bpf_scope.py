@@ -82,6 +82,10 @@ class Scope:
             return self._by_id(self._of_pid(pid))
         return self._by_id(self._namespaces[netns][0]) if netns in self._namespaces else None
 
+    def named(self, cgroup: int) -> bool:
+        """Return whether the kernel has told the name of a cgroup, so that None as its owner is the last word."""
+        return cgroup in self._cgroups
+
     def scan(self) -> None:
         """Read which processes and network namespaces belong to which container now. Call twice a second."""
         now = clock.now()
