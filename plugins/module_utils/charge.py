@@ -117,6 +117,7 @@ def _fill(
         "near_at": None,
         "kills": 0,
         "victims": [],
+        "ours_taken": False,
         "killed_at": None,
         "reason": "",
     }
@@ -125,6 +126,7 @@ def _fill(
         kills, gone = _kills(cgroup, before), watched.gone()
         if kills or gone or writer.poll() is not None:
             # memory is given back before anything else: the next victim would be ours
+            found["ours_taken"] = writer.poll() is not None
             writer.kill()
             found["killed_at"] = clock.now()
             found["kills"] = max(kills, _kills(cgroup, before))

@@ -243,7 +243,7 @@ TURNS: dict[str, dict[str, tuple[Change, Change]]] = {
         "latency_back": (fields(slow_after=7.5), no_end),
     },
     "memory": {
-        "right_victim": (told("oom", victims=[]), untold("oom")),
+        "right_victim": (told("oom", ours_taken=True), untold("oom")),
         "used_of_limit": (told("oom", used=200 * MB), told("oom", configured=None)),
         "growth": (fields(leak_mb=10.0), fields(steady_rate=5.0)),
         "limits_back": (told("memory_limits", after={**LIMITS, "memory.limit_in_bytes": "0"}), untold("memory_limits")),

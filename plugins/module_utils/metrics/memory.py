@@ -36,14 +36,17 @@ def near_limit_s(evidence: Evidence, window: Window) -> Measured:
 
 @per_fault("right_victim", None)
 def right_victim(evidence: Evidence, window: Window) -> Measured:
-    """Did the kernel, free to choose, take a process of the target, and nobody else's?"""
+    """Did the kernel, free to choose, take a process of the target, and not the one that charged the memory?
+
+    Those that ended with it, as all of a container do with its main process, are named as well.
+    """
     found = _oom(evidence, window)
     if not found or (not found.get("kills") and not found.get("victims")):
         return Measured(None, f"timeline.jsonl: {found.get('reason') or 'no OOM was measured'}")
     victims = [f"{victim['pid']} ({victim['comm']})" for victim in found["victims"]]
     named = ", ".join(victims) or "none of its own"
     text = f"timeline.jsonl: {found['kills']} killed in the cgroup of {window.target}: {named}"
-    return Measured(bool(victims) and int(found["kills"]) == len(victims), text, len(victims))
+    return Measured(bool(victims) and not found.get("ours_taken"), text, len(victims))
 
 
 @per_fault("memory_used_of_limit", "ratio")
