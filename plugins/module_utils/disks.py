@@ -8,6 +8,7 @@ Sources: proc(5) (mountinfo), the kernel's Documentation/admin-guide/iostats, op
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -179,6 +180,7 @@ def fsyncs(cgroup: Cgroup, folder: Path, count: int, within: float) -> list[floa
 def _trials(cgroup: Cgroup, folder: Path, count: int, writer: int) -> None:
     """The child: join, write, time; it never returns."""
     try:
+        _close_all_but(writer)
         cgroup.join(os.getpid())
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
         data = os.urandom(BYTES)
@@ -193,6 +195,14 @@ def _trials(cgroup: Cgroup, folder: Path, count: int, writer: int) -> None:
         _last_word(writer, str(error).rstrip("."))
     finally:
         os._exit(0)
+
+
+def _close_all_but(kept: int) -> None:
+    """Close what was inherited: a child that waits for the disk must not hold the journal's lock for its parent."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in (0, 1, 2, kept):
+            with contextlib.suppress(OSError):
+                os.close(int(name))
 
 
 def _last_word(writer: int, text: str) -> None:

@@ -9,6 +9,8 @@ Files of cgroups are found and read here by the container's id alone, and times 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from typing import Any
 
 import docker.errors
 import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import contend, disks, limits
 from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, cpu, disk, memory
@@ -353,6 +356,24 @@ def test_a_write_waits_in_the_limit_and_other_devices_keep_theirs(host: Host, vo
     assert done(host, "disk", state="absent")["changed"] is False
 
 
+def test_a_trial_that_waits_for_the_disk_holds_no_lock(host: Host, volume: dict[str, Any]) -> None:
+    host.project.up("store", **volume)
+    run, engine = host.inert(), Engine.connect()
+    targets = engine.containers(host.project.name)
+    change = disk.from_spec({"write_bps": 4096}, targets, Site(targets, True))
+    limits.apply(change.changes[0])
+    try:
+        with Journal(run).lock():
+            begun = time.monotonic()
+            found = disks.fsyncs(limits.of("blkio", change.target), run.path, 3, 1.0)
+            assert time.monotonic() - begun < 2
+        assert sum(found) >= 1
+        with run.file("journal.lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        limits.restore(change.changes[0].journal(), host.project.name, "store", engine)
+
+
 def _foreign(path: Path) -> str:
     """Set a limit on another disk of this machine by hand and return its line; "" where there is no other."""
     own = {line.split()[2] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
@@ -381,16 +402,16 @@ def test_contention_is_refused_without_consent(host: Host, volume: dict[str, Any
     assert "set chaos_accept_shared_disk: true" in sentence(call(host, "disk", mode="contention"))
 
 
-@pytest.mark.parametrize("tool", disk.contend.TOOLS)
+@pytest.mark.parametrize("tool", contend.TOOLS)
 def test_contention_keeps_that_disk_busy_until_the_undo(
     tool: str, host: Host, volume: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if disk.contend.shutil.which(tool) is None:
+    if shutil.which(tool) is None:
         pytest.skip(f"needs {tool}")
-    monkeypatch.setattr(disk.contend, "TOOLS", (tool,))
+    monkeypatch.setattr(contend, "TOOLS", (tool,))
     host.project.up("store", **volume)
     run, engine = host.inert(), Engine.connect()
-    if disk.disks.disk_of(run.path) != disk.from_spec(_busy(), _targets(host, engine), Site([], True)).device:
+    if disks.disk_of(run.path) != disk.from_spec(_busy(), _targets(host, engine), Site([], True)).device:
         pytest.skip("the test's folder is on another disk")
     change = disk.from_spec(_busy(), _targets(host, engine), Site([], True))
     entry = Journal(run).planned("busy", "disk", "store", change.lines(), change.undo(), 60)
