@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,39 @@ def test_settings_of_a_run() -> None:
 
 def test_an_engine_that_does_not_answer_is_none(tmp_path: Path) -> None:
     assert bpf_docker.containers("lab", str(tmp_path / "docker.sock")) is None
+
+
+def test_a_program_that_reads_one_thing_or_another_needs_one_of_them_whole() -> None:
+    program, netns = PROGRAMS["rtt"], "#define OFF_sock_common_skc_net 48\n#define OFF_net_inum 0\n"
+    assert bpf_sources.able(program, f"{netns}#define HAS_tcp_probe_skaddr 1\n"), "an offset of 0 is one"
+    either = "#define HAS_tcp_rcv_space_adjust {}\n#define OFF_tcp_sock_srtt_us 9\n"
+    assert bpf_sources.able(program, netns + either.format(1))
+    assert not bpf_sources.able(program, netns + either.format(0))
+    assert not bpf_sources.able(program, "#define HAS_tcp_probe_skaddr 1\n")
+    assert bpf_sources.able(PROGRAMS["tcp"], "")
+
+
+def test_the_text_of_programs_that_keep_nothing_has_no_histograms() -> None:
+    assert "chaos_buckets" not in bpf_sources.program_text([PROGRAMS["tcp"], PROGRAMS["exit"]])
+    text = bpf_sources.program_text([PROGRAMS["bytes"], PROGRAMS["tcp"]])
+    order = [
+        text.index(word)
+        for word in (
+            "chaos_emit(void",
+            "chaos_keep(u16",
+            "chaos_bytes(u16",
+            "chaos_owner(",
+            "chaos_counted_sockets, ",
+        )
+    ]
+    assert order == sorted(order), "what stands on others' shoulders stands behind them"
+
+
+def test_a_tracepoint_has_one_probe_in_all_programs_together() -> None:
+    text = bpf_sources.program_text(PROGRAMS.values())
+    probes = re.findall(r"^TRACEPOINT_PROBE\((\w+, \w+)\)", text, re.M)
+    assert len(probes) == len(set(probes)) > 20
+    known = {
+        event.replace(":", ", ") for program in PROGRAMS.values() for event in (*program.needs, *program.uses)
+    }
+    assert set(probes) <= known
