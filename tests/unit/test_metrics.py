@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,16 @@ def test_ledger(good: Evidence, tmp_path: Path) -> None:
     evidence = changed(tmp_path, run(ledger=blind))
     assert value(evidence, "data_loss") == 3, "a loss that was seen is one, however blind the load was"
     assert value(evidence, "duplicated") == 1
+
+
+def test_a_loss_of_milliseconds_is_asked_for_only_where_something_was_killed(tmp_path: Path) -> None:
+    evidence = changed(tmp_path, run(ledger={"lost": 0, "shortest_visible_loss_ms": 18.0}))
+    assert value(evidence, "data_loss") is None
+    faults = [{**fault, "kind": "impair"} for fault in evidence.spec["faults"]]
+    gentle = replace(evidence, spec={**evidence.spec, "faults": faults})
+    assert value(gentle, "data_loss") == 0
+    blind = {"lost": 0, "duplicated": 0, "unacknowledged_applied": 0, "shortest_visible_loss_ms": None}
+    assert value(replace(gentle, ledger=blind), "data_loss") is None, "no loss at all would have shown"
 
 
 def test_logs(good: Evidence) -> None:
