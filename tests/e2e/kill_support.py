@@ -22,7 +22,7 @@ def ready() -> None:
 
 def run(playbook: str, folder: Path, *, passes: bool = True, **variables: str) -> support.Report:
     """Run an experiment with a short baseline; it must end as expected."""
-    done = support.ansible(playbook, chaos_report_dir=str(folder), chaos_baseline_s="4", **variables)
+    done = support.ansible(playbook, chaos_report_dir=str(folder), **support.QUICK, **variables)
     assert (done.returncode == 0) is passes, done.stdout[-6000:]
     return support.report(folder)
 

@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "exchange-chaos-lab"
 STATE = Path("/var/lib/exchange-chaos")
 EXPERIMENT = "playbooks/01-database-sudden-death.yml"
-#: Short windows for tests that are not about them.
-SHORT = {"chaos_baseline_s": "4", "database_sudden_death_outage_s": "4"}
+#: Short windows, and clients of little patience, for tests that are not about them.
+QUICK = {"chaos_baseline_s": "3", "chaos_client_timeout_s": "1"}
+SHORT = {**QUICK, "database_sudden_death_outage_s": "4"}
 
 
 def ansible(

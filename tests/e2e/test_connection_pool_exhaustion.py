@@ -11,7 +11,7 @@ import pytest
 from tests.e2e import support
 
 EXPERIMENT = "playbooks/06-connection-pool-exhaustion.yml"
-SHORT = {"chaos_baseline_s": "4", "connection_pool_exhaustion_hold_s": "5"}
+SHORT = {**support.QUICK, "connection_pool_exhaustion_hold_s": "5"}
 GOOD = {"effect": "pass", "hypothesis": "pass", "restored": "pass"}
 #: max_connections of the lab less what is reserved for superusers.
 SLOTS = 57
@@ -74,6 +74,7 @@ def test_sessions_that_nobody_holds_are_no_effect(tmp_path: Path) -> None:
     assert record["verdicts"]["restored"] == "pass"
 
 
+@pytest.mark.full
 def test_an_exchange_that_connects_for_every_order_fails(tmp_path: Path) -> None:
     lab("connection_per_order")
     try:

@@ -68,6 +68,7 @@ def test_ctrl_c_in_the_baseline_leaves_nothing(tmp_path: Path) -> None:
         settle(LEASE_S)
 
 
+@pytest.mark.full
 def test_sigterm_in_the_crash_leaves_nothing(tmp_path: Path) -> None:
     with support.under_way(tmp_path, "Fault crash") as process:
         os.kill(process.pid, signal.SIGTERM)
@@ -85,6 +86,7 @@ def test_halt_ends_an_outage_at_once(tmp_path: Path) -> None:
         assert process.wait(60) != 0
 
 
+@pytest.mark.full
 def test_both_watchdogs_killed_the_next_preflight_undoes(tmp_path: Path) -> None:
     with support.under_way(tmp_path, "hold it down until the undo") as process:
         os.killpg(process.pid, signal.SIGKILL)

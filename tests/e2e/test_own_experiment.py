@@ -12,7 +12,7 @@ import pytest
 from tests.e2e import support
 
 EXAMPLE = support.ROOT / "docs" / "examples" / "market_data_outage"
-SHORT = {"chaos_baseline_s": "3", "market_data_outage_s": "4"}
+SHORT = {**support.QUICK, "market_data_outage_s": "4"}
 
 
 def test_an_experiment_of_ones_own_is_a_role_and_a_playbook(

@@ -45,6 +45,7 @@ def test_the_outage_was_seen_by_the_port_and_lasted(report: support.Report) -> N
     assert shares[0] >= 0.8
 
 
+@pytest.mark.full
 def test_what_never_subscribes_again_is_red_though_its_health_is_green(tmp_path: Path) -> None:
     kill_support.ready()
     try:
