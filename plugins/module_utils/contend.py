@@ -69,14 +69,14 @@ def tool() -> str:
 
 
 def command(name: str, folder: Path, seconds: int) -> list[str]:
-    """Return the tool's words: two writers of 64 MB each that wait for every write to be on disk."""
+    """Return the tool's words: four writers of 64 MB each that wait for every write to be on disk."""
     if name == "fio":
         return [
             *("fio", "--name=chaos", f"--directory={folder}", "--rw=randwrite", "--bs=64k", "--size=64m"),
-            *("--numjobs=2", "--fsync=1", "--time_based", f"--runtime={seconds}", "--output-format=terse"),
+            *("--numjobs=4", "--fsync=1", "--time_based", f"--runtime={seconds}", "--output-format=terse"),
         ]
     return [
-        *("stress-ng", "--hdd", "2", "--hdd-bytes", "64m", "--hdd-write-size", "64k"),
+        *("stress-ng", "--hdd", "4", "--hdd-bytes", "64m", "--hdd-write-size", "64k"),
         *("--hdd-opts", "wr-rnd,fsync", "--temp-path", str(folder), "--timeout", f"{seconds}s", "--quiet"),
     ]
 

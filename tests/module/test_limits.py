@@ -35,7 +35,7 @@ pytestmark = [
 ]
 MB = 1024 * 1024
 BURN = ("sh", "-c", "while :; do :; done")
-#: A shell that holds some 60 MB of its own, and needs nothing more.
+#: A shell that holds 30,000,000 bytes of its own, and needs nothing more.
 HOLDER = (
     "sh",
     "-c",
@@ -109,7 +109,7 @@ def memory_limits(container: Any) -> list[str]:
 def filled(container: Any) -> None:
     """Wait until the holder holds what it will, all of it in its main process."""
     path = limit_file(container, "memory.usage_in_bytes", "memory.current")
-    wait_for(lambda: int(path.read_text()) > 30 * MB)
+    wait_for(lambda: int(path.read_text()) > 25 * MB)
     procs = path.with_name("cgroup.procs")
     # the main process and its sleep: whoever filled the variable has ended
     wait_for(lambda: len(procs.read_text().split()) <= 2 and _sleeps(procs), 20)

@@ -27,8 +27,8 @@ MODES = ("limit", "contention")
 RATE = 128 * 1024
 #: An fsync inside the limit takes at least so many times what it took before.
 SLOWER = 10.0
-#: Contention shows if the disk had something to do for this share of the time.
-_BUSY = 0.8
+#: Contention shows if the disk had something to do for this share of the time; its writers wait for each other, too.
+_BUSY = 0.5
 _BEFORE, _INSIDE = 7, 3
 _PATIENCE_S = 4.0
 #: The bytes passed may lie this much above the rate, for what was under way.
