@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,19 @@ def test_a_suite_runs_its_experiments_in_order_and_sums_up(name: str) -> None:
     assert [step["ansible.builtin.import_playbook"][:2] for step in steps] == SUITES[name]
     assert all(step["vars"]["chaos_in_suite"] is True for step in steps)
     assert last["ansible.builtin.import_playbook"] == "shared/suite.yml"
+
+
+@pytest.mark.parametrize("role", sorted((PLAYBOOKS.parent / "roles").iterdir()), ids=lambda role: role.name)
+def test_what_a_run_finds_out_never_hides_a_variable_from_the_next_one(role: Path) -> None:
+    """Registered results and facts outlive a play, and stand above a role's variables."""
+    variables: set[str] = set()
+    for part in ("defaults", "vars"):
+        for path in (role / part).glob("*.yml"):
+            variables |= set(yaml.safe_load(path.read_text()) or {})
+    found: set[str] = set()
+    for path in (role / "tasks").glob("*.yml"):
+        text = path.read_text()
+        found |= set(re.findall(r"^\s*register: (\w+)$", text, re.MULTILINE))
+        for block in re.findall(r"set_fact:\n((?:\s{4,}.*\n)+)", text):
+            found |= set(re.findall(r"^\s+(\w+):", block, re.MULTILINE))
+    assert not found & variables
