@@ -210,7 +210,7 @@ def lines(
     for (number, service), entries in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] or "")):
         entries.sort(key=lambda entry: -sum(count for count, _sum, _max in entry[1].values()))
         if len(entries) > MOST_KEYS:
-            entries[MOST_KEYS - 1 :] = [(None, _merged([slots for _, slots in entries[MOST_KEYS - 1 :]]))]
+            entries[MOST_KEYS - 1 :] = [(None, _merged([slots for _key, slots in entries[MOST_KEYS - 1 :]]))]
         program, kind = series[number]
         for detail, slots in entries:
             key: dict[str, Any] = {"others": True} if detail is None else kind.key(detail)

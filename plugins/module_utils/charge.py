@@ -106,7 +106,8 @@ def _fill(
     cgroup: Cgroup, watched: Watched, writer: subprocess.Popen[bytes], given: dict[str, Any], life: Lifespan
 ) -> dict[str, Any]:
     """Write at the asked pace; returns what happened."""
-    assert writer.stdin is not None
+    if writer.stdin is None:
+        raise ValueError("the writer has no pipe")
     pipe = writer.stdin.fileno()
     os.set_blocking(pipe, False)
     before, limit, rate = oom_kills(cgroup), int(given["limit"]), float(given["rate"])

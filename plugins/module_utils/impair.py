@@ -101,7 +101,7 @@ class Engine:
 
     def _take(self, device: int) -> None:
         _line, shaper, known = self._lines[device]
-        for _ in range(_BATCH):
+        for _packet in range(_BATCH):
             try:
                 packet = os.read(device, _PACKET)
             except BlockingIOError:

@@ -135,7 +135,7 @@ class Server:
 def administrator(target: Target, named: str = "") -> str:
     """Return the role that may read everything: the one named, else the image's POSTGRES_USER, else postgres."""
     pairs = (str(pair).partition("=") for pair in target.config.get("Env") or [])
-    return named or next((value for key, _, value in pairs if key == "POSTGRES_USER"), "") or "postgres"
+    return named or next((value for key, _sign, value in pairs if key == "POSTGRES_USER"), "") or "postgres"
 
 
 def quoted(text: str) -> str:

@@ -108,7 +108,7 @@ class Shaper:
         if self._hit(self._wanted.loss_pct):
             return []
         count = 2 if self._hit(self._wanted.duplicate_pct) else 1
-        return [Copy(self._due(now, size), self._hit(self._wanted.corrupt_pct)) for _ in range(count)]
+        return [Copy(self._due(now, size), self._hit(self._wanted.corrupt_pct)) for _copy in range(count)]
 
     def _due(self, now: float, size: int) -> float:
         if self._hit(self._wanted.reorder_pct):

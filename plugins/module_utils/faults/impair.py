@@ -262,7 +262,7 @@ def _round_trip(target: Target, address: str, port: int | None, delay_ms: float)
         return None
     tries = 5 if delay_ms <= 500 else 3 if delay_ms <= 1000 else 1
     timeout = delay_ms / 1000 + _PATIENCE_S
-    seen = [netns.inside(target.pid, netns.connect, address, port, timeout) for _ in range(tries)]
+    seen = [netns.inside(target.pid, netns.connect, address, port, timeout) for _try in range(tries)]
     good = [one for one in seen if one["kernel_ms"] is not None]
     if not good:
         return None

@@ -82,7 +82,7 @@ def first_good(evidence: Evidence, window: Window, service: str) -> Interval | N
     known = [turn for turn in signals if turn is not None]
     if not known or len(known) < len(signals):
         return None
-    return max(low for low, _ in known), max(high for _, high in known)
+    return max(low for low, _high in known), max(high for _low, high in known)
 
 
 def _turn(samples: Sequence[Sample], window: Window) -> Interval | None:

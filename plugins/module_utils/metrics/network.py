@@ -70,7 +70,9 @@ def blast_radius(evidence: Evidence, window: Window) -> Measured:
     else:
         text += "; without the kernel's word on the target's own connections"
     return Measured(
-        len(hit), f"{text}{': ' if hit else ''}{', '.join(sorted(hit))}", sum(n for _, n in probed.values())
+        len(hit),
+        f"{text}{': ' if hit else ''}{', '.join(sorted(hit))}",
+        sum(n for _name, n in probed.values()),
     )
 
 

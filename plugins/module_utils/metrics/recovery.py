@@ -37,7 +37,7 @@ def port_opened(evidence: Evidence, window: Window) -> Interval | None:
     """
     opened = [service_opened(evidence, window, service) for service in window.targets]
     known = [interval for interval in opened if interval is not None]
-    return (max(low for low, _ in known), max(high for _, high in known)) if known else None
+    return (max(low for low, _high in known), max(high for _low, high in known)) if known else None
 
 
 def service_opened(evidence: Evidence, window: Window, service: str) -> Interval | None:
