@@ -183,7 +183,7 @@ def move(one, other, size):
     one.sendall(b"x" * size)
     left = size
     while left:
-        other.recv(10, socket.MSG_PEEK)
+        other.recv(65536, socket.MSG_PEEK)
         left -= len(other.recv(min(left, 65536)))
 """
 
@@ -228,6 +228,54 @@ def test_nobody_else_is_counted(exchange: Exchange, tmp_path: Path) -> None:
     assert watched.sum(series="context switches", service="api") < 50
 
 
+def limited(exchange: Exchange, limit: str, *command: str) -> str:
+    """Start one more container of the api, with a memory limit, and return its id."""
+    return support.run(
+        *(
+            "docker",
+            "run",
+            "--detach",
+            "--network",
+            exchange.project,
+            "--memory",
+            limit,
+            "--memory-swap",
+            limit,
+        ),
+        *("--label", f"com.docker.compose.project={exchange.project}"),
+        *("--label", "com.docker.compose.service=api"),
+        *("--label", f"chaos-capture-test={exchange.project}"),
+        *(support.image(), "/bin/busybox", *command),
+    )
+
+
+def test_a_victim_that_did_not_ask_for_the_memory(exchange: Exchange, tmp_path: Path) -> None:
+    script = """
+import json
+child = os.fork()
+if not child:
+    open("/proc/self/oom_score_adj", "w").write("1000")
+    hog = bytearray(b"x") * (20 << 20)
+    time.sleep(20)
+    os._exit(0)
+time.sleep(1)
+mine = bytearray(b"x") * (20 << 20)
+_, status = os.waitpid(child, 0)
+"""
+    script += f"json.dump([os.getpid(), child, status], open({str(tmp_path / 'told.json')!r}, 'w'))"
+    identity = limited(exchange, "32m", "sleep", "100000")
+    pid = int(support.run("docker", "inspect", "--format", "{{.State.Pid}}", identity))
+    with watching(tmp_path, exchange, ["oom"]) as watched:
+        support.work(pid, script)
+        watched.capture.stop()
+    asker, victim, status = json.loads((tmp_path / "told.json").read_text())
+    assert status == 9
+    (event,) = watched.capture.events(event="OOM_KILL")
+    assert (event["pid"], event["service"]) == (victim, "api")
+    assert (event["by_pid"], event["by_itself"], event["score_adj"]) == (asker, False, 1000)
+    assert event["anon_kb"] >= 20 * 1024
+
+
 def test_a_victim_of_the_oom_killer_and_its_stalls(exchange: Exchange, tmp_path: Path) -> None:
     command = (
         "i=0; while [ $i -lt 40 ]; do s=$s$(/bin/busybox head -c 1000000 /dev/zero | /bin/busybox tr '\\0' x); "
@@ -235,23 +283,7 @@ def test_a_victim_of_the_oom_killer_and_its_stalls(exchange: Exchange, tmp_path:
     )
     with watching(tmp_path, exchange, ["exit", "oom"]) as watched:
         watched.phase("baseline")
-        identity = support.run(
-            *(
-                "docker",
-                "run",
-                "--detach",
-                "--network",
-                exchange.project,
-                "--memory",
-                "12m",
-                "--memory-swap",
-                "12m",
-            ),
-            *("--label", f"com.docker.compose.project={exchange.project}"),
-            *("--label", "com.docker.compose.service=api"),
-            *("--label", f"chaos-capture-test={exchange.project}"),
-            *(support.image(), "/bin/busybox", "sh", "-c", command),
-        )
+        identity = limited(exchange, "12m", "sh", "-c", command)
         pid = int(support.run("docker", "inspect", "--format", "{{.State.Pid}}", identity))
         assert support.run("docker", "wait", identity) == "137"
         state = json.loads(support.run("docker", "inspect", identity))[0]["State"]
