@@ -141,6 +141,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         presence.enter(presence.CONSOLE)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
+        self._show_report()
         if self._display.verbosity:
             self._say(f"PLAY {clean(play.get_name())}", constants.COLOR_HIGHLIGHT)
 

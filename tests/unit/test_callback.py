@@ -143,6 +143,12 @@ def test_a_whole_run(bench: Bench) -> None:
     assert "\x1b" not in "\n".join(screen + log)
 
 
+def test_a_suite_sums_up_after_the_last_report(bench: Bench) -> None:
+    screen = bench.play(playbook=PLAYBOOK.with_name("suite.yml")).splitlines()
+    assert screen[-2:] == ["SUITE", "1 of 1 passed"]
+    assert_closed(screen[:-2])
+
+
 def test_events_that_came_late_are_added_from_the_raw_samples(bench: Bench) -> None:
     sample = json.loads((DATA / "record-passed.json").read_text())
     event = {"event": "CONN_FAILED", "pid": 1234, "comm": "api", "service": "trading-api", "container": "c",
