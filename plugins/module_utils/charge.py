@@ -93,13 +93,18 @@ class Watched:
                 self._pids[pidfd] = (pid, Path(f"/proc/{pid}/comm").read_text().strip())
                 self._poll.register(pidfd, select.POLLIN)
 
+    def wait(self, seconds: float) -> None:
+        """Wait for one to end, and leave it to :meth:`gone`."""
+        self._poll.poll(seconds * 1000)
+
     def gone(self, seconds: float = 0.0) -> list[dict[str, Any]]:
-        """Return those that ended, {pid, comm, t}, after waiting up to ``seconds`` for one."""
-        found = self._poll.poll(seconds * 1000)
-        return [
-            {"pid": self._pids[pidfd][0], "comm": self._pids[pidfd][1], "t": clock.now()}
-            for pidfd, _event in found
-        ]
+        """Return those that ended since it was last asked, {pid, comm, t}, after waiting up to ``seconds`` for one."""
+        found = []
+        for pidfd, _event in self._poll.poll(seconds * 1000):
+            self._poll.unregister(pidfd)
+            pid, comm = self._pids[pidfd]
+            found.append({"pid": pid, "comm": comm, "t": clock.now()})
+        return found
 
 
 def _fill(
@@ -124,26 +129,29 @@ def _fill(
     }
     written = 0
     while not found["reason"]:
-        kills, gone = _kills(cgroup, before), watched.gone()
-        if kills or gone or writer.poll() is not None:
+        # in this order: the kernel counts a kill before its victim ends. Others come and go, such as health checks
+        gone = watched.gone()
+        kills = _kills(cgroup, before)
+        ended = any(one["pid"] == int(given["pid"]) for one in gone)
+        if kills or ended or writer.poll() is not None:
             # memory is given back before anything else: the next victim would be ours
             found["ours_taken"] = writer.poll() is not None
             writer.kill()
             found["killed_at"] = clock.now()
-            found["kills"] = max(kills, _kills(cgroup, before))
-            found["victims"] = gone or watched.gone(_EXIT_S)
+            if kills:
+                found["victims"] = gone if ended else gone + watched.gone(_EXIT_S)
             if found["victims"]:
                 found["killed_at"] = found["victims"][0]["t"]
-            found["kills"] = max(found["kills"], _kills(cgroup, before))
-            found["reason"] = "killed" if found["victims"] else "our own writer was taken"
+            found["kills"] = kills
+            found["reason"] = "killed" if kills else "it ended by itself" if ended else "our own writer ended"
         elif life.stopping or clock.now() >= float(given["until"]):
             found["reason"] = "time is over"
         elif written < rate * (clock.now() - found["begun_at"]):
             written += _write(pipe)
         if found["near_at"] is None and usage_or(cgroup, limit) >= NEAR * limit:
             found["near_at"] = clock.now()
-        if written >= rate * (clock.now() - found["begun_at"]):
-            watched.gone(_TICK_S)
+        if not found["reason"] and written >= rate * (clock.now() - found["begun_at"]):
+            watched.wait(_TICK_S)
     found["written"] = written
     return found
 
