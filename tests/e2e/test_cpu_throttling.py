@@ -77,6 +77,7 @@ def hungry() -> Iterator[None]:
     support.lab("resilient")
 
 
+@pytest.mark.full
 def test_a_hungry_exchange_breaks_the_hypothesis(hungry: None, tmp_path: Path) -> None:
     done = support.ansible(EXPERIMENT, chaos_report_dir=str(tmp_path), **{**SHORT, "cpu_throttling_s": "8"})
     assert done.returncode != 0, done.stdout[-4000:]

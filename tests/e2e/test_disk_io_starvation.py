@@ -75,6 +75,7 @@ def one_by_one() -> Iterator[None]:
     support.lab("resilient")
 
 
+@pytest.mark.full
 def test_an_exchange_without_group_commit_breaks_the_hypothesis(one_by_one: None, tmp_path: Path) -> None:
     done = support.ansible(
         EXPERIMENT, chaos_report_dir=str(tmp_path), **{**SHORT, "disk_io_starvation_s": "10"}

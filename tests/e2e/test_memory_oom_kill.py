@@ -82,6 +82,7 @@ def leaking() -> Iterator[None]:
     support.lab("resilient")
 
 
+@pytest.mark.full
 def test_a_leak_breaks_the_hypothesis(leaking: None, tmp_path: Path) -> None:
     done = support.ansible(EXPERIMENT, chaos_report_dir=str(tmp_path), **SHORT)
     assert done.returncode != 0, done.stdout[-4000:]
