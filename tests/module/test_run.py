@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import socketserver
+import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -266,6 +267,9 @@ def unprivileged(folder: Path) -> list[str]:
 def test_no_root_where_it_is_needed(host: Host) -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("needs setpriv")
+    nobody_reads = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "test", "-r", __file__]
+    if subprocess.run(nobody_reads, check=False).returncode != 0:
+        pytest.skip("nobody but root can read this checkout")
     home = Path(tempfile.mkdtemp(prefix="exchange-chaos-test-"))
     try:
         prefix = unprivileged(home)

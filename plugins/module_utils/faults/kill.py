@@ -141,8 +141,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str
         refused = _may_signal(target.pid) if mode == "process" else ""
         if refused and asked == "process":
             raise Unsupported(
-                f"Fault {fault['id']} sends SIGKILL from the host, which needs root ({refused}): "
-                "run it with become: true."
+                f"Fault {fault['id']} sends SIGKILL from the host, which needs root: run it with become: true."
             )
         if refused:
             found.append(f"without root ({refused}) it goes through the engine; self-healing can't be judged")
