@@ -64,7 +64,7 @@ def test_sessions_that_nobody_holds_are_no_effect(tmp_path: Path) -> None:
     """The instrument broken: every session is let go as soon as it was taken."""
     tree = support.mutant(
         tmp_path / "tree", "plugins/module_utils/sessions.py",
-        "        clock.sleep(PAUSE_S)\n", "        holder.release()\n        clock.sleep(3 * PAUSE_S)\n",
+        "        clock.sleep(PAUSE_S)\n", "        holder.release()\n        clock.sleep(20 * PAUSE_S)\n",
     )  # fmt: skip
     done = support.ansible(EXPERIMENT, tree=tree, chaos_report_dir=str(tmp_path), **SHORT)
     record = support.report(tmp_path).record

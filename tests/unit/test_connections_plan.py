@@ -49,6 +49,13 @@ def site(engine: Any = None, *, root: bool = True) -> Site:
     return Site([target()], root, engine)
 
 
+@pytest.mark.parametrize(
+    ("ours", "others", "holds"), [(51, 6, True), (46, 6, True), (35, 6, False), (0, 57, False), (0, 6, False)]
+)
+def test_only_a_server_without_a_slot_left_proves_it(ours: int, others: int, holds: bool) -> None:
+    assert connections._in_activity("sessions", Usage(60, 3, ours, others)).holds is holds
+
+
 def test_the_kind_is_known_and_its_plan_is_one_line() -> None:
     assert by_kind("connections") is connections
     (line,) = planning.lines([FAULT], site(Psql()))

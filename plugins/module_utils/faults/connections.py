@@ -34,6 +34,8 @@ _GONE_S = 5.0
 _ANSWERS_S = 20.0
 #: A sample speaks for this long at most: a holder that died or hangs holds nothing that we know of.
 _SPEAKS_S = 1.0
+#: Share of the slots of ordinary roles that are taken when the server counts as full.
+_FULL = 0.9
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def apply(change: Plan, scene: Scene) -> Applied:
     if not change.superuser:
         usage = server.usage(name)
         _measured(run, change.fault, "held", usage)
-        proofs.append(_in_activity("our sessions in pg_stat_activity", usage, int(ready["held"])))
+        proofs.append(_in_activity("our sessions in pg_stat_activity", usage))
     return Applied(float(ready["full_at"]), proofs, {"engine": "sessions", "sessions": ready["held"]})
 
 
@@ -252,9 +254,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
             found.append(_turned_away(server, wanted["user"]))
         else:
             usage = server.usage(mark(scene.run))
-            found.append(
-                _in_activity("our sessions in pg_stat_activity at the end of the window", usage, max(1, held))
-            )
+            found.append(_in_activity("our sessions in pg_stat_activity at the end of the window", usage))
     return found
 
 
@@ -298,8 +298,14 @@ def _measured(run: RunDir, fault: str, when: str, usage: Usage) -> None:
     run.timeline("measured", fault=fault, name="connections", when=when, **usage.fields())
 
 
-def _in_activity(fact: str, usage: Usage, held: int) -> Proof:
-    return Proof("engine", fact, str(usage), clock.now(), usage.ours >= held)
+def _in_activity(fact: str, usage: Usage) -> Proof:
+    """PostgreSQL's own count: ours are there, and with everybody else's they fill what ordinary roles may have.
+
+    A slot that has just become free is taken again within a moment, so nine tenths are enough.
+    """
+    slots = usage.limit - usage.reserved
+    full = usage.ours > 0 and usage.ours + usage.others >= _FULL * slots
+    return Proof("engine", fact, str(usage), clock.now(), full)
 
 
 def _turned_away(server: Server, user: str) -> Proof:
