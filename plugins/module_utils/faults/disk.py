@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .. import cgroups, clock, contend, disks, limits, processes
@@ -30,6 +31,8 @@ SLOWER = 10.0
 #: Contention shows if the disk had something to do for this share of the time; its writers wait for each other, too.
 _BUSY = 0.5
 _BEFORE, _INSIDE = 7, 3
+#: So many fsyncs pass at once under a fresh limit: the kernel grants a slice of the rate ahead (blk-throttle).
+_CREDIT = 4
 _PATIENCE_S = 4.0
 #: The bytes passed may lie this much above the rate, for what was under way.
 _TOLERANCE = 1.25
@@ -183,7 +186,7 @@ def apply(change: Plan, scene: Scene) -> Applied:
         limits.apply(one)
     if change.mode == "contention":
         _saturate(change, run)
-    inside = disks.fsyncs(cgroup, folder, _INSIDE, _PATIENCE_S)
+    inside = _inside(cgroup, folder)
     entry = _entry(run)
     fault = None if entry is None else entry.fault
     _tell(run, fault, "before", before)
@@ -218,6 +221,11 @@ def _saturate(change: Plan, run: RunDir) -> None:
         {"tool": change.tool, "until": until, "lock": str(run.path.parent.parent / "contention.lock")},
     )
     processes.start(run, "contend")
+
+
+def _inside(cgroup: Cgroup, folder: Path) -> list[float]:
+    """Return the seconds of some fsyncs inside the limit, once what the kernel grants for a start is used up."""
+    return disks.fsyncs(cgroup, folder, _CREDIT + _INSIDE, _PATIENCE_S)[-_INSIDE:]
 
 
 def _tell(run: RunDir, fault: str | None, moment: str, seconds: Sequence[float]) -> None:
@@ -282,7 +290,7 @@ def _write_rate(after: Mapping[str, str]) -> int:
 def _again(entry: Entry, target: Target, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
     mount = disks.volume(target, entry.undo["path"])
     folder = disks.folder_for(target, mount, entry.undo["device"], scene.run.path)
-    inside = disks.fsyncs(cgroup, folder, 1, _PATIENCE_S)
+    inside = _inside(cgroup, folder)
     _tell(scene.run, entry.fault, "end", inside)
     found = _slower(entry.undo["op"], [float(entry.facts["fsync_before_s"])], inside)
     return Proof(found.source, f"{found.fact} at the end", found.value, found.t, found.holds, held)
