@@ -13,7 +13,7 @@ from tests.e2e import support
 
 EXPERIMENT = "playbooks/04-cpu-throttling.yml"
 SCHEMA = json.loads((support.ROOT / "files" / "record.schema.json").read_text())
-SHORT = {"chaos_baseline_s": "4", "cpu_throttling_s": "5"}
+SHORT = {"chaos_baseline_s": "6", "cpu_throttling_s": "5"}
 GOOD = {"effect": "pass", "hypothesis": "pass", "restored": "pass"}
 
 

@@ -109,7 +109,7 @@ def test_the_recovery_interval_is_at_most_50_ms_wide(run: Run, tmp_path: Path) -
         folder = tmp_path / str(number)
         folder.mkdir()
         late.append(jitter())
-        only_crash = {"chaos_baseline_s": "3", "database_sudden_death_outage": "false"}
+        only_crash = {"chaos_baseline_s": "6", "database_sudden_death_outage": "false"}
         done = support.ansible(support.EXPERIMENT, chaos_report_dir=str(folder), **only_crash)
         assert done.returncode == 0, done.stdout[-4000:]
         low, high = interval(support.report(folder), "self_healing")

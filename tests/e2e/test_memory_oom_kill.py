@@ -14,7 +14,7 @@ from tests.e2e import support
 
 EXPERIMENT = "playbooks/03-memory-oom-kill.yml"
 SCHEMA = json.loads((support.ROOT / "files" / "record.schema.json").read_text())
-SHORT = {"chaos_baseline_s": "5", "memory_oom_kill_window_s": "8"}
+SHORT = {"chaos_baseline_s": "6", "memory_oom_kill_window_s": "8"}
 GOOD = {"effect": "pass", "hypothesis": "pass", "restored": "pass"}
 
 

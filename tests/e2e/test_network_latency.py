@@ -14,7 +14,7 @@ from tests.e2e import support
 
 EXPERIMENT = "playbooks/09-network-latency.yml"
 SCHEMA = json.loads((support.ROOT / "files" / "record.schema.json").read_text())
-SHORT = {"chaos_baseline_s": "4", "network_latency_step_s": "4"}
+SHORT = {"chaos_baseline_s": "6", "network_latency_step_s": "4"}
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from tests.e2e import support
 
 EXPERIMENT = "playbooks/02-network-partition.yml"
 SCHEMA = json.loads((support.ROOT / "files" / "record.schema.json").read_text())
-SHORT = {"chaos_baseline_s": "4", "network_partition_s": "5"}
+SHORT = {"chaos_baseline_s": "6", "network_partition_s": "5"}
 
 
 @pytest.fixture(autouse=True)
