@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from . import aims
+
 #: What people and drivers call a service of a role.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "database": ("database", "postgres", "postgresql", "asyncpg", "psycopg", "psycopg2", "sql", "db"),
@@ -24,10 +26,8 @@ def cause(spec: Mapping[str, Any], fault: Mapping[str, Any]) -> re.Pattern[str]:
     That is the fault's own ``log_words`` (a regular expression), or any of: the target's service (of several, any),
     the usual names of its role, its ports, its addresses; each as a word of its own, in any case.
     """
-    targets = [
-        str(target) for target in fault.get("targets") or [fault.get("peer") or fault.get("target", "")]
-    ]
-    known = {word for target in targets for word in _words(spec, target)}
+    named = [str(fault["peer"])] if fault.get("peer") else aims.services(fault)
+    known = {word for service in named for word in _words(spec, service)}
     words = "|".join(re.escape(word) for word in sorted(known))
     own = fault.get("log_words")
     return re.compile(f"(?:{own})|\\b(?:{words})\\b" if own else f"\\b(?:{words})\\b", re.IGNORECASE)

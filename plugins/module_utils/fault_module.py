@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from . import clock
+from . import aims, clock
 from .engine import Engine
 from .errors import ChaosError
 from .facts import is_root
@@ -75,7 +75,7 @@ def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str,
 def planned(fault: Fault, wanted: Mapping[str, Any], engine: Engine) -> Plan:
     """Look the target up and plan; changes nothing."""
     targets = engine.containers(wanted["project"])
-    for service in planning.services(wanted):
+    for service in aims.services(wanted):
         if not any(target.service == service for target in targets):
             raise ChaosError(f"Project {wanted['project']} has no container of a service {service}.")
     chosen = planning.chosen(targets, wanted)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from . import aims
 from .evidence import DROPPED, Evidence, Order
 from .stats import percentile, rounded
 
@@ -98,12 +99,13 @@ def windows(evidence: Evidence) -> tuple[Window, ...]:
             (one for one in evidence.spec.get("faults", []) if one["id"] == fault), {}
         )
         undone = next(iter(evidence.events("fault_undone", fault)), None) or _undone(evidence, fault)
+        aimed = tuple(aims.services(spec, event) or ["unknown"])
         found.append(
             Window(
                 id=fault,
                 kind=str(spec.get("kind", event.get("kind", "unknown"))),
-                target=_targets(spec, event)[0],
-                targets=_targets(spec, event),
+                target=aimed[0],
+                targets=aimed,
                 spec={**spec, **_as_applied(evidence, event)},
                 injected=float(event["t"]),
                 undone=None if undone is None else float(undone["t"]),
@@ -113,12 +115,6 @@ def windows(evidence: Evidence) -> tuple[Window, ...]:
             )
         )
     return tuple(found)
-
-
-def _targets(spec: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[str, ...]:
-    """Every service a fault is aimed at, as specified, else as noted when it was injected."""
-    several = spec.get("targets") or event.get("targets")
-    return tuple(map(str, several or [spec.get("target") or event.get("target") or "unknown"]))
 
 
 def _as_applied(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, Any]:

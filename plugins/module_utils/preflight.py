@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import clock, guards
+from . import aims, clock, guards
 from .database import Store
 from .endpoints import resolve
 from .engine import Engine, Target
@@ -82,7 +82,7 @@ def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
             f"There is no compose project {project} on this host (found: {known}); set chaos_project."
         )
     needed = [str(spec["services"][role]) for role in spec.get("needs", ()) if role in spec["services"]]
-    targets = [service for fault in spec["faults"] for service in planning.services(fault)]
+    targets = [service for fault in spec["faults"] for service in aims.services(fault)]
     needed += [service for service in dict.fromkeys(targets) if service not in needed]
     for service in needed:
         _require_up(report, engine, project, service)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import aims
 from .evidence import Evidence
 from .judge import Judgement, judge
 from .phases import Window, latency_ms, phases, windows, within
@@ -125,7 +126,7 @@ def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -
     return {
         "id": str(spec["id"]),
         "kind": str(spec["kind"]),
-        "target": ", ".join(map(str, spec.get("targets") or [spec["target"]])),
+        "target": ", ".join(aims.services(spec)),
         "engine": window.mode if window else _text(spec.get("mode")),
         "injected_at": None if window is None else iso(window.injected),
         "undone_at": None if window is None or window.undone is None else iso(window.undone),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import aims
 from .engine import Engine
 from .rundir import RunDir
 
@@ -20,9 +21,9 @@ def advise(run: RunDir, fault: str) -> None:
     """
     spec = run.spec
     known: dict[str, Any] = next((entry for entry in spec["faults"] if entry["id"] == fault), {})
-    targets = [str(target) for target in known.get("targets") or [known.get("target", "")]]
+    targets = aims.services(known)
     run.timeline("not_steady", fault=fault)
-    services = [service for service in dict.fromkeys((*targets, str(spec["services"]["api"]))) if service]
+    services = list(dict.fromkeys((*targets, str(spec["services"]["api"]))))
     for service in services:
         run.log(
             "warn", f"To recover by hand: docker compose -p {spec['project']} restart {service}", "observe"

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from . import clock
+from . import aims, clock
 from .engine import Engine, Target
 from .errors import ChaosError
 from .rundir import RunDir
@@ -102,7 +102,7 @@ def compare(before: Snapshot, after: Snapshot, events: Sequence[Mapping[str, Any
     services among them that no injected fault named.
     """
     injected = [event for event in events if event["event"] == "fault_injected"]
-    asked = {service for event in injected for service in event.get("targets") or [event.get("target")]}
+    asked = {service for event in injected for service in aims.services(event)}
     restarts: dict[str, int] = {}
     for what, started in after.get("started_at", {}).items():
         if before.get("started_at", {}).get(what) not in (None, started):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .. import aims
 from ..engine import Target
 from ..errors import ChaosError
 from ..load_settle import AFTER_S
@@ -36,15 +37,10 @@ def trial(fault: Mapping[str, Any], site: Site) -> str:
     return _KINDS[str(fault["kind"])].trial(fault, chosen(site.targets, fault), site)
 
 
-def services(fault: Mapping[str, Any]) -> list[str]:
-    """Return the services a fault is aimed at: ``targets`` (several, in dependency order), else its target."""
-    return [str(service) for service in fault.get("targets") or [fault["target"]]]
-
-
 def chosen(targets: Sequence[Target], fault: Mapping[str, Any]) -> list[Target]:
     """Return the containers a fault takes, of each of its services."""
     replicas = str(fault.get("replicas", "one"))
-    return [target for service in services(fault) for target in choose(targets, service, replicas)]
+    return [target for service in aims.services(fault) for target in choose(targets, service, replicas)]
 
 
 def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Target]:
