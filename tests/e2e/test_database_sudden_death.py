@@ -14,10 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.e2e import support
-
-SCHEMA = json.loads((support.ROOT / "files" / "record.schema.json").read_text())
-GOOD = {"effect": "pass", "hypothesis": "pass", "restored": "pass"}
+from tests.e2e import live, support
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +45,9 @@ Run = tuple[support.Report, str, list[dict[str, Any]]]
 
 def test_all_three_verdicts_pass_and_the_record_is_valid(run: Run) -> None:
     record = run[0].record
-    jsonschema.validate(record, SCHEMA)
+    jsonschema.validate(record, live.SCHEMA)
     assert record["outcome"] == "passed"
-    assert record["verdicts"] == GOOD
+    assert record["verdicts"] == live.PASSED
 
 
 def test_the_crash_is_proved_by_the_kernel_and_by_tcp(run: Run) -> None:
@@ -90,15 +87,17 @@ def test_the_ledger_agrees_with_the_database(run: Run) -> None:
 def test_recovery_is_where_the_independent_observer_saw_it(run: Run) -> None:
     """Both intervals hold the instant of recovery, so they overlap."""
     report, _, seen = run
+    # the observer asks for readiness alone; an order placed at that instant is answered a little later
+    slack = 0.050 if jitter() <= IDLE_S else 0.250
     for fault, identity in (("crash", "self_healing"), ("outage", "recovery")):
         low, high = interval(report, identity)
         assert fault == "crash" or report.finding(identity)["evidence"].startswith("outage")
         bad, good = recovery(seen, around=low)
-        # the observer asks for readiness alone; an order placed at that instant is answered a little later
-        assert low <= good + 0.050, f"{fault}: ours begins at {low}, theirs ends at {good}"
+        assert low <= good + slack, f"{fault}: ours begins at {low}, theirs ends at {good}"
         assert high >= bad - 0.002, f"{fault}: ours ends at {high}, theirs begins at {bad}"
 
 
+@pytest.mark.full
 def test_the_recovery_interval_is_at_most_50_ms_wide(run: Run, tmp_path: Path) -> None:
     """The median of five recoveries: the two of the run at defaults, and three crashes with short windows."""
     widths, late = [], [jitter()]
@@ -148,19 +147,11 @@ def test_a_fragile_exchange_fails_with_its_losses_counted(tmp_path: Path) -> Non
     """The same command: outcome failed, exit code not 0, and the very counts that the database gives."""
     support.lab("fragile")
     try:
-        done = support.ansible(support.EXPERIMENT, chaos_report_dir=str(tmp_path))
-        report = support.report(tmp_path)
+        report = live.failed(support.EXPERIMENT, tmp_path, **support.SHORT)
         known = truth(report)
     finally:
         support.lab("resilient")
-    record = report.record
-    jsonschema.validate(record, SCHEMA)
-    assert done.returncode != 0
-    assert record["outcome"] == "failed"
-    assert record["verdicts"] == {"effect": "pass", "hypothesis": "fail", "restored": "pass"}, done.stdout[
-        -6000:
-    ]
-    counts = record["hosts"][0]["ledger"]
+    counts = report.record["hosts"][0]["ledger"]
     assert {key: counts[key] for key in known} == known
     assert counts["lost"] > 0
     assert report.finding("data_loss")["value"] == known["lost"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import kill_support, support
+from tests.e2e import live, support
 
 PLAYBOOK = "playbooks/10-multi-service-failure.yml"
 TRIO = ("postgres", "redis", "trading-api")
@@ -15,36 +15,37 @@ TRIO = ("postgres", "redis", "trading-api")
 @pytest.fixture(scope="module")
 def before() -> dict[str, str]:
     """When each container was started, as the engine tells it."""
-    kill_support.ready()
-    return {service: support.state_of(service)["StartedAt"] for service in kill_support.SERVICES}
+    live.ready()
+    return {service: support.state_of(service)["StartedAt"] for service in live.SERVICES}
 
 
 @pytest.fixture(scope="module")
 def report(before: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> support.Report:
-    return kill_support.run(PLAYBOOK, tmp_path_factory.mktemp("several"))
+    return live.passed(PLAYBOOK, tmp_path_factory.mktemp("several"), **support.QUICK)
 
 
-def test_it_passes(report: support.Report) -> None:
-    kill_support.passed(report)
-    (fault,) = report.record["hosts"][0]["faults"]
-    assert fault["target"] == ", ".join(TRIO)
+def test_all_three_were_hit_at_once(report: support.Report) -> None:
+    assert live.fault(report)["target"] == ", ".join(TRIO)
 
 
 def test_the_three_and_nobody_else_were_started_anew(report: support.Report, before: dict[str, str]) -> None:
-    after = {service: support.state_of(service)["StartedAt"] for service in kill_support.SERVICES}
+    after = {service: support.state_of(service)["StartedAt"] for service in live.SERVICES}
     assert {service for service in after if after[service] != before[service]} == set(TRIO)
 
 
 def test_each_exit_is_proved_and_they_lie_together(report: support.Report) -> None:
-    (fault,) = report.record["hosts"][0]["faults"]
-    seen = [proof["fact"] for proof in fault["proof"] if proof["source"] == "kernel" and proof["holds"]]
+    seen = [
+        proof["fact"]
+        for proof in live.fault(report)["proof"]
+        if proof["source"] == "kernel" and proof["holds"]
+    ]
     for service in TRIO:
         assert f"{service} exits by signal 9 (tracepoint)" in seen
     assert report.finding("spread")["value"] < 0.2
 
 
 def test_its_own_findings_were_measured(report: support.Report) -> None:
-    found = kill_support.verdicts(report)
+    found = live.verdicts(report)
     for name in ("database_down", "cache_down", "api_down", "recovery_order", "proxy_back", "self_healing"):
         assert found[name] == "pass", report.finding(name)
 
@@ -67,19 +68,14 @@ def move_api() -> None:
 
 @pytest.mark.full
 def test_a_proxy_that_looks_its_backends_up_once_is_red(tmp_path: Path) -> None:
-    kill_support.ready()
-    try:
-        support.lab_with("static_upstream")
-        kill_support.ready()
+    live.ready()
+    short = {**support.QUICK, "multi_service_failure_window_s": "6", "chaos_recovery_timeout_s": "6"}
+    with live.weakened("static_upstream"):
         move_api()
-        broken = kill_support.run(
-            PLAYBOOK, tmp_path, passes=False, multi_service_failure_window_s="6", chaos_recovery_timeout_s="6"
-        )
-    finally:
-        support.lab()
+        broken = live.run(PLAYBOOK, tmp_path, passes=False, **short)
     assert broken.record["outcome"] == "failed"
     assert broken.record["verdicts"]["effect"] == "pass"
-    found = kill_support.verdicts(broken)
+    found = live.verdicts(broken)
     assert found["proxy_back"] == "fail"
     assert found["recovery"] == "fail"
     assert found["api_down"] == "pass", "all but the proxy's view of it is well"

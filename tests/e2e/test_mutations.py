@@ -6,67 +6,57 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import support
+from tests.e2e import live, support
 
 ONLY_CRASH = {**support.SHORT, "database_sudden_death_outage": "false"}
 ONLY_OUTAGE = {**support.SHORT, "database_sudden_death_crash": "false"}
 
 
-@pytest.fixture(autouse=True)
-def _clean() -> None:
-    support.forget_records()
-    for service in ("postgres", "trading-api"):
-        support.healthy(service)
-
-
-def broken(folder: Path, path: str, old: str, new: str, **variables: str) -> support.Report:
-    """Run experiment 01 of a tree with one change; it must not pass."""
-    tree = support.mutant(folder / "tree", path, old, new)
-    done = support.ansible(support.EXPERIMENT, tree=tree, chaos_report_dir=str(folder), **variables)
-    assert done.returncode != 0, done.stdout[-4000:]
-    return support.report(folder)
+pytestmark = pytest.mark.usefixtures("ready")
 
 
 def test_a_kill_that_kills_nothing_is_invalid(tmp_path: Path) -> None:
-    report = broken(
-        tmp_path, "plugins/module_utils/faults/kill.py",
-        "signal.pidfd_send_signal(pidfd, signal.SIGKILL)", "signal.pidfd_send_signal(pidfd, signal.SIGCONT)",
-        **ONLY_CRASH,
-    )  # fmt: skip
-    assert report.record["verdicts"]["effect"] == "fail"
-    assert report.record["outcome"] == "invalid"
+    change = (
+        "plugins/module_utils/faults/kill.py",
+        "signal.pidfd_send_signal(pidfd, signal.SIGKILL)",
+        "signal.pidfd_send_signal(pidfd, signal.SIGCONT)",
+    )
+    live.without_effect(support.EXPERIMENT, tmp_path, change, **ONLY_CRASH)
 
 
 def test_a_capture_of_the_wrong_port_is_invalid(tmp_path: Path) -> None:
-    report = broken(
-        tmp_path, "roles/chaos/vars/main.yml",
-        "chaos_ports.database | string: 'database'", "(chaos_ports.database | int + 1) | string: 'database'",
-        **ONLY_CRASH,
-    )  # fmt: skip
-    host = report.record["hosts"][0]
-    assert host["bpf"]["positive_control"] is False
+    change = (
+        "roles/chaos/vars/main.yml",
+        "chaos_ports.database | string: 'database'",
+        "(chaos_ports.database | int + 1) | string: 'database'",
+    )
+    report = live.broken(support.EXPERIMENT, tmp_path, change, **ONLY_CRASH)
+    assert report.record["hosts"][0]["bpf"]["positive_control"] is False
     assert report.record["outcome"] == "invalid"
 
 
 def test_a_run_without_load_is_invalid(tmp_path: Path) -> None:
-    report = broken(
-        tmp_path, "plugins/module_utils/load.py",
+    change = (
+        "plugins/module_utils/load.py",
         "def send(self, at: float, stream: str) -> None:",
         "def send(self, at: float, stream: str) -> None:\n        return\n\n"
         "    def sent(self, at: float, stream: str) -> None:",
-        **ONLY_CRASH,
-    )  # fmt: skip
+    )
+    report = live.broken(support.EXPERIMENT, tmp_path, change, **ONLY_CRASH)
     assert report.record["outcome"] == "invalid"
 
 
 def test_an_undo_that_undoes_nothing_fails_the_host(tmp_path: Path) -> None:
     before = support.container("postgres")
+    change = (
+        "plugins/module_utils/faults/kill.py",
+        "        engine.start(container_id)\n        _wait_running(container_id, engine)\n",
+        "",
+    )
     try:
-        report = broken(
-            tmp_path, "plugins/module_utils/faults/kill.py",
-            "        engine.start(container_id)\n        _wait_running(container_id, engine)\n", "", **ONLY_OUTAGE,
-            chaos_recovery_timeout_s="4",
-        )  # fmt: skip
+        report = live.broken(
+            support.EXPERIMENT, tmp_path, change, **ONLY_OUTAGE, chaos_recovery_timeout_s="4"
+        )
     finally:
         support.docker("start", before)
         support.healthy("postgres")

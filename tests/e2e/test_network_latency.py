@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
-from tests.e2e import support
+from tests.e2e import live, support
 
-EXPERIMENT = "playbooks/09-network-latency.yml"
-SCHEMA = json.loads((support.ROOT / "files" / "record.schema.json").read_text())
-SHORT = {"chaos_baseline_s": "6", "network_latency_step_s": "4"}
+PLAYBOOK = "playbooks/09-network-latency.yml"
+SHORT = {"network_latency_step_s": "4"}
 
-
-@pytest.fixture(autouse=True)
-def _clean() -> None:
-    support.forget_records()
-    for service in ("postgres", "trading-api"):
-        support.healthy(service)
+pytestmark = pytest.mark.usefixtures("ready")
 
 
 def test_each_step_is_proved_and_measured(tmp_path: Path) -> None:
-    done = support.ansible(EXPERIMENT, chaos_report_dir=str(tmp_path), **SHORT)
-    assert done.returncode == 0, done.stdout[-8000:]
-    report = support.report(tmp_path)
-    record = report.record
-    jsonschema.validate(record, SCHEMA)
-    assert record["outcome"] == "passed"
-    assert record["verdicts"] == {"effect": "pass", "hypothesis": "pass", "restored": "pass"}
-    faults = record["hosts"][0]["faults"]
+    report = live.passed(PLAYBOOK, tmp_path, **SHORT)
+    faults = report.record["hosts"][0]["faults"]
     assert [fault["id"] for fault in faults] == ["latency_50", "latency_100", "latency_200"]
     for fault in faults:
         assert fault["engine"] in ("tun", "netem")
@@ -44,7 +29,6 @@ def test_each_step_is_proved_and_measured(tmp_path: Path) -> None:
     assert 50 <= added[50] < added[100] < added[200], added
     for step, value in added.items():
         assert report.finding(f"latency_{step}")["value"] == pytest.approx(value, abs=30)
-    assert support.leftovers() == []
 
 
 def slower(report: support.Report, fault: str) -> float:
@@ -67,19 +51,9 @@ def slower(report: support.Report, fault: str) -> float:
     )
 
 
-@pytest.fixture
-def chatty() -> Iterator[None]:
-    """The embedded exchange with ten more round trips to its database for every order."""
-    support.lab_with("chatty_store")
-    yield
-    support.lab("resilient")
-
-
-def test_a_chatty_exchange_breaks_the_hypothesis(chatty: None, tmp_path: Path) -> None:
-    done = support.ansible(EXPERIMENT, chaos_report_dir=str(tmp_path), **SHORT)
-    assert done.returncode != 0, done.stdout[-4000:]
-    report = support.report(tmp_path)
-    assert report.record["outcome"] == "failed"
-    assert report.record["verdicts"] == {"effect": "pass", "hypothesis": "fail", "restored": "pass"}
+def test_a_chatty_exchange_breaks_the_hypothesis(tmp_path: Path) -> None:
+    """Every order asks the database ten times more."""
+    with live.weakened("chatty_store"):
+        report = live.failed(PLAYBOOK, tmp_path, **SHORT)
     assert report.finding("per_ms")["verdict"] == "fail"
     assert report.finding("timeouts_begin")["verdict"] == "fail"

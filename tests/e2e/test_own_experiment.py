@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import support
+from tests.e2e import live, support
 
 EXAMPLE = support.ROOT / "docs" / "examples" / "market_data_outage"
 SHORT = {**support.QUICK, "market_data_outage_s": "4"}
@@ -20,13 +20,8 @@ def test_an_experiment_of_ones_own_is_a_role_and_a_playbook(
 ) -> None:
     support.lab()
     monkeypatch.setenv("ANSIBLE_ROLES_PATH", str(EXAMPLE / "roles"))
-    playbook = str(EXAMPLE / "11-market-data-outage.yml")
-    done = support.ansible(playbook, chaos_report_dir=str(tmp_path), **SHORT)
-    assert done.returncode == 0, done.stdout[-4000:]
-    record = support.report(tmp_path).record
-    assert record["experiment"]["name"] == "market_data_outage"
-    assert record["outcome"] == "passed"
-    findings = {finding["id"]: finding for finding in record["hosts"][0]["findings"]}
-    assert findings["prices"]["verdict"] == "pass"
-    assert findings["degradation"]["value"] == "kept_serving"
-    assert findings["data_loss"]["value"] == 0
+    report = live.passed(str(EXAMPLE / "11-market-data-outage.yml"), tmp_path, **SHORT)
+    assert report.record["experiment"]["name"] == "market_data_outage"
+    assert report.finding("prices")["verdict"] == "pass"
+    assert report.finding("degradation")["value"] == "kept_serving"
+    assert report.finding("data_loss")["value"] == 0

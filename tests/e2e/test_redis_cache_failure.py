@@ -6,26 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import kill_support, support
+from tests.e2e import live, support
 
 PLAYBOOK = "playbooks/07-redis-cache-failure.yml"
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> support.Report:
-    kill_support.ready()
-    folder = tmp_path_factory.mktemp("redis")
-    return kill_support.run(PLAYBOOK, folder, redis_cache_failure_outage_s="4")
+    live.ready()
+    return live.passed(
+        PLAYBOOK, tmp_path_factory.mktemp("redis"), **support.QUICK, redis_cache_failure_outage_s="4"
+    )
 
 
-def test_it_passes(report: support.Report) -> None:
-    kill_support.passed(report)
+def test_it_lost_its_cache_twice(report: support.Report) -> None:
     faults = report.record["hosts"][0]["faults"]
     assert [(fault["id"], fault["target"]) for fault in faults] == [("crash", "redis"), ("outage", "redis")]
 
 
 def test_its_own_findings_were_measured(report: support.Report) -> None:
-    found = kill_support.verdicts(report)
+    found = live.verdicts(report)
     for name in (
         "errors_while_away",
         "database_load",
@@ -47,14 +47,13 @@ def test_the_outage_was_seen_by_the_port_and_lasted(report: support.Report) -> N
 
 @pytest.mark.full
 def test_what_never_subscribes_again_is_red_though_its_health_is_green(tmp_path: Path) -> None:
-    kill_support.ready()
-    try:
-        support.lab_with("no_redis_resubscribe")
-        broken = kill_support.run(PLAYBOOK, tmp_path, passes=False, redis_cache_failure_outage="false")
-    finally:
-        support.lab()
+    live.ready()
+    with live.weakened("no_redis_resubscribe"):
+        broken = live.run(
+            PLAYBOOK, tmp_path, passes=False, **support.QUICK, redis_cache_failure_outage="false"
+        )
     assert broken.record["outcome"] == "failed"
     assert broken.record["verdicts"]["restored"] == "pass"
-    found = kill_support.verdicts(broken)
+    found = live.verdicts(broken)
     assert [name for name, verdict in found.items() if verdict == "fail"] == ["subscription"]
     assert found["recovery"] == "pass"

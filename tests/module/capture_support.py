@@ -203,7 +203,8 @@ def work(pid: int, script: str, *arguments: object, pause: float = 0.0) -> int:
     """Run Python inside the container of process ``pid`` and return the pid it had; ``connect()`` is defined."""
     text = f"{_JOIN.replace('PAUSE', str(pause))}{_CONNECT}{script}\ntime.sleep({pause})\n"
     child = subprocess.Popen([PYTHON, "-c", text, str(pid), *map(str, arguments)])
-    assert child.wait(60) == 0
+    code = child.wait(60)
+    assert code == 0, f"exit code {code}"
     return child.pid
 
 

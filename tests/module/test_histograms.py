@@ -250,15 +250,19 @@ def limited(exchange: Exchange, limit: str, *command: str) -> str:
 
 
 def test_a_victim_that_did_not_ask_for_the_memory(exchange: Exchange, tmp_path: Path) -> None:
+    # The parent asks once its child holds memory, and is itself out of the kernel's choice.
     script = """
 import json
+reads, writes = os.pipe()
 child = os.fork()
 if not child:
     open("/proc/self/oom_score_adj", "w").write("1000")
     hog = bytearray(b"x") * (20 << 20)
+    os.write(writes, b"!")
     time.sleep(20)
     os._exit(0)
-time.sleep(1)
+open("/proc/self/oom_score_adj", "w").write("-1000")
+os.read(reads, 1)
 mine = bytearray(b"x") * (20 << 20)
 _, status = os.waitpid(child, 0)
 """

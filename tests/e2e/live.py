@@ -1,0 +1,105 @@
+"""One experiment, run live with short windows: it must pass, or fail, or notice that it was broken on purpose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from tests.e2e import support
+
+SERVICES = ("postgres", "redis", "trading-api", "market-simulator", "nginx")
+SCHEMA = json.loads((support.ROOT / "files" / "record.schema.json").read_text())
+PASSED = {"effect": "pass", "hypothesis": "pass", "restored": "pass"}
+#: The fault was there and is undone; the exchange did not bear it.
+FAILED = {**PASSED, "hypothesis": "fail"}
+
+
+def ready() -> None:
+    """Wait until the exchange is whole, with no record of an earlier test in the way."""
+    support.forget_records()
+    for service in SERVICES:
+        support.healthy(service)
+
+
+def run(
+    playbook: str, folder: Path, *, passes: bool, tree: Path = support.ROOT, **variables: str
+) -> support.Report:
+    """Run an experiment with a short baseline; it must end as expected, with a valid record either way."""
+    wanted = {"chaos_baseline_s": support.QUICK["chaos_baseline_s"], **variables}
+    done = support.ansible(playbook, tree=tree, chaos_report_dir=str(folder), **wanted)
+    assert (done.returncode == 0) is passes, done.stdout[-8000:]
+    report = support.report(folder)
+    jsonschema.validate(report.record, SCHEMA)
+    return report
+
+
+def passed(playbook: str, folder: Path, **variables: str) -> support.Report:
+    """Run an experiment whose outcome, verdicts and findings must be good, and that leaves nothing on the machine."""
+    report = run(playbook, folder, passes=True, **variables)
+    assert report.record["outcome"] == "passed"
+    assert report.record["verdicts"] == PASSED
+    assert "fail" not in verdicts(report).values()
+    assert support.leftovers() == []
+    return report
+
+
+def failed(playbook: str, folder: Path, **variables: str) -> support.Report:
+    """Run an experiment whose hypothesis, and nothing else, must fail."""
+    report = run(playbook, folder, passes=False, **variables)
+    assert report.record["outcome"] == "failed"
+    assert report.record["verdicts"] == FAILED
+    return report
+
+
+def broken(playbook: str, folder: Path, change: tuple[str, str, str], **variables: str) -> support.Report:
+    """Run an experiment of a tree with one change (path, old, new); it must not pass."""
+    tree = support.mutant(folder / "tree", *change)
+    return run(playbook, folder, passes=False, tree=tree, **variables)
+
+
+def without_effect(playbook: str, folder: Path, change: tuple[str, str, str], **variables: str) -> None:
+    """Run an experiment of a tree with one change (path, old, new), by which its fault must show no effect."""
+    report = broken(playbook, folder, change, **variables)
+    assert report.record["verdicts"]["effect"] == "fail"
+    assert report.record["outcome"] == "invalid"
+    assert report.record["verdicts"]["restored"] == "pass"
+
+
+def verdicts(report: support.Report) -> dict[str, str]:
+    """The verdict of each finding of the only host."""
+    return {found["id"]: found["verdict"] for found in report.record["hosts"][0]["findings"]}
+
+
+def fault(report: support.Report) -> dict[str, Any]:
+    """The only fault of the only host."""
+    (only,) = report.record["hosts"][0]["faults"]
+    return dict(only)
+
+
+def limits(service: str, *names: str) -> dict[Path, str]:
+    """Those limits of a service's own cgroup that this machine has, by file: the text as it stands."""
+    identity = support.container(service)
+    found = {
+        path: path.read_text()
+        for name in names
+        for path in Path("/sys/fs/cgroup").rglob(name)
+        if identity in path.parent.name
+    }
+    assert found
+    return found
+
+
+@contextmanager
+def weakened(*switches: str) -> Iterator[None]:
+    """The embedded exchange with single weaknesses meanwhile."""
+    support.lab_with(*switches)
+    try:
+        ready()
+        yield
+    finally:
+        support.lab()
