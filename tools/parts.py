@@ -2,28 +2,33 @@
 
 Usage: python tools/parts.py [--full] PART...      (a part: lint, one gate of tools/gates, unit, lab, module, e2e)
 
-Gates run first, two at a time, and show their output only when they fail; the rest runs one after the other, since it
-measures time, and shows its output as it goes. `lab` brings up the embedded exchange, and the engine it needs. The
-exit code is 0 only if every part passed; a suite without any test has not passed.
+Gates and unit tests run first, two at a time, and show their output only when they fail; the rest runs one after the
+other, since it measures time, and shows its output as it goes. `lab` brings up the embedded exchange, and the engine it
+needs. The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the table is
+kept in docs/test-results.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
 import subprocess
 import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache" / "parts"
-STEPS = ("unit", "lab", "module", "e2e")
+STEPS = ("lab", "module", "e2e")
 # The slowest first, so that the two lanes end at about the same time.
 GATES = ("sanity", "artifact", "ansible-lint", "docs", "oldest-ansible", "types", "yaml", "shell", "ruff")
+LANES = ("sanity", "unit", *GATES[1:])
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,13 @@ def counts(report: Path) -> tuple[int, int, int]:
     return max(total - failed - skipped, 0), failed, skipped
 
 
-def run_gate(name: str) -> Result:
-    """Run one script of tools/gates; its output is kept, and shown if it fails."""
+def run_quietly(name: str) -> Result:
+    """Run one script of tools/gates, or the unit tests; the output is kept, and shown if it fails."""
     begin = time.monotonic()
+    command = pytest(name) if name == "unit" else [str(ROOT / "tools" / "gates" / name)]
     done = subprocess.run(
-        [str(ROOT / "tools" / "gates" / name)],
+        command,
+        cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -71,24 +78,33 @@ def run_gate(name: str) -> Result:
     print(
         f"{mark} {name} ({seconds:.1f} s)", *([done.stdout] if failed else []), sep="\n", end="\n", flush=True
     )
+    if name == "unit":
+        return counted(name, done.returncode, seconds)
     return Result(name, 1 - failed, failed, 0, seconds)
+
+
+def pytest(name: str, *more: str) -> list[str]:
+    """Return the words that run pytest on tests/<name>."""
+    report = RESULTS / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    return [sys.executable, "-m", "pytest", f"tests/{name}", f"--junitxml={report}", *more]
+
+
+def counted(name: str, code: int, seconds: float) -> Result:
+    """Return what pytest's report on tests/<name> came to, and its exit code."""
+    passed, failed, skipped = counts(RESULTS / f"{name}.xml")
+    if code != 0 and failed == 0:  # no test collected, an interrupt, a crash of pytest itself
+        failed = 1
+    return Result(name, passed, failed, skipped, seconds)
 
 
 def run_suite(name: str, full: bool) -> Result:
     """Run pytest on tests/<name>, output to the terminal as it comes."""
-    report = RESULTS / f"{name}.xml"
-    report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", f"tests/{name}", f"--junitxml={report}", "--durations=5"]
-    if not full:
-        command += ["-m", "not full"]
+    command = pytest(name, "--durations=5", *([] if full else ["-m", "not full"]))
     print(f"\n── tests/{name}", flush=True)
     begin = time.monotonic()
     code = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
-    seconds = time.monotonic() - begin
-    passed, failed, skipped = counts(report)
-    if code != 0 and failed == 0:  # no test collected, an interrupt, a crash of pytest itself
-        failed = 1
-    return Result(name, passed, failed, skipped, seconds)
+    return counted(name, code, time.monotonic() - begin)
 
 
 def run_lab() -> Result:
@@ -114,12 +130,44 @@ def table(results: list[Result]) -> str:
     return "\n".join([*lines, "", f"{passed} passed, {failed} failed, {skipped} skipped"])
 
 
+def skips(report: Path) -> Counter[str]:
+    """Return why tests of a JUnit file were skipped, and how many for each reason."""
+    cases = ElementTree.parse(report).getroot().iter("skipped") if report.exists() else ()
+    return Counter(str(case.get("message")) for case in cases)
+
+
+def page(results: list[Result], seconds: float, reasons: Counter[str]) -> str:
+    """Return docs/test-results.md: the table with what it was measured on, and why tests were skipped."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    rows = [
+        f"| {result.part} | {result.passed} | {result.failed} | {result.skipped} | {result.seconds:.0f} |"
+        for result in results
+    ]
+    lines = [
+        "# Results of make test-full",
+        "",
+        f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, commit {commit}, {seconds:.0f} s on {os.cpu_count()} cores,",
+        f"Linux {platform.release()}, Python {platform.python_version()}. `make test-full` writes this page.",
+        "",
+        "| part | passed | failed | skipped | seconds |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        "Skipped, and why:" if reasons else "Nothing was skipped.",
+        "",
+        *(f"- {reason} ({count})" for reason, count in sorted(reasons.items())),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="the suites' tests marked full, too")
-    parser.add_argument("parts", nargs="+", choices=["lint", *GATES, *STEPS], metavar="PART")
+    parser.add_argument("parts", nargs="+", choices=["lint", *LANES, *STEPS], metavar="PART")
     options = parser.parse_args()
     wanted = {*options.parts, *(GATES if "lint" in options.parts else ())}
 
@@ -127,12 +175,16 @@ def main() -> int:
     os.chdir(ROOT)
     begin = time.monotonic()
     with ThreadPoolExecutor(max_workers=2) as lanes:
-        results = list(lanes.map(run_gate, [gate for gate in GATES if gate in wanted]))
+        results = list(lanes.map(run_quietly, [name for name in LANES if name in wanted]))
     for step in STEPS:
         if step in wanted:
             results.append(run_lab() if step == "lab" else run_suite(step, options.full))
 
-    print(f"\n{time.monotonic() - begin:.0f} s in all", table(results), sep="\n", flush=True)
+    seconds = time.monotonic() - begin
+    print(f"\n{seconds:.0f} s in all", table(results), sep="\n", flush=True)
+    if options.full:
+        reasons = sum((skips(RESULTS / f"{part.part}.xml") for part in results), Counter())
+        (ROOT / "docs" / "test-results.md").write_text(page(results, seconds, reasons))
     return 0 if all(result.ok for result in results) else 1
 
 

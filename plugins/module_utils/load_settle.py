@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,28 +33,61 @@ def split(lines: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], 
     return [line for line in lines if "ok" in line], summary
 
 
-def quiet_at(attempts: Sequence[Mapping[str, Any]], timeout_s: float) -> float:
-    """Return the boottime from which on no request of the load can still be under way; 0 when none was sent."""
-    return max((float(line["sent"]) for line in attempts), default=-timeout_s - AFTER_S) + timeout_s + AFTER_S
+def quiet_at(attempts: Sequence[Mapping[str, Any]], timeout_s: float, sound: float) -> float:
+    """Return the boottime from which on no request of the load can still be under way; 0 when none can be now.
+
+    A request may be worked on until the client's time-out + 5 s after it was sent, unless it was acknowledged by an
+    exchange that was sound when it came: sent at boottime ``sound`` or later.
+    """
+    known = [float(line["sent"]) for line in attempts if not line["ok"] or float(line["sent"]) < sound]
+    return max(known) + timeout_s + AFTER_S if known else 0.0
+
+
+def sound_since(events: Sequence[Mapping[str, Any]], steady_s: float) -> float:
+    """Return since when steady state has held after the last fault; infinity where it has not, 0 without a fault.
+
+    It had held for ``steady_s`` when the timeline said so.
+    """
+    at = {
+        name: max((float(event["t"]) for event in events if event.get("event") == name), default=0.0)
+        for name in ("fault_injected", "steady")
+    }
+    if not at["fault_injected"]:
+        return 0.0
+    return at["steady"] - steady_s if at["steady"] > at["fault_injected"] else math.inf
+
+
+def _wait(run: RunDir, until: float) -> None:
+    quiet = max(0.0, until - clock.now())
+    clock.sleep(quiet)
+    run.timeline("waited", seconds=round(quiet, 3), why="no request under way")
 
 
 def settle(run: RunDir, engine: Engine, *, wait: bool = True) -> dict[str, Any]:
     """Reconcile the run's orders, cancel what stays open, write and return ledger.json.
 
-    Waits until the client's time-out + 5 s from the last order on are over, unless ``wait`` is false: an aborted
-    run is cleared away at once. What the database or the API will not tell
+    Waits until no request can be under way, and for every one before it calls an order lost, unless ``wait`` is
+    false: an aborted run is cleared away at once. What the database or the API will not tell
     is None in the ledger and a warning in the run's log; nothing is raised for it, because the report must come.
     """
     load = run.spec["load"]
+    timeout_s = float(load["timeout_s"])
     attempts, summary = split(read(run.file("load.jsonl")))
-    if wait:
-        quiet = max(0.0, quiet_at(attempts, float(load["timeout_s"])) - clock.now())
-        clock.sleep(quiet)
-        run.timeline("waited", seconds=round(quiet, 3), why="no request under way")
     events = run.events()
+    sound = sound_since(events, float(run.spec["windows"]["steady_s"]))
+    if summary is None or int(summary["in_flight"]):  # not every answer is known
+        sound = math.inf
+    all_quiet = quiet_at(attempts, timeout_s, math.inf)
+    if wait:
+        _wait(run, quiet_at(attempts, timeout_s, sound))
     numbering = Numbering.of(load["price"])
     store = Store(engine, str(run.spec["project"]), run.spec["database"], load)
     ledger = reconcile(attempts, _count(run, store, numbering), fault_windows(events))
+    if (
+        wait and ledger["lost"] and clock.now() < all_quiet
+    ):  # an exchange may acknowledge first and store later
+        _wait(run, all_quiet)
+        ledger = reconcile(attempts, _count(run, store, numbering), fault_windows(events))
     cancelled = _clear(run, store, numbering, attempts)
     before = next((event["depth"] for event in events if event.get("event") == "book"), None)
     ledger.update(

@@ -21,6 +21,9 @@ from .load_orders import SPAN, Judge, Numbering, OrderTemplate, fill
 
 #: An order counts as found when the look-up shows it within this time (s): a store may lag its API.
 FOUND_S = 3.0
+#: A trial order that failed without being refused goes once more, after this time (s).
+_AGAIN_S = 1.0
+_SERVER_ERROR = 500
 _TRIES = 20
 _CANCELLING = 8
 #: Levels of the book on both sides, wherever the answer keeps them.
@@ -59,14 +62,23 @@ class Trial:
 
 
 def trial(load: Mapping[str, Any], store: Store) -> Trial:
-    """Send one order, find it in the database, cancel it. Raises ChaosError with one sentence for what is wrong."""
+    """Send one order, find it in the database, cancel it. Raises ChaosError with one sentence for what is wrong.
+
+    An exchange that fails to answer once is asked once more, as its clients would; the result says so.
+    """
     template = OrderTemplate(load)
     client = Client(load["url"], timeout=float(load["timeout_s"]))
-    number = template.numbering.trial
-    reply = client.request(template.method, template.path, template.body(number, 0))
-    verdict = Judge(load)(reply)
-    if not (verdict.ok and verdict.order_id):
+    number, hiccup = template.numbering.trial, ""
+    while True:
+        reply = client.request(template.method, template.path, template.body(number, 0))
+        verdict = Judge(load)(reply)
+        if verdict.ok and verdict.order_id:
+            break
         _withdraw(load, store, template.numbering)
+        if hiccup or not (reply.kind or reply.status >= _SERVER_ERROR):
+            break
+        hiccup = verdict.error or verdict.kind
+        clock.sleep(_AGAIN_S)
     if not verdict.ok:
         raise ChaosError(_refusal(load, template, reply, verdict.error or verdict.kind))
     if not verdict.order_id:
@@ -79,6 +91,8 @@ def trial(load: Mapping[str, Any], store: Store) -> Trial:
         found = _wait_for(store, template.numbering, number)
     finally:
         cancelled, words = cancel(load, client, verdict.order_id)
+        if hiccup:
+            _withdraw(load, store, template.numbering)  # the first may have been stored after all
     if not found:
         raise ChaosError(
             f"The API accepted the trial order (id {verdict.order_id}, {load['price']['field']} "
@@ -92,6 +106,8 @@ def trial(load: Mapping[str, Any], store: Store) -> Trial:
         cancelled=cancelled,
         depth=depth(load, client),
     )
+    if hiccup:
+        result.warnings.append(f"The trial order failed once ({hiccup}) and went in {_AGAIN_S:g} s later.")
     if found > 1:
         result.warnings.append(f"The trial order stands {found} times in the database.")
     if not cancelled:

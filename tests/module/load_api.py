@@ -207,6 +207,7 @@ def make_run(
         "containers": {},
         "load": load,
         "probes": probes or [],
+        "windows": {"steady_s": 3.0},
         "database": {"service": "postgres", "name": "trading_db", "user": "trading_user"},
         **more,
     }

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -213,10 +215,53 @@ def test_a_database_that_does_not_answer_leaves_a_ledger_of_unknowns(
     assert 'database "no_such_database" does not exist' in told[0]
 
 
-def test_settling_waits_until_no_request_can_be_under_way() -> None:
-    attempts = [{"sent": 100.0, "ok": True}, {"sent": 103.5, "ok": False}]
-    assert load_settle.quiet_at(attempts, 3.0) == 103.5 + 3 + 5
-    assert load_settle.quiet_at([], 3.0) == 0
+def test_an_order_that_is_stored_late_is_not_lost(
+    engine: Engine,
+    exchange: Exchange,
+    spec: dict[str, Any],
+    open_run: Callable[..., RunDir],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An exchange may acknowledge first and store later: it has until no request can be under way any more."""
+    monkeypatch.setattr(load_settle, "AFTER_S", 2.0)
+    run = open_run({**spec, "timeout_s": 1})
+    processes.start(run, "load")
+    time.sleep(0.8)
+    processes.stop(run, "load")
+    numbering = Numbering.of(spec["price"])
+    number = max(line["n"] for line in jsonl.read(run.file("load.jsonl")) if line.get("ok"))
+    here, elsewhere = numbering.price(number), "1.5"
+    move = "UPDATE trading.orders SET price = {} WHERE symbol = 'CHAOS' AND price = {} AND order_id = '{}'"
+    (identity,) = exchange.rows(numbering, f"price = {here}", "order_id")
+    exchange.sql(move.format(elsewhere, here, identity))
+    later = threading.Timer(1.0, exchange.sql, [move.format(here, elsewhere, identity)])
+    later.start()
+    ledger = load_settle.settle(run, engine)
+    later.join()
+    assert (ledger["lost"], ledger["in_database"]) == (0, ledger["acknowledged"])
+
+
+def test_an_acknowledged_order_is_not_waited_for_once_the_exchange_is_sound() -> None:
+    attempts = [{"sent": 100.0, "ok": True}, {"sent": 103.5, "ok": False}, {"sent": 109.0, "ok": True}]
+    assert load_settle.quiet_at(attempts, 3.0, 105.0) == 103.5 + 3 + 5
+    assert load_settle.quiet_at(attempts, 3.0, math.inf) == 109 + 3 + 5
+    assert load_settle.quiet_at(attempts[::2], 3.0, 0.0) == 0
+    assert load_settle.quiet_at([], 3.0, math.inf) == 0
+
+
+@pytest.mark.parametrize(
+    ("marks", "since"),
+    [
+        ([], 0.0),
+        ([("fault_injected", 10.0)], math.inf),
+        ([("fault_injected", 10.0), ("steady", 20.0)], 17.0),
+        ([("fault_injected", 10.0), ("steady", 20.0), ("fault_injected", 25.0)], math.inf),
+    ],
+)
+def test_an_exchange_is_sound_since_steady_state_returned_after_the_last_fault(
+    marks: list[tuple[str, float]], since: float
+) -> None:
+    assert load_settle.sound_since([{"event": event, "t": t} for event, t in marks], 3.0) == since
 
 
 def test_the_probe_of_a_run_is_started_and_ended_by_its_module(
@@ -332,6 +377,23 @@ def test_an_order_that_cannot_be_cancelled_is_a_warning(
     assert not found.cancelled
     assert "could not be cancelled (status 404" in found.warnings[0]
     assert orders.cancel_all(spec, [found.order_id]) == (1, [])
+
+
+def test_an_exchange_that_fails_once_is_asked_again(
+    exchange: Exchange, engine: Engine, spec: dict[str, Any], store: Store
+) -> None:
+    """Its database stands still for a moment; the order that met it is not left in the book, stored or not."""
+    database = engine.container(PROJECT, "postgres").name
+    subprocess.run(["docker", "pause", database], check=True, capture_output=True)
+    later = threading.Timer(1.2, subprocess.run, [["docker", "unpause", database]], {"capture_output": True})
+    later.start()
+    try:
+        found = orders.trial(spec, store)
+    finally:
+        later.join()
+    assert found.cancelled
+    assert any("failed once" in text for text in found.warnings)
+    assert exchange.rows(Numbering.of(spec["price"]), "status IN ('PENDING', 'PARTIALLY_FILLED')") == ["0"]
 
 
 def test_an_api_that_hangs_is_told_as_such(store: Store) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The raw data as one file: every raw file, readable alone, nothing else."""
+"""The raw data as one file: every raw file, readable alone, all that the run was judged by, and no secret."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import json
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.exchange.chaos.plugins.module_utils import bundle, jsonl
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
@@ -17,7 +18,11 @@ from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDi
 
 def test_each_raw_file_comes_with_the_anchor_that_dates_it(tmp_path: Path) -> None:
     anchor = {"boottime": 10.0, "realtime": time.time(), "boot_id": "b"}
-    write_json(tmp_path / "spec.json", {"anchor": anchor, "password": "secret"})
+    spec: dict[str, Any] = {"anchor": anchor, "faults": [{"id": "crash"}], "database": {"user": "trader"}}
+    said = json.loads(json.dumps(spec))
+    said["database"]["password"] = said["faults"][0]["password"] = said["apiKey"] = "hush"
+    write_json(tmp_path / "spec.json", said)
+    write_json(tmp_path / "ledger.json", {"lost": 0})
     for name in ("load", "probes"):
         writer = jsonl.Writer(tmp_path / f"{name}.jsonl")
         writer.write({"n": 1, "at": 11.0}, {"n": 2, "at": 12.0})
@@ -27,8 +32,17 @@ def test_each_raw_file_comes_with_the_anchor_that_dates_it(tmp_path: Path) -> No
         path = bundle.pack(RunDir(tmp_path))
         assert path.stat().st_mode & 0o777 == 0o600
         with tarfile.open(path) as archive:
-            assert archive.getnames() == ["load.jsonl.gz", "probes.jsonl.gz"]
-            stream = archive.extractfile("load.jsonl.gz")
-            assert stream is not None
-            lines = [json.loads(line) for line in gzip.decompress(stream.read()).splitlines()]
+            assert archive.getnames() == ["load.jsonl.gz", "probes.jsonl.gz", "run.jsonl.gz"]
+            lines, run = ([json.loads(line) for line in text(archive, name)] for name in ("load", "run"))
     assert lines == [{"anchor": anchor}, {"n": 1, "at": 11.0}, {"n": 2, "at": 12.0}]
+    assert "hush" not in json.dumps(run)
+    spec["apiKey"] = spec["database"]["password"] = spec["faults"][0]["password"] = None
+    documents = [{"document": "spec", "value": spec}, {"document": "ledger", "value": {"lost": 0}}]
+    assert run == [{"anchor": anchor}, *documents]
+
+
+def text(archive: tarfile.TarFile, name: str) -> list[bytes]:
+    """The lines of one raw file."""
+    stream = archive.extractfile(f"{name}.jsonl.gz")
+    assert stream is not None
+    return gzip.decompress(stream.read()).splitlines()

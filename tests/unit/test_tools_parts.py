@@ -34,6 +34,16 @@ def test_the_last_line_sums_up() -> None:
     assert parts.table(results).splitlines()[-1] == "41 passed, 2 failed, 3 skipped"
 
 
+def test_the_page_says_what_was_skipped_and_why(tmp_path: Path) -> None:
+    report = tmp_path / "suite.xml"
+    case = '<testcase><skipped message="no netem"/></testcase>'
+    report.write_text(f'<testsuites><testsuite tests="3">{case}{case}<testcase/></testsuite></testsuites>')
+    page = parts.page([parts.Result("module", 1, 0, 2, 7.4)], 9.6, parts.skips(report))
+    assert "| module | 1 | 0 | 2 | 7 |" in page
+    assert "- no netem (2)" in page
+    assert "10 s on" in page
+
+
 def test_every_gate_is_run() -> None:
     scripts = {path.name for path in (parts.ROOT / "tools" / "gates").iterdir() if not path.suffix}
     assert set(parts.GATES) == scripts

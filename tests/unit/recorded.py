@@ -1,0 +1,28 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The raw data of real runs on the embedded exchange, one of each experiment, as tools/reports.py kept them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence, load
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+
+DATA = Path(__file__).resolve().parent / "data" / "runs"
+NUMBERS = tuple(range(1, 11))
+
+
+def evidence(number: int, folder: Path) -> Evidence:
+    """Lay a run's raw files out as they were on its host, and load them."""
+    for path in (DATA / f"{number:02d}").glob("*.jsonl.gz"):
+        _anchor, *lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+        if path.name == "run.jsonl.gz":
+            for line in map(json.loads, lines):
+                write_json(folder / f"{line['document']}.json", line["value"])
+        else:
+            (folder / path.name.removesuffix(".gz")).write_bytes(b"".join(lines))
+    return load(RunDir(folder))
