@@ -147,7 +147,9 @@ def test_a_fragile_exchange_fails_with_its_losses_counted(tmp_path: Path) -> Non
     """The same command: outcome failed, exit code not 0, and the very counts that the database gives."""
     support.lab("fragile")
     try:
-        report = live.failed(support.EXPERIMENT, tmp_path, **support.SHORT)
+        report = live.failed(
+            support.EXPERIMENT, tmp_path, **support.QUICK, database_sudden_death_outage="false"
+        )
         known = truth(report)
     finally:
         support.lab("resilient")

@@ -44,7 +44,7 @@ def test_an_undo_that_writes_nothing_back_fails_the_host(tmp_path: Path) -> None
         "differed = True",
     )
     try:
-        report = live.broken(PLAYBOOK, tmp_path, change, **SHORT)
+        report = live.broken(PLAYBOOK, tmp_path, change, **SHORT, chaos_recovery_timeout_s="4")
         assert live.limits("postgres", *LIMITS) != before
     finally:
         for path, text in live.limits("postgres", *LIMITS).items():

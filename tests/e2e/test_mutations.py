@@ -1,4 +1,7 @@
-"""The instrument broken on purpose: each run must notice that it learned nothing, or that the host is not restored."""
+"""The instrument broken on purpose: each run must notice that it learned nothing, or that the host is not restored.
+
+The same is shown by judging recorded runs again (tests/unit/test_recorded_runs.py), so only the first runs each time.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ def test_a_kill_that_kills_nothing_is_invalid(tmp_path: Path) -> None:
     live.without_effect(support.EXPERIMENT, tmp_path, change, **ONLY_CRASH)
 
 
+@pytest.mark.full
 def test_a_capture_of_the_wrong_port_is_invalid(tmp_path: Path) -> None:
     change = (
         "roles/chaos/vars/main.yml",
@@ -35,6 +39,7 @@ def test_a_capture_of_the_wrong_port_is_invalid(tmp_path: Path) -> None:
     assert report.record["outcome"] == "invalid"
 
 
+@pytest.mark.full
 def test_a_run_without_load_is_invalid(tmp_path: Path) -> None:
     change = (
         "plugins/module_utils/load.py",
@@ -46,6 +51,7 @@ def test_a_run_without_load_is_invalid(tmp_path: Path) -> None:
     assert report.record["outcome"] == "invalid"
 
 
+@pytest.mark.full
 def test_an_undo_that_undoes_nothing_fails_the_host(tmp_path: Path) -> None:
     before = support.container("postgres")
     change = (

@@ -98,7 +98,7 @@ silent.close()
     assert not capture.events(pid=pid, event="CONN_FAILED")
 
 
-@pytest.mark.parametrize("mode", ["btf", "no-btf"])
+@pytest.mark.parametrize("mode", ["btf", pytest.param("no-btf", marks=pytest.mark.full)])
 def test_an_unreachable_host_fails_with_its_errno(exchange: Exchange, tmp_path: Path, mode: str) -> None:
     nobody = exchange.address("store").rpartition(".")[0] + ".250"
     with support.capture(tmp_path, exchange.spec(), MODES[mode]) as capture:
@@ -153,7 +153,7 @@ client.close()
     assert [event["service"] for event in capture.events(event="CONN_RESET", direction="sent")] == ["api"]
 
 
-@pytest.mark.parametrize("mode", ["btf", "no-btf"])
+@pytest.mark.parametrize("mode", ["btf", pytest.param("no-btf", marks=pytest.mark.full)])
 def test_a_killed_main_process_exits_by_signal_9_and_its_heir_is_known(
     exchange: Exchange, tmp_path: Path, mode: str
 ) -> None:

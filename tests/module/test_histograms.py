@@ -92,7 +92,7 @@ def switches():
 """
 
 
-@pytest.mark.parametrize("prelude", ["", NO_BTF], ids=["btf", "no-btf"])
+@pytest.mark.parametrize("prelude", ["", pytest.param(NO_BTF, marks=pytest.mark.full)], ids=["btf", "no-btf"])
 def test_waits_for_a_processor_and_switches(exchange: Exchange, tmp_path: Path, prelude: str) -> None:
     script = f"""{_SWITCHES}
 time.sleep(0.6)

@@ -154,6 +154,7 @@ def test_duplicate_on_retry_stores_orders_twice(image: str) -> None:
             time.sleep(0.1)
 
 
+@pytest.mark.full
 def test_fragile_dies_with_its_database_and_comes_back(image: str) -> None:
     with stack(image, "fragile") as made:
         made.stop("postgres")
@@ -173,6 +174,7 @@ def test_silent_errors_say_nothing(image: str) -> None:
         assert "unavailable" not in made.logs("trading-api")
 
 
+@pytest.mark.full
 def test_no_reconnect_stays_down(image: str) -> None:
     with stack(image, "no_reconnect") as made:
         made.crash("postgres")
@@ -181,6 +183,7 @@ def test_no_reconnect_stays_down(image: str) -> None:
         assert made.api("GET", "/ready").status == 503
 
 
+@pytest.mark.full
 def test_no_cache_fallback_fails_with_the_cache(image: str) -> None:
     with stack(image, "no_cache_fallback", "synchronous_commit_off") as made:
         backends = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'trading-api'"
@@ -202,6 +205,7 @@ def test_weaknesses_that_only_cost_still_serve(image: str) -> None:
         assert len(made.prices()) >= answers.count(201)
 
 
+@pytest.mark.full
 def test_cpu_hungry_and_memory_leak_cost_what_they_say(image: str) -> None:
     def memory(made: Stack) -> int:
         words = ("exec", made.container("trading-api"), "grep", "VmRSS", "/proc/1/status")
@@ -229,7 +233,7 @@ def test_the_order_flow_simulator_s_orders_are_taken(image: str) -> None:
         assert made.query("SELECT count(*) FROM trading.orders WHERE symbol = 'CHAOS'") == ["0"]
 
 
-@pytest.mark.parametrize("switches", [(), ("static_upstream",)])
+@pytest.mark.parametrize("switches", [(), pytest.param(("static_upstream",), marks=pytest.mark.full)])
 def test_the_proxy_finds_an_api_that_moved_unless_it_looks_but_once(
     image: str, switches: tuple[str, ...]
 ) -> None:
