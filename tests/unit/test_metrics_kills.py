@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Sample
 from ansible_collections.exchange.chaos.plugins.module_utils.findings import finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge import judge
 from ansible_collections.exchange.chaos.plugins.module_utils.metrics import Measured, measure
@@ -143,6 +145,22 @@ def test_a_proxy_that_never_finds_its_backends_is_red_for_good(tmp_path: Path) -
     # every experiment's own probe speaks where there is no denser one
     scenario.further[0] = ("proxy", "proxy", 5.0, lambda one, t: t >= one.episodes[1].at)
     assert verdict(tmp_path / "proxy", scenario, "proxy_back_s", max=5) == "fail"
+
+
+def test_an_answer_that_the_next_fault_cut_off_is_not_of_the_one_before(tmp_path: Path) -> None:
+    evidence = proxy_run().evidence(tmp_path)
+    struck = windows(evidence)[1].injected
+    cut = Sample(
+        "front", "front", struck - 0.05, struck + 0.05, False, 0, "reset", "closed without an answer"
+    )
+    before, after = (
+        measure(one, "proxy_back_s", "crash")["crash"]
+        for one in (
+            evidence,
+            replace(evidence, probes=sorted([*evidence.probes, cut], key=lambda one: one.at)),
+        )
+    )
+    assert after.value == before.value is not None
 
 
 def test_the_direct_way_knows_no_limit_and_says_how_many_were_limited(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..evidence import Evidence
 from ..phases import Window, restarted
-from .recovery import port_opened
+from .recovery import good_for_good, port_opened
 from .registry import Measured, per_fault
 
 #: Two readings closer than this (s) give no rate: the database publishes its counters about once a second.
@@ -115,23 +115,9 @@ def subscription_back_s(evidence: Evidence, window: Window) -> Measured:
     opened = port_opened(evidence, window)
     back = restarted(evidence, window) if opened is None else None
     since = opened if opened is not None else None if back is None else (back, back)
-    samples = [
-        one
-        for one in evidence.probes
-        if one.role == "subscription" and window.injected <= one.at <= window.end
-    ]
+    samples = [one for one in evidence.probes if one.role == "subscription"]
     if since is None or not samples:
         return Measured(
             None, "probes.jsonl: no samples of role subscription, or nobody saw the target come back"
         )
-    bad = [index for index, one in enumerate(samples) if not one.ok]
-    iso = evidence.anchor.iso
-    if not bad:
-        return Measured((0.0, 0.0), "probes.jsonl: never interrupted", len(samples))
-    last = samples[bad[-1]]
-    if bad[-1] == len(samples) - 1:
-        text = f"probes.jsonl: still not back at {iso(last.end)}: {last.detail}"
-        return Measured(max(0.0, last.end - since[1]), text, len(samples), at_least=True, never=True)
-    first = samples[bad[-1] + 1]
-    text = f"probes.jsonl: last bad {iso(last.at)} ({last.detail}), good from {iso(first.end)}"
-    return Measured((max(0.0, last.at - since[1]), max(0.0, first.end - since[0])), text, len(samples))
+    return good_for_good(evidence, window, samples, since)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ..evidence import RATE_LIMITED, Evidence, Sample
 from ..phases import Window, onset, within
 from .connects import target_ports, unseen
-from .recovery import port_opened, trouble_ends
+from .recovery import good_for_good, port_opened, trouble_ends
 from .registry import Interval, Measured, per_fault
 
 
@@ -26,17 +26,7 @@ def proxy_back_s(evidence: Evidence, window: Window) -> Measured:
         return Measured(
             None, "probes.jsonl: no samples through the proxy, or nobody saw its backend come back"
         )
-    bad = [index for index, one in enumerate(samples) if not one.ok]
-    iso, addresses = evidence.anchor.iso, _addresses(evidence, window)
-    if not bad:
-        return Measured((0.0, 0.0), f"probes.jsonl: never interrupted{addresses}", len(samples))
-    last = samples[bad[-1]]
-    if bad[-1] == len(samples) - 1:
-        text = f"probes.jsonl: still bad at {iso(last.end)}: {last.detail}{addresses}"
-        return Measured(max(0.0, last.end - there[1]), text, len(samples), at_least=True, never=True)
-    first = samples[bad[-1] + 1]
-    text = f"probes.jsonl: last bad {iso(last.at)}, good from {iso(first.end)}{addresses}"
-    return Measured((max(0.0, last.at - there[1]), max(0.0, first.end - there[0])), text, len(samples))
+    return good_for_good(evidence, window, samples, there, _addresses(evidence, window))
 
 
 @per_fault("proxy_errors", "ratio")

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from .. import steady
-from ..evidence import Evidence
+from ..evidence import Evidence, Sample
 from ..phases import Window, engine_events, onset, restarted, windows
 from ..proof import store_samples
 from .registry import Interval, Measured, per_fault, per_run
@@ -59,6 +60,29 @@ def trouble_ends(evidence: Evidence, window: Window) -> float:
     if opened is not None:
         return opened[1]
     return restarted(evidence, window) or window.undone or window.end
+
+
+def good_for_good(
+    evidence: Evidence, window: Window, samples: Sequence[Sample], there: Interval, more: str = ""
+) -> Measured:
+    """Measure the seconds from ``there`` until a fault's samples were good and stayed so. Nothing came back if the last
+    of them is bad; one that ended after the window belongs to what came then.
+    """
+    seen = [one for one in samples if window.injected <= one.at and one.end <= window.end]
+    if not seen:
+        return Measured(None, "probes.jsonl: no samples in the fault's window")
+    bad = [index for index, one in enumerate(seen) if not one.ok]
+    iso = evidence.anchor.iso
+    if not bad:
+        return Measured((0.0, 0.0), f"probes.jsonl: never interrupted{more}", len(seen))
+    last = seen[bad[-1]]
+    why = f" ({last.detail})" if last.detail else ""
+    if bad[-1] == len(seen) - 1:
+        text = f"probes.jsonl: still bad at {iso(last.end)}{why}{more}"
+        return Measured(max(0.0, last.end - there[1]), text, len(seen), at_least=True, never=True)
+    first = seen[bad[-1] + 1]
+    text = f"probes.jsonl: last bad {iso(last.at)}{why}, good from {iso(first.end)}{more}"
+    return Measured((max(0.0, last.at - there[1]), max(0.0, first.end - there[0])), text, len(seen))
 
 
 @per_fault("recovery_s", "s")
