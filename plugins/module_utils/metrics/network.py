@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ from .registry import Measured, per_fault, per_run
 _FAILING = 0.02
 #: A path is hit where more than this share of its samples is bad: a hiccup of the machine is none of the fault's.
 _HIT = 0.02
+#: A connection on which the kernel sends so often again meets silence; once, an answer was merely late.
+_SILENT = 2
 #: Retransmissions of one segment closer than this are one round; a gap has grown that is this much longer.
 _ROUND_S, _GROWTH = 0.01, 1.5
 _SAME_PROCESS = "is the one it was"
@@ -50,8 +53,8 @@ def heal_to_first_order_s(evidence: Evidence, window: Window) -> Measured:
 def blast_radius(evidence: Evidence, window: Window) -> Measured:
     """Paths that were hit besides the one that was meant: to the stores from outside, and the target's own others.
 
-    A path to a store is hit if its port did not answer; one of the target's own if the kernel saw it retransmit, or
-    wait for an answer that never came, on a port other than the peer's.
+    A path to a store is hit if its port did not answer; one of the target's own if the kernel saw it retransmit
+    more than once on a connection, or wait for an answer that never came, on a port other than the peer's.
     """
     end = window.end if window.undone is None else window.undone
     probed = _probed(evidence, window.injected, end)
@@ -233,16 +236,19 @@ def _probed(evidence: Evidence, start: float, end: float) -> dict[str, tuple[int
 def _others(evidence: Evidence, window: Window, start: float, end: float) -> list[int]:
     """Return the remote ports, other than the peer's, on which the target's own connections met silence."""
     meant = target_ports(evidence, str(window.spec.get("peer") or window.target))
-    return sorted(
-        {
-            int(event["rport"])
-            for event in evidence.bpf
-            if event.get("event") in ("TCP_RETRANSMIT", "CONN_GAVE_UP")
-            and event.get("service") == window.target
-            and not event.get("passive")
-            and not event.get("control")
-            and event.get("rport")
-            and int(event["rport"]) not in meant
-            and start <= event["t"] <= end
-        }
+    seen = [
+        event
+        for event in evidence.bpf
+        if event.get("event") in ("TCP_RETRANSMIT", "CONN_GAVE_UP")
+        and event.get("service") == window.target
+        and not event.get("passive")
+        and not event.get("control")
+        and event.get("rport")
+        and int(event["rport"]) not in meant
+        and start <= event["t"] <= end
+    ]
+    again = Counter(
+        (event.get("lport"), int(event["rport"])) for event in seen if event["event"] == "TCP_RETRANSMIT"
     )
+    silent = {port for (_lport, port), count in again.items() if count >= _SILENT}
+    return sorted(silent | {int(event["rport"]) for event in seen if event["event"] == "CONN_GAVE_UP"})
