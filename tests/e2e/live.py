@@ -94,6 +94,23 @@ def limits(service: str, *names: str) -> dict[Path, str]:
     return found
 
 
+def settle(within: float) -> dict[str, object]:
+    """Wait until the host has ended the run by itself; returns the record it kept."""
+    support.wait_for(lambda: not support.leftovers(), within, f"leftovers: {support.leftovers()}")
+    for service in SERVICES:
+        assert support.state_of(service)["Running"], service
+    (folder,) = (support.STATE / "records").iterdir()
+    journal = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()] if (
+        folder / "journal.jsonl"
+    ).exists() else []  # fmt: skip
+    for sequence in {line["seq"] for line in journal}:
+        assert [line["entry"] for line in journal if line["seq"] == sequence][-1] == "undone"
+    record: dict[str, object] = json.loads((folder / "record.json").read_text())
+    assert record["outcome"] == "aborted"
+    assert record["verdicts"]["restored"] == "pass"  # type: ignore[index]
+    return record
+
+
 @contextmanager
 def weakened(*switches: str) -> Iterator[None]:
     """The embedded exchange with single weaknesses meanwhile."""

@@ -186,10 +186,12 @@ def observer() -> Iterator[Path]:
 
 
 @contextmanager
-def under_way(folder: Path, wanted: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """Start experiment 01 and yield once its log has a line with ``wanted``; killed at the end if it still runs."""
+def under_way(
+    folder: Path, wanted: str, playbook: str = EXPERIMENT, **variables: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Start an experiment and yield once its log has a line with ``wanted``; killed at the end if it still runs."""
     process = subprocess.Popen(
-        command(EXPERIMENT, chaos_report_dir=str(folder), **variables), cwd=ROOT, env=environment(),
+        command(playbook, chaos_report_dir=str(folder), **variables), cwd=ROOT, env=environment(),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
     )  # fmt: skip

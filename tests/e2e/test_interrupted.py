@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import support
+from tests.e2e import live, support
 
 #: The outage's time to live: its window of 15 s and the margin of 15 s.
 TTL_S = 30.0
@@ -28,28 +28,12 @@ def _clean() -> None:
         support.healthy(service)
 
 
-def settle(within: float) -> dict[str, object]:
-    """Wait until the host has ended the run by itself; returns the record it kept."""
-    support.wait_for(lambda: not support.leftovers(), within, f"leftovers: {support.leftovers()}")
-    assert support.state_of("postgres")["Running"]
-    (folder,) = (support.STATE / "records").iterdir()
-    journal = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()] if (
-        folder / "journal.jsonl"
-    ).exists() else []  # fmt: skip
-    for sequence in {line["seq"] for line in journal}:
-        assert [line["entry"] for line in journal if line["seq"] == sequence][-1] == "undone"
-    record: dict[str, object] = json.loads((folder / "record.json").read_text())
-    assert record["outcome"] == "aborted"
-    assert record["verdicts"]["restored"] == "pass"  # type: ignore[index]
-    return record
-
-
 def test_sigkill_in_the_outage_is_undone_within_the_time_to_live(tmp_path: Path) -> None:
     with support.under_way(tmp_path, "hold it down until the undo") as process:
         assert not support.state_of("postgres")["Running"]
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
-        settle(TTL_S + 5)
+        live.settle(TTL_S + 5)
     log = support.report(tmp_path).log
     assert "Fault outage" in log
 
@@ -65,7 +49,7 @@ def test_ctrl_c_in_the_baseline_leaves_nothing(tmp_path: Path) -> None:
             except subprocess.TimeoutExpired:
                 continue
         assert process.poll() is not None
-        settle(LEASE_S)
+        live.settle(LEASE_S)
 
 
 @pytest.mark.full
@@ -73,7 +57,7 @@ def test_sigterm_in_the_crash_leaves_nothing(tmp_path: Path) -> None:
     with support.under_way(tmp_path, "Fault crash") as process:
         os.kill(process.pid, signal.SIGTERM)
         process.wait(30)
-        settle(LEASE_S)
+        live.settle(LEASE_S)
 
 
 def test_halt_ends_an_outage_at_once(tmp_path: Path) -> None:
@@ -101,4 +85,4 @@ def test_both_watchdogs_killed_the_next_preflight_undoes(tmp_path: Path) -> None
         assert not support.state_of("postgres")["Running"]
         looked = support.ansible("playbooks/00-preflight.yml")
         assert "was left behind; it was undone and ended" in looked.stdout
-        settle(10)
+        live.settle(10)
