@@ -69,15 +69,23 @@ def tool() -> str:
 
 
 def command(name: str, folder: Path, seconds: int) -> list[str]:
-    """Return the tool's words: four writers of 64 MB each that wait for every write to be on disk."""
+    """Return the tool's words: writers of 64 MB each, past the cache, with more writes waiting than a disk takes."""
     if name == "fio":
         return [
             *("fio", "--name=chaos", f"--directory={folder}", "--rw=randwrite", "--bs=64k", "--size=64m"),
-            *("--numjobs=4", "--fsync=1", "--time_based", f"--runtime={seconds}", "--output-format=terse"),
+            *(
+                "--numjobs=4",
+                "--direct=1",
+                "--ioengine=libaio",
+                "--iodepth=16",
+                "--time_based",
+                f"--runtime={seconds}",
+                "--output-format=terse",
+            ),
         ]
     return [
-        *("stress-ng", "--hdd", "4", "--hdd-bytes", "64m", "--hdd-write-size", "64k"),
-        *("--hdd-opts", "wr-rnd,fsync", "--temp-path", str(folder), "--timeout", f"{seconds}s", "--quiet"),
+        *("stress-ng", "--hdd", "8", "--hdd-bytes", "64m", "--hdd-write-size", "64k"),
+        *("--hdd-opts", "direct,wr-rnd", "--temp-path", str(folder), "--timeout", f"{seconds}s", "--quiet"),
     ]
 
 
