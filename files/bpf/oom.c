@@ -38,10 +38,10 @@ TRACEPOINT_PROBE(oom, mark_victim)
 		record.head.cgroup = chaos_current_cgroup();
 		__builtin_memcpy(record.head.comm, record.by_comm, sizeof(record.by_comm));
 	} else {
-#ifdef CHAOS_PIDNS
-		/* Its number in our namespace cannot be read here. Who asked is in the same container, or above it. */
+		/* Who asked is in the same container, or above it: that stands in where the victim cannot be looked up,
+		 * being gone already, or numbered in another namespace than ours. */
 		record.head.cgroup = chaos_current_cgroup();
-#else
+#ifndef CHAOS_PIDNS
 		record.head.pid = victim;
 #endif
 	}

@@ -48,4 +48,5 @@ PROGRAM = Program(
     ),
     decoders={17: decode},
     series=SERIES,
+    by_others=frozenset(KINDS),
 )

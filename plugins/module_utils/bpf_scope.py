@@ -82,6 +82,14 @@ class Scope:
             return self._by_id(self._of_pid(pid))
         return self._by_id(self._namespaces[netns][0]) if netns in self._namespaces else None
 
+    def victim(self, pid: int, cgroup: int) -> Owner:
+        """Return the container of a process to which another one, of that cgroup, did something.
+
+        The process's own; where it was gone before anybody could look, that of the other, which is the same or above.
+        """
+        identity = self._of_pid(pid) if pid else ""
+        return self._by_id(identity) if pid in self._pids else self.owner(0, 0, cgroup)
+
     def named(self, cgroup: int) -> bool:
         """Return whether the kernel has told the name of a cgroup, so that None as its owner is the last word."""
         return cgroup in self._cgroups

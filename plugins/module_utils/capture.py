@@ -84,8 +84,10 @@ class Capture:
         self._status = status
         self._writer = Writer(run.file("bpf.jsonl"))
         self._decoders: dict[int, Decoder] = {}
+        self._by_others: frozenset[int] = frozenset()
         for program in tracer.programs:
             self._decoders.update(program.decoders)
+            self._by_others |= program.by_others
         ask = partial(bpf_docker.containers, str(run.spec.get("project", "")))
         self._scope = bpf_scope.make(run.spec, bpf_docker.of_spec(run.spec), ask, tracer.cgroup_name)
         self._histograms = self._books()
@@ -221,7 +223,9 @@ class Capture:
             return None
         control = self._control is not None and head.pid == self._control.pid
         owner: Owner = self._scope.first(self._control_service)
-        if not control:
+        if head.kind in self._by_others:
+            owner = self._scope.victim(head.pid, head.cgroup)
+        elif not control:
             owner = self._scope.owner(head.pid, head.netns, head.cgroup)
         if isinstance(owner, Unresolved):
             return owner

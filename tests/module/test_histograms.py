@@ -250,32 +250,38 @@ def limited(exchange: Exchange, limit: str, *command: str) -> str:
 
 
 def test_a_victim_that_did_not_ask_for_the_memory(exchange: Exchange, tmp_path: Path) -> None:
-    # The parent asks once its child holds memory, and is itself out of the kernel's choice.
+    # The parent asks once its child holds memory: by far the most, so that what its end frees is enough.
     script = """
 import json
 reads, writes = os.pipe()
 child = os.fork()
 if not child:
     open("/proc/self/oom_score_adj", "w").write("1000")
-    hog = bytearray(b"x") * (20 << 20)
+    hog = bytearray(b"x") * (26 << 20)
     os.write(writes, b"!")
     time.sleep(20)
     os._exit(0)
-open("/proc/self/oom_score_adj", "w").write("-1000")
 os.read(reads, 1)
-mine = bytearray(b"x") * (20 << 20)
+mine = bytearray(b"x") * (10 << 20)
 _, status = os.waitpid(child, 0)
 """
     script += f"json.dump([os.getpid(), child, status], open({str(tmp_path / 'told.json')!r}, 'w'))"
     identity = limited(exchange, "32m", "sleep", "100000")
     pid = int(support.run("docker", "inspect", "--format", "{{.State.Pid}}", identity))
+    told = tmp_path / "told.json"
     with watching(tmp_path, exchange, ["oom"]) as watched:
-        support.work(pid, script)
+        for _try in range(
+            5
+        ):  # now and then the kernel takes the asker as well, before what it freed is counted
+            with contextlib.suppress(AssertionError):
+                support.work(pid, script)
+            if told.exists():
+                break
         watched.capture.stop()
-    asker, victim, status = json.loads((tmp_path / "told.json").read_text())
+    asker, victim, status = json.loads(told.read_text())
     assert status == 9
-    (event,) = watched.capture.events(event="OOM_KILL")
-    assert (event["pid"], event["service"]) == (victim, "api")
+    (event,) = [one for one in watched.capture.events(event="OOM_KILL") if one["pid"] == victim]
+    assert event["service"] == "api"
     assert (event["by_pid"], event["by_itself"], event["score_adj"]) == (asker, False, 1000)
     assert event["anon_kb"] >= 20 * 1024
 

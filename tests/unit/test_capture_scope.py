@@ -62,6 +62,19 @@ def scope(proc: Path, engine: Engine, names: dict[int, str] | None = None) -> Sc
     return Scope([API, STORE], ["api", "store"], engine, (names or {}).get, proc)
 
 
+def test_a_victim_is_its_own_containers_and_the_others_only_where_it_is_gone(
+    tmp_path: Path, time: list[float]
+) -> None:
+    process(tmp_path, 20, B)
+    process(tmp_path, 21, "")
+    found = scope(tmp_path, Engine(), {7: A})
+    assert found.victim(20, 7) == STORE
+    assert found.victim(21, 7) is None, "nobody's of the exchange, whoever asked for the memory"
+    assert found.victim(22, 7) == API
+    assert found.victim(0, 7) == API
+    assert found.victim(22, 0) is None
+
+
 def test_by_cgroup_though_the_process_is_long_gone(tmp_path: Path, time: list[float]) -> None:
     engine = Engine()
     found = scope(tmp_path, engine, {7: A, 8: f"docker-{C}.scope", 9: ""})
