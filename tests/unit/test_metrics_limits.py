@@ -227,6 +227,17 @@ def test_a_leak_is_measured_per_thousand_orders(leak: float, tmp_path: Path) -> 
     )
 
 
+def test_the_target_is_the_right_victim_though_ours_was_taken_after_it(tmp_path: Path) -> None:
+    assert (
+        value(evidence("memory", tmp_path / "one", told("oom", ours_taken=True, kills=1)), "right_victim")
+        is False
+    )
+    assert (
+        value(evidence("memory", tmp_path / "two", told("oom", ours_taken=True, kills=2)), "right_victim")
+        is True
+    )
+
+
 # ---- findings
 
 TURNS: dict[str, dict[str, tuple[Change, Change]]] = {

@@ -38,7 +38,8 @@ def near_limit_s(evidence: Evidence, window: Window) -> Measured:
 def right_victim(evidence: Evidence, window: Window) -> Measured:
     """Did the kernel, free to choose, take a process of the target, and not the one that charged the memory?
 
-    Those that ended with it, as all of a container do with its main process, are named as well.
+    Those that ended with it, as all of a container do with its main process, are named as well. Now and then the
+    kernel takes the one that charged besides, before it has counted what the first kill freed.
     """
     found = _oom(evidence, window)
     if not found or (not found.get("kills") and not found.get("victims")):
@@ -46,7 +47,9 @@ def right_victim(evidence: Evidence, window: Window) -> Measured:
     victims = [f"{victim['pid']} ({victim['comm']})" for victim in found["victims"]]
     named = ", ".join(victims) or "none of its own"
     text = f"timeline.jsonl: {found['kills']} killed in the cgroup of {window.target}: {named}"
-    return Measured(bool(victims) and not found.get("ours_taken"), text, len(victims))
+    ours = bool(found.get("ours_taken"))
+    text += "; ours that charged the memory was taken" + (" too" if victims else "") if ours else ""
+    return Measured(bool(victims) and int(found["kills"]) > ours, text, len(victims))
 
 
 @per_fault("memory_used_of_limit", "ratio")
