@@ -31,7 +31,10 @@ PRIVILEGES = (
     *("--device-cgroup-rule", "a *:* rwm"),
     *("--volume", "/sys/fs/cgroup:/sys/fs/cgroup"),
     *("--pid", "host"),
+    *("--sysctl", "net.ipv6.conf.all.disable_ipv6=0"),
 )
+#: udev makes this on every machine; in a container nobody does.
+TUN = "mkdir -p /dev/net && { [ -e /dev/net/tun ] || mknod -m 666 /dev/net/tun c 10 200; }"
 # How programs here are told which authorities and proxies to trust and use; a new machine is told the same.
 CARRIED_ENVIRONMENT = re.compile(
     r"^(PIP_.*|SSL_CERT_(FILE|DIR)|\w+_CA_BUNDLE|GIT_SSL_CAINFO|(https?|no|all)_proxy)$", re.I
@@ -119,6 +122,7 @@ class Machine:
         )
         self.write("/etc/docker/daemon.json", json.dumps({"cgroup-parent": f"/{self.name}"}))
         self.call("mount", "-t", "tracefs", "tracefs", "/sys/kernel/tracing")
+        self.call("sh", "-c", TUN)
         self._carry_package_settings()
 
     def call(self, *command: str, stdin: bytes | None = None) -> int:
