@@ -83,10 +83,10 @@ def plan(
     return LimitPlan(fault, target, limit, before, server.file_setting(), administrator, database)
 
 
-def apply(change: LimitPlan, scene: Scene) -> Applied:
+def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:
     """Write the setting, restart the database, and read what is in force."""
     server = Server(scene.engine, change.target.id, user=change.administrator, database=change.database)
-    scene.run.timeline("measured", fault=change.fault, name="connections", when="before", limit=change.before)
+    scene.run.timeline("measured", fault=entry.fault, name="connections", when="before", limit=change.before)
     lease.renew(scene.run, _RESTART_S)
     server.write_setting(str(change.limit))
     at = clock.now()

@@ -108,7 +108,7 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     proofs = inject.inject(
         run,
         order,
-        lambda: fault.apply(change, Scene(run, engine)),
+        lambda entry: fault.apply(change, entry, Scene(run, engine)),
         lead=wanted["lead"],
         linger=wanted["linger"],
     )

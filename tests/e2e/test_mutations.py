@@ -56,7 +56,7 @@ def test_an_undo_that_undoes_nothing_fails_the_host(tmp_path: Path) -> None:
     before = support.container("postgres")
     change = (
         "plugins/module_utils/faults/kill.py",
-        "        engine.start(container_id)\n        _wait_running(container_id, engine)\n",
+        "        _start(container_id, engine)\n",
         "",
     )
     try:

@@ -16,7 +16,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine, Target
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, inject, kill
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Journal
+from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.exchange.chaos.plugins.module_utils.undo import undo
 
 from tests.module import core_support
@@ -284,11 +284,15 @@ def test_a_pid_that_is_not_the_containers_any_more_is_not_killed(host: Host) -> 
     pid = host.project.pid(bystander.id)
     stale = Target(**{**vars(target), "pid": pid})
     with pytest.raises(ChaosError, match="does not belong to container"):
-        kill.apply(kill.plan([stale], mode="process", hold=False, root=True), Scene(None, Engine.connect()))  # type: ignore[arg-type]
+        kill.apply(
+            kill.plan([stale], mode="process", hold=False, root=True), None, Scene(None, Engine.connect())
+        )  # type: ignore[arg-type]
     assert host.project.pid(bystander.id) == pid
     gone = Target(**{**vars(target), "pid": 2**22 - 2})
     with pytest.raises(ChaosError, match="ended before it was killed"):
-        kill.apply(kill.plan([gone], mode="process", hold=False, root=True), Scene(None, Engine.connect()))  # type: ignore[arg-type]
+        kill.apply(
+            kill.plan([gone], mode="process", hold=False, root=True), None, Scene(None, Engine.connect())
+        )  # type: ignore[arg-type]
 
 
 def test_the_plan_is_on_disk_before_the_kill_and_open_when_applying_fails(host: Host) -> None:
@@ -296,7 +300,7 @@ def test_the_plan_is_on_disk_before_the_kill_and_open_when_applying_fails(host: 
     run = host.inert()
     seen: list[list[str]] = []
 
-    def act() -> inject.Applied:
+    def act(entry: Entry) -> inject.Applied:
         seen.append([line["entry"] for line in host.journal(run)])
         host.project.client.containers.get(store.id).kill()
         raise ChaosError("It broke half-way.")

@@ -84,13 +84,13 @@ class Stage:
         assert fault.check(spec) == []
         plan = fault.from_spec(spec, [self.target], site)
         planned = clock.now()
-        with self.application():
-            done = fault.apply(plan, self.scene)
         entry = Entry(
             1, spec["id"], spec["kind"], "api", plan.lines(), json.loads(json.dumps(plan.undo())),
-            planned + plan.ttl_s, planned, done.at, facts=json.loads(json.dumps(done.facts)),
+            planned + plan.ttl_s, planned,
         )  # fmt: skip
-        return done, entry
+        with self.application():
+            done = fault.apply(plan, entry, self.scene)
+        return done, replace(entry, applied_at=done.at, facts=json.loads(json.dumps(done.facts)))
 
     @contextlib.contextmanager
     def application(self) -> Iterator[None]:

@@ -94,7 +94,7 @@ def test_the_plan_is_written_and_flushed_before_the_change(
         if os.readlink(f"/proc/self/fd/{fd}") == str(path):
             happened.append(("flushed", [line["entry"] for line in jsonl.read(path)]))
 
-    def act() -> inject.Applied:
+    def act(entry: Entry) -> inject.Applied:
         happened.append(("changed", [line["entry"] for line in jsonl.read(path)]))
         return inject.Applied(clock.now(), [])
 
@@ -109,7 +109,7 @@ def test_the_plan_is_written_and_flushed_before_the_change(
 
 
 def test_a_change_that_fails_half_way_is_undone_at_once(run: RunDir, fault: FakeFault) -> None:
-    def act() -> inject.Applied:
+    def act(entry: Entry) -> inject.Applied:
         raise ChaosError("It broke half-way.")
 
     order = inject.Order("crash", "kill", "postgres", ["kill"], UNDO, 60)
@@ -123,7 +123,7 @@ def test_a_change_that_fails_half_way_is_undone_at_once(run: RunDir, fault: Fake
 def test_what_then_resists_its_undo_stays_open_for_the_watchdog(run: RunDir, fault: FakeFault) -> None:
     fault.resists = {"crash"}
 
-    def act() -> inject.Applied:
+    def act(entry: Entry) -> inject.Applied:
         raise ChaosError("It broke half-way.")
 
     with pytest.raises(ChaosError, match="half-way"):
@@ -136,7 +136,7 @@ def test_a_run_that_is_aborted_or_ending_injects_nothing(run: RunDir, event: str
     run.timeline(event, reason="halt", by="halt")
     acted: list[bool] = []
 
-    def act() -> inject.Applied:
+    def act(entry: Entry) -> inject.Applied:
         acted.append(True)
         return inject.Applied(clock.now(), [])
 
@@ -151,7 +151,7 @@ def test_no_journal_no_change(run: RunDir) -> None:
     run.file("journal.jsonl").symlink_to(run.path / "elsewhere")
     acted: list[bool] = []
 
-    def act() -> inject.Applied:
+    def act(entry: Entry) -> inject.Applied:
         acted.append(True)
         return inject.Applied(clock.now(), [])
 

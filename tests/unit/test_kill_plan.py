@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.engine import Target
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, kill
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, endings, kill
 from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry
 
 from tests.unit.containers import down, target
@@ -137,7 +137,9 @@ def test_without_root_the_kernel_is_not_asked_and_the_engine_kills(monkeypatch: 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     one = target()
     engine = Engine(one)
-    proofs = kill.apply(kill.plan([one], mode="engine", hold=True, root=False), scene(engine)).proofs
+    proofs = kill.apply(
+        kill.plan([one], mode="engine", hold=True, root=False), entry(one.id), scene(engine)
+    ).proofs
     assert engine.told == [("kill", one.id)]
     assert [(proof.source, proof.value, proof.holds) for proof in proofs] == [("engine", 137, True)]
 
@@ -147,17 +149,21 @@ def test_an_exit_that_is_no_kill_is_no_proof(monkeypatch: pytest.MonkeyPatch) ->
     one = target()
     engine = Engine(one)
     monkeypatch.setattr(engine, "kill", lambda container_id: engine.known.update({one.id: _ended(0)}))
-    proofs = kill.apply(kill.plan([one], mode="engine", hold=True, root=False), scene(engine)).proofs
+    proofs = kill.apply(
+        kill.plan([one], mode="engine", hold=True, root=False), entry(one.id), scene(engine)
+    ).proofs
     assert [(proof.value, proof.holds) for proof in proofs] == [(0, False)]
 
 
 def test_a_kill_that_did_nothing_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(kill, "_EXIT_S", 0.1)
+    monkeypatch.setattr(endings, "EXIT_S", 0.1)
     one = target()
     engine = Engine(one)
     monkeypatch.setattr(engine, "kill", lambda container_id: None)
-    proofs = kill.apply(kill.plan([one], mode="engine", hold=True, root=False), scene(engine)).proofs
+    proofs = kill.apply(
+        kill.plan([one], mode="engine", hold=True, root=False), entry(one.id), scene(engine)
+    ).proofs
     assert [proof.holds for proof in proofs] == [False]
 
 
@@ -216,6 +222,10 @@ def test_several_targets_are_checked() -> None:
 def test_what_several_kills_left_is_noted_by_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     targets = [target(one) for one in TRIO]
-    done = kill.apply(kill.plan(targets, mode="engine", hold=True, root=False), scene(Engine(*targets)))
+    done = kill.apply(
+        kill.plan(targets, mode="engine", hold=True, root=False),
+        entry(targets[0].id),
+        scene(Engine(*targets)),
+    )
     assert done.facts["targets"] == list(TRIO)
     assert [(one["service"], one["exited"]) for one in done.facts["kills"]] == [(one, None) for one in TRIO]

@@ -21,7 +21,7 @@ from ..journal import Entry
 from ..rundir import RunDir
 
 #: What lies beside the kinds and is none.
-_HELPERS = {"inject", "planning"}
+_HELPERS = {"endings", "inject", "planning"}
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class Fault(Protocol):
     def from_spec(self, fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Any:
         """Return the :class:`Plan` for the chosen containers. Raises ChaosError when it can't be done to them."""
 
-    def apply(self, change: Any, scene: Scene) -> Applied:
-        """Carry the plan out and read what proves it."""
+    def apply(self, change: Any, entry: Entry, scene: Scene) -> Applied:
+        """Carry the plan out, which is journaled as ``entry``, and read what proves it."""
 
     def in_force(self, entry: Entry, scene: Scene) -> Sequence[Proof]:
         """Read, at the end of the fault window, what shows that the fault still holds."""

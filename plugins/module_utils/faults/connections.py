@@ -18,7 +18,7 @@ from .. import clock, connection_limit, lease, netns, processes, sessions
 from ..connection_limit import LimitPlan
 from ..engine import Engine, Target
 from ..errors import ChaosError, Unsupported
-from ..journal import Entry, Journal
+from ..journal import Entry
 from ..jsonl import read
 from ..postgres_server import Server, Usage, administrator
 from ..postgres_wire import TOO_MANY, attempt
@@ -176,19 +176,18 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) ->
     )
 
 
-def apply(change: Plan, scene: Scene) -> Applied:
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Take the sessions, or lower the limit; prove it by PostgreSQL's own word."""
     if isinstance(change, LimitPlan):
-        return connection_limit.apply(change, scene)
+        return connection_limit.apply(change, entry, scene)
     run, server = scene.run, _server(change, scene.engine)
     if processes.alive(run, sessions.COMMAND):
         raise ChaosError("Another fault of this run holds the database's sessions already.")
     name = mark(run)
     came_in = server.login(change.user)[0]
-    _measured(run, change.fault, "before", server.usage(name))
+    _measured(run, entry.fault, "before", server.usage(name))
     run.file(sessions.SAMPLES).unlink(missing_ok=True)
-    expires = next(entry.expires for entry in Journal(run).open_entries() if entry.fault == change.fault)
-    wanted = {"pid": change.target.pid, "expires": expires, "login": _login(change, name)}
+    wanted = {"pid": change.target.pid, "expires": entry.expires, "login": _login(change, name)}
     write_json(run.file(sessions.PARAMETERS), wanted)
     lease.renew(run, 2 * _START_S)
     ready = processes.start(run, sessions.COMMAND, timeout=_START_S)
@@ -205,7 +204,7 @@ def apply(change: Plan, scene: Scene) -> Applied:
         proofs.append(_turned_away(server, change.user))
     if not change.superuser:
         usage = server.usage(name)
-        _measured(run, change.fault, "held", usage)
+        _measured(run, entry.fault, "held", usage)
         proofs.append(_in_activity("our sessions in pg_stat_activity", usage))
     return Applied(float(ready["full_at"]), proofs, {"engine": "sessions", "sessions": ready["held"]})
 

@@ -148,7 +148,7 @@ def _quota(cores: float, period: int) -> int:
     return quota
 
 
-def apply(change: Plan, scene: Scene) -> Applied:
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Write the limits and wait for the first throttled period."""
     stats = {one.target.id: counters(one.target.pid, one.target.id) for one in change.changes}
     at = clock.now()

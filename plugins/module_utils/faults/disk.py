@@ -18,7 +18,7 @@ from .. import cgroups, clock, contend, disks, limits, processes
 from ..cgroups import Cgroup
 from ..engine import Target
 from ..errors import ChaosError, Unsupported
-from ..journal import Entry, Journal
+from ..journal import Entry
 from ..rundir import RunDir, write_json
 from ..stats import median
 from . import Applied, Proof, Scene, Site
@@ -36,7 +36,6 @@ _CREDIT = 4
 _PATIENCE_S = 4.0
 #: The bytes passed may lie this much above the rate, for what was under way.
 _TOLERANCE = 1.25
-_DEFAULT_TTL_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def _change(target: Target, device: str, rates: Mapping[str, int]) -> limits.Cha
     return limits.Change(target, "blkio", before, after, device)
 
 
-def apply(change: Plan, scene: Scene) -> Applied:
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Time fsyncs as they are, starve the disk, time them again."""
     run = scene.run
     cgroup = limits.of("blkio", change.target)
@@ -185,12 +184,10 @@ def apply(change: Plan, scene: Scene) -> Applied:
     for one in change.changes:
         limits.apply(one)
     if change.mode == "contention":
-        _saturate(change, run)
+        _saturate(change, entry, run)
     inside = _inside(cgroup, folder)
-    entry = _entry(run)
-    fault = None if entry is None else entry.fault
-    _tell(run, fault, "before", before)
-    _tell(run, fault, "begin", inside)
+    _tell(run, entry.fault, "before", before)
+    _tell(run, entry.fault, "begin", inside)
     facts = {
         "pids": [change.target.pid],
         "engine": f"cgroup v{cgroup.version}" if change.mode == "limit" else change.tool,
@@ -203,22 +200,19 @@ def apply(change: Plan, scene: Scene) -> Applied:
     return Applied(at, [_slower(change.mode, before, inside)], facts)
 
 
-def _entry(run: RunDir) -> Entry | None:
-    """Return the journal's entry under way: the newest open one of this kind."""
-    return next((entry for entry in Journal(run).open_entries() if entry.kind == "disk"), None)
-
-
-def _saturate(change: Plan, run: RunDir) -> None:
-    entry = _entry(run)
+def _saturate(change: Plan, entry: Entry, run: RunDir) -> None:
     if disks.disk_of(run.path) != change.device:
         raise ChaosError(
             f"The run's folder {run.path} is not on disk {disks.name(change.device)}, and no other disk is touched: "
             "set chaos_state_dir to a folder on it."
         )
-    until = clock.now() + _DEFAULT_TTL_S if entry is None else entry.expires
     write_json(
         run.file(contend.PARAMETERS),
-        {"tool": change.tool, "until": until, "lock": str(run.path.parent.parent / "contention.lock")},
+        {
+            "tool": change.tool,
+            "until": entry.expires,
+            "lock": str(run.path.parent.parent / "contention.lock"),
+        },
     )
     processes.start(run, "contend")
 
@@ -228,7 +222,7 @@ def _inside(cgroup: Cgroup, folder: Path) -> list[float]:
     return disks.fsyncs(cgroup, folder, _CREDIT + _INSIDE, _PATIENCE_S)[-_INSIDE:]
 
 
-def _tell(run: RunDir, fault: str | None, moment: str, seconds: Sequence[float]) -> None:
+def _tell(run: RunDir, fault: str, moment: str, seconds: Sequence[float]) -> None:
     run.timeline(
         "measured", fault=fault, name="fsync", moment=moment, value=median(seconds),
         trials=[round(one, 6) for one in seconds],

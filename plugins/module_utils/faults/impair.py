@@ -118,7 +118,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) ->
     )
 
 
-def apply(change: Plan, scene: Scene) -> Applied:
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Impair the path; see the application's packets take it, then measure by how much a round trip got longer."""
     base = {
         target.id: _round_trip(target, change.addresses[0], change.port, 0.0) for target in change.targets

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import clock, lease
 from ..errors import ChaosError
-from ..journal import Journal
+from ..journal import Entry, Journal
 from ..rundir import RunDir
 from ..undo import undo
 from . import Applied, Proof
@@ -31,7 +31,7 @@ class Order:
 
 
 def inject(
-    run: RunDir, order: Order, act: Callable[[], Applied], *, lead: float, linger: float = 0.0
+    run: RunDir, order: Order, act: Callable[[Entry], Applied], *, lead: float, linger: float = 0.0
 ) -> Sequence[Proof]:
     """Inject a fault and return its proofs.
 
@@ -67,7 +67,7 @@ def quiet(run: RunDir, until: float) -> None:
     run.timeline("waited", seconds=round(waited, 3), why="linger")
 
 
-def _apply(run: RunDir, order: Order, act: Callable[[], Applied]) -> Applied:
+def _apply(run: RunDir, order: Order, act: Callable[[Entry], Applied]) -> Applied:
     """Journal, apply, and tell the observers and the record, as one step that nobody can undo half-way."""
     journal = Journal(run)
     with journal.lock():
@@ -76,7 +76,7 @@ def _apply(run: RunDir, order: Order, act: Callable[[], Applied]) -> Applied:
                 f"The run was aborted before fault {order.fault} was injected; nothing was changed."
             )
         entry = journal.planned(order.fault, order.kind, order.target, order.plan, order.undo, order.ttl)
-        done = act()
+        done = act(entry)
         journal.applied(entry, done.at, **done.facts)
         run.timeline("phase", id=order.fault, fault=order.fault, t=done.at)
         run.timeline(

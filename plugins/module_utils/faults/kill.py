@@ -14,7 +14,6 @@ import os
 import select
 import signal
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +23,12 @@ from .. import clock
 from ..engine import Engine, Target
 from ..errors import ChaosError, Unsupported
 from ..journal import Entry
-from . import Applied, Proof, Scene, Site
+from . import Applied, Proof, Scene, Site, endings
 
 MODES = ("process", "engine")
 #: As root from the host, without root or to hold an outage through the engine.
 AUTO = "auto"
 #: Exit code of a main process that a SIGKILL ended: 128 + 9.
-SIGKILLED = 137
-_EXIT_S = 5.0
-_UP_S = 15.0
 _CONNECT_S = 0.2
 
 
@@ -178,7 +174,7 @@ def _may_signal(pid: int) -> str:
     return ""
 
 
-def apply(change: Plan, scene: Scene) -> Applied:
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Carry the kill out and see the main processes end.
 
     Whatever can fail is done before the first signal, so that the kills lie as close together as system calls do.
@@ -202,7 +198,7 @@ def apply(change: Plan, scene: Scene) -> Applied:
         for pid, when in gone.items()
     ]
     for target in change.targets:
-        proofs.append(_ended(target, engine))
+        proofs.append(endings.ended(target, engine, _cause))
         if change.starts_itself:
             engine.start(target.id)
     if change.port:
@@ -235,8 +231,7 @@ def undo(entry: Entry, scene: Scene) -> str:
         if target.running:
             how.append(f"{target.name} was running again")
             continue
-        engine.start(container_id)
-        _wait_running(container_id, engine)
+        _start(container_id, engine)
         how.append(f"{target.name} started through the engine")
     return "; ".join(how)
 
@@ -294,7 +289,7 @@ def _open(target: Target, opened: contextlib.ExitStack) -> int | None:
 def _exits(watched: Mapping[int, int]) -> dict[int, float | None]:
     """Wait for the processes behind pidfds (pidfd -> pid); return when each was gone (boottime), None if it was not."""
     gone: dict[int, float | None] = dict.fromkeys(watched.values())
-    poll, left, until = select.poll(), len(watched), clock.now() + _EXIT_S
+    poll, left, until = select.poll(), len(watched), clock.now() + endings.EXIT_S
     for pidfd in watched:
         poll.register(pidfd, select.POLLIN)
     while left and clock.now() < until:
@@ -305,32 +300,17 @@ def _exits(watched: Mapping[int, int]) -> dict[int, float | None]:
     return gone
 
 
-def _ended(target: Target, engine: Engine) -> Proof:
-    """Wait until the engine has seen the exit: the container is down, or was started anew meanwhile."""
-    until = clock.now() + _EXIT_S
-    while clock.now() < until:
-        now = engine.inspect(target.id)
-        if now is None:
-            return Proof("engine", f"{target.name} is gone", True, clock.now(), True)
-        if not now.running:
-            killed = now.exit_code == SIGKILLED
-            return Proof("engine", f"exit code of {target.name}", now.exit_code, clock.now(), killed)
-        if now.started_at != target.started_at:
-            return Proof("engine", f"start time of {target.name} changed", now.started_at, clock.now(), True)
-        time.sleep(0.02)
-    return Proof("engine", f"{target.name} still runs as before", target.started_at, clock.now(), False)
+def _cause(ended: Target) -> tuple[str, int | None, bool]:
+    return f"exit code of {ended.name}", ended.exit_code, ended.exit_code == endings.KILLED
 
 
-def _wait_running(container_id: str, engine: Engine) -> None:
-    until = clock.now() + _UP_S
-    while clock.now() < until:
-        target = engine.inspect(container_id)
-        if target is None or target.running:
-            return
-        time.sleep(0.05)
-    raise ChaosError(
-        f"Container {container_id[:12]} was started but does not run; see docker logs {container_id[:12]}."
-    )
+def _start(container_id: str, engine: Engine) -> None:
+    engine.start(container_id)
+    target = endings.running(container_id, engine)
+    if target is not None and not target.running:
+        raise ChaosError(
+            f"Container {container_id[:12]} was started but does not run; see docker logs {container_id[:12]}."
+        )
 
 
 def _replaced(project: str, service: str, engine: Engine) -> str:

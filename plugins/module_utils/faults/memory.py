@@ -22,9 +22,9 @@ from .. import charge, clock, limits, processes
 from ..cgroups import Cgroup
 from ..engine import Engine, Target
 from ..errors import ChaosError, Unsupported
-from ..journal import Entry, Journal
+from ..journal import Entry
 from ..rundir import read_json, write_json
-from . import Applied, Proof, Scene, Site
+from . import Applied, Proof, Scene, Site, endings
 
 MB = 1024 * 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -36,9 +36,6 @@ RATE_MB = 64
 #: The limit must lie this much above what is used, or it would be refused.
 _LEAST = 1.1
 _KILL_S = 10.0
-_EXIT_S = 5.0
-_UP_S = 15.0
-OOM_KILLED = 137
 
 
 @dataclass(frozen=True)
@@ -179,10 +176,9 @@ def _change(target: Target, cgroup: Cgroup, limit: int, used: int, had: int | No
     return limits.Change(target, "memory", before, after, known={"used": used, "configured": had})
 
 
-def apply(change: Plan, scene: Scene) -> Applied:
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Lower the limits, charge memory, and see the kernel kill; the fault is there from the victim's exit on."""
     run, one = scene.run, change.change
-    entry = next((entry for entry in Journal(run).open_entries() if entry.kind == "memory"), None)
     until = clock.now() + _KILL_S
     run.file(charge.RESULT).unlink(missing_ok=True)
     write_json(
@@ -192,17 +188,16 @@ def apply(change: Plan, scene: Scene) -> Applied:
             "pid": one.target.pid,
             "limit": change.limit,
             "rate": change.rate,
-            "until": until if entry is None else min(until, entry.expires),
+            "until": min(until, entry.expires),
         },
     )
     limits.apply(one)
     begun = clock.now()
     processes.start(run, "charge")
-    found = _result(scene, until + _EXIT_S)
+    found = _result(scene, until + endings.EXIT_S)
     at = float(found.get("killed_at") or begun)
-    fault = entry.fault if entry is not None else None
     run.timeline(
-        "measured", fault=fault, name="oom", value=_near_to_kill(found), target=one.target.pid,
+        "measured", fault=entry.fault, name="oom", value=_near_to_kill(found), target=one.target.pid,
         service=change.service, used=one.known["used"], configured=one.known["configured"], **found,
     )  # fmt: skip
     return Applied(at, _proofs(one.target, found, scene.engine), _facts(one.target, change, found))
@@ -250,25 +245,14 @@ def _proofs(target: Target, found: Mapping[str, Any], engine: Engine) -> list[Pr
     for victim in victims:
         fact = f"exit of process {victim['pid']} ({victim['comm']}) of {target.name}"
         proofs.append(Proof("kernel", fact, kills > 0, float(victim["t"]), kills > 0))
-    proofs.append(_ended(target, engine))
+    proofs.append(endings.ended(target, engine, _cause))
     return proofs
 
 
-def _ended(target: Target, engine: Engine) -> Proof:
-    """Wait until the engine has seen the end: down with the code of a SIGKILL, or started anew meanwhile."""
-    until = clock.now() + _EXIT_S
-    while clock.now() < until:
-        now = engine.inspect(target.id)
-        if now is None:
-            return Proof("engine", f"{target.name} is gone", True, clock.now(), True)
-        if not now.running:
-            killed = now.oom_killed or now.exit_code == OOM_KILLED
-            value = f"exit code {now.exit_code}, OOMKilled {str(now.oom_killed).lower()}"
-            return Proof("engine", f"{target.name} ended", value, clock.now(), killed)
-        if now.started_at != target.started_at:
-            return Proof("engine", f"start time of {target.name} changed", now.started_at, clock.now(), True)
-        time.sleep(0.02)
-    return Proof("engine", f"{target.name} still runs as before", target.started_at, clock.now(), False)
+def _cause(ended: Target) -> tuple[str, str, bool]:
+    """Down with the code of a SIGKILL, or by the engine's own word for it."""
+    value = f"exit code {ended.exit_code}, OOMKilled {str(ended.oom_killed).lower()}"
+    return f"{ended.name} ended", value, ended.oom_killed or ended.exit_code == endings.KILLED
 
 
 def in_force(entry: Entry, scene: Scene) -> list[Proof]:
@@ -285,24 +269,14 @@ def undo(entry: Entry, scene: Scene) -> str:
         target, started = engine.inspect(one["id"]), ""
         if target is not None and not target.running:
             # between its end and the policy's start it is only down for a moment
-            target = _soon(one["id"], engine) if target.restarts_itself else target
+            target = endings.running(one["id"], engine) if target.restarts_itself else target
         if target is not None and not target.running:
             engine.start(one["id"])
-            _soon(one["id"], engine)
+            endings.running(one["id"], engine)
             started = f"{one['name']} started through the engine; "
         how.append(started + limits.restore(one, wanted["project"], wanted["service"], engine))
         _tell_limits(entry, one, scene)
     return "; ".join(how)
-
-
-def _soon(container_id: str, engine: Engine) -> Target | None:
-    """Wait until a container runs, and return it as it is then."""
-    until = clock.now() + (_UP_S if engine.inspect(container_id) else 0)
-    target = engine.inspect(container_id)
-    while target is not None and not target.running and clock.now() < until:
-        time.sleep(0.05)
-        target = engine.inspect(container_id)
-    return target
 
 
 def _tell_limits(entry: Entry, one: Mapping[str, Any], scene: Scene) -> None:

@@ -106,7 +106,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) ->
     )
 
 
-def apply(change: Plan, scene: Scene) -> Applied:
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Cut the path in each target's namespace; see the application's own packets dropped before we send any."""
     table = nft.table_name(scene.run.path.name, change.fault)
     rules = nft.Ruleset(table, change.addresses, change.only, change.ttl_s, _CHAINS)
