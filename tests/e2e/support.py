@@ -27,7 +27,7 @@ SHORT = {**QUICK, "database_sudden_death_outage_s": "4"}
 
 
 def ansible(
-    playbook: str, *, tree: Path = ROOT, timeout: float = 300, **variables: str
+    playbook: str, *, tree: Path = ROOT, timeout: float = 600, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a playbook of a tree to its end; output and errors together."""
     return subprocess.run(

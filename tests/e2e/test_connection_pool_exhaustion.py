@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import live, support
+from tests.e2e import live, machine, support
 
 PLAYBOOK = "playbooks/06-connection-pool-exhaustion.yml"
 SHORT = {**support.QUICK, "connection_pool_exhaustion_hold_s": "5"}
@@ -44,6 +44,15 @@ def test_sessions_that_nobody_holds_are_no_effect(tmp_path: Path) -> None:
         "        holder.release()\n        clock.sleep(20 * PAUSE_S)\n",
     )
     live.without_effect(PLAYBOOK, tmp_path, change, **SHORT)
+
+
+@pytest.mark.full
+def test_a_lower_limit_is_in_force_and_put_back_as_it_was(tmp_path: Path) -> None:
+    before = machine.settings()
+    report = live.proved(PLAYBOOK, tmp_path, **SHORT, connection_pool_exhaustion_mode="limit")
+    assert live.fault(report)["engine"] == "limit"
+    assert report.finding("limit_kept")["verdict"] == "pass"
+    assert machine.settings() == before
 
 
 @pytest.mark.full

@@ -36,6 +36,15 @@ def test_an_exchange_without_group_commit_breaks_the_hypothesis(tmp_path: Path) 
     }
 
 
+@pytest.mark.full
+def test_contention_keeps_the_whole_disk_busy_and_ends(tmp_path: Path) -> None:
+    shared = {"disk_io_starvation_mode": "contention", "chaos_accept_shared_disk": "true"}
+    fault = live.fault(live.proved(PLAYBOOK, tmp_path, **shared, disk_io_starvation_s="8"))
+    assert fault["engine"] in ("fio", "stress-ng")
+    (busy,) = [proof for proof in fault["proof"] if "was busy" in proof["fact"]]
+    assert busy["holds"]
+
+
 def test_an_undo_that_writes_nothing_back_fails_the_host(tmp_path: Path) -> None:
     before = live.limits("postgres", *LIMITS)
     change = (

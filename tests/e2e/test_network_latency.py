@@ -57,3 +57,12 @@ def test_a_chatty_exchange_breaks_the_hypothesis(tmp_path: Path) -> None:
         report = live.failed(PLAYBOOK, tmp_path, **SHORT)
     assert report.finding("per_ms")["verdict"] == "fail"
     assert report.finding("timeouts_begin")["verdict"] == "fail"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_it_climbs_until_time_outs_begin(tmp_path: Path) -> None:
+    report = live.proved(PLAYBOOK, tmp_path, network_latency_step_s="3", network_latency_until_timeout="true")
+    begin = report.finding("timeouts_begin")
+    assert begin["verdict"] == "pass"
+    assert 200 < begin["value"] <= 10000
