@@ -26,9 +26,11 @@ def test_a_throttled_api_is_slow_and_fails_nothing(tmp_path: Path) -> None:
     assert used["value"] <= 0.1 * 1.2
     assert report.finding("hard_errors")["value"] <= 0.02
     # As the client's raw answers have it. How much slower, a noisy machine decides: its baseline is slow, too.
-    calm, held = (p95(times) for times in latencies(report, "throttle"))
-    assert held > calm
-    assert report.finding("slowdown_p95")["value"] == pytest.approx(held / calm, rel=0.1)
+    (calm_low, calm_high), (held_low, held_high) = (
+        about_p95(times) for times in latencies(report, "throttle")
+    )
+    assert held_low > calm_low
+    assert held_low / calm_high <= report.finding("slowdown_p95")["value"] <= held_high / calm_low
 
 
 def latencies(report: support.Report, fault: str) -> tuple[list[float], list[float]]:
@@ -49,9 +51,10 @@ def latencies(report: support.Report, fault: str) -> tuple[list[float], list[flo
     return found[0], found[1]
 
 
-def p95(times: list[float]) -> float:
-    """The 95th percentile."""
-    return sorted(times)[int(0.95 * len(times))]
+def about_p95(times: list[float]) -> tuple[float, float]:
+    """What lies on either side of the 95th percentile; of some sixty orders, neighbours are far apart."""
+    ranked = sorted(times)
+    return ranked[int(0.92 * len(ranked))], ranked[min(int(0.98 * len(ranked)) + 1, len(ranked) - 1)]
 
 
 @pytest.mark.full

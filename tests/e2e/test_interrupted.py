@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e import live, support
 
-#: The outage's time to live: its window of 15 s and the margin of 15 s.
-TTL_S = 30.0
+#: The outage's time to live: its short window of 4 s and the margin of 15 s.
+TTL_S = 19.0
 #: Once the crash is undone, at its window of 10 s and the margin of 15 s, or where no fault is in force: the lease of
 #: 20 s, and the end of the run.
 LEASE_S = 25.0 + 20.0
@@ -29,7 +29,7 @@ def _clean() -> None:
 
 
 def test_sigkill_in_the_outage_is_undone_within_the_time_to_live(tmp_path: Path) -> None:
-    with support.under_way(tmp_path, "hold it down until the undo") as process:
+    with support.under_way(tmp_path, "hold it down until the undo", **support.SHORT) as process:
         assert not support.state_of("postgres")["Running"]
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.bench import hosts
 from tests.bench.machine import CGROUP_ROOT, LABEL, BenchError, Machine, run
+from tests.e2e import support
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = "playbooks/01-database-sudden-death.yml"
@@ -64,7 +65,7 @@ def test_experiment_01_passes_over_ssh_and_reports_here(bench: hosts.Bench, tmp_
     (machine,) = bench.machines
     before = database(machine)
 
-    done = playbook(bench, EXPERIMENT, chaos_report_dir=str(tmp_path))
+    done = playbook(bench, EXPERIMENT, chaos_report_dir=str(tmp_path), **support.SHORT)
 
     assert done.returncode == 0, done.stdout[-6000:]
     (log,) = tmp_path.glob("chaos-exp-01-*.log")
