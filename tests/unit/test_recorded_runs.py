@@ -20,6 +20,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence, Order, Sample
 from ansible_collections.exchange.chaos.plugins.module_utils.judge import judge
 from ansible_collections.exchange.chaos.plugins.module_utils.metrics.connects import target_ports
+from ansible_collections.exchange.chaos.plugins.module_utils.metrics.registry import measure
 from ansible_collections.exchange.chaos.plugins.module_utils.phases import windows
 from ansible_collections.exchange.chaos.plugins.module_utils.record import run_record
 
@@ -425,3 +426,18 @@ def test_every_finding_can_turn_red(run: Evidence) -> None:
     turned = {mutation.__name__: red(mutation(run)) for mutation in EXCHANGES}
     assert counting
     assert counting - set().union(*turned.values()) == set(), turned
+
+
+def test_a_short_stall_at_the_kill_is_not_the_latency_without_the_cache(tmp_path: Path) -> None:
+    run = recorded.evidence(7, tmp_path)
+    at = next(window.injected for window in windows(run) if window.id == "outage")
+    orders = [
+        replace(order, end=order.at + 0.3) if order.ok and at <= order.at < at + 0.3 else order for order in run.orders
+    ]
+    assert sum(order.latency_ms > 250 for order in orders) > 40, "most of them of the dense streams"
+    usual, stalled, slowed = (
+        measure(one, "latency_while_away", "outage")["outage"].value
+        for one in (run, replace(run, orders=orders), slow(run))
+    )
+    assert isinstance(usual, float) and isinstance(stalled, float) and isinstance(slowed, float)
+    assert stalled < 2 * usual < slowed / 2
