@@ -439,5 +439,7 @@ def test_a_short_stall_at_the_kill_is_not_the_latency_without_the_cache(tmp_path
         measure(one, "latency_while_away", "outage")["outage"].value
         for one in (run, replace(run, orders=orders), slow(run))
     )
-    assert isinstance(usual, float) and isinstance(stalled, float) and isinstance(slowed, float)
+    assert isinstance(usual, float)
+    assert isinstance(stalled, float)
+    assert isinstance(slowed, float)
     assert stalled < 2 * usual < slowed / 2

@@ -47,7 +47,8 @@ def latency_while_away(evidence: Evidence, window: Window) -> Measured:
     during = [order.latency_ms for order in within(good, start, end)]
     then, now = percentile(quiet, 95), percentile(during, 95)
     if then is None or now is None or len(during) < _FEWEST:
-        return Measured(None, f"load.jsonl: {len(during)} good orders of the steady stream while away, {len(quiet)} before")
+        text = f"load.jsonl: {len(during)} good orders of the steady stream while away, {len(quiet)} before"
+        return Measured(None, text)
     text = f"load.jsonl: 95th percentile {then:.1f} ms before, {now:.1f} ms while away"
     return Measured(now / max(then, _LEAST_MS), text, len(during))
 
