@@ -432,7 +432,8 @@ def test_a_short_stall_at_the_kill_is_not_the_latency_without_the_cache(tmp_path
     run = recorded.evidence(7, tmp_path)
     at = next(window.injected for window in windows(run) if window.id == "outage")
     orders = [
-        replace(order, end=order.at + 0.3) if order.ok and at <= order.at < at + 0.3 else order for order in run.orders
+        replace(order, end=order.at + 0.3) if order.ok and at <= order.at < at + 0.3 else order
+        for order in run.orders
     ]
     assert sum(order.latency_ms > 250 for order in orders) > 40, "most of them of the dense streams"
     usual, stalled, slowed = (
