@@ -13,7 +13,7 @@ from . import steady
 from .evidence import Evidence
 from .findings import Finding, findings
 from .phases import EARLY_S, Phase, baseline, phases, windows, within
-from .proofs import effect
+from .proofs import ENDING, effect
 
 #: A phase shorter than this has no rate worth judging, seconds.
 _RATE_S = 1.0
@@ -138,8 +138,13 @@ def restored(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:
     notes = []
     counts: Mapping[str, int] = evidence.restore.get("restarts", {})
     for service, count in sorted(counts.items()):
-        if service in {target for window in windows(evidence) for target in window.targets}:
+        aimed_at = {window.kind for window in windows(evidence) if service in window.targets}
+        if aimed_at & set(ENDING):
             notes.append(f"{service} was started anew, as the fault meant (containers: {count}).")
+        elif aimed_at:
+            notes.append(
+                f"{service} was started anew (containers: {count}), which the fault aimed at it does not do."
+            )
         elif _died_in_a_window(evidence, service):
             notes.append(
                 f"{service} died in a fault's window and was started anew; the plan did not name it."

@@ -30,6 +30,8 @@ OBSERVED: dict[str, Callable[[Evidence, Window], list[Proof]]] = {
 UNPROVED: dict[str, Callable[[Evidence, Window], list[str]]] = {
     "kill": proofs_kill.unproved,
 }
+#: Kinds of fault that end their targets: a restart of one is what they mean.
+ENDING = ("kill", "memory")
 SHARES: dict[str, Callable[[Evidence, Window, float], float | None]] = {
     "kill": proofs_kill.share,
 }

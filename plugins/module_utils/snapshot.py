@@ -143,7 +143,7 @@ def _containers(targets: Sequence[Target]) -> Snapshot:
 
 
 def flatten(name: str, value: Any) -> list[tuple[str, str]]:
-    """Return every leaf of nested engine data as (dotted path, text)."""
+    """Return every leaf of nested engine data as (dotted path, text); empty ones the engine writes in several ways."""
     if isinstance(value, Mapping):
         return [
             leaf
@@ -151,7 +151,7 @@ def flatten(name: str, value: Any) -> list[tuple[str, str]]:
             if key not in _VOLATILE
             for leaf in flatten(f"{name}.{key}", part)
         ]
-    return [(name, str(value))]
+    return [] if value is None or value == [] else [(name, str(value))]
 
 
 def _settings(run: RunDir, engine: Engine, targets: Sequence[Target]) -> dict[str, str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,16 @@ def test_the_share_comes_from_the_engine_where_no_probe_looks(tmp_path: Path) ->
     assert in_force(blind, windows(blind)[1]) == pytest.approx((5.0 - 0.05) / 5.0, abs=0.001)
     neither = Evidence(**{**vars(blind), "engine": []})
     assert effect(neither) == ("unknown", ["outage: nothing shows for how long it was in force"])
+
+
+def test_a_target_that_somebody_else_restarted_is_told_as_that(tmp_path: Path) -> None:
+    evidence = Scenario().evidence(tmp_path)
+    assert "postgres was started anew, as the fault meant (containers: 1)." in judge(evidence).reasons
+    evidence = replace(
+        evidence, spec={**evidence.spec, "faults": [{**one, "kind": "cpu"} for one in evidence.spec["faults"]]}
+    )
+    told = "postgres was started anew (containers: 1), which the fault aimed at it does not do."
+    assert told in judge(evidence).reasons
 
 
 @pytest.mark.parametrize("control", [False, None])

@@ -289,6 +289,8 @@ def is_free(port: int) -> bool:
     """Whether nobody listens on a port of this host."""
     for address in ("127.0.0.1", "0.0.0.0"):
         with socket.socket() as probe:
+            # connections that were closed a moment ago keep the port for nobody
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((address, port))
             except OSError:
