@@ -126,7 +126,8 @@ def test_a_target_that_somebody_else_restarted_is_told_as_that(tmp_path: Path) -
     evidence = Scenario().evidence(tmp_path)
     assert "postgres was started anew, as the fault meant (containers: 1)." in judge(evidence).reasons
     evidence = replace(
-        evidence, spec={**evidence.spec, "faults": [{**one, "kind": "cpu"} for one in evidence.spec["faults"]]}
+        evidence,
+        spec={**evidence.spec, "faults": [{**one, "kind": "cpu"} for one in evidence.spec["faults"]]},
     )
     told = "postgres was started anew (containers: 1), which the fault aimed at it does not do."
     assert told in judge(evidence).reasons
