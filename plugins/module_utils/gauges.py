@@ -21,6 +21,7 @@ from .database import rows
 from .engine import Engine
 from .errors import ChaosError
 from .http_client import Client, expression
+from .phases import BASELINE
 from .rundir import RunDir
 
 #: Seconds after a fault, or its undo, in which nothing is read; and before the undo of a held one.
@@ -49,7 +50,7 @@ class Agenda:
         for event in events:
             name, t = event["event"], float(event.get("t") or 0)
             fault = None if event.get("fault") is None else str(event["fault"])
-            if name == "phase_end" and event.get("id") == "baseline":
+            if name == "phase_end" and event.get("id") == BASELINE:
                 self._due.append((t, None, "before"))
             elif name == "fault_injected" and fault:
                 self._due.append((t + QUIET_S, fault, "begin"))

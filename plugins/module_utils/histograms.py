@@ -12,8 +12,6 @@ from typing import Any
 from .evidence import Evidence
 from .stats import percentile_of_buckets
 
-BASELINE = "baseline"
-
 
 @dataclass(frozen=True)
 class Total:

@@ -12,7 +12,7 @@ from typing import Any
 from . import steady
 from .evidence import Evidence
 from .findings import Finding, findings
-from .phases import EARLY_S, Phase, baseline, phases, windows, within
+from .phases import BASELINE, EARLY_S, Phase, baseline, phases, windows, within
 from .proofs import ENDING, effect
 
 #: A phase shorter than this has no rate worth judging, seconds.
@@ -91,8 +91,7 @@ def invalid_reasons(
 ) -> list[str]:
     """Return in words why nothing was learned from the run; an empty list says that something was."""
     reasons = [
-        f"no steady state at the start: {event.get('reason', '')}"
-        for event in evidence.events("no_steady_state")
+        f"no steady state at the start: {_reason(event)}" for event in evidence.events("no_steady_state")
     ]
     if not reasons:
         reasons += [f"no steady state at the start: {text}" for text in _unsteady_baseline(evidence)]
@@ -193,7 +192,7 @@ def _idle(evidence: Evidence) -> list[str]:
     watched = [
         phase
         for phase in phases(evidence)
-        if phase.seconds >= _RATE_S and (phase.fault or phase.id == "baseline")
+        if phase.seconds >= _RATE_S and (phase.fault or phase.id == BASELINE)
     ]
     watched = watched or [Phase(one.id, one.id, one.injected, one.end) for one in windows(evidence)]
     found = []

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,8 @@ from .stats import percentile, rounded
 
 #: The exit of a killed process may be stamped a little before our own note of the kill, or follow it late.
 EARLY_S, LATE_S = 0.5, 2.0
+#: The phase in which steady state must hold before the first fault.
+BASELINE = "baseline"
 SIGKILL = 9
 
 
@@ -64,7 +66,10 @@ class Window:
 
 
 def phases(evidence: Evidence) -> list[Phase]:
-    """Return the phases in order. One ends at its ``phase_end``, else where the next begins, else with the run."""
+    """Return the phases in order. One ends at its ``phase_end``, else where the next begins, else with the run.
+
+    A baseline that was not steady and began anew is called ``unsteady``.
+    """
     found: list[Phase] = []
     begun: Mapping[str, Any] | None = None
     for event in [*evidence.timeline, {"t": watched_until(evidence), "event": "phase_end"}]:
@@ -74,13 +79,17 @@ def phases(evidence: Evidence) -> list[Phase]:
             start = float(begun["t"])
             found.append(Phase(str(begun["id"]), begun.get("fault"), start, max(start, float(event["t"]))))
         begun = event if event["event"] == "phase" else None
-    return found
+    last = max((n for n, phase in enumerate(found) if phase.id == BASELINE), default=0)
+    return [
+        replace(phase, id="unsteady") if phase.id == BASELINE and n < last else phase
+        for n, phase in enumerate(found)
+    ]
 
 
 def baseline(evidence: Evidence) -> Phase | None:
     """Return the phase before any fault: the one called so, else the first that belongs to no fault."""
     before = [phase for phase in phases(evidence) if phase.fault is None]
-    named = [phase for phase in before if phase.id == "baseline"]
+    named = [phase for phase in before if phase.id == BASELINE]
     return next(iter(named or before), None)
 
 

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from .evidence import Evidence
-from .histograms import BASELINE, watched
+from .histograms import watched
 from .metrics.kernel import rtt
-from .phases import Window
+from .phases import BASELINE, Window
 from .proof import Proof
 
 #: The smoothed time follows a delay slowly, so the mean of a window rises by less than what was added.

@@ -11,6 +11,7 @@ from typing import Any
 from . import clock, evidence, lease, rescue, steady
 from .evidence import Evidence
 from .jsonl import Tail
+from .phases import BASELINE
 from .rundir import RunDir
 from .stats import percentile
 
@@ -51,6 +52,8 @@ def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     reasons = _reasons(run, seen, begun, window)
     aborted = _aborted(run)
     is_steady = not reasons and not aborted
+    if _again(run, window, begun, reasons, aborted):
+        begun = _begin(run, window)
     done = bool(aborted) or clock.now() >= begun + window.seconds or (window.until_steady and is_steady)
     if done:
         _end(run, window, is_steady, reasons)
@@ -85,11 +88,24 @@ def _begin(run: RunDir, window: Window) -> float:
     return float(run.timeline("phase", id=window.phase, fault=window.fault)["t"])
 
 
+def _again(run: RunDir, window: Window, begun: float, reasons: list[str], aborted: str) -> bool:
+    """Begin a baseline anew that was not steady, if there is time for a whole one: a hiccup is over by then."""
+    if window.phase != BASELINE or aborted or not reasons or clock.now() < begun + window.seconds:
+        return False
+    first = next(float(e["t"]) for e in run.events() if e["event"] == "phase" and e["id"] == window.phase)
+    limit = float(run.spec["windows"].get("baseline_timeout_s", window.seconds))
+    if clock.now() + window.seconds > first + limit:
+        return False
+    run.timeline("phase", id=window.phase, fault=None)
+    run.log("warn", f"Not steady yet, so the baseline begins anew: {'; '.join(reasons)}", "steady")
+    return True
+
+
 def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> None:
     run.timeline("phase_end", id=window.phase, steady=is_steady)
     if _aborted(run):
         return  # whoever aborted the run has said why; the exchange had no time to show anything
-    if window.phase == "baseline":
+    if window.phase == BASELINE:
         if is_steady:
             run.log("ok", "Steady state holds before the fault", "steady")
         else:
@@ -115,7 +131,7 @@ def _reasons(run: RunDir, seen: Evidence, begun: float, window: Window) -> list[
     """
     now = clock.now() - _STEP_S
     found, limits = steady.of(seen), steady.Thresholds.of(run.spec)
-    if window.phase == "baseline":
+    if window.phase == BASELINE:
         return steady.reasons(found, begun, now, limits)
     injected = [
         float(e["t"]) for e in run.events() if e["event"] == "fault_injected" and e["fault"] == window.fault

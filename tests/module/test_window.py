@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils import clock, jsonl
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
 
 from tests.module import core_support
 from tests.module.core_support import Host, Project, sentence
@@ -110,6 +110,23 @@ def test_no_steady_state_is_said_with_its_reasons(host: Host, run: RunDir, excha
     assert found["reasons"]
     (told,) = said(run, "no_steady_state")
     assert told["reasons"] == found["reasons"]
+
+
+def test_a_baseline_with_a_hiccup_begins_anew_while_there_is_time(
+    host: Host, run: RunDir, exchange: Exchange
+) -> None:
+    spec = run.spec
+    write_json(run.file("spec.json"), {**spec, "windows": {**spec["windows"], "baseline_timeout_s": 8}})
+    exchange.good = False
+    first = window(host, seconds=1.5, slice=5)
+    assert (first["done"], first["steady"]) == (False, False)
+    exchange.good = True
+    while not (found := window(host, seconds=1.5, slice=5))["done"]:
+        assert found["reasons"], "the hiccup is in this one still"
+    assert (found["steady"], found["reasons"]) == (True, [])
+    assert len(said(run, "phase")) >= 2
+    assert len(said(run, "phase_end")) == 1
+    assert said(run, "no_steady_state") == []
 
 
 def test_no_load_is_no_steady_state(host: Host, run: RunDir) -> None:

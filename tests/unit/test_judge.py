@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence
 from ansible_collections.exchange.chaos.plugins.module_utils.judge import Judgement, decide, judge
+from ansible_collections.exchange.chaos.plugins.module_utils.phases import phases
 
 from tests.unit.scenario import T0, Scenario
 
@@ -159,11 +160,21 @@ def test_load_that_stopped_before_the_second_fault(tmp_path: Path) -> None:
 
 
 def test_no_steady_state_at_the_start(tmp_path: Path) -> None:
-    event = {"t": T0 + 9.0, "event": "no_steady_state", "reason": "p99 is 900 ms"}
+    event = {"t": T0 + 9.0, "event": "no_steady_state", "reasons": ["p99 is 900 ms"]}
     scenario = Scenario(episodes=[], extra_timeline=[event], restore=None)
     found = judged(tmp_path, scenario)
     assert short(found) == ("invalid", "unknown", "unknown", "unknown")
     assert found.reasons[0] == "invalid: no steady state at the start: p99 is 900 ms"
+
+
+def test_a_baseline_that_began_anew_is_judged_from_there(tmp_path: Path) -> None:
+    hiccup = Scenario(order_ok=lambda t: not T0 + 1 < t < T0 + 3)
+    assert judged(tmp_path / "whole", hiccup).outcome == "invalid"
+    hiccup.extra_timeline = [{"t": T0 + 4.0, "event": "phase", "id": "baseline", "fault": None}]
+    evidence = hiccup.evidence(tmp_path / "anew")
+    assert judge(evidence).outcome == "passed"
+    before = [(phase.id, phase.start - T0) for phase in phases(evidence) if phase.fault is None]
+    assert before == [("unsteady", 1.0), ("baseline", 4.0)]
 
 
 def test_an_unsteady_baseline_is_seen_though_nobody_said_so(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_every_line_carries_its_faults_id_and_is_the_journals_line() -> None:
 
 def test_the_waiting_is_told_before_it_begins() -> None:
     spec: dict[str, Any] = {
-        "windows": {"baseline_s": 8, "steady_s": 3, "recovery_timeout_s": 60},
+        "windows": {"baseline_s": 8, "baseline_timeout_s": 30, "steady_s": 3, "recovery_timeout_s": 60},
         "load": {"timeout_s": 3},
         "faults": [
             {"id": "crash", "hold_s": 0, "window_s": 10},
@@ -51,8 +51,8 @@ def test_the_waiting_is_told_before_it_begins() -> None:
         ],
     }
     # at least: 8 before, 3 steady after the crash, 15 held and 3 steady
-    # at most: each window whole, and each recovery to its time-out
+    # at most: a baseline that begins anew, each window whole, and each recovery to its time-out
     text = planning.duration(spec)
     assert "29 s at least" in text
-    assert "161 s at most" in text
+    assert "183 s at most: steady state 8 s within 30 s" in text
     assert "crash up to 10 s, outage 15 s" in text

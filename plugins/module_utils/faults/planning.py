@@ -74,13 +74,15 @@ def duration(spec: Mapping[str, Any]) -> str:
     steady, timeout = float(windows["steady_s"]), float(windows["recovery_timeout_s"])
     quiet = float(spec["load"]["timeout_s"]) + AFTER_S
     least = float(windows["baseline_s"]) + sum(_least(fault, steady) for fault in faults)
-    most = least + quiet + sum(float(fault["window_s"]) + timeout - _least(fault, steady) for fault in faults)
+    longest = float(windows.get("baseline_timeout_s") or windows["baseline_s"])
+    slowest = sum(float(fault["window_s"]) + timeout for fault in faults)
+    most = longest + slowest + quiet
     parts = ", ".join(
         f"{fault['id']} {'' if _held(fault) else 'up to '}{float(fault['window_s']):g} s" for fault in faults
     )
     return (
-        f"Will wait {least:.0f} s at least and {most:.0f} s at most: steady state {float(windows['baseline_s']):g} s, "
-        f"{parts}, "
+        f"Will wait {least:.0f} s at least and {most:.0f} s at most: steady state {float(windows['baseline_s']):g} s "
+        f"within {longest:g} s, {parts}, "
         f"recovery up to {timeout:g} s each, then up to {quiet:g} s until no request can be under way"
     )
 

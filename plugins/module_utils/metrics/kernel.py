@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from ..evidence import Evidence
-from ..histograms import BASELINE, Total, keys, total, watched
-from ..phases import EARLY_S, Window, main_pids
+from ..histograms import Total, keys, total, watched
+from ..phases import BASELINE, EARLY_S, Window, main_pids
 from .connects import target_ports
 from .registry import Measured, per_fault
 
