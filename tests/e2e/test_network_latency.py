@@ -62,7 +62,7 @@ def test_a_chatty_exchange_breaks_the_hypothesis(tmp_path: Path) -> None:
 @pytest.mark.full
 @pytest.mark.timeout(900)
 def test_it_climbs_until_time_outs_begin(tmp_path: Path) -> None:
-    report = live.proved(PLAYBOOK, tmp_path, network_latency_step_s="3", network_latency_until_timeout="true")
+    report = live.passed(PLAYBOOK, tmp_path, network_latency_step_s="3", network_latency_until_timeout="true")
     begin = report.finding("timeouts_begin")
     assert begin["verdict"] == "pass"
     assert 200 < begin["value"] <= 10000
