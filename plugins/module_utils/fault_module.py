@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from . import aims, clock, lease
+from . import aims, clock
 from .engine import Engine
 from .errors import ChaosError
 from .facts import is_root
@@ -119,7 +119,6 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def absent(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Undo the fault if it is in force; twice is once."""
     run = open_run(wanted["run_id"], wanted.get("state_dir"))
-    lease.renew(run, lease.LEASE_S)
     entries = [entry for entry in Journal(run).open_entries() if entry.fault == wanted["id"]]
     lines = [line for entry in entries for line in entry.plan]
     done = undo(run, by="module", wanted=lambda entry: entry.fault == wanted["id"])

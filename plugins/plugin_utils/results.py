@@ -34,8 +34,10 @@ def message(result: Result) -> str:
     """Return the one sentence that a failed or unreachable result has for people."""
     value = refusal(result) or result.get("msg") or result.get("reason") or "failed without a message"
     text = clean(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
-    # A module that broke: what it said last tells more than that it broke.
-    said = str(result.get("module_stderr") or result.get("module_stdout") or "").strip()
+    # A module that broke, a command that failed: what it said last tells more than that it did.
+    said = str(
+        result.get("module_stderr") or result.get("module_stdout") or result.get("stderr") or ""
+    ).strip()
     if said:
         text = f"{text}: {clean(said.splitlines()[-1])}"
     return text

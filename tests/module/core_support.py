@@ -358,9 +358,18 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Fill the file system of a folder to its last byte and return the file that does."""
-    path = folder / "ballast"
-    with path.open("wb") as stream, contextlib.suppress(OSError):
-        while True:
-            os.write(stream.fileno(), b"x" * 512)
+    """Fill the file system of a folder to its last byte and return the file that does.
+
+    tmpfs counts per processor what is left, and near the end of it refuses one what it still grants another.
+    """
+    path, processors = folder / "ballast", os.sched_getaffinity(0)
+    try:
+        with path.open("wb") as stream:
+            for processor in 2 * sorted(processors):
+                os.sched_setaffinity(0, {processor})
+                with contextlib.suppress(OSError):
+                    while True:
+                        os.write(stream.fileno(), b"x" * 512)
+    finally:
+        os.sched_setaffinity(0, processors)
     return path

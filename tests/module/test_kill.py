@@ -351,8 +351,8 @@ def test_a_disk_that_fills_up_later_does_not_hinder_the_undo(host: Host, tmp_pat
         host.kill(fault="outage", mode="engine", hold=True)
         ballast = core_support.fill(folder)
         assert host.project.running(store.id) is None
-        host.module("kill", run_id="exp-01-core", fault="outage", state="absent")
-        assert host.project.running(store.id) is not None, "the full disk kept the fault in force"
+        said = host.module("kill", run_id="exp-01-core", fault="outage", state="absent")
+        assert host.project.running(store.id) is not None, f"the full disk kept the fault in force: {said}"
         ballast.unlink()
         # what could not be written then is written now, though the line before may be torn
         host.kill(fault="outage", state="absent")

@@ -189,3 +189,20 @@ def test_defaults_and_argument_specs_name_the_same_variables() -> None:
     defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
     assert set(specs["main"]["options"]) == set(defaults)
     assert set(specs["down"]["options"]) <= set(defaults)
+
+
+def test_a_client_without_an_engine_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"docker", "docker-compose", "/usr/bin/python3"}
+
+    def run(*words: str, timeout: float = 60) -> str:
+        if words[0] not in there or words[1] in ("compose", "--host"):
+            raise lab.LabError("no")
+        return ""
+
+    monkeypatch.setattr(lab, "run", run)
+    monkeypatch.setattr(lab.shutil, "which", lambda name: name if name in there else None)
+    assert lab.missing()["missing"] == ["engine"]
+    there.add("dockerd")
+    assert lab.missing()["missing"] == []
+    there -= {"docker", "docker-compose"}
+    assert lab.missing()["missing"] == ["engine", "compose"]

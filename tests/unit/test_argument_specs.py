@@ -121,3 +121,8 @@ def test_a_missing_variable_is_named() -> None:
 
 def test_words_of_ansible_that_we_do_not_know_are_passed_on() -> None:
     assert message({"argument_errors": ["something new"]}) == "something new."
+
+
+def test_a_command_that_failed_says_why() -> None:
+    said = {"msg": "non-zero return code", "rc": 1, "stderr": "trying\nThere is no dockerd on this host.\n"}
+    assert message(said) == "non-zero return code: There is no dockerd on this host."

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the role `lab` does on the host beyond what Ansible's own modules offer.  Standard library only.
 
-Usage: python3 lab.py status|engine|base|image|ports|down <JSON arguments>
+Usage: python3 lab.py status|missing|engine|base|image|ports|down <JSON arguments>
 
 Prints one JSON object with `changed`; a failure is one sentence on stderr and exit code 1.  Only the engine
 of this very host is talked to, whatever DOCKER_HOST says.
@@ -132,6 +132,31 @@ def status(services: list[str], checksum: str, wait: float = 0) -> Json:
             ports = {service_of(container): port_of(container) for container in containers}
             return {"changed": False, "up": not wrong, "wrong": wrong, "ports": ports}
         time.sleep(0.2)
+
+
+# -- what is needed --------------------------------------------------------------------------------------
+
+
+def works(*words: str) -> bool:
+    """Whether a command is there and succeeds."""
+    try:
+        run(*words)
+    except LabError:
+        return False
+    return True
+
+
+def missing() -> Json:
+    """What the exchange needs and this host lacks: engine, compose, capture (bcc).
+
+    A docker client alone is no engine: it takes one that answers, or the daemon to start.
+    """
+    needs = {
+        "engine": works("docker", "--version") and (engine_answers() or bool(shutil.which("dockerd"))),
+        "compose": works("docker", "compose", "version") or works("docker-compose", "version"),
+        "capture": works("/usr/bin/python3", "-c", "import bcc"),
+    }
+    return {"changed": False, "missing": [name for name, there in needs.items() if not there]}
 
 
 # -- engine ----------------------------------------------------------------------------------------------
@@ -408,6 +433,7 @@ def main(words: list[str]) -> int:
     """Run one of the actions with its arguments as JSON."""
     actions: dict[str, Callable[..., Json]] = {
         "status": status,
+        "missing": missing,
         "engine": engine,
         "base": base,
         "image": image,
