@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import tarfile
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import report_files
+from ansible_collections.exchange.chaos.plugins.plugin_utils import reach, report_files
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -19,6 +21,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
     _requires_connection = True
 
+    @reach.noticing()
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module; with ``stem`` fetch what it packed and, once that is safe here, drop it on the host."""
         super().run(tmp, task_vars)
@@ -31,13 +34,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             return result
         try:
             result["raw_files"] = self._fetch(str(stem), str(result["bundle_path"]), variables)
-        except (OSError, ValueError, tarfile.TarError, report_files.FileError) as error:
+        except (
+            OSError, ValueError, tarfile.TarError, report_files.FileError, AnsibleConnectionFailure,
+        ) as error:  # fmt: skip
             result["warnings"] = [
                 f"The raw data stays on the host under {result['bundle_path']}, as it could not be fetched: {error}"
             ]
             return result
         collected = {key: arguments[key] for key in ("run_id", "state_dir") if arguments.get(key)}
-        self._module("exchange.chaos.run", {**collected, "state": "absent"}, variables)
+        # the record is home: a link that breaks now costs the host's tidiness alone, for as long as records may wait
+        with contextlib.suppress(AnsibleConnectionFailure):
+            self._module("exchange.chaos.run", {**collected, "state": "absent"}, variables)
         return result
 
     def _module(self, name: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.plugin_utils import reach
 from ansible_collections.exchange.chaos.plugins.plugin_utils.runtime import build
 
 
@@ -17,6 +18,9 @@ class ActionModule(ActionBase):
 
     _requires_connection = True
 
+    @reach.noticing(
+        "nothing was injected there, and a run that was opened after all is ended by the host itself"
+    )
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module with ``runtime``, ``remote`` and the measured clock filled in."""
         super().run(tmp, task_vars)

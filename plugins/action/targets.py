@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from ansible import constants, context
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import targets
+from ansible_collections.exchange.chaos.plugins.plugin_utils import targets, waves
 from ansible_collections.exchange.chaos.plugins.plugin_utils.version import collection_version
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
@@ -18,7 +21,13 @@ _ARGUMENTS = {
     "pattern": {"type": "str", "required": True},
     "forbidden_groups": {"type": "list", "elements": "str", "default": []},
     "allowed_hours": {"type": "str", "default": ""},
+    "sample": {"type": "str", "default": ""},
+    "sample_seed": {"type": "str", "default": ""},
+    "waves": {"type": "list", "elements": "str", "default": []},
+    "simultaneous": {"type": "bool", "default": False},
 }
+#: Values of a seed nobody gave.
+_SEEDS = 1_000_000
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -29,27 +38,48 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the chosen hosts, or fail with the sentence that says who may not be touched."""
+        """Return the chosen hosts and their waves, or fail with the sentence that says what may not be."""
         super().run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS)
+        found = {
+            "changed": False,
+            "at": utc_now(),
+            "collection_version": collection_version(),
+            "chaos_lines": [],
+            **waves.Radius([], [], "").facts(),
+        }
+        try:
+            radius = self._radius(given)
+        except targets.TargetError as error:
+            return {**found, "failed": True, "msg": str(error)}
+        plan = waves.plan(radius, pattern=str(given["pattern"]), simultaneous=bool(given["simultaneous"]))
+        # host: the plan is the controller's word, even if the controller is one of the targets
+        lines = [{"at": utc_now(), "level": "info", "text": line, "host": ""} for line in plan]
+        return {**found, **radius.facts(), "chaos_lines": lines}
+
+    def _radius(self, given: Mapping[str, Any]) -> waves.Radius:
         variables = self._task.get_variable_manager()
         inventory = variables._inventory
+        targets.check_command_line(_names(variables, inventory), variables.extra_vars)
         pattern = str(given["pattern"])
         # this play runs on the controller: the hosts it is restricted to are not those meant (--limit counts)
         chosen = inventory.get_hosts(pattern, ignore_restrictions=True)
         groups = {host.name: [group.name for group in host.get_groups()] for host in chosen}
         # only the command line counts: an inventory that accepts for everybody would accept for nobody in particular
         accepted = targets.is_true(variables.extra_vars.get(_ACCEPT, False))
-        found = {
-            "changed": False,
-            "at": utc_now(),
-            "hosts": sorted(groups),
-            "collection_version": collection_version(),
-        }
-        try:
-            targets.check_pattern(pattern, list(groups))
-            targets.check_groups(groups, [str(name) for name in given["forbidden_groups"]], accepted)
-            targets.check_hours(str(given["allowed_hours"]), datetime.now())
-        except targets.TargetError as error:
-            return {**found, "failed": True, "hosts": [], "msg": str(error)}
-        return found
+        targets.check_pattern(pattern, list(groups))
+        targets.check_groups(groups, [str(name) for name in given["forbidden_groups"]], accepted)
+        targets.check_hours(str(given["allowed_hours"]), datetime.now())
+        wanted = str(given["sample"])
+        seed = str(given["sample_seed"]) or str(secrets.randbelow(_SEEDS)) if wanted else ""
+        drawn = waves.sample(list(groups), wanted, seed)
+        radius = waves.Radius(list(groups), waves.split(drawn, [str(one) for one in given["waves"]]), seed)
+        waves.check_engine(radius.waves, int(context.CLIARGS["forks"]), str(constants.DEFAULT_STRATEGY))
+        return radius
+
+
+def _names(variables: Any, inventory: Any) -> dict[str, set[str]]:
+    """Return the names of the variables that the inventory gives each of its hosts."""
+    hosts = inventory.get_hosts("all", ignore_limits=True, ignore_restrictions=True)
+    extra = set(variables.extra_vars)
+    return {host.name: set(variables.get_vars(host=host, include_hostvars=False)) - extra for host in hosts}

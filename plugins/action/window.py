@@ -1,7 +1,10 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Action exchange.chaos.window: the module of the same name on the host, unless nobody is left to tell."""
+"""Action exchange.chaos.window: the module of the same name on the host, unless nobody is left to tell.
+
+Between two slices the hosts of a wave hear of each other: one that was aborted leaves word, the others abort theirs.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import os
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.plugin_utils import reach, siblings
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -18,11 +22,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
+    @reach.noticing(done=True)
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Watch one slice of the window."""
         play = multiprocessing.parent_process()
         if play is not None and not play.is_alive():
             os._exit(1)  # no clean-up of ours is worth a word to the host: its watchdog ends the run now
         result: dict[str, Any] = super().run(tmp, task_vars)
-        result.update(self._execute_module(task_vars=task_vars))
+        arguments = dict(self._task.args)
+        run_id, host = str(arguments.get("run_id")), str((task_vars or {}).get("inventory_hostname"))
+        told = "" if self._task.check_mode else siblings.found(run_id, host)
+        if told:
+            arguments["abort"] = told
+        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+        if result.get("aborted") and not told:
+            siblings.leave(run_id, host, str(result["aborted"]))
         return result

@@ -1,14 +1,14 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters that turn what a suite or a preflight found into lines for people."""
+"""Filters on what hosts, a suite or a preflight found: lines for people, and what the report wants to have."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.plugin_utils import tables
+from ansible_collections.exchange.chaos.plugins.plugin_utils import results, tables, waves
 
 
 class FilterModule:
@@ -20,4 +20,6 @@ class FilterModule:
             "suite": tables.suite,
             "not_passed": tables.not_passed,
             "readiness": tables.readiness,
+            "gathered": waves.gathered,
+            "sentence": results.message,
         }

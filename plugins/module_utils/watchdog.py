@@ -17,6 +17,7 @@ import subprocess
 import time
 
 from . import clock, guard, processes
+from .abort import abort
 from .errors import ChaosError
 from .finish import finish
 from .journal import Journal
@@ -79,6 +80,7 @@ class Watchdog:
         while not self._life.stopping:
             self._keep_standby()
             self._undo_overdue()
+            self._heed_abort()
             self._watch_observers()
             self._heed_guard()
             if clock.now() > self._run.deadline() and self._end():
@@ -124,6 +126,15 @@ class Watchdog:
         except Exception as error:
             self._say_once("fail", f"The guard could not undo a fault yet: {error}")
 
+    def _heed_abort(self) -> None:
+        """Undo what is in force when the run was aborted from outside: by a sibling of its wave."""
+        if not self._run.saw("aborted", by="sibling") or not self._journal.open_entries():
+            return
+        try:
+            undo(self._run, by="sibling")
+        except Exception as error:
+            self._say_once("fail", f"A fault could not be undone with the wave yet, trying on: {error}")
+
     def _end(self) -> bool:
         """End the run here and leave nothing but its record; False while a fault resists its undo: try on then."""
         reason = "no word came from the controller in time"
@@ -137,12 +148,8 @@ class Watchdog:
 
     def _abort(self, reason: str, by: str) -> None:
         """Tell, once, that the run is aborted: nothing is injected from now on. A full disk must not stop the undo."""
-        if any(event["event"] == "aborted" for event in self._run.events()):
-            return
         with contextlib.suppress(ChaosError):
-            self._run.timeline("aborted", reason=reason, by=by)
-            what = "Guard" if by == "guard" else "The run is ended on the host"
-            self._run.log("fail", f"{what}: {reason}; every fault is undone now.")
+            abort(self._run, reason, by=by)
 
     def _say_once(self, level: str, text: str) -> None:
         """Log a line once; a disk that refuses it now gets it later."""

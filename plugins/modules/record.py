@@ -25,6 +25,12 @@ options:
     description: Whether the raw data is packed into one file to be fetched; filled in by the action of the same name.
     type: bool
     default: false
+  abort:
+    description:
+      - Why the run ends before it was done, such as a host that was out of reach meanwhile. The record then says that
+        it was aborted, and why. Empty when the run ends in order.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -60,10 +66,12 @@ raw_files:
   type: dict
 """
 
+import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils import bundle
+from ansible_collections.exchange.chaos.plugins.module_utils.abort import abort
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.finish import finish, summary
 from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
@@ -71,15 +79,27 @@ from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDi
 from ansible_collections.exchange.chaos.plugins.module_utils.state import State
 
 
-def ended(state: State, run_id: str) -> tuple[RunDir, bool]:
-    """Return the ended run's folder, ending it first if it is under way."""
+def ended(state: State, run_id: str, why: str) -> tuple[RunDir, bool]:
+    """Return the ended run's folder, ending it first if it is under way; ``why`` it is aborted, "" if it is not."""
     run = state.run(run_id)
     if run.file("spec.json").exists():
+        if why:
+            with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
+                abort(run, why, by="controller")
         return finish(run, by="module"), True
     record = state.record(run_id)
     if not record.file("record.json").exists():
         raise ChaosError(f"This host has neither a run nor a record {run_id}; was it collected already?")
     return record, False
+
+
+def told(run: RunDir, why: str) -> dict[str, Any]:
+    """Return the host's record with ``why`` in its notes, whoever ended the run."""
+    record = summary(run)
+    notes = record.get("notes", [])
+    if why and not any(why in note for note in notes):
+        record["notes"] = [*notes, why]
+    return record
 
 
 def main() -> None:
@@ -90,6 +110,7 @@ def main() -> None:
             "state_dir": {"type": "path"},
             "stem": {"type": "path"},
             "bundle": {"type": "bool", "default": False},
+            "abort": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -97,10 +118,13 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True, chaos_lines=[], chaos_bpf=[], **empty)
     try:
-        run, changed = ended(State(module.params["state_dir"]), module.params["run_id"])
+        run, changed = ended(
+            State(module.params["state_dir"]), module.params["run_id"], module.params["abort"]
+        )
         packed = str(bundle.pack(run)) if module.params["bundle"] else ""
+        record = told(run, module.params["abort"])
         module.exit_json(
-            **deliver(run, changed=changed, host_record=summary(run), bundle_path=packed, raw_files={})
+            **deliver(run, changed=changed, host_record=record, bundle_path=packed, raw_files={})
         )
     except ChaosError as error:
         module.fail_json(msg=str(error), changed=False, chaos_lines=[], chaos_bpf=[], **empty)

@@ -37,6 +37,13 @@ options:
     type: str
     choices: [time, steady]
     default: time
+  abort:
+    description:
+      - Why the run is to be aborted now. Every fault on the host is undone at once and the window is over. Empty for no
+        such thing.
+      - Filled in by the action of the same name when another host of the wave was aborted.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -88,6 +95,7 @@ aborted:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.exchange.chaos.plugins.module_utils.abort import abort
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
 from ansible_collections.exchange.chaos.plugins.module_utils.state import open_run
@@ -105,6 +113,7 @@ def main() -> None:
             "seconds": {"type": "float", "required": True},
             "slice": {"type": "float", "default": 5.0},
             "until": {"type": "str", "choices": ["time", "steady"], "default": "time"},
+            "abort": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -120,6 +129,8 @@ def main() -> None:
         window = Window(
             parameters["phase"], parameters["fault"], parameters["seconds"], parameters["until"] == "steady"
         )
+        if parameters["abort"]:
+            abort(run, parameters["abort"], by="sibling")
         seen = watch(run, window, parameters["slice"])
         module.exit_json(**deliver(run, changed=False, **seen))
     except ChaosError as error:

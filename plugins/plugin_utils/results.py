@@ -85,7 +85,8 @@ class Hosts:
     def lines(self, host: str, result: Result) -> Iterable[tuple[str, str]]:
         """Yield level and text of each line that a result has for people."""
         for line in dicts(result, "chaos_lines"):
-            label = self.label(str(line.get("host") or host))
+            # an empty host is nobody's: the controller speaks of all of them
+            label = "" if line.get("host") == "" else self.label(str(line.get("host") or host))
             yield (
                 str(line.get("level")),
                 log_line(line.get("at"), line.get("level"), line.get("text", ""), label),

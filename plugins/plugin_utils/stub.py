@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 
-def stub(host: str, outcome: str, reason: str) -> dict[str, Any]:
+def stub(host: str, outcome: str, reason: str, wave: int = 1) -> dict[str, Any]:
     """Return a host record that says nothing but why there is nothing to say; every verdict is unknown."""
     return {
         "host": host,
-        "wave": 1,
+        "wave": wave,
         "kernel": "unknown",
         "capabilities": {
             "docker": None, "compose": None, "bcc": None, "python": None, "cgroup": None,

@@ -6,12 +6,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 #: What parts the patterns of a pattern (a slice such as web[0:3] has none of its own that means everything).
 _PARTS = re.compile(r"[,:;]")
 _HOURS = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$")
+
+
+#: What decides about the blast radius counts on the command line alone: a play's hosts and serial see no inventory.
+BY_COMMAND_LINE = (
+    "chaos_targets", "chaos_sample", "chaos_sample_seed", "chaos_waves", "chaos_simultaneous",
+)  # fmt: skip
 
 
 class TargetError(Exception):
@@ -58,6 +64,22 @@ def check_hours(allowed: str, now: datetime) -> None:
         raise TargetError(
             f"It is {clock}, and chaos_allowed_hours is {allowed}; nothing is broken outside these hours."
         )
+
+
+def check_command_line(inventory: Mapping[str, Collection[str]], given: Collection[str]) -> None:
+    """Raise TargetError when the inventory sets what must be ``given`` by -e, and it was not.
+
+    inventory: the names of each host's variables, those of its groups among them.
+    """
+    for name in BY_COMMAND_LINE:
+        if name in given:
+            continue
+        host = next((host for host, names in inventory.items() if name in names), None)
+        if host is not None:
+            raise TargetError(
+                f"{name} is set in the inventory (for host {host}), where it does not count; "
+                f"take it out, and give -e {name}=… on the command line."
+            )
 
 
 def is_true(value: object) -> bool:
