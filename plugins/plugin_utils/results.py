@@ -79,7 +79,9 @@ class Hosts:
             self._seen.add(host)
 
     def label(self, host: str) -> str:
-        """Return ``host`` if lines must name it, an empty text if there is but one."""
+        """Return ``host`` if lines must name it, an empty text if there is but one or it is the controller."""
+        if self._named and host not in self._named:
+            return ""
         return host if len(self._named or self._seen) > 1 else ""
 
     def lines(self, host: str, result: Result) -> Iterable[tuple[str, str]]:

@@ -1,0 +1,213 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which hosts are touched, in which waves, and when the next wave begins: decided from data alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.utils.helpers import pct_to_int
+from ansible_collections.exchange.chaos.plugins.plugin_utils import siblings, targets, waves
+from ansible_collections.exchange.chaos.plugins.plugin_utils.targets import TargetError
+
+HOSTS = [f"host-{number}" for number in range(1, 21)]
+
+
+@pytest.mark.parametrize(
+    ("value", "of", "meant"),
+    [
+        (3, 20, 3),
+        ("3", 20, 3),
+        ("20%", 20, 4),
+        ("10%", 5, 1),
+        ("25%", 10, 2),
+        ("100%", 7, 7),
+        ("0.5 %", 20, 1),
+    ],
+)
+def test_a_count_or_a_percentage(value: object, of: int, meant: int) -> None:
+    assert waves.size("chaos_sample", value, of) == meant
+    if "%" in str(value) and "." not in str(value):
+        assert meant == pct_to_int(value, of), "Ansible's serial would mean something else"
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "0%", "101%", "half", "1.5", "", "%", "True", "1 host", None])
+def test_what_is_neither_is_refused_in_one_sentence(value: object) -> None:
+    with pytest.raises(TargetError, match=r"^chaos_waves has .* must be a number of hosts .*\.$") as told:
+        waves.size("chaos_waves", value, 20)
+    assert str(value).strip() in str(told.value)
+
+
+def test_a_sample_is_drawn_by_its_seed_alone() -> None:
+    drawn = waves.sample(HOSTS, "5", "7")
+    assert len(drawn) == 5
+    assert drawn == [host for host in HOSTS if host in drawn], "the order of the inventory is kept"
+    assert drawn == waves.sample(HOSTS, "5", "7")
+    assert sorted(drawn) == sorted(waves.sample(HOSTS[::-1], "25%", "7"))
+    assert {tuple(waves.sample(HOSTS, "5", str(seed))) for seed in range(30)} != {tuple(drawn)}
+    # every host can be drawn, and a larger sample holds the smaller one
+    assert {host for seed in range(60) for host in waves.sample(HOSTS, "2", str(seed))} == set(HOSTS)
+    assert set(drawn) < set(waves.sample(HOSTS, "9", "7"))
+    # pinned: a seed in somebody's notes means the same hosts with the next version
+    assert waves.sample(HOSTS, "2", "482113") == PINNED
+
+
+PINNED = ["host-2", "host-20"]
+
+
+def test_no_sample_is_every_host_and_too_many_are_refused() -> None:
+    assert waves.sample(HOSTS, "", "") == HOSTS
+    with pytest.raises(TargetError, match="chaos_sample is 21, and chaos_targets has 20 hosts"):
+        waves.sample(HOSTS, "21", "1")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([], [20]),
+        ([1, "10%", "100%"], [1, 2, 17]),
+        (["5"], [5, 5, 5, 5]),
+        ([1, 3], [1, 3, 3, 3, 3, 3, 3, 1]),
+        (["50%", "60%"], [10, 10]),
+        ([30], [20]),
+    ],
+)
+def test_the_waves_hold_every_host_once(sizes: list[object], expected: list[int]) -> None:
+    found = waves.split(HOSTS, sizes)
+    assert [len(wave) for wave in found] == expected
+    assert [host for wave in found for host in wave] == HOSTS
+
+
+def test_the_facts_say_the_same_of_every_host() -> None:
+    facts = waves.Radius(HOSTS, waves.split(HOSTS, [1, 4]), "9").facts()
+    assert facts["hosts"] == HOSTS
+    assert facts["serial"] == [1, 4, 4, 4, 4, 3]
+    assert all(host in facts["waves"][facts["wave_of"][host] - 1] for host in HOSTS)
+    assert facts["slices"][0] > 60
+    assert set(facts["slices"][1:]) == {waves.SLICE_S}
+    assert facts["seed"] == "9"
+
+
+def test_a_wave_beyond_the_forks_is_refused_with_the_number_to_give() -> None:
+    waves.check_engine([HOSTS[:5], HOSTS[5:10]], 5, "linear")
+    with pytest.raises(
+        TargetError, match=r"^Wave 2 has 6 hosts, and Ansible works on 5 at a time: give -f 6 "
+    ):
+        waves.check_engine([HOSTS[:1], HOSTS[1:7]], 5, "linear")
+
+
+def test_several_waves_need_the_linear_strategy() -> None:
+    waves.check_engine([HOSTS[:5]], 5, "free")
+    waves.check_engine([HOSTS[:1], HOSTS[1:2]], 5, "ansible.builtin.linear")
+    with pytest.raises(TargetError, match=r"linear strategy, and it is set to ansible\.builtin\.free"):
+        waves.check_engine([HOSTS[:1], HOSTS[1:2]], 5, "ansible.builtin.free")
+
+
+def test_the_plan_names_every_host_its_wave_the_seed_and_the_bound() -> None:
+    drawn = waves.Radius(HOSTS, waves.split(HOSTS[:5], [1, 2]), "482113")
+    assert waves.plan(drawn, pattern="exchange", simultaneous=False) == [
+        "Plan: 5 of the 20 hosts of exchange, drawn with chaos_sample_seed=482113",
+        "Wave 1 of 3: host-1",
+        "Wave 2 of 3, if wave 1 passed: host-2, host-3",
+        "Wave 3 of 3, if wave 2 passed: host-4, host-5",
+        "Each fault begins on each host of a wave as soon as Ansible comes to it",
+        "A host that aborts stops the others of its wave within a slice of 2 s and one pass, 5 s at most",
+    ]
+    assert "one agreed time" in "".join(waves.plan(drawn, pattern="exchange", simultaneous=True))
+    alone = waves.Radius(["localhost"], [["localhost"]], "")
+    assert waves.plan(alone, pattern="exchange", simultaneous=False) == ["Plan: localhost alone is touched"]
+    many = waves.plan(waves.Radius(HOSTS, [HOSTS], ""), pattern="exchange", simultaneous=False)
+    assert "at most" not in many[-1], "the bound is promised for five hosts"
+
+
+WAVES = [["a"], ["b", "c"], ["d"]]
+
+
+@pytest.mark.parametrize(
+    ("number", "outcomes", "may_skip", "go"),
+    [
+        (1, {"a": "passed"}, False, True),
+        (1, {"a": "failed"}, False, False),
+        (1, {"a": "skipped"}, False, False),
+        (1, {"a": "skipped"}, True, True),
+        (1, {"a": ""}, True, False),
+        (1, {}, False, False),
+        (2, {"b": "passed", "c": "aborted"}, False, False),
+        (2, {"b": "passed", "c": "passed"}, False, True),
+        (3, {"d": "failed"}, False, True),
+    ],
+)
+def test_the_next_wave_begins_only_if_all_of_this_one_passed(
+    number: int, outcomes: dict[str, str], may_skip: bool, go: bool
+) -> None:
+    found, text = waves.gate(number, WAVES, outcomes, may_skip=may_skip)
+    assert found is go
+    assert bool(text) is (number < 3)
+
+
+def test_the_gate_says_who_stopped_it_and_who_is_spared() -> None:
+    _go, text = waves.gate(2, WAVES, {"b": "passed", "c": "aborted"}, may_skip=False)
+    assert text == (
+        "Wave 2 of 3 did not pass (c: aborted), so no further wave begins: "
+        "the host of the waves after it is not touched"
+    )
+    _go, text = waves.gate(1, WAVES, {}, may_skip=False)
+    assert "(a: no outcome)" in text
+    assert "the 3 hosts of the waves after it are not touched" in text
+
+
+def run(**more: Any) -> dict[str, Any]:
+    return {"run_id": "exp-02-now", **waves.Radius(["a", "b", "c", "d"], WAVES, "").facts(), **more}
+
+
+def test_what_a_host_told_of_an_earlier_run_does_not_count() -> None:
+    record = {"host": "a", "outcome": "failed"}
+    told = [
+        ["a", "exp-02-now", record, {}],
+        *([host, "exp-01-before", {"host": host, "outcome": "passed"}, {}] for host in ("b", "c")),
+        ["d", "", {}, {}],
+    ]
+    found = waves.gathered(told, run())
+    assert found["hosts"] == [record]
+    assert found["refused"] == []
+    assert found["without_record"] == [
+        [
+            host,
+            {
+                "outcome": "skipped",
+                "reason": f"Not touched: wave 1 did not pass (a: failed), so wave {wave} did not begin.",
+                "wave": wave,
+            },
+        ]
+        for host, wave in (("b", 2), ("c", 2), ("d", 3))
+    ]
+
+
+def test_a_host_without_a_record_keeps_its_reason() -> None:
+    gone = {"outcome": "aborted", "reason": "Unreachable since noon."}
+    told = [[host, "exp-02-now", {}, gone if host == "c" else {}] for host in "abcd"]
+    found = waves.gathered(told, run())
+    assert dict(found["without_record"])["c"] == {**gone, "wave": 2}
+    assert dict(found["without_record"])["a"] == {"wave": 1}
+    assert found["refused"] == ["c"]
+
+
+def test_the_blast_radius_comes_by_the_command_line_alone() -> None:
+    inventory = {"one": {"ansible_host"}, "two": {"ansible_host", "chaos_waves", "chaos_project"}}
+    targets.check_command_line(inventory, {"chaos_waves"})
+    targets.check_command_line({"one": {"ansible_host"}}, set())
+    with pytest.raises(
+        TargetError, match=r"^chaos_waves is set in the inventory \(for host two\).*-e chaos_waves="
+    ):
+        targets.check_command_line(inventory, {"chaos_sample"})
+
+
+def test_siblings_hear_of_each_other_but_not_of_themselves(tmp_path: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
+    assert siblings.found("exp-01-a", "one") == ""
+    siblings.leave("exp-01-a", "two/2", "error_ratio is 0.9")
+    assert siblings.found("exp-01-a", "two/2") == ""
+    assert siblings.found("exp-01-a", "one") == "two/2, of the same wave, was aborted: error_ratio is 0.9"
+    assert siblings.found("exp-01-b", "one") == "", "another run of a suite"
