@@ -36,5 +36,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             arguments["abort"] = told
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
         if result.get("aborted") and not told:
-            siblings.leave(run_id, host, str(result["aborted"]))
+            try:
+                siblings.leave(run_id, host, str(result["aborted"]))
+            except OSError as error:
+                result["warnings"] = [f"The other hosts of the wave do not hear of the abort: {error}"]
         return result

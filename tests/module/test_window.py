@@ -163,6 +163,28 @@ def test_an_abort_ends_the_window_at_once_and_is_no_verdict_on_the_exchange(
     assert not [line for line in found["chaos_lines"] if "No steady state" in line["text"]]
 
 
+def test_word_of_a_sibling_aborts_the_run_and_ends_the_window(
+    host: Host, run: RunDir, exchange: Exchange
+) -> None:
+    began = clock.now()
+    found = window(host, seconds=20, slice=10, abort="h1 was aborted")
+    assert clock.now() - began < 6
+    assert (found["done"], found["steady"], found["aborted"]) == (True, False, "h1 was aborted")
+    assert [(event["by"], event["reason"]) for event in said(run, "aborted")] == [
+        ("sibling", "h1 was aborted")
+    ]
+    assert any(line["text"].startswith("Stopped with its wave: h1") for line in found["chaos_lines"])
+    window(host, seconds=20, slice=10, abort="h1 was aborted")
+    assert len(said(run, "aborted")) == 1
+
+
+def test_a_run_that_was_ended_between_two_slices_was_aborted(host: Host, run: RunDir) -> None:
+    run.timeline("aborted", reason="halt was called", by="halt")
+    host.state.finish(run)
+    found = window(host, seconds=20, slice=10)
+    assert (found["done"], found["steady"], found["aborted"]) == (True, False, "halt was called")
+
+
 def test_check_mode_and_a_run_that_is_not_there(host: Host) -> None:
     found = host.module("window", check=True, run_id=RUN, phase="baseline", seconds=60)
     assert (found["done"], found["steady"], found["changed"]) == (True, True, False)

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 from ansible.utils.helpers import pct_to_int
 from ansible_collections.exchange.chaos.plugins.plugin_utils import siblings, targets, waves
 from ansible_collections.exchange.chaos.plugins.plugin_utils.targets import TargetError
@@ -211,3 +214,39 @@ def test_siblings_hear_of_each_other_but_not_of_themselves(tmp_path: Any, monkey
     assert siblings.found("exp-01-a", "two/2") == ""
     assert siblings.found("exp-01-a", "one") == "two/2, of the same wave, was aborted: error_ratio is 0.9"
     assert siblings.found("exp-01-b", "one") == "", "another run of a suite"
+
+
+def facts_of(tasks: str) -> dict[str, jinja2.Template]:
+    """The last facts that a file of the lifecycle's tasks sets, as templates."""
+    path = Path(__file__).resolve().parents[2] / "roles" / "chaos" / "tasks" / tasks
+    last = yaml.safe_load(path.read_text())[-1]["ansible.builtin.set_fact"]
+    return {name: jinja2.Template(text) for name, text in last.items()}
+
+
+@pytest.mark.parametrize(
+    ("fault", "stop", "go", "abort"),
+    [("crash", "", "True", ""), ("crash", "h1 was", "False", "h1 was"), ("outage", "h1 was", "False", "")],
+)
+def test_a_host_whose_window_was_over_stops_with_its_wave_too(
+    fault: str, stop: str, go: str, abort: str
+) -> None:
+    """Unless it had nothing left to do: then it has simply done all of it."""
+    known = {
+        "__chaos_window": {"steady": True, "aborted": ""},
+        "__chaos_stop": stop,
+        "chaos_fault": {"id": fault},
+        "chaos_faults": [{"id": "crash"}, {"id": "outage"}],
+    }
+    found = {name: template.render(known) for name, template in facts_of("fault.yml").items()}
+    assert found == {"__chaos_go": go, "__chaos_abort": abort}
+
+
+@pytest.mark.parametrize("stop", ["", "h1 was"])
+def test_nothing_is_injected_when_the_wave_was_stopped_in_the_baseline(stop: str) -> None:
+    known = {
+        "__chaos_window": {"steady": True, "aborted": ""},
+        "__chaos_capturing": {"blind": False},
+        "__chaos_stop": stop,
+    }
+    found = {name: template.render(known).strip() for name, template in facts_of("watch.yml").items()}
+    assert found == {"__chaos_go": str(not stop), "__chaos_abort": stop}
