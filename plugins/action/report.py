@@ -182,7 +182,12 @@ def _without(pairs: list[Any], hosts: list[Any]) -> list[Record]:
     known = {host.get("host") for host in hosts if isinstance(host, dict)}
     unknown = {"outcome": "invalid", "reason": "The host was not reached, or its run gave no record."}
     return [
-        stub(str(host), **{**unknown, **{key: str(value) for key, value in (problem or {}).items()}})
+        stub(
+            str(host),
+            outcome=str((problem or {}).get("outcome") or unknown["outcome"]),
+            reason=str((problem or {}).get("reason") or unknown["reason"]),
+            wave=int((problem or {}).get("wave") or 1),
+        )
         for host, problem in pairs
         if host not in known
     ]

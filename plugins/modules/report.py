@@ -48,8 +48,8 @@ options:
     default: []
   without_record:
     description:
-      - "Hosts of the run that may have no record, each as a pair of its name and why, a dictionary of C(outcome) and
-        C(reason). Those that are not among O(hosts) come into the record with nothing but that."
+      - "Hosts of the run that may have no record, each as a pair of its name and why, a dictionary of C(outcome),
+        C(reason) and C(wave). Those that are not among O(hosts) come into the record with nothing but that."
     type: list
     elements: raw
     default: []

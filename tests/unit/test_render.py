@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import closing, junit, screen, text, words
+from ansible_collections.exchange.chaos.plugins.plugin_utils import (
+    closing,
+    finding_lines,
+    junit,
+    screen,
+    text,
+    words,
+)
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import paths
 
 DATA = Path(__file__).parent / "data"
@@ -144,7 +151,7 @@ def test_nothing_good_is_said_of_a_record_that_knows_nothing() -> None:
     ],
 )
 def test_finding_text_is_made_of_its_data(value: Any, unit: str | None, limit: Any, shown: str) -> None:
-    assert closing.finding_text(finding(value=value, unit=unit, threshold=limit)) == shown
+    assert finding_lines.finding_text(finding(value=value, unit=unit, threshold=limit)) == shown
 
 
 def test_answers_of_one_host() -> None:
@@ -161,7 +168,7 @@ def test_answers_of_several_hosts_name_the_worst() -> None:
     lines = "\n".join(closing.closing(record, FILES, 200))
     assert "Did it recover by itself?        no on db-2; ? not measured on db-3\n" in lines
     assert "How long did it take?            0.897 s on db-1; ? not measured on db-2, db-3\n" in lines
-    assert "Was an acknowledged order lost?  yes, 17 of 2110 on db-2" in lines
+    assert "Was an acknowledged order lost?  yes, 17 of 1055 on db-2" in lines
     assert "first db-2: process chaos.pyz load" in lines
     log = text.log(record, FILES)
     assert "[2026-11-23 18:01:00] ✗ db-2: 2 differences between the snapshots" in log
