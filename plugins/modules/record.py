@@ -58,6 +58,10 @@ raw_files:
   description: Raw data on the controller, by name.
   returned: always
   type: dict
+known:
+  description: Whether this host had the run, under way or ended. False is the one failure that waiting cannot mend.
+  returned: always
+  type: bool
 """
 
 from typing import Any
@@ -95,15 +99,20 @@ def main() -> None:
     )
     empty: dict[str, Any] = {"host_record": {}, "bundle_path": "", "raw_files": {}}
     if module.check_mode:
-        module.exit_json(changed=True, chaos_lines=[], chaos_bpf=[], **empty)
+        module.exit_json(changed=True, chaos_lines=[], chaos_bpf=[], known=True, **empty)
+    known = False
     try:
-        run, changed = ended(State(module.params["state_dir"]), module.params["run_id"])
+        state, run_id = State(module.params["state_dir"]), module.params["run_id"]
+        known = state.run(run_id).path.exists() or state.record(run_id).path.exists()
+        run, changed = ended(state, run_id)
         packed = str(bundle.pack(run)) if module.params["bundle"] else ""
         module.exit_json(
-            **deliver(run, changed=changed, host_record=summary(run), bundle_path=packed, raw_files={})
+            **deliver(
+                run, changed=changed, host_record=summary(run), bundle_path=packed, raw_files={}, known=known
+            )
         )
     except ChaosError as error:
-        module.fail_json(msg=str(error), changed=False, chaos_lines=[], chaos_bpf=[], **empty)
+        module.fail_json(msg=str(error), changed=False, chaos_lines=[], chaos_bpf=[], known=known, **empty)
 
 
 if __name__ == "__main__":
