@@ -115,6 +115,8 @@ def sort(plan: Plan, answers: Mapping[str, Mapping[str, Any]]) -> Found:
             found.records[host] = {**host_record(seen), "host": host}
         elif answer.get("asked") and not answer.get("problem"):
             found.empty.append(host)
+        elif answer.get("unreachable"):
+            found.waiting[host] = "it cannot be reached"
         else:
             found.waiting[host] = str(
                 answer.get("problem")

@@ -92,8 +92,9 @@ class Hosts:
         return dict(self._offsets) if len(self._named or self._seen) > 1 else {}
 
     def label(self, host: str) -> str:
-        """Return ``host`` if lines must name it, an empty text if there is but one."""
-        return host if len(self._named or self._seen) > 1 else ""
+        """Return ``host`` if lines must name it, an empty text if there is but one, or it is the controller alone."""
+        known = self._named or self._seen
+        return host if len(known) > 1 and host in known else ""
 
     def lines(self, host: str, result: Result) -> Iterable[tuple[str, str]]:
         """Yield level and text of each line that a result has for people, of several hosts at the controller's time."""

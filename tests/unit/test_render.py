@@ -23,6 +23,8 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils import (
 )
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import paths
 
+from tests.unit import fleets
+
 DATA = Path(__file__).parent / "data"
 FILES = paths("/tmp/chaos-exp-01-20261123-180000", "log", "bpf", "json", "xml")
 NAMES = ("passed", "failed", "invalid", "skipped")
@@ -246,9 +248,10 @@ def test_rendering_leaves_the_record_alone() -> None:
 def test_documentation_shows_what_is_rendered() -> None:
     page = (DATA.parents[2] / "docs" / "reading-a-report.md").read_text()
     excerpts = re.findall(r"```text\n(.*?)```", page, re.S)
-    rendered = closing.closing(sample("failed"), FILES)
-    assert len(excerpts) == 3
-    for excerpt in excerpts:
+    one = closing.closing(sample("failed"), FILES)
+    three = text.report(fleets.three(), FILES)
+    assert len(excerpts) == 6
+    for excerpt, rendered in zip(excerpts, (one, one, one, three, three, three)):
         assert set(excerpt.splitlines()) <= set(rendered)
 
 
