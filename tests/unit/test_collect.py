@@ -69,10 +69,10 @@ class Fleet:
         write_json(path / "record.json", judged)
         return judged
 
-    def run(self, *options: str, code: int = 0, playbook: str = "collect", **variables: Any) -> str:
+    def run(self, *options: str, code: int = 0, playbook: str = "playbooks/collect.yml", **variables: Any) -> str:
         """Play collect.yml; return what was on the screen."""
         given = {"chaos_become": False, "chaos_report_dir": str(self.reports), **variables}
-        command = [str(ANSIBLE), "-i", str(self.folder / "hosts"), str(ROOT / "playbooks" / f"{playbook}.yml"),
+        command = [str(ANSIBLE), "-i", str(self.folder / "hosts"), playbook,
                    "-e", json.dumps(given), *options]  # fmt: skip
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_SSH_RETRIES": "0"}
         done = subprocess.run(
@@ -227,7 +227,7 @@ def test_check_mode_says_whom_it_would_ask(fleet: Fleet) -> None:
     fleet.keeps(2)
     path = fleet.left(fleets.host(1), LOST)
     files = fleet.files()
-    screen = fleet.run("--check", chaos_record=str(path))
+    screen = fleet.run("--check", playbook="exchange.chaos.collect", chaos_record=str(path))
     assert f"Would ask for its record of run {RUN}" in screen
     assert fleet.files() == files
     assert (fleet.state(2) / "records" / RUN / "record.json").exists()
