@@ -108,14 +108,13 @@ def _cause(record: Record) -> str:
 def _effect(record: Record) -> str:
     hosts = record["hosts"]
     untouched = [host for host in hosts if not any(fault["injected_at"] for fault in host["faults"])]
+    # Where a host was lost a fault may have been in force: nobody knows yet.
+    lost = [host for host in untouched if owes(host) and (len(hosts) > 1 or host["outcome"] == "aborted")]
     if len(untouched) == len(hosts):
-        return "not known" if len(hosts) > 1 and any(map(owes, hosts)) else "nothing was injected"
+        return "not known" if lost else "nothing was injected"
     faults = [fault for host in hosts for fault in host["faults"] if fault["injected_at"]]
     proof = [each["holds"] for fault in faults for each in fault["proof"]]
     parts = [f"{sum(1 for each in proof if each)} of {len(proof)} proofs hold"]
-    lost = [
-        host for host in untouched if owes(host)
-    ]  # a fault may have been in force there: nobody knows yet
     untouched = [host for host in untouched if host not in lost]
     parts += [f"not known{fleet.on(lost, hosts)}"] if lost else []
     parts += [f"nothing was injected{fleet.on(untouched, hosts)}"] if untouched else []
@@ -124,9 +123,8 @@ def _effect(record: Record) -> str:
 
 def _blind(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the kernel's witness could not see: a verdict shall say what it does not rest on."""
-    ran = [
-        host for host in hosts if len(hosts) == 1 or not is_stub(host)
-    ]  # without a run, no capture is missing
+    # Of several hosts, one without a run misses no capture.
+    ran = [host for host in hosts if len(hosts) == 1 or not is_stub(host)]
     missing: dict[str, list[Mapping[str, Any]]] = {}
     for host in ran:
         if host["bpf"]["status"] != "attached":

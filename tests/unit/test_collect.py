@@ -69,7 +69,9 @@ class Fleet:
         write_json(path / "record.json", judged)
         return judged
 
-    def run(self, *options: str, code: int = 0, playbook: str = "playbooks/collect.yml", **variables: Any) -> str:
+    def run(
+        self, *options: str, code: int = 0, playbook: str = "playbooks/collect.yml", **variables: Any
+    ) -> str:
         """Play collect.yml; return what was on the screen."""
         given = {"chaos_become": False, "chaos_report_dir": str(self.reports), **variables}
         command = [str(ANSIBLE), "-i", str(self.folder / "hosts"), playbook,

@@ -136,6 +136,19 @@ def test_rest_of_the_events_comes_once_and_in_order(tmp_path: Path) -> None:
     assert len(everything) == 5
 
 
+def test_rest_of_the_events_of_several_hosts_is_ordered_by_the_controllers_clock(tmp_path: Path) -> None:
+    stem = tmp_path / "s"
+    write_raw(stem, "a", ANCHOR, event(104))
+    write_raw(stem, "b", ANCHOR, event(103))
+    ahead = {"hosts": [clocked("a", 3000.0), clocked("b")]}
+    fresh, _everything = bpf_log.rest(ahead, str(stem), {})
+    assert [(host, each["at"][17:]) for host, each in fresh] == [("a", "04.000Z"), ("b", "03.000Z")]
+    assert [line.split()[0] for line in bpf_log.lines(fresh, True, {"a": 3000.0})] == [
+        "[18:00:01]",
+        "[18:00:03]",
+    ]
+
+
 def test_time_of_raw_events_from_a_live_one(tmp_path: Path) -> None:
     write_raw(tmp_path / "s", "a", event(102), event(103))
     live = {"a": [{**event(102), "at": "2025-11-23T18:00:02.000Z"}]}

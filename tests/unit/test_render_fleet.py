@@ -120,6 +120,11 @@ def test_screen_has_the_worst_in_full_and_the_log_has_all() -> None:
     assert "  40 hosts more: 40 passed. The log has them in full." in screen
     assert [line for line in log if line.startswith("PHASES (host-3)")]
     assert not [line for line in log if "The log has them" in line]
+    assert "   7. 🚨 host-31: Orders stored twice" not in screen
+    assert [line for line in screen if line.startswith("   6. 🚨 host-31: ")]
+    assert [line for line in screen if line.startswith("   6. ✓ host-46: ")]
+    assert not [line for line in screen if line.startswith("   6. ✓ host-3: ")]
+    assert "      … and 520 ✓ of 40 other hosts, in the log" in screen
     three = fleets.three()
     assert text.report(three, FILES, brief=True) == text.report(three, FILES)
 
@@ -283,6 +288,8 @@ def test_of_a_lost_host_no_effect_is_claimed() -> None:
         (line,) = [line for line in said["all"].splitlines() if line.startswith(question)]
         assert line.endswith("; ? not measured on host-2"), line
     assert closing_of(all_stubs())["Effect"] == "Effect:     unknown ?  not known"
+    alone = closing_of(fleets.record([fleets.unreachable(1)]))["Effect"]
+    assert alone.startswith("Effect:     unknown ?  not known")
 
 
 def test_answers_are_those_of_the_worst_host() -> None:
