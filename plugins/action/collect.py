@@ -85,11 +85,11 @@ class ActionModule(record_action.ActionModule):
             )
         if plan.hosts:
             lines = [
-                _line("info", f"{_count(plan.hosts)} a record of run {plan.run_id}: {', '.join(plan.hosts)}")
+                _told("info", f"{_count(plan.hosts)} a record of run {plan.run_id}: {', '.join(plan.hosts)}")
             ]
         elif plan.base:
             lines = [
-                _line("ok", f"Nothing is left to fetch: every host of run {plan.run_id} is in {plan.base}")
+                _told("ok", f"Nothing is left to fetch: every host of run {plan.run_id} is in {plan.base}")
             ]
         else:
             raise CollectError(
@@ -108,11 +108,14 @@ class ActionModule(record_action.ActionModule):
             )
             return {**nothing, "chaos_lines": would}
         wanted = {"run_id": plan.run_id, "stem": plan.stem, "state_dir": arguments["state_dir"]}
-        result = self._bring_home({key: value for key, value in wanted.items() if value}, variables)
+        self._task.args = {key: value for key, value in wanted.items() if value}
+        result = super().run(None, variables)  # the rest of this is what exchange.chaos.record does
         # Told, not failed: a play in which all hosts fail would end before what the others gave is written.
         if result.get("failed"):
             problem = str(result.get("msg")) if result.get("known", True) else ""
             said = _line("fail", problem) if problem else _line("info", collecting.NOTHING_THERE)
+            if "chaos_unreachable" in result:
+                problem = collecting.AWAY
             return {**nothing, "asked": True, "problem": problem, "chaos_lines": [said]}
         kept = {
             key: result[key]
@@ -131,13 +134,13 @@ class ActionModule(record_action.ActionModule):
         if found.records:
             result.update(self._complete(plan, found))
             lines = [
-                _line("ok", f"Added to the record: {host} ({record['outcome']})")
+                _told("ok", f"Added to the record: {host} ({record['outcome']})")
                 for host, record in found.records.items()
             ]
         elif plan.hosts and not found.waiting:
-            lines = [_line("ok", f"Nothing more to fetch of run {plan.run_id}: no host holds any of it")]
+            lines = [_told("ok", f"Nothing more to fetch of run {plan.run_id}: no host holds any of it")]
         lines += [
-            _line("warn", f"Still to be collected: {host}: {why}") for host, why in found.waiting.items()
+            _told("warn", f"Still to be collected: {host}: {why}") for host, why in found.waiting.items()
         ]
         result["chaos_lines"] = lines
         if found.waiting:
@@ -178,3 +181,8 @@ def _count(hosts: list[str]) -> str:
 
 def _line(level: str, words: str) -> dict[str, str]:
     return {"at": utc_now(), "level": level, "text": words}
+
+
+def _told(level: str, words: str) -> dict[str, str]:
+    """Return a line of the controller: it belongs to no host."""
+    return {**_line(level, words), "host": ""}

@@ -22,10 +22,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module; with ``stem`` fetch what it packed and, once that is safe here, drop it on the host."""
         super().run(tmp, task_vars)
-        return self._bring_home(dict(self._task.args), dict(task_vars or {}))
-
-    def _bring_home(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        """End, judge, fetch, collect, as ``arguments`` of the module say."""
+        variables = dict(task_vars or {})
+        arguments = dict(self._task.args)
         stem = arguments.get("stem")
         fetch = bool(stem) and not self._task.check_mode
         result = self._module("exchange.chaos.record", {**arguments, "bundle": fetch}, variables)

@@ -164,22 +164,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
 
 def _without(pairs: list[Any], hosts: list[Any]) -> list[Record]:
-    """Return what can be said of the hosts that gave no record: (host, {outcome, reason}) each."""
+    """Return what can be said of the hosts that gave no record: (host, {outcome, reason, wave}) each."""
     if not all(
         isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1] or {}, dict) for pair in pairs
     ):
         raise Refused("without_record must hold pairs of a host's name and its problem (outcome, reason).")
     known = {host.get("host") for host in hosts if isinstance(host, dict)}
     unknown = {"outcome": "invalid", "reason": "The host was not reached, or its run gave no record."}
+    fields = [(str(host), {**unknown, **(problem or {})}) for host, problem in pairs if host not in known]
     return [
-        stub(
-            str(host),
-            outcome=str((problem or {}).get("outcome") or unknown["outcome"]),
-            reason=str((problem or {}).get("reason") or unknown["reason"]),
-            wave=int((problem or {}).get("wave") or 1),
-        )
-        for host, problem in pairs
-        if host not in known
+        stub(host, str(told["outcome"]), str(told["reason"]), int(told.get("wave", 1)))
+        for host, told in fields
     ]
 
 

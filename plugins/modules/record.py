@@ -59,8 +59,8 @@ raw_files:
   returned: always
   type: dict
 known:
-  description: Whether this host had the run, under way or ended. False is the one failure that waiting cannot mend.
-  returned: always
+  description: Whether this host has anything of the run, under way or ended. False is what no waiting can mend.
+  returned: failure
   type: bool
 """
 
@@ -86,6 +86,12 @@ def ended(state: State, run_id: str) -> tuple[RunDir, bool]:
     return record, False
 
 
+def holds(state_dir: str | None, run_id: str) -> bool:
+    """Return whether this host has anything of a run, under way or ended."""
+    root = State(state_dir).root
+    return any((root / kind / run_id).exists() for kind in ("runs", "records"))
+
+
 def main() -> None:
     """Parse, call, report."""
     module = AnsibleModule(
@@ -99,19 +105,15 @@ def main() -> None:
     )
     empty: dict[str, Any] = {"host_record": {}, "bundle_path": "", "raw_files": {}}
     if module.check_mode:
-        module.exit_json(changed=True, chaos_lines=[], chaos_bpf=[], known=True, **empty)
-    known = False
+        module.exit_json(changed=True, chaos_lines=[], chaos_bpf=[], **empty)
     try:
-        state, run_id = State(module.params["state_dir"]), module.params["run_id"]
-        known = state.run(run_id).path.exists() or state.record(run_id).path.exists()
-        run, changed = ended(state, run_id)
+        run, changed = ended(State(module.params["state_dir"]), module.params["run_id"])
         packed = str(bundle.pack(run)) if module.params["bundle"] else ""
         module.exit_json(
-            **deliver(
-                run, changed=changed, host_record=summary(run), bundle_path=packed, raw_files={}, known=known
-            )
+            **deliver(run, changed=changed, host_record=summary(run), bundle_path=packed, raw_files={})
         )
     except ChaosError as error:
+        known = holds(module.params["state_dir"], module.params["run_id"])
         module.fail_json(msg=str(error), changed=False, chaos_lines=[], chaos_bpf=[], known=known, **empty)
 
 

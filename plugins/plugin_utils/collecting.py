@@ -21,6 +21,7 @@ from .record import RecordError, load
 from .stub import owes, stub
 
 Record = dict[str, Any]
+AWAY = "it cannot be reached"
 OUT_OF_REACH = "The host was not reached, neither at the end of the run nor when it was collected."
 NOTHING_THERE = (
     "The host holds nothing of this run: it never began there, or its record was collected or is too old."
@@ -116,7 +117,7 @@ def sort(plan: Plan, answers: Mapping[str, Mapping[str, Any]]) -> Found:
         elif answer.get("asked") and not answer.get("problem"):
             found.empty.append(host)
         elif answer.get("unreachable"):
-            found.waiting[host] = "it cannot be reached"
+            found.waiting[host] = AWAY
         else:
             found.waiting[host] = str(
                 answer.get("problem")

@@ -92,15 +92,17 @@ class Hosts:
         return dict(self._offsets) if len(self._named or self._seen) > 1 else {}
 
     def label(self, host: str) -> str:
-        """Return ``host`` if lines must name it, an empty text if there is but one, or it is the controller alone."""
-        known = self._named or self._seen
-        return host if len(known) > 1 and host in known else ""
+        """Return ``host`` if lines must name it, an empty text if there is but one or it is the controller."""
+        if self._named and host not in self._named:
+            return ""
+        return host if len(self._named or self._seen) > 1 else ""
 
     def lines(self, host: str, result: Result) -> Iterable[tuple[str, str]]:
         """Yield level and text of each line that a result has for people, of several hosts at the controller's time."""
         self.clock(host, result)
         for line in dicts(result, "chaos_lines"):
-            label = self.label(str(line.get("host") or host))
+            # an empty host is nobody's: the controller speaks of all of them
+            label = "" if line.get("host") == "" else self.label(str(line.get("host") or host))
             yield (
                 str(line.get("level")),
                 log_line(
