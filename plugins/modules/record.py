@@ -86,12 +86,6 @@ def ended(state: State, run_id: str) -> tuple[RunDir, bool]:
     return record, False
 
 
-def holds(state_dir: str | None, run_id: str) -> bool:
-    """Return whether this host has anything of a run, under way or ended."""
-    root = State(state_dir).root
-    return any((root / kind / run_id).exists() for kind in ("runs", "records"))
-
-
 def main() -> None:
     """Parse, call, report."""
     module = AnsibleModule(
@@ -113,7 +107,7 @@ def main() -> None:
             **deliver(run, changed=changed, host_record=summary(run), bundle_path=packed, raw_files={})
         )
     except ChaosError as error:
-        known = holds(module.params["state_dir"], module.params["run_id"])
+        known = State(module.params["state_dir"]).holds(module.params["run_id"])
         module.fail_json(msg=str(error), changed=False, chaos_lines=[], chaos_bpf=[], known=known, **empty)
 
 
