@@ -11,8 +11,7 @@ import shlex
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import bpf_log, presence, report_files, text
-from ansible_collections.exchange.chaos.plugins.plugin_utils.junit import junit
+from ansible_collections.exchange.chaos.plugins.plugin_utils import presence, rendering, report_files, text
 from ansible_collections.exchange.chaos.plugins.plugin_utils.merge import merge
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import RecordError, load, schema
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import FileError
@@ -47,9 +46,8 @@ _REQUIRED = [
     ("state", "written", ["stem", "hosts", "run_id", "experiment", "started_at", "collection_version"]),
     ("state", "rendered", ["record"]),
 ]
-# The kinds that a reservation creates at once, and those that rendering writes.
+# The kinds that a reservation creates at once.
 _RESERVED = ("log", "bpf")
-_RENDERED = ("log", "bpf", "xml")
 # Results stay under 64 KiB; the rest of the result has room in what is left.
 _LARGEST = 48 * 1024
 
@@ -102,7 +100,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             return {"stem": wanted, "chaos_report": {**report, "state": "planned"}}
         stem = report_files.reserve(wanted, _RESERVED)
         title = arguments["title"] or arguments["name"].replace("_", " ").capitalize()
-        report_files.append(f"{stem}{report_files.ENDINGS['log']}", _joined(text.banner(title)))
+        report_files.append(f"{stem}{report_files.ENDINGS['log']}", rendering.joined(text.banner(title)))
         kinds = ("log", "bpf", "json", "xml")
         return {
             "stem": stem,
@@ -129,7 +127,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         warnings = [f"The record does not match its schema: {'; '.join(found[:5])}"] if found else []
         stem, path = arguments["stem"], f"{arguments['stem']}{report_files.ENDINGS['json']}"
         result: Result = {
-            **_summary(record),
+            **summary(record),
             "stem": stem,
             "chaos_report": {"state": "written", "stem": stem},
         }
@@ -152,24 +150,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         path = os.path.abspath(arguments["record"])
         record = load(path)
         source = path[: -len(".json")] if path.endswith(".json") else path
-        head = _joined(text.banner(record["experiment"]["title"]))
-        stem = _free(source, head)
-        files = {**report_files.paths(stem, *_RENDERED), "json": path}
-        result = {**_summary(record), "stem": stem, "files": files}
+        stem = _free(source, rendering.head(record))
+        files = {**report_files.paths(stem, *rendering.RENDERED), "json": path}
+        result = {**summary(record), "stem": stem, "files": files}
         result["chaos_report"] = {"state": "rendered", "stem": stem}
         if self._task.check_mode:
             return {**result, "chaos_record": None}
         report_files.check_folder(os.path.dirname(path))
-        fresh, events = bpf_log.rest(record, source, {})
-        several = len(record["hosts"]) > 1
-        closing = bpf_log.closing(record, events, bpf_log.histograms(record, source))
-        bpf = [*bpf_log.lines(fresh, several), *closing]
-        report_files.fill(files["bpf"], _joined(bpf))
-        report_files.fill(files["xml"], junit(record))
-        whole = text.log(record, files)
-        report_files.fill(files["log"], _joined(whole)[len(head) :], head)
+        rendering.render(record, files, source)
         if not presence.present(presence.REPORT) and not presence.present(presence.CONSOLE):
-            self._display.display("\n".join(text.report(record, files)))
+            self._display.display("\n".join(text.report(record, files, brief=True)))
         return result
 
 
@@ -199,7 +189,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _summary(record: Record) -> Result:
+def summary(record: Record) -> Result:
     carried, complete = _carried(record)
     return {
         "outcome": record["outcome"],
@@ -223,12 +213,8 @@ def _free(source: str, head: str) -> str:
     stem, attempt = source, 1
     while not all(
         report_files.blank(path, head if kind == "log" else "")
-        for kind, path in report_files.paths(stem, *_RENDERED).items()
+        for kind, path in report_files.paths(stem, *rendering.RENDERED).items()
     ):
         attempt += 1
         stem = f"{source}-{attempt}"
     return stem
-
-
-def _joined(lines: list[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)

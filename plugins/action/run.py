@@ -32,11 +32,12 @@ class ActionModule(ActionBase):
             if isinstance(arguments.get("spec"), dict):
                 arguments["spec"] = {**arguments["spec"], "clock": self._clock()}
         try:
-            return dict(
-                self._execute_module(
-                    module_name="exchange.chaos.run", module_args=arguments, task_vars=task_vars
-                )
+            result = self._execute_module(
+                module_name="exchange.chaos.run", module_args=arguments, task_vars=task_vars
             )
+            spec = arguments.get("spec")
+            # for the callbacks: where lines of several hosts stand together, each offset is taken off
+            return {**result, "chaos_clock": spec.get("clock", {}) if isinstance(spec, dict) else {}}
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
 

@@ -131,7 +131,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         if self._report is None:
             return
         (record, files), self._report = self._report, None
-        lines = text.report(record, {**files, **existing(_stem(files))} if files else files, self._width)
+        lines = text.report(
+            record, {**files, **existing(_stem(files))} if files else files, self._width, brief=True
+        )
         for line in lines:
             self._say(line, _colour(line))
 

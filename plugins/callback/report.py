@@ -87,7 +87,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         self._guarded(self._follower.end)
         if self._follower.last and not presence.present(presence.CONSOLE):
             record, files = self._follower.last
-            self._guarded(self._show, text.report(record, files, self._follower.width))
+            self._guarded(self._show, text.report(record, files, self._follower.width, brief=True))
 
     def _show(self, lines: list[str]) -> None:
         self._display.display("\n".join(lines))

@@ -78,6 +78,10 @@ class State:
         """Return all finished runs that nobody has collected, oldest first."""
         return [RunDir(path) for path in _folders(self.root / "records")]
 
+    def holds(self, run_id: str) -> bool:
+        """Return whether there is anything of a run, under way or ended; of a name that is none there is nothing."""
+        return any((self.root / kind / run_id).exists() for kind in ("runs", "records"))
+
     def create(self, run_id: str) -> RunDir:
         """Make the folder of a new run (0700). Raises ChaosError when it exists or the disk refuses."""
         run = self.run(run_id)

@@ -64,6 +64,10 @@ raw_files:
   description: Raw data on the controller, by name.
   returned: always
   type: dict
+known:
+  description: Whether this host has anything of the run, under way or ended. False is what no waiting can mend.
+  returned: failure
+  type: bool
 """
 
 import contextlib
@@ -127,7 +131,8 @@ def main() -> None:
             **deliver(run, changed=changed, host_record=record, bundle_path=packed, raw_files={})
         )
     except ChaosError as error:
-        module.fail_json(msg=str(error), changed=False, chaos_lines=[], chaos_bpf=[], **empty)
+        known = State(module.params["state_dir"]).holds(module.params["run_id"])
+        module.fail_json(msg=str(error), changed=False, chaos_lines=[], chaos_bpf=[], known=known, **empty)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,10 @@ plan:
   returned: always
   type: list
   elements: str
+chaos_clock:
+  description: How far this host's clock is ahead of the controller's, C(offset_ms) and C(uncertainty_ms).
+  returned: always
+  type: dict
 skipped_reason:
   description: Why this host cannot do the experiment at all; empty when it can.
   returned: always

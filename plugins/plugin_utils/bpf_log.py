@@ -18,6 +18,7 @@ from typing import Any
 
 from ..module_utils.bpf_lines import format_event
 from ..module_utils.bpf_statistics import statistics
+from .clocks import corrected, offsets
 from .report_files import raw_path
 
 Event = dict[str, Any]
@@ -30,10 +31,19 @@ def key(event: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(event.get(name) for name in _KEY)
 
 
-def lines(events: Iterable[tuple[str, Event]], several: bool) -> list[str]:
-    """Return a line for each (host, event with ``at``); with several hosts each names its own."""
+def lines(
+    events: Iterable[tuple[str, Event]], several: bool, offsets: Mapping[str, float] | None = None
+) -> list[str]:
+    """Return a line for each (host, event with ``at``); with several hosts each names its own.
+
+    offsets: by host, milliseconds by which its clock is ahead; they are taken off.
+    """
+    known = offsets or {}
     return [
-        format_event(event, str(event.get("at") or ""), host if several else None) for host, event in events
+        format_event(
+            event, corrected(str(event.get("at") or ""), known.get(host, 0.0)), host if several else None
+        )
+        for host, event in events
     ]
 
 
@@ -85,6 +95,7 @@ def rest(
 ) -> tuple[list[tuple[str, Event]], list[Event]]:
     """Return the (host, event) pairs that were not written yet, in order, and all events for the statistics.
 
+    The order is that of the controller's clock; the events keep the times of their hosts.
     live: by host, the events written while the run went on. Our own connects (``control``) are not shown.
     """
     fresh: list[tuple[str, Event]] = []
@@ -98,7 +109,8 @@ def rest(
         _fill_times(raw, known)
         fresh += [(name, event) for event in new]
         everything += raw or known
-    fresh.sort(key=lambda each: str(each[1].get("at") or ""))
+    ahead = offsets(record)
+    fresh.sort(key=lambda each: corrected(str(each[1].get("at") or ""), ahead.get(each[0], 0.0)))
     return fresh, everything
 
 

@@ -9,62 +9,51 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import fleet
 from .answers import answers
-from .words import VERDICT_MARKS, clean, clip, quantity, scalar, threshold, verdict_mark
+from .finding_lines import VERDICTS, lines
+from .stub import is_stub, owes
+from .words import VERDICT_MARKS, clean, clip, leftover_text, verdict_mark
 
 Record = dict[str, Any]
 LINES = 30
 WIDTH = 110
 FILES = (("log", "log"), ("bpf", "BPF events"), ("json", "record"), ("html", "page"), ("xml", "JUnit"))
-_BAD_FIRST = ("fail", "unknown", "pass")
+#: So many reasons of a fleet's outcome stand in lines of their own; the table of the hosts has all.
+REASONS = 3
 
 
 def closing(record: Record, files: Mapping[str, str], width: int = WIDTH) -> list[str]:
     """Return at most 30 lines of at most ``width`` characters.
 
     files: path by kind (``log bpf json html xml``), those that there are. Findings that do not fit are folded into
-    one line that counts them; the full list stands in :func:`details.findings`.
+    one line that counts them; the full list stands in :func:`details.details`. Of several hosts the bad findings come
+    first and name their host, and what holds on all of them is one line.
     """
     rest = [
         *("", "FIVE QUESTIONS:", *(clip(each, width) for each in _questions(record))),
-        *("", *(clip(each, width) for each in _verdicts(record))),
+        *("", *(clip(each, width) for each in [*_outcome(record), *_verdicts(record)])),
         *("", *(f"{title + ':':<12}{clean(files[kind])}" for kind, title in FILES if kind in files)),
     ]
     return ["KEY FINDINGS:", *_findings(record, LINES - 1 - len(rest), width), *rest]
 
 
-def finding_text(finding: Mapping[str, Any]) -> str:
-    """Return ``Recovery: 0.86 to 0.9 s (≤ 60 s)``: title, value, unit and threshold of one finding."""
-    limit, unit = finding["threshold"], finding["unit"]
-    value = quantity(finding["value"], unit, limit["value"] if limit else None)
-    return " ".join(filter(None, (f"{clean(finding['title'])}: {value}", threshold(limit, unit))))
-
-
-def numbered(record: Record) -> list[tuple[int, str, Mapping[str, Any]]]:
-    """Return all findings of all hosts with their number and, if there are several hosts, their host's name."""
-    several = len(record["hosts"]) > 1
-    pairs = [
-        (clean(host["host"]) if several else "", each)
-        for host in record["hosts"]
-        for each in host["findings"]
-    ]
-    return [(index, host, each) for index, (host, each) in enumerate(pairs, 1)]
-
-
 def _findings(record: Record, room: int, width: int) -> list[str]:
-    found = numbered(record)
+    found = lines(record)
     if not found:
         return [clip("    none: nothing was measured", width)]
-    folded: list[tuple[int, str, Mapping[str, Any]]] = []
+    folded = []
     if len(found) > room:
-        found.sort(key=lambda each: _BAD_FIRST.index(each[2]["verdict"]))
+        found = lines(record, apart=1)  # a finding a line, before any is left out
+    if len(found) > room:
+        found.sort(key=lambda each: VERDICTS.index(each[2]))
         found, folded = found[: room - 1], found[room - 1 :]
-    out = []
-    for index, host, finding in found:
-        text = f"{index:>2}. {f'{host}: ' if host else ''}{finding_text(finding)}"
-        out.append(f"{clip(text, width - 4):<{width - 4}}  {verdict_mark(finding['verdict'])}")
+    out = [
+        f"{clip(f'{index:>2}. {text}', width - 4):<{width - 4}}  {verdict_mark(verdict)}"
+        for index, text, verdict in found
+    ]
     if folded:
-        counts = tally(each[2]["verdict"] for each in folded)
+        counts = tally(verdict for _index, _text, verdict in folded)
         out.append(f"    … and {len(folded)} more ({counts}), in full above")
     return out
 
@@ -82,46 +71,73 @@ def _questions(record: Record) -> list[str]:
     ]
 
 
+def _outcome(record: Record) -> list[str]:
+    """Return the outcome, and of a fleet how many hosts ended how, and which are behind the outcome and why."""
+    hosts, head = record["hosts"], f"OUTCOME: {record['outcome'].upper()}"
+    if len(hosts) == 1:
+        return [f"{head}{_cause(record)}"]
+    head += f": {fleet.outcomes(hosts)}"
+    behind = [
+        host for host in hosts if fleet.is_bad(host) or host["outcome"] == record["outcome"] == "skipped"
+    ]
+    told = fleet.reasons(behind)
+    if len(told) < 2:
+        return ["".join([head, *(f": {reason}" for reason in told)])]
+    more = [f"… and {len(told) - REASONS} more, see HOSTS above"] if len(told) > REASONS else []
+    return [head, *(f"         {each}" for each in [*told[:REASONS], *more])]
+
+
 def _verdicts(record: Record) -> list[str]:
     reasons = {"effect": _effect(record), "hypothesis": _hypothesis(record), "restored": _restored(record)}
-    lines = [f"OUTCOME: {record['outcome'].upper()}{_cause(record)}"]
+    out = []
     for key, reason in reasons.items():
         verdict = record["verdicts"][key]
-        lines.append(f"{key.capitalize() + ':':<12}{verdict:<8}{verdict_mark(verdict)}  {reason}")
-    return lines
+        same = [host for host in record["hosts"] if host["verdicts"][key] == verdict]
+        where = fleet.on(same, record["hosts"]).lstrip()
+        text = "; ".join(filter(None, (where, reason)))
+        out.append(f"{key.capitalize() + ':':<12}{verdict:<8}{verdict_mark(verdict)}  {text}")
+    return out
 
 
 def _cause(record: Record) -> str:
-    """Return, for a run that came to no end of its own, why: the first note of a host with that outcome."""
-    if record["outcome"] in ("passed", "failed"):
-        return ""
-    told = [
-        host["notes"][0] for host in record["hosts"] if host["outcome"] == record["outcome"] and host["notes"]
-    ]
-    return f": {clean(told[0])}" if told else ""
+    """Return, for a run that came to no end of its own, why: the first note of its host."""
+    notes = record["hosts"][0]["notes"]
+    return f": {clean(notes[0])}" if notes and record["outcome"] not in ("passed", "failed") else ""
 
 
 def _effect(record: Record) -> str:
-    faults = [fault for host in record["hosts"] for fault in host["faults"] if fault["injected_at"]]
-    if not faults:
-        return "nothing was injected"
+    hosts = record["hosts"]
+    untouched = [host for host in hosts if not any(fault["injected_at"] for fault in host["faults"])]
+    # Where a host was lost a fault may have been in force: nobody knows yet.
+    lost = [host for host in untouched if owes(host) and (len(hosts) > 1 or host["outcome"] == "aborted")]
+    if len(untouched) == len(hosts):
+        return "not known" if lost else "nothing was injected"
+    faults = [fault for host in hosts for fault in host["faults"] if fault["injected_at"]]
     proof = [each["holds"] for fault in faults for each in fault["proof"]]
     parts = [f"{sum(1 for each in proof if each)} of {len(proof)} proofs hold"]
-    parts += _blind(record["hosts"])
-    return "; ".join(parts)
+    untouched = [host for host in untouched if host not in lost]
+    parts += [f"not known{fleet.on(lost, hosts)}"] if lost else []
+    parts += [f"nothing was injected{fleet.on(untouched, hosts)}"] if untouched else []
+    return "; ".join([*parts, *_blind(hosts)])
 
 
 def _blind(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the kernel's witness could not see: a verdict shall say what it does not rest on."""
-    out = []
-    for host in hosts:
-        bpf, name = host["bpf"], f" on {clean(host['host'])}" if len(hosts) > 1 else ""
-        if bpf["status"] != "attached":
-            out.append(f"BPF {bpf['status']}{name}, so no kernel events")
-        elif bpf["positive_control"] is not True:
-            out.append(f"BPF did not see our own connect{name}")
-        elif bpf["lost"]:
-            out.append(f"BPF lost {bpf['lost']} events{name}")
+    # Of several hosts, one without a run misses no capture.
+    ran = [host for host in hosts if len(hosts) == 1 or not is_stub(host)]
+    missing: dict[str, list[Mapping[str, Any]]] = {}
+    for host in ran:
+        if host["bpf"]["status"] != "attached":
+            missing.setdefault(host["bpf"]["status"], []).append(host)
+    out = [f"BPF {status}{fleet.on(group, hosts)}, so no kernel events" for status, group in missing.items()]
+    attached = [host for host in ran if host["bpf"]["status"] == "attached"]
+    unproven = [host for host in attached if host["bpf"]["positive_control"] is not True]
+    if unproven:
+        out.append(f"BPF did not see our own connect{fleet.on(unproven, hosts)}")
+    losing = [host for host in attached if host not in unproven and host["bpf"]["lost"]]
+    if losing:
+        lost = sum(host["bpf"]["lost"] for host in losing)
+        out.append(f"BPF lost {lost} events{fleet.on(losing, hosts)}")
     return out
 
 
@@ -136,9 +152,3 @@ def _restored(record: Record) -> str:
     host, first = left[0]
     name = f"{clean(host['host'])}: " if len(record["hosts"]) > 1 else ""
     return f"{len(left)} left behind, first {name}{leftover_text(first)}"
-
-
-def leftover_text(left: Mapping[str, Any]) -> str:
-    """Return ``cgroup memory.max of trading-api: 512 → 64`` of one leftover."""
-    before, after = ("none" if left[key] is None else scalar(left[key]) for key in ("before", "after"))
-    return f"{clean(left['kind'])} {clean(left['what'])}: {before} → {after}"

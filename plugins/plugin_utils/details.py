@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
-from .closing import finding_text, leftover_text, numbered
+from . import fleet
+from .finding_lines import finding_text, numbered
+from .stub import is_stub
 from .words import (
     clean,
     clock_time,
+    leftover_text,
     number,
     quantity,
     scalar,
@@ -25,18 +28,32 @@ Record = dict[str, Any]
 Host = Mapping[str, Any]
 
 
-def details(record: Record) -> list[str]:
-    """Return all sections of a report but its last, each with a heading and a blank line before it."""
-    out = _section("ENVIRONMENT", _environment(record))
+def details(record: Record, *, brief: bool = False) -> list[str]:
+    """Return all sections of a report but its last, each with a heading and a blank line before it.
+
+    brief: for a screen. Of a long fleet only the worst hosts stand there in full; the others are counted.
+    """
+    hosts, folded = fleet.worst(record["hosts"]) if brief else (record["hosts"], [])
+    hosts = hosts if folded else record["hosts"]  # nothing folded: in the order of their waves
     several = len(record["hosts"]) > 1
-    for host in record["hosts"]:
+    out = _section(
+        "ENVIRONMENT", [*_environment(record), *(line for host in hosts for line in _host(host, several))]
+    )
+    for host in hosts:
         of = f" ({clean(host['host'])})" if several else ""
         out += _section(f"FAULTS AND THEIR PROOF{of}", _faults(host))
         out += _section(f"PHASES{of}", _phases(host))
         out += _section(f"ERRORS{of}", _errors(host))
         out += _section(f"LEFT BEHIND{of}", [f"  {leftover_text(each)}" for each in host["leftovers"]])
-        out += _section(f"NOTES{of}", [f"  {clean(each)}" for each in host["notes"]])
-    return out + _section("FINDINGS AND THEIR EVIDENCE", _findings(record))
+        if not (several and is_stub(host)):  # its only note stands in the environment
+            out += _section(f"NOTES{of}", [f"  {clean(each)}" for each in host["notes"]])
+    out += _section(
+        "FINDINGS AND THEIR EVIDENCE", _findings(record, {clean(host["host"]) for host in folded})
+    )
+    if folded:
+        rest = f"  {len(folded)} hosts more: {fleet.outcomes(folded)}. The log has them in full."
+        out += _section("OTHER HOSTS", [rest])
+    return out
 
 
 def _section(heading: str, lines: Sequence[str]) -> list[str]:
@@ -49,19 +66,26 @@ def _row(name: str, text: str) -> str:
 
 def _environment(record: Record) -> list[str]:
     length = seconds_between(record["started_at"], record["ended_at"])
-    out = [
+    several = len(record["hosts"]) > 1
+    return [
         _row("run", f"{clean(record['run_id'])}, exchange.chaos {clean(record['collection_version'])}"),
         _row(
             "time",
             f"{stamp(record['started_at'])} to {stamp(record['ended_at'])} UTC, {quantity(length, 's')}",
         ),
+        *(
+            [_row("times", "of all hosts on the controller's clock, their own offset taken off")]
+            if several
+            else []
+        ),
     ]
-    for host in record["hosts"]:
-        out += _host(host)
-    return out
 
 
-def _host(host: Host) -> list[str]:
+def _host(host: Host, several: bool) -> list[str]:
+    if several and is_stub(host):
+        return [
+            _row("host", f"{clean(host['host'])}, wave {host['wave']}: {host['outcome']}: {fleet.why(host)}")
+        ]
     has, load, ledger = host["capabilities"], host["load"], host["ledger"]
     tools = [
         f"{key} {clean(has[key]) if has[key] else 'absent'}" for key in ("docker", "compose", "bcc", "python")
@@ -177,11 +201,15 @@ def _errors(host: Host) -> list[str]:
     return out
 
 
-def _findings(record: Record) -> list[str]:
-    out = []
+def _findings(record: Record, folded: Set[str] = frozenset()) -> list[str]:
+    """Return each finding with its evidence; those of folded hosts that hold are only counted, by finding."""
+    out, counted = [], 0
     for index, host, finding in numbered(record):
+        if host in folded and finding["verdict"] == "pass":
+            counted += 1
+            continue
         name = f"{host}: " if host else ""
         out.append(f"{index:>4}. {verdict_mark(finding['verdict'])} {name}{finding_text(finding)}")
         if finding["evidence"]:
             out.append(f"        {clean(finding['evidence'])}")
-    return out
+    return [*out, f"      … and {counted} ✓ of {len(folded)} other hosts, in the log"] if counted else out

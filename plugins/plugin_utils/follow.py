@@ -12,6 +12,7 @@ from collections import defaultdict
 from typing import Any
 
 from . import bpf_log, report_files, text
+from .clocks import offsets
 from .closing import WIDTH
 from .junit import junit
 from .report_files import FileError
@@ -88,7 +89,7 @@ class Follower:
         events = [dict(event) for event in dicts(result, "chaos_bpf")]
         if events and self._stem:
             several = bool(self.hosts.label(host))
-            lines = bpf_log.lines(((host, event) for event in events), several)
+            lines = bpf_log.lines(((host, event) for event in events), several, self.hosts.offsets)
             report_files.append(f"{self._stem}{report_files.ENDINGS['bpf']}", _text(lines))
             self._live[host] += events
 
@@ -106,7 +107,7 @@ class Follower:
     def _close_bpf(self, stem: str, record: Record) -> None:
         fresh, events = bpf_log.rest(record, stem, self._live)
         closing = bpf_log.closing(record, events, bpf_log.histograms(record, stem))
-        lines = [*bpf_log.lines(fresh, len(record["hosts"]) > 1), *closing]
+        lines = [*bpf_log.lines(fresh, len(record["hosts"]) > 1, offsets(record)), *closing]
         report_files.append(f"{stem}{report_files.ENDINGS['bpf']}", _text(lines))
 
     def _close_xml(self, stem: str, record: Record) -> None:

@@ -9,8 +9,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from typing import Any
 
-from .closing import finding_text, leftover_text
-from .words import clean, quantity, seconds_between
+from .finding_lines import finding_text
+from .stub import is_stub
+from .words import clean, leftover_text, quantity, seconds_between
 
 Record = dict[str, Any]
 _QUESTIONS = {
@@ -56,6 +57,7 @@ def _suite(root: ET.Element, record: Record, host: Mapping[str, Any]) -> None:
     for name, value in (
         ("run_id", record["run_id"]),
         ("outcome", host["outcome"]),
+        ("wave", host["wave"]),
         ("collection_version", record["collection_version"]),
         ("kernel", host["kernel"]),
         ("bpf", host["bpf"]["status"]),
@@ -71,6 +73,8 @@ def _suite(root: ET.Element, record: Record, host: Mapping[str, Any]) -> None:
     for key, meaning in _QUESTIONS.items():
         verdict = host["verdicts"][key]
         proof = [leftover_text(left) for left in host["leftovers"]] if key == "restored" else []
+        if is_stub(host):  # it knows nothing but why
+            proof = [clean(note) for note in host["notes"]]
         _case(suite, name, f"verdict: {key}", verdict, f"{meaning}: {verdict}", "\n".join(proof))
     for finding in host["findings"]:
         text, value = finding_text(finding), quantity(finding["value"], finding["unit"])

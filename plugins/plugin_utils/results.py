@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .arguments import refusal
+from .clocks import corrected
 from .record import Record, read
 from .words import clean, log_line
 
@@ -68,6 +69,7 @@ class Hosts:
     def __init__(self) -> None:
         self._named: set[str] = set()
         self._seen: set[str] = set()
+        self._offsets: dict[str, float] = {}
 
     def name(self, hosts: object) -> None:
         """Take the hosts that the report action was told of: from here on they alone count."""
@@ -78,6 +80,17 @@ class Hosts:
         if host != "localhost":
             self._seen.add(host)
 
+    def clock(self, host: str, result: Result) -> None:
+        """Take the offset of a host's clock (``chaos_clock``, milliseconds ahead) from the result that measured it."""
+        offset = mapping(result, "chaos_clock").get("offset_ms")
+        if isinstance(offset, (int, float)) and not isinstance(offset, bool):
+            self._offsets[host] = float(offset)
+
+    @property
+    def offsets(self) -> dict[str, float]:
+        """Return the offsets known by now; none for a host alone, whose times stand beside no others."""
+        return dict(self._offsets) if len(self._named or self._seen) > 1 else {}
+
     def label(self, host: str) -> str:
         """Return ``host`` if lines must name it, an empty text if there is but one or it is the controller."""
         if self._named and host not in self._named:
@@ -85,11 +98,17 @@ class Hosts:
         return host if len(self._named or self._seen) > 1 else ""
 
     def lines(self, host: str, result: Result) -> Iterable[tuple[str, str]]:
-        """Yield level and text of each line that a result has for people."""
+        """Yield level and text of each line that a result has for people, of several hosts at the controller's time."""
+        self.clock(host, result)
         for line in dicts(result, "chaos_lines"):
             # an empty host is nobody's: the controller speaks of all of them
             label = "" if line.get("host") == "" else self.label(str(line.get("host") or host))
             yield (
                 str(line.get("level")),
-                log_line(line.get("at"), line.get("level"), line.get("text", ""), label),
+                log_line(
+                    corrected(str(line.get("at")), self.offsets.get(host, 0.0)),
+                    line.get("level"),
+                    line.get("text", ""),
+                    label,
+                ),
             )

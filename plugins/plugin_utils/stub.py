@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -46,3 +47,21 @@ def stub(host: str, outcome: str, reason: str, wave: int = 1) -> dict[str, Any]:
         "leftovers": [],
         "notes": [reason],
     }  # fmt: skip
+
+
+#: What may be known of a host without its record.
+_SAID = ("host", "wave", "outcome", "clock", "timeline", "notes")
+
+
+def is_stub(host: Mapping[str, Any]) -> bool:
+    """Return True if a host record says nothing but why there is nothing to say."""
+    blank = stub("", "", "")
+    return all(host[key] == value for key, value in blank.items() if key not in _SAID)
+
+
+def owes(host: Mapping[str, Any]) -> bool:
+    """Return True if a record of this host may still lie there: it began, or may have, and gave none.
+
+    Where a run was skipped, by the host itself or because its wave never began, there is nothing to wait for.
+    """
+    return host["outcome"] != "skipped" and is_stub(host)

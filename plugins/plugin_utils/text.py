@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from . import fleet
+from .clocks import aligned
 from .closing import WIDTH, closing
 from .details import details
 from .words import clean, log_line
@@ -23,7 +25,11 @@ def banner(title: str) -> list[str]:
 
 
 def timeline(record: Record) -> list[str]:
-    """Return the time-stamped lines of all hosts, oldest first; with several hosts each names its own."""
+    """Return the time-stamped lines of all hosts, oldest first; with several hosts each names its own.
+
+    The order is that of the controller's clock: each host's own offset is taken off.
+    """
+    record = aligned(record)
     several = len(record["hosts"]) > 1
     lines = [
         (each["at"], host["host"] if several else "", each)
@@ -34,12 +40,17 @@ def timeline(record: Record) -> list[str]:
     return [log_line(at, each["level"], each["text"], host) for at, host, each in lines]
 
 
-def report(record: Record, files: Mapping[str, str], width: int = WIDTH) -> list[str]:
-    """Return what follows the time-stamped lines of a run: that it ended, the details, the last 30 lines."""
+def report(record: Record, files: Mapping[str, str], width: int = WIDTH, *, brief: bool = False) -> list[str]:
+    """Return what follows the time-stamped lines of a run: that it ended, the details, the last 30 lines.
+
+    brief: for a screen, on which only the worst hosts of a long fleet stand in full.
+    """
     ended = f"Experiment {record['experiment']['number']:02d} ended: {record['outcome']}"
+    hosts = fleet.table(record["hosts"], width) if len(record["hosts"]) > 1 else []
     return [
         log_line(record["ended_at"], _LEVELS[record["outcome"]], ended),
-        *details(record),
+        *details(aligned(record), brief=brief),
+        *(["", "HOSTS, the worst first, then the slowest:", *hosts] if hosts else []),
         "",
         *closing(record, files, width),
     ]

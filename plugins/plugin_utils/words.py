@@ -44,6 +44,20 @@ def clip(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
 
 
+def columns(text: str) -> int:
+    """Return how many columns of a terminal ``text`` takes: 🚨 takes two. Source: Unicode Annex 11."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Return ``text`` filled up with blanks to ``width`` columns; with ``right`` the blanks come first."""
+    blanks = " " * max(width - columns(text), 0)
+    return f"{blanks}{text}" if right else f"{text}{blanks}"
+
+
 def level_mark(level: object) -> str:
     """Return the mark of a log line's level; an unknown level reads as plain information."""
     return LEVEL_MARKS.get(str(level), LEVEL_MARKS["info"])
@@ -144,6 +158,13 @@ def _interval(ends: list[float], against: object) -> str:
     return " to ".join(f"{each:.{digits}f}" for each in ends)
 
 
+def span(low: float, high: float, unit: str | None = None, against: object = None) -> str:
+    """Return ``0.3 to 71.2 s``: the least and the most of several hosts, each as precise as it would read alone."""
+    ends = [number(low, against), number(high, against)]
+    text = _interval([low, high], against) if ends[0] == ends[1] else " to ".join(ends)
+    return f"{text}{_unit(unit)}"
+
+
 def _unit(unit: str | None) -> str:
     return f" {clean(unit)}" if unit and unit != "ratio" else ""
 
@@ -157,3 +178,9 @@ def threshold(limit: Mapping[str, Any] | None, unit: str | None) -> str:
     # On a scale of words (nothing, slowness, errors, crashed) a bound is the worst or the least that is borne.
     op = (_BOUNDS if isinstance(limit["value"], str) else _OPS)[limit["op"]]
     return f"({op} {quantity(limit['value'], shown)})"
+
+
+def leftover_text(left: Mapping[str, Any]) -> str:
+    """Return ``cgroup memory.max of trading-api: 512 → 64`` of one leftover."""
+    before, after = ("none" if left[key] is None else scalar(left[key]) for key in ("before", "after"))
+    return f"{clean(left['kind'])} {clean(left['what'])}: {before} → {after}"

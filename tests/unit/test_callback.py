@@ -311,7 +311,7 @@ def test_hosts_without_a_record_are_in_the_report(bench: Bench) -> None:
     assert [(host["host"], host["outcome"]) for host in record["hosts"]] == [
         ("localhost", "passed"), ("db-2", "skipped"), ("db-3", "invalid")]  # fmt: skip
     assert record["verdicts"] == {"effect": "unknown", "hypothesis": "unknown", "restored": "unknown"}
-    assert_closed(screen, "INVALID: The host was not reached, or its run gave no record.")
+    assert_closed(screen, "INVALID: 1 passed, 1 skipped, 1 invalid: db-3 (The host was not")
 
 
 def test_progress_of_a_task_that_is_tried_again(bench: Bench) -> None:

@@ -19,8 +19,8 @@ PAGES = sorted(
 )
 #: Of no role's options: set by roles for others, read by playbooks, or a name in a module's result or example.
 OTHERS = {
-    "chaos_become", "chaos_record", "chaos_fault", "chaos_fault_state", "chaos_host_record", "chaos_ready_for",
-    "chaos_host_run", "chaos_outcomes", "chaos_tasks", "chaos_series",
+    "chaos_become", "chaos_record", "chaos_run_id", "chaos_fault", "chaos_fault_state", "chaos_host_record",
+    "chaos_host_run", "chaos_ready_for", "chaos_outcomes", "chaos_tasks", "chaos_series",
     "chaos_outcome", "chaos_files", "chaos_may_skip", "chaos_head", "chaos_emit", "chaos_kind", "chaos_foreign",
 }  # fmt: skip
 

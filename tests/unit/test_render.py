@@ -13,8 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import closing, junit, screen, text, words
+from ansible_collections.exchange.chaos.plugins.plugin_utils import (
+    closing,
+    finding_lines,
+    junit,
+    screen,
+    text,
+    words,
+)
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import paths
+
+from tests.unit import fleets
 
 DATA = Path(__file__).parent / "data"
 FILES = paths("/tmp/chaos-exp-01-20261123-180000", "log", "bpf", "json", "xml")
@@ -144,7 +153,7 @@ def test_nothing_good_is_said_of_a_record_that_knows_nothing() -> None:
     ],
 )
 def test_finding_text_is_made_of_its_data(value: Any, unit: str | None, limit: Any, shown: str) -> None:
-    assert closing.finding_text(finding(value=value, unit=unit, threshold=limit)) == shown
+    assert finding_lines.finding_text(finding(value=value, unit=unit, threshold=limit)) == shown
 
 
 def test_answers_of_one_host() -> None:
@@ -161,7 +170,7 @@ def test_answers_of_several_hosts_name_the_worst() -> None:
     lines = "\n".join(closing.closing(record, FILES, 200))
     assert "Did it recover by itself?        no on db-2; ? not measured on db-3\n" in lines
     assert "How long did it take?            0.897 s on db-1; ? not measured on db-2, db-3\n" in lines
-    assert "Was an acknowledged order lost?  yes, 17 of 2110 on db-2" in lines
+    assert "Was an acknowledged order lost?  yes, 17 of 1055 on db-2" in lines
     assert "first db-2: process chaos.pyz load" in lines
     log = text.log(record, FILES)
     assert "[2026-11-23 18:01:00] ✗ db-2: 2 differences between the snapshots" in log
@@ -239,9 +248,10 @@ def test_rendering_leaves_the_record_alone() -> None:
 def test_documentation_shows_what_is_rendered() -> None:
     page = (DATA.parents[2] / "docs" / "reading-a-report.md").read_text()
     excerpts = re.findall(r"```text\n(.*?)```", page, re.S)
-    rendered = closing.closing(sample("failed"), FILES)
-    assert len(excerpts) == 3
-    for excerpt in excerpts:
+    one = closing.closing(sample("failed"), FILES)
+    three = text.report(fleets.three(), FILES)
+    assert len(excerpts) == 6
+    for excerpt, rendered in zip(excerpts, (one, one, one, three, three, three)):
         assert set(excerpt.splitlines()) <= set(rendered)
 
 

@@ -118,18 +118,35 @@ def write_raw(stem: Path, host: str, *items: dict[str, object], raw: str = "bpf"
         stream.writelines(f"{json.dumps(item)}\n" for item in items)
 
 
+def clocked(host: str, offset: float | None = None) -> dict[str, object]:
+    return {"host": host, "clock": {"offset_ms": offset, "uncertainty_ms": 0.5}}
+
+
 def test_rest_of_the_events_comes_once_and_in_order(tmp_path: Path) -> None:
     stem = tmp_path / "s"
     write_raw(stem, "a", ANCHOR, event(101, control=True), event(102), event(104), event(103))
     write_raw(stem, "b", ANCHOR, event(103.5))
     live = {"a": [{**event(102), "at": "2025-11-23T18:00:02.000Z"}]}
-    fresh, everything = bpf_log.rest({"hosts": [{"host": "a"}, {"host": "b"}]}, str(stem), live)
+    fresh, everything = bpf_log.rest({"hosts": [clocked("a"), clocked("b")]}, str(stem), live)
     assert [(host, each["at"][17:]) for host, each in fresh] == [
         ("a", "03.000Z"),
         ("b", "03.500Z"),
         ("a", "04.000Z"),
     ]
     assert len(everything) == 5
+
+
+def test_rest_of_the_events_of_several_hosts_is_ordered_by_the_controllers_clock(tmp_path: Path) -> None:
+    stem = tmp_path / "s"
+    write_raw(stem, "a", ANCHOR, event(104))
+    write_raw(stem, "b", ANCHOR, event(103))
+    ahead = {"hosts": [clocked("a", 3000.0), clocked("b")]}
+    fresh, _everything = bpf_log.rest(ahead, str(stem), {})
+    assert [(host, each["at"][17:]) for host, each in fresh] == [("a", "04.000Z"), ("b", "03.000Z")]
+    assert [line.split()[0] for line in bpf_log.lines(fresh, True, {"a": 3000.0})] == [
+        "[18:00:01]",
+        "[18:00:03]",
+    ]
 
 
 def test_time_of_raw_events_from_a_live_one(tmp_path: Path) -> None:
