@@ -15,6 +15,7 @@ from .engine import Engine
 from .errors import ChaosError
 from .facts import is_root
 from .faults import Fault, Plan, Scene, Site, inject, planning
+from .instant import Instant
 from .journal import Journal
 from .result import deliver
 from .spec import fault_ttl, first_sentence
@@ -34,6 +35,7 @@ def arguments() -> dict[str, dict[str, Any]]:
         "lead": {"type": "float", "default": 1.0},
         "linger": {"type": "float", "default": 2.0},
         "ttl": {"type": "float", "required": True},
+        "at": {"type": "float"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
 
@@ -105,12 +107,15 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     change = planned(fault, wanted, engine)
     lines = change.lines()
     order = inject.Order(wanted["id"], wanted["kind"], change.service, lines, change.undo(), wanted["ttl"])
+    agreed = None if wanted.get("at") is None else Instant(run, wanted["id"], wanted["at"])
+    scene = Scene(run, engine, agreed)
     proofs = inject.inject(
         run,
         order,
-        lambda entry: fault.apply(change, entry, Scene(run, engine)),
+        lambda entry: fault.apply(change, entry, scene),
         lead=wanted["lead"],
         linger=wanted["linger"],
+        agreed=agreed,
     )
     shown = result(True, lines, before="", after=_text(lines))
     return {**shown, "proof": [proof.fields() for proof in proofs], **deliver(run, changed=True)}

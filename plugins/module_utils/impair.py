@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 from . import clock, netns, nft, shaping, tunnel
+from .instant import Instant
 from .lifespan import Lifespan
 from .punctual import punctual
 from .rundir import RunDir, read_json, write_json
@@ -37,6 +38,9 @@ def main(run: RunDir) -> int:
     punctual()
     engine = Engine(shaping.of(wanted["impairment"]))
     made: list[int] = []
+    if wanted.get("at") is not None:
+        Instant(run, str(wanted["fault"]), float(wanted["at"])).wait()
+    began = clock.now()
     try:
         for pid in map(int, wanted["pids"]):
             netns.enter(pid)
@@ -46,7 +50,7 @@ def main(run: RunDir) -> int:
             netns.enter(pid)
             left = float(wanted["expires"]) - clock.now()
             nft.install(tunnel.rules(wanted["table"], wanted["addresses"], wanted["port"], left))
-        run.ready(COMMAND)
+        run.ready(COMMAND, began=began)
         engine.work(run, life, float(wanted["expires"]))
     finally:
         for pid in made:

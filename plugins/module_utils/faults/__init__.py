@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from ..engine import Engine, Target
 from ..errors import ChaosError
+from ..instant import Instant
 from ..journal import Entry
 from ..rundir import RunDir
 
@@ -45,11 +46,15 @@ class Proof:
 
 @dataclass(frozen=True)
 class Applied:
-    """What applying gave: the boottime of the change, its proofs, and facts for the journal."""
+    """What applying gave: the boottime of the change, its proofs, and facts for the journal.
+
+    ``within``: by at most so many seconds the change itself may lie off ``at``, before or after it.
+    """
 
     at: float
     proofs: Sequence[Proof]
     facts: dict[str, Any] = field(default_factory=dict)
+    within: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,19 @@ class Site:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a fault acts through: the run it belongs to, and the host's engine."""
+    """What a fault acts through: the run it belongs to, the host's engine, the instant that a wave agreed on if any."""
 
     run: RunDir
     engine: Engine
+    agreed: Instant | None = None
+
+    def instant(self) -> None:
+        """Return at the agreed instant, at once if there is none: call it when the very next step is the change.
+
+        Raises ChaosError when the run was aborted meanwhile.
+        """
+        if self.agreed is not None:
+            self.agreed.wait()
 
 
 class Plan(Protocol):

@@ -190,6 +190,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     wanted = {"pid": change.target.pid, "expires": entry.expires, "login": _login(change, name)}
     write_json(run.file(sessions.PARAMETERS), wanted)
     lease.renew(run, 2 * _START_S)
+    scene.instant()
     ready = processes.start(run, sessions.COMMAND, timeout=_START_S)
     proofs = [
         Proof(

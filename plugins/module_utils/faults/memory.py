@@ -179,6 +179,7 @@ def _change(target: Target, cgroup: Cgroup, limit: int, used: int, had: int | No
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Lower the limits, charge memory, and see the kernel kill; the fault is there from the victim's exit on."""
     run, one = scene.run, change.change
+    scene.instant()
     until = clock.now() + _KILL_S
     run.file(charge.RESULT).unlink(missing_ok=True)
     write_json(
