@@ -15,9 +15,10 @@ from .engine import Engine
 from .errors import ChaosError
 from .facts import is_root
 from .faults import Fault, Plan, Scene, Site, inject, planning
-from .instant import Instant
+from .instant import FARTHEST_S, Instant
 from .journal import Journal
 from .result import deliver
+from .rundir import RunDir
 from .spec import fault_ttl, first_sentence
 from .state import State, open_run
 from .undo import undo
@@ -107,7 +108,7 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     change = planned(fault, wanted, engine)
     lines = change.lines()
     order = inject.Order(wanted["id"], wanted["kind"], change.service, lines, change.undo(), wanted["ttl"])
-    agreed = None if wanted.get("at") is None else Instant(run, wanted["id"], wanted["at"])
+    agreed = _agreed(run, wanted)
     scene = Scene(run, engine, agreed)
     proofs = inject.inject(
         run,
@@ -119,6 +120,19 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     )
     shown = result(True, lines, before="", after=_text(lines))
     return {**shown, "proof": [proof.fields() for proof in proofs], **deliver(run, changed=True)}
+
+
+def _agreed(run: RunDir, wanted: Mapping[str, Any]) -> Instant | None:
+    """Return the instant to wait for, if any. Raises ChaosError for one that can only be a mistake."""
+    if wanted.get("at") is None:
+        return None
+    agreed = Instant(run, wanted["id"], wanted["at"])
+    if abs(agreed.left) > FARTHEST_S:
+        raise ChaosError(
+            f"The instant agreed for fault {wanted['id']} is {agreed.left:+.0f} s from now; it must lie within "
+            f"{FARTHEST_S:.0f} s: nothing was changed."
+        )
+    return agreed
 
 
 def absent(wanted: Mapping[str, Any]) -> dict[str, Any]:

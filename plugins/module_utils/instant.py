@@ -18,6 +18,8 @@ from .rundir import RunDir
 
 #: Journaled and prepared so many seconds before the instant; held back so long, the journal's lock with it.
 AHEAD_S = 0.8
+#: An instant farther from now than this is a mistake, in its unit or in a clock, s.
+FARTHEST_S = 600.0
 #: An abort is looked for so often while a fault is armed, and for the last time so shortly before the instant.
 _LOOK_S, _LAST_S = 0.1, 0.03
 #: The rest is not slept but looked at: a timer is late by its slack, 50 µs by default (prctl(2), PR_SET_TIMERSLACK).

@@ -46,8 +46,8 @@ class Spread:
 def add(hosts: Sequence[Record], limit_ms: float = LIMIT_MS) -> list[Record]:
     """Return the records with the finding ``simultaneity`` on each host that fired at an instant agreed with others.
 
-    A spread that is too large for certain fails the host's hypothesis, as any finding does: what was asked for was one
-    instant. Records of runs that agreed on none come back as they are.
+    A spread that is too large for certain makes a host that passed ``invalid``: nothing was learned of one instant. It
+    is no word on the exchange, so the hypothesis stays as it is. Records of runs without an instant come back as is.
     """
     fired = [host for host in hosts if _fired(host)]
     judged = {wave: _finding(_starts(fired, wave), limit_ms) for wave in {host["wave"] for host in fired}}
@@ -115,9 +115,11 @@ def _with(host: Record, finding: Record | None) -> Record:
     if finding is None:
         return {**host, "findings": kept}
     changed = {**host, "findings": [*kept, finding]}
-    if finding["verdict"] == "fail" and host["verdicts"]["effect"] == "pass":
-        changed["verdicts"] = {**host["verdicts"], "hypothesis": "fail"}
-        changed["outcome"] = "failed" if host["outcome"] == "passed" else host["outcome"]
+    if finding["verdict"] == "fail" and host["outcome"] == "passed":
+        changed["outcome"] = "invalid"
+        changed["notes"] = [
+            *host["notes"], f"invalid: the hosts of the wave were not hit at one instant ({finding['evidence']})"
+        ]  # fmt: skip
     return changed
 
 

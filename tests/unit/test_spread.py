@@ -126,10 +126,15 @@ def test_each_wave_has_its_own_instant() -> None:
     assert [finding(one)["value"] for one in merged] == [[0.0, 2.0]] * 2 + [[3.0, 5.0]] * 2
 
 
-def test_too_far_apart_fails_the_hypothesis_and_what_nobody_knows_does_not() -> None:
+def test_too_far_apart_is_invalid_and_what_nobody_knows_is_not() -> None:
     merged = merge.merge([host("alpha", 0), host("beta", 25)], **RUN)
     assert finding(merged["hosts"][0])["verdict"] == "fail"
-    assert (merged["outcome"], merged["verdicts"]["hypothesis"]) == ("failed", "fail")
+    assert (merged["outcome"], merged["verdicts"]["hypothesis"]) == ("invalid", "pass"), (
+        "no word on the exchange"
+    )
+    assert (
+        "not hit at one instant (crash: alpha first, beta 25.000 ms later" in merged["hosts"][0]["notes"][-1]
+    )
     assert merge.merge([host("alpha", 0), host("beta", 25)], spread_ms=50, **RUN)["outcome"] == "passed"
     unsure = merge.merge([host("alpha", 0), host("beta", 0, offset_ms=None, doubt=None)], **RUN)
     assert (finding(unsure["hosts"][1])["value"], finding(unsure["hosts"][1])["verdict"]) == (None, "unknown")
@@ -138,7 +143,7 @@ def test_too_far_apart_fails_the_hypothesis_and_what_nobody_knows_does_not() -> 
 
 def test_a_worse_outcome_stays() -> None:
     merged = merge.merge([host("alpha", 0, outcome="aborted"), host("beta", 25)], **RUN)
-    assert [one["outcome"] for one in merged["hosts"]] == ["aborted", "failed"]
+    assert [one["outcome"] for one in merged["hosts"]] == ["aborted", "invalid"]
 
 
 def test_runs_without_an_instant_are_left_alone_and_one_host_has_no_spread() -> None:

@@ -112,7 +112,10 @@ class Fault(Protocol):
         """Return the :class:`Plan` for the chosen containers. Raises ChaosError when it can't be done to them."""
 
     def apply(self, change: Any, entry: Entry, scene: Scene) -> Applied:
-        """Carry the plan out, which is journaled as ``entry``, and read what proves it."""
+        """Carry the plan out, which is journaled as ``entry``, and read what proves it.
+
+        Prepare what can be prepared, call ``scene.instant()``, and let the very next step be the change.
+        """
 
     def in_force(self, entry: Entry, scene: Scene) -> Sequence[Proof]:
         """Read, at the end of the fault window, what shows that the fault still holds."""
