@@ -121,7 +121,7 @@ def wave(tmp_path: Path, project: Project) -> Iterator[list[Remote]]:
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[Path]:
-    """Give a trace instance of the kernel's own, on CLOCK_BOOTTIME, that notes each SIGKILL and each end of a process."""
+    """Give a trace of the kernel's own, on CLOCK_BOOTTIME, of each SIGKILL and each end of a process."""
     tracefs = tmp_path / "tracefs"
     tracefs.mkdir()
     subprocess.run(["mount", "-t", "tracefs", "tracefs", str(tracefs)], check=True)
