@@ -38,18 +38,20 @@ def main(run: RunDir) -> int:
     punctual()
     engine = Engine(shaping.of(wanted["impairment"]))
     made: list[int] = []
-    if wanted.get("at") is not None:
-        Instant(run, str(wanted["fault"]), float(wanted["at"])).wait()
-    began = clock.now()
+    at = wanted.get("at")
     try:
-        for pid in map(int, wanted["pids"]):
-            netns.enter(pid)
-            engine.add(tunnel.build(wanted["addresses"]), wanted["addresses"])
-            made.append(pid)
-        for pid in made:
-            netns.enter(pid)
-            left = float(wanted["expires"]) - clock.now()
-            nft.install(tunnel.rules(wanted["table"], wanted["addresses"], wanted["port"], left))
+        with (
+            contextlib.nullcontext() if at is None else Instant(run, str(wanted["fault"]), float(at)).moment()
+        ):
+            began = clock.now()
+            for pid in map(int, wanted["pids"]):
+                netns.enter(pid)
+                engine.add(tunnel.build(wanted["addresses"]), wanted["addresses"])
+                made.append(pid)
+            for pid in made:
+                netns.enter(pid)
+                left = float(wanted["expires"]) - clock.now()
+                nft.install(tunnel.rules(wanted["table"], wanted["addresses"], wanted["port"], left))
         run.ready(COMMAND, began=began)
         engine.work(run, life, float(wanted["expires"]))
     finally:

@@ -9,11 +9,13 @@ measured just before it turn them into boottime, once; a step of the host's cloc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from . import clock
 from .errors import ChaosError
+from .punctual import foremost
 from .rundir import RunDir
 
 #: Journaled and prepared so many seconds before the instant; held back so long, the journal's lock with it.
@@ -22,8 +24,6 @@ AHEAD_S = 0.8
 FARTHEST_S = 600.0
 #: An abort is looked for so often while a fault is armed, and for the last time so shortly before the instant.
 _LOOK_S, _LAST_S = 0.1, 0.03
-#: The rest is not slept but looked at: a timer is late by its slack, 50 µs by default (prctl(2), PR_SET_TIMERSLACK).
-_SPIN_S = 0.0003
 #: Later than this is not the instant any more, ms.
 TOLERANCE_MS = 10.0
 #: Two clocks may part by so much of the time since they were compared (RFC 5905, PHI: 15 parts in a million).
@@ -84,12 +84,16 @@ class Instant:
             clock.sleep(min(self.left - before, _LOOK_S))
             self._heed()
 
-    def wait(self) -> None:
-        """Return at the instant. Raises ChaosError when the run is aborted before."""
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Enter at the instant, before all others who want the processor then; leave when the change is made.
+
+        Raises ChaosError when the run is aborted before.
+        """
         self.until(_LAST_S)
-        clock.sleep(self.left - _SPIN_S)
-        while self.left > 0:
-            pass
+        with foremost():
+            clock.sleep(self.left)
+            yield
 
     def _heed(self) -> None:
         """Look at the timeline, which needs no lock; a run that was ended has taken its timeline along."""

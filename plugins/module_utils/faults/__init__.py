@@ -9,6 +9,7 @@ fault changes nothing elsewhere but the one line in :mod:`.planning` that brings
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
@@ -74,13 +75,12 @@ class Scene:
     engine: Engine
     agreed: Instant | None = None
 
-    def instant(self) -> None:
-        """Return at the agreed instant, at once if there is none: call it when the very next step is the change.
+    def instant(self) -> contextlib.AbstractContextManager[None]:
+        """Return what is entered at the agreed instant, at once if there is none: around the change, and no more.
 
-        Raises ChaosError when the run was aborted meanwhile.
+        Entering raises ChaosError when the run was aborted meanwhile.
         """
-        if self.agreed is not None:
-            self.agreed.wait()
+        return contextlib.nullcontext() if self.agreed is None else self.agreed.moment()
 
 
 class Plan(Protocol):
@@ -114,7 +114,7 @@ class Fault(Protocol):
     def apply(self, change: Any, entry: Entry, scene: Scene) -> Applied:
         """Carry the plan out, which is journaled as ``entry``, and read what proves it.
 
-        Prepare what can be prepared, call ``scene.instant()``, and let the very next step be the change.
+        Prepare what can be prepared; what changes the host is done ``with scene.instant()``.
         """
 
     def in_force(self, entry: Entry, scene: Scene) -> Sequence[Proof]:

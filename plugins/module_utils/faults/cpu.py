@@ -151,14 +151,14 @@ def _quota(cores: float, period: int) -> int:
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Write the limits and wait for the first throttled period."""
     stats = {one.target.id: counters(one.target.pid, one.target.id) for one in change.changes}
-    scene.instant()
-    at = clock.now()
-    for one in change.changes:
-        if change.through_engine:
-            scene.engine.update(one.target.id, {key: int(value) for key, value in one.after.items()})
-        else:
-            limits.apply(one)
-    within = clock.now() - at
+    with scene.instant():
+        at = clock.now()
+        for one in change.changes:
+            if change.through_engine:
+                scene.engine.update(one.target.id, {key: int(value) for key, value in one.after.items()})
+            else:
+                limits.apply(one)
+        within = clock.now() - at
     pids = [one.target.pid for one in change.changes]
     version = "engine" if change.through_engine else f"cgroup v{_version(change)}"
     proofs = [_throttled(one.target, stats[one.target.id]) for one in change.changes]

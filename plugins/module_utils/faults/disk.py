@@ -180,10 +180,10 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     folder = disks.folder_for(change.target, change.mount, change.device, run.path)
     before = disks.fsyncs(cgroup, folder, _BEFORE, _PATIENCE_S)
     bytes_before, busy_before = disks.written(cgroup, change.device), disks.busy_s(change.device)
-    scene.instant()
-    at = clock.now()
-    for one in change.changes:
-        limits.apply(one)
+    with scene.instant():
+        at = clock.now()
+        for one in change.changes:
+            limits.apply(one)
     if change.mode == "contention":
         _saturate(change, entry, run)
     within = clock.now() - at

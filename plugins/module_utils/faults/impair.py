@@ -240,12 +240,12 @@ def _packets_taken(scene: Scene) -> str:
     return f" (packets: {said}; at most {counted.get('late_ms', 0):g} ms late)" if said else ""
 
 
-def _queue(change: Plan, table: str, instant: Callable[[], None]) -> float:
+def _queue(change: Plan, table: str, instant: Callable[[], contextlib.AbstractContextManager[None]]) -> float:
     """In the namespace: at the instant queue and rules; return when that began."""
-    instant()
-    began = clock.now()
-    netem.build(change.wanted, change.addresses)
-    nft.install(netem.rules(table, change.addresses, change.only, change.ttl_s))
+    with instant():
+        began = clock.now()
+        netem.build(change.wanted, change.addresses)
+        nft.install(netem.rules(table, change.addresses, change.only, change.ttl_s))
     return began
 
 

@@ -184,14 +184,14 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     engine = scene.engine
     with contextlib.ExitStack() as opened:
         watched = [(target, _open(target, opened)) for target in change.targets]
-        scene.instant()
-        at = clock.now()
-        for target, pidfd in watched:
-            if change.mode == "process" and pidfd is not None:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            else:
-                engine.kill(target.id)
-        within = clock.now() - at
+        with scene.instant():
+            at = clock.now()
+            for target, pidfd in watched:
+                if change.mode == "process" and pidfd is not None:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                else:
+                    engine.kill(target.id)
+            within = clock.now() - at
         gone = _exits({pidfd: target.pid for target, pidfd in watched if pidfd is not None})
     proofs = [
         Proof(

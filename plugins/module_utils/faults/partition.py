@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,12 +183,12 @@ def same_process(entry: Entry, target: Target) -> Proof:
     )
 
 
-def _cut(rules: nft.Ruleset, instant: Callable[[], None]) -> dict[str, Any]:
+def _cut(rules: nft.Ruleset, instant: Callable[[], AbstractContextManager[None]]) -> dict[str, Any]:
     """In the namespace: install the rules at the instant, then wait for a packet of the application's."""
-    instant()
-    began = clock.now()
-    nft.install(rules)
-    at = clock.now()
+    with instant():
+        began = clock.now()
+        nft.install(rules)
+        at = clock.now()
     while True:
         packets = nft.state(rules.table)["packets"]
         if packets or clock.now() > at + _FLOW_S:
