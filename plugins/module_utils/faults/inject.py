@@ -51,12 +51,14 @@ def inject(
     lease.renew(run, waiting + lead + lease.LEASE_S)
     if agreed is not None:
         _arm(run, order, lead, agreed)
-    run.timeline("fault_imminent", fault=order.fault, kind=order.kind, target=order.target)
+    announced = float(
+        run.timeline("fault_imminent", fault=order.fault, kind=order.kind, target=order.target)["t"]
+    )
     if agreed is None:
         clock.sleep(lead)
     else:
         agreed.until(instant.AHEAD_S)
-    run.timeline("waited", seconds=lead, why="lead")
+    run.timeline("waited", seconds=round(clock.now() - announced, 3), why="lead")
     try:
         done = _apply(run, order, act, agreed)
     except Exception:
