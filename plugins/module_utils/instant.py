@@ -90,8 +90,9 @@ class Instant:
 
         Raises ChaosError when the run is aborted before.
         """
-        self.until(_LAST_S)
+        # before the last wait, not after it: who sleeps at ordinary rank may be woken too late to ask for more
         with foremost():
+            self.until(_LAST_S)
             clock.sleep(self.left)
             yield
 
