@@ -16,6 +16,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.merge import merge
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import RecordError, load, schema
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import FileError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.schema import problems
+from ansible_collections.exchange.chaos.plugins.plugin_utils.spread import LIMIT_MS
 from ansible_collections.exchange.chaos.plugins.plugin_utils.stub import stub
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import parse_time, utc_now
 
@@ -39,6 +40,7 @@ _ARGUMENTS = {
     "started_at": {"type": "str"},
     "ended_at": {"type": "str"},
     "collection_version": {"type": "str"},
+    "spread_ms": {"type": "float", "default": LIMIT_MS},
     "record": {"type": "path"},
 }
 _REQUIRED = [
@@ -120,6 +122,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 started_at=arguments["started_at"],
                 ended_at=arguments["ended_at"] or utc_now(),
                 collection_version=arguments["collection_version"],
+                spread_ms=arguments["spread_ms"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise Refused(f"The record of a host is not one: {error!r} is missing or wrong in it.") from error

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.plugin_utils.host_clock import measure
 from ansible_collections.exchange.chaos.plugins.plugin_utils import reach
 from ansible_collections.exchange.chaos.plugins.plugin_utils.runtime import build
 
@@ -30,7 +30,8 @@ class ActionModule(ActionBase):
         if opening:
             arguments["runtime"] = self._carry()
             if isinstance(arguments.get("spec"), dict):
-                arguments["spec"] = {**arguments["spec"], "clock": self._clock()}
+                clock = measure(self, dict(task_vars or {}))
+                arguments["spec"] = {**arguments["spec"], "clock": clock.fields()}
         try:
             result = self._execute_module(
                 module_name="exchange.chaos.run", module_args=arguments, task_vars=task_vars
@@ -49,21 +50,3 @@ class ActionModule(ActionBase):
         self._transfer_file(str(build()), path)
         self._fixup_perms2((self._connection._shell.tmpdir, path))
         return str(path)
-
-    def _clock(self) -> dict[str, float | None]:
-        """Read the host's clock three times and keep the shortest round trip: offset and its uncertainty in ms."""
-        best: tuple[float, float] | None = None
-        for _attempt in range(3):
-            before = time.time()
-            answer = self._low_level_execute_command("date +%s.%N", sudoable=False)
-            after = time.time()
-            try:
-                host = float(str(answer.get("stdout", "")).split()[-1])
-            except (IndexError, ValueError):
-                continue
-            half = (after - before) / 2
-            if best is None or half < best[1]:
-                best = (host - (before + half), half)
-        if best is None:
-            return {"offset_ms": None, "uncertainty_ms": None}
-        return {"offset_ms": round(best[0] * 1000, 1), "uncertainty_ms": round(best[1] * 1000, 1)}

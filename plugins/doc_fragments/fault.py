@@ -39,6 +39,13 @@ options:
     description: Seconds after which the host undoes the fault by itself, counted on CLOCK_BOOTTIME.
     type: float
     required: true
+  at:
+    description:
+      - The instant at which the fault is to begin, in seconds since 1970 on the controller's clock; the offset that
+        M(exchange.chaos.run) measured turns them into the host's own time. Without it, after O(lead).
+      - The fault is prepared and journaled before, and O(lead) is counted back from it. One that has passed is told,
+        and the fault injected at once.
+    type: float
   state:
     description: Whether the fault is injected or undone.
     type: str

@@ -39,6 +39,11 @@ def utc(epoch: float) -> str:
     return f"{stamp:%Y-%m-%dT%H:%M:%S}.{stamp.microsecond // 1000:03d}Z"
 
 
+def exact(epoch: float) -> str:
+    """Return ``epoch`` as :func:`utc` does, with microseconds."""
+    return f"{datetime.fromtimestamp(epoch, timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
 @dataclass(frozen=True)
 class Anchor:
     """One reading of both clocks at the same instant.
@@ -54,9 +59,17 @@ class Anchor:
         """Return the epoch seconds of boottime ``t``."""
         return self.realtime + (t - self.boottime)
 
+    def boot(self, epoch: float) -> float:
+        """Return the boottime of epoch seconds on this host's clock, as it stood when the anchor was taken."""
+        return self.boottime + (epoch - self.realtime)
+
     def iso(self, t: float) -> str:
         """Return boottime ``t`` as ISO 8601 UTC with milliseconds."""
         return utc(self.wall(t))
+
+    def exact(self, t: float) -> str:
+        """Return boottime ``t`` as ISO 8601 UTC with microseconds, for what is compared between hosts."""
+        return exact(self.wall(t))
 
 
 def anchor() -> Anchor:

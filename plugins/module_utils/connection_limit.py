@@ -88,8 +88,9 @@ def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:
     server = Server(scene.engine, change.target.id, user=change.administrator, database=change.database)
     scene.run.timeline("measured", fault=entry.fault, name="connections", when="before", limit=change.before)
     lease.renew(scene.run, _RESTART_S)
-    server.write_setting(str(change.limit))
-    at = clock.now()
+    with scene.instant():
+        server.write_setting(str(change.limit))
+        at = clock.now()
     server.restart()
     proof = _in_force(server, change.limit, "max_connections after the restart")
     return Applied(at, [proof], {"engine": "limit", "started": server.started()})

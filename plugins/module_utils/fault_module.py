@@ -15,8 +15,10 @@ from .engine import Engine
 from .errors import ChaosError
 from .facts import is_root
 from .faults import Fault, Plan, Scene, Site, inject, planning
+from .instant import FARTHEST_S, Instant
 from .journal import Journal
 from .result import deliver
+from .rundir import RunDir
 from .spec import fault_ttl, first_sentence
 from .state import State, open_run
 from .undo import undo
@@ -34,6 +36,7 @@ def arguments() -> dict[str, dict[str, Any]]:
         "lead": {"type": "float", "default": 1.0},
         "linger": {"type": "float", "default": 2.0},
         "ttl": {"type": "float", "required": True},
+        "at": {"type": "float"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
 
@@ -105,15 +108,31 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     change = planned(fault, wanted, engine)
     lines = change.lines()
     order = inject.Order(wanted["id"], wanted["kind"], change.service, lines, change.undo(), wanted["ttl"])
+    agreed = _agreed(run, wanted)
+    scene = Scene(run, engine, agreed)
     proofs = inject.inject(
         run,
         order,
-        lambda entry: fault.apply(change, entry, Scene(run, engine)),
+        lambda entry: fault.apply(change, entry, scene),
         lead=wanted["lead"],
         linger=wanted["linger"],
+        agreed=agreed,
     )
     shown = result(True, lines, before="", after=_text(lines))
     return {**shown, "proof": [proof.fields() for proof in proofs], **deliver(run, changed=True)}
+
+
+def _agreed(run: RunDir, wanted: Mapping[str, Any]) -> Instant | None:
+    """Return the instant to wait for, if any. Raises ChaosError for one that can only be a mistake."""
+    if wanted.get("at") is None:
+        return None
+    agreed = Instant(run, wanted["id"], wanted["at"])
+    if abs(agreed.left) > FARTHEST_S:
+        raise ChaosError(
+            f"The instant agreed for fault {wanted['id']} is {agreed.left:+.0f} s from now; it must lie within "
+            f"{FARTHEST_S:.0f} s: nothing was changed."
+        )
+    return agreed
 
 
 def absent(wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from random import Random
 from typing import Any
 
 from . import clock, netns, nft, shaping, tunnel
+from .instant import Instant
 from .lifespan import Lifespan
 from .punctual import punctual
 from .rundir import RunDir, read_json, write_json
@@ -37,16 +38,21 @@ def main(run: RunDir) -> int:
     punctual()
     engine = Engine(shaping.of(wanted["impairment"]))
     made: list[int] = []
+    at = wanted.get("at")
     try:
-        for pid in map(int, wanted["pids"]):
-            netns.enter(pid)
-            engine.add(tunnel.build(wanted["addresses"]), wanted["addresses"])
-            made.append(pid)
-        for pid in made:
-            netns.enter(pid)
-            left = float(wanted["expires"]) - clock.now()
-            nft.install(tunnel.rules(wanted["table"], wanted["addresses"], wanted["port"], left))
-        run.ready(COMMAND)
+        with (
+            contextlib.nullcontext() if at is None else Instant(run, str(wanted["fault"]), float(at)).moment()
+        ):
+            began = clock.now()
+            for pid in map(int, wanted["pids"]):
+                netns.enter(pid)
+                engine.add(tunnel.build(wanted["addresses"]), wanted["addresses"])
+                made.append(pid)
+            for pid in made:
+                netns.enter(pid)
+                left = float(wanted["expires"]) - clock.now()
+                nft.install(tunnel.rules(wanted["table"], wanted["addresses"], wanted["port"], left))
+        run.ready(COMMAND, began=began)
         engine.work(run, life, float(wanted["expires"]))
     finally:
         for pid in made:

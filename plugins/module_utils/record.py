@@ -128,7 +128,7 @@ def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -
         "kind": str(spec["kind"]),
         "target": ", ".join(aims.services(spec)),
         "engine": window.mode if window else _text(spec.get("mode")),
-        "injected_at": None if window is None else iso(window.injected),
+        "injected_at": None if window is None else evidence.anchor.exact(window.injected),
         "undone_at": None if window is None or window.undone is None else iso(window.undone),
         "undone_by": None if window is None else window.undone_by,
         "proof": [

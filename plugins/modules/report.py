@@ -84,6 +84,10 @@ options:
   collection_version:
     description: Version of this collection. Required when O(state=written).
     type: str
+  spread_ms:
+    description: How far apart hosts that agreed on one instant may have been hit, for the finding C(simultaneity).
+    type: float
+    default: 10.0
   record:
     description: A record on disk. Required when O(state=rendered).
     type: path

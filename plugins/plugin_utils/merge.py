@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from . import spread
+from .spread import LIMIT_MS
+
 Record = dict[str, Any]
 
 # Worst first. A host that was skipped has shown nothing, so it weighs more than one that passed.
@@ -39,13 +42,16 @@ def merge(
     started_at: str,
     ended_at: str,
     collection_version: str,
+    spread_ms: float = LIMIT_MS,
 ) -> Record:
     """Return the record (version 1) of a run on ``hosts``, in the order in which their waves ran.
 
+    ``spread_ms``: how far apart hosts that agreed on an instant may have been hit.
     Raises ValueError when there is no host: a run of nothing has no record.
     """
     if not hosts:
         raise ValueError("a record needs at least one host")
+    hosts = spread.add(hosts, spread_ms)
     return {
         "schema_version": 1,
         "run_id": run_id,

@@ -41,7 +41,7 @@ def test_valid_and_complete(tmp_path: Path) -> None:
     assert host["bpf"]["events"] == 44, "the positive control is left out"
     crash, outage = host["faults"]
     assert (crash["engine"], outage["engine"]) == ("process", "engine")
-    assert crash["injected_at"] == "2026-11-23T18:00:10.000Z"
+    assert crash["injected_at"] == "2026-11-23T18:00:10.000000Z", "microseconds: compared between hosts"
     assert crash["proof"][0] == {
         "source": "kernel",
         "fact": "postgres exits by signal 9 (tracepoint)",

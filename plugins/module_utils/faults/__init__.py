@@ -9,6 +9,7 @@ fault changes nothing elsewhere but the one line in :mod:`.planning` that brings
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 
 from ..engine import Engine, Target
 from ..errors import ChaosError
+from ..instant import Instant
 from ..journal import Entry
 from ..rundir import RunDir
 
@@ -45,11 +47,15 @@ class Proof:
 
 @dataclass(frozen=True)
 class Applied:
-    """What applying gave: the boottime of the change, its proofs, and facts for the journal."""
+    """What applying gave: the boottime of the change, its proofs, and facts for the journal.
+
+    ``within``: by at most so many seconds the change itself may lie off ``at``, before or after it.
+    """
 
     at: float
     proofs: Sequence[Proof]
     facts: dict[str, Any] = field(default_factory=dict)
+    within: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,18 @@ class Site:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a fault acts through: the run it belongs to, and the host's engine."""
+    """What a fault acts through: the run it belongs to, the host's engine, the instant that a wave agreed on if any."""
 
     run: RunDir
     engine: Engine
+    agreed: Instant | None = None
+
+    def instant(self) -> contextlib.AbstractContextManager[None]:
+        """Return what is entered at the agreed instant, at once if there is none: around the change, and no more.
+
+        Entering raises ChaosError when the run was aborted meanwhile.
+        """
+        return contextlib.nullcontext() if self.agreed is None else self.agreed.moment()
 
 
 class Plan(Protocol):
@@ -98,7 +112,10 @@ class Fault(Protocol):
         """Return the :class:`Plan` for the chosen containers. Raises ChaosError when it can't be done to them."""
 
     def apply(self, change: Any, entry: Entry, scene: Scene) -> Applied:
-        """Carry the plan out, which is journaled as ``entry``, and read what proves it."""
+        """Carry the plan out, which is journaled as ``entry``, and read what proves it.
+
+        Prepare what can be prepared; what changes the host is done ``with scene.instant()``.
+        """
 
     def in_force(self, entry: Entry, scene: Scene) -> Sequence[Proof]:
         """Read, at the end of the fault window, what shows that the fault still holds."""

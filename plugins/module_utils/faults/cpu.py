@@ -151,16 +151,20 @@ def _quota(cores: float, period: int) -> int:
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Write the limits and wait for the first throttled period."""
     stats = {one.target.id: counters(one.target.pid, one.target.id) for one in change.changes}
-    at = clock.now()
-    for one in change.changes:
-        if change.through_engine:
-            scene.engine.update(one.target.id, {key: int(value) for key, value in one.after.items()})
-        else:
-            limits.apply(one)
+    with scene.instant():
+        at = clock.now()
+        for one in change.changes:
+            if change.through_engine:
+                scene.engine.update(one.target.id, {key: int(value) for key, value in one.after.items()})
+            else:
+                limits.apply(one)
+        within = clock.now() - at
     pids = [one.target.pid for one in change.changes]
     version = "engine" if change.through_engine else f"cgroup v{_version(change)}"
     proofs = [_throttled(one.target, stats[one.target.id]) for one in change.changes]
-    return Applied(at, proofs, {"pids": pids, "engine": version, "cores": change.cores, "counters": stats})
+    return Applied(
+        at, proofs, {"pids": pids, "engine": version, "cores": change.cores, "counters": stats}, within
+    )
 
 
 def _version(change: Plan) -> int:

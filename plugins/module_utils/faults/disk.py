@@ -180,11 +180,13 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     folder = disks.folder_for(change.target, change.mount, change.device, run.path)
     before = disks.fsyncs(cgroup, folder, _BEFORE, _PATIENCE_S)
     bytes_before, busy_before = disks.written(cgroup, change.device), disks.busy_s(change.device)
-    at = clock.now()
-    for one in change.changes:
-        limits.apply(one)
+    with scene.instant():
+        at = clock.now()
+        for one in change.changes:
+            limits.apply(one)
     if change.mode == "contention":
         _saturate(change, entry, run)
+    within = clock.now() - at
     inside = _inside(cgroup, folder)
     _tell(run, entry.fault, "before", before)
     _tell(run, entry.fault, "begin", inside)
@@ -197,7 +199,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         "busy_before_s": busy_before,
         "counted_at": at,
     }
-    return Applied(at, [_slower(change.mode, before, inside)], facts)
+    return Applied(at, [_slower(change.mode, before, inside)], facts, within)
 
 
 def _saturate(change: Plan, entry: Entry, run: RunDir) -> None:

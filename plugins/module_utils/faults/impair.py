@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -125,11 +125,12 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     }
     table = nft.table_name(scene.run.path.name, change.fault)
     if change.engine == TUN:
-        _start_process(change, scene, table)
+        began, at = _start_process(change, scene, table)
     else:
-        for target in change.targets:
-            netns.inside(target.pid, _queue, change, table)
-    at = clock.now()
+        began = min(
+            float(netns.inside(one.pid, _queue, change, table, scene.instant)) for one in change.targets
+        )
+        at = clock.now()
     packets, proofs = {}, []
     for target in change.targets:
         count = int(netns.inside(target.pid, _wait_for_flow, table))
@@ -145,7 +146,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         "base_ms": base,
         "pids": [target.pid for target in change.targets],
     }
-    return Applied(at, proofs, facts)
+    return Applied(at, proofs, facts, at - began)
 
 
 def undo(entry: Entry, scene: Scene) -> str:
@@ -201,7 +202,8 @@ def _try_tunnel() -> None:
     tunnel.trial(_NOBODY)
 
 
-def _start_process(change: Plan, scene: Scene, table: str) -> None:
+def _start_process(change: Plan, scene: Scene, table: str) -> tuple[float, float]:
+    """Start the engine's process, which itself waits for an agreed instant; return when it began, and was through."""
     if processes.alive(scene.run, impair.COMMAND):
         raise ChaosError("Another path is impaired by this run already; undo that fault first.")
     parameters = {
@@ -211,11 +213,18 @@ def _start_process(change: Plan, scene: Scene, table: str) -> None:
         "addresses": list(change.addresses),
         "table": table,
         "port": change.only,
-        "expires": clock.now() + change.ttl_s,
+        "expires": clock.now() + _ahead(scene) + change.ttl_s,
+        "at": scene.agreed.at if scene.agreed else None,
     }
     scene.run.file(impair.STATISTICS).unlink(missing_ok=True)
     write_json(scene.run.file(impair.PARAMETERS), parameters)
-    processes.start(scene.run, impair.COMMAND)
+    ready = processes.start(scene.run, impair.COMMAND)
+    return float(ready["began"]), float(ready["ready_at"])
+
+
+def _ahead(scene: Scene) -> float:
+    """Return the seconds until the agreed instant, which are no part of the fault's time to live."""
+    return max(0.0, scene.agreed.left) if scene.agreed is not None else 0.0
 
 
 def _is_for(entry: Entry, scene: Scene) -> bool:
@@ -231,9 +240,13 @@ def _packets_taken(scene: Scene) -> str:
     return f" (packets: {said}; at most {counted.get('late_ms', 0):g} ms late)" if said else ""
 
 
-def _queue(change: Plan, table: str) -> None:
-    netem.build(change.wanted, change.addresses)
-    nft.install(netem.rules(table, change.addresses, change.only, change.ttl_s))
+def _queue(change: Plan, table: str, instant: Callable[[], contextlib.AbstractContextManager[None]]) -> float:
+    """In the namespace: at the instant queue and rules; return when that began."""
+    with instant():
+        began = clock.now()
+        netem.build(change.wanted, change.addresses)
+        nft.install(netem.rules(table, change.addresses, change.only, change.ttl_s))
+    return began
 
 
 def _wait_for_flow(table: str) -> int:

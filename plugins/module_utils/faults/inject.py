@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import clock, lease
+from .. import clock, instant, lease
 from ..errors import ChaosError
+from ..instant import Instant
 from ..journal import Entry, Journal
 from ..rundir import RunDir
 from ..undo import undo
@@ -31,20 +32,35 @@ class Order:
 
 
 def inject(
-    run: RunDir, order: Order, act: Callable[[Entry], Applied], *, lead: float, linger: float = 0.0
+    run: RunDir,
+    order: Order,
+    act: Callable[[Entry], Applied],
+    *,
+    lead: float,
+    linger: float = 0.0,
+    agreed: Instant | None = None,
 ) -> Sequence[Proof]:
     """Inject a fault and return its proofs.
 
-    Load and probes hear of it ``lead`` seconds before; ``linger`` seconds after it this returns.
+    Load and probes hear of it ``lead`` seconds before; ``linger`` seconds after it this returns. With ``agreed`` it is
+    journaled shortly before that instant, and ``act`` is expected to wait for it before its change.
     Raises ChaosError when the run was aborted meanwhile,
     when the journal cannot be written (nothing is changed then), or when applying fails (it is undone then).
     """
-    lease.renew(run, lead + lease.LEASE_S)
-    run.timeline("fault_imminent", fault=order.fault, kind=order.kind, target=order.target)
-    clock.sleep(lead)
-    run.timeline("waited", seconds=lead, why="lead")
+    waiting = 0.0 if agreed is None else max(0.0, agreed.left)
+    lease.renew(run, waiting + lead + lease.LEASE_S)
+    if agreed is not None:
+        _arm(run, order, lead, agreed)
+    announced = float(
+        run.timeline("fault_imminent", fault=order.fault, kind=order.kind, target=order.target)["t"]
+    )
+    if agreed is None:
+        clock.sleep(lead)
+    else:
+        agreed.until(instant.AHEAD_S)
+    run.timeline("waited", seconds=round(clock.now() - announced, 3), why="lead")
     try:
-        done = _apply(run, order, act)
+        done = _apply(run, order, act, agreed)
     except Exception:
         # whatever half of it was done goes at once; what cannot go stays journaled for the watchdog
         with contextlib.suppress(Exception):
@@ -67,7 +83,21 @@ def quiet(run: RunDir, until: float) -> None:
     run.timeline("waited", seconds=round(waited, 3), why="linger")
 
 
-def _apply(run: RunDir, order: Order, act: Callable[[Entry], Applied]) -> Applied:
+def _arm(run: RunDir, order: Order, lead: float, agreed: Instant) -> None:
+    """Wait for the moment of the announcement, and say how this host stands to the instant."""
+    since, left = clock.now(), agreed.left
+    run.log("info", f"Fault {order.fault}: {instant.describe(run, agreed.at)}", "fault")
+    if left < 0:
+        run.log("warn", f"Fault {order.fault}: armed {-left:.2f} s late, so it is injected at once", "fault")
+    elif left < max(lead, instant.AHEAD_S):
+        run.log("warn", f"Fault {order.fault}: armed only {left:.2f} s before the instant", "fault")
+    agreed.until(max(lead, instant.AHEAD_S))
+    run.timeline("waited", seconds=round(clock.now() - since, 3), why="armed")
+
+
+def _apply(
+    run: RunDir, order: Order, act: Callable[[Entry], Applied], agreed: Instant | None = None
+) -> Applied:
     """Journal, apply, and tell the observers and the record, as one step that nobody can undo half-way."""
     journal = Journal(run)
     with journal.lock():
@@ -75,8 +105,12 @@ def _apply(run: RunDir, order: Order, act: Callable[[Entry], Applied]) -> Applie
             raise ChaosError(
                 f"The run was aborted before fault {order.fault} was injected; nothing was changed."
             )
-        entry = journal.planned(order.fault, order.kind, order.target, order.plan, order.undo, order.ttl)
+        # what the fault waits for once it is journaled is no part of its time to live
+        ttl = order.ttl + (0.0 if agreed is None else max(0.0, agreed.left))
+        entry = journal.planned(order.fault, order.kind, order.target, order.plan, order.undo, ttl)
         done = act(entry)
+        if agreed is not None:
+            done = replace(done, proofs=[*done.proofs, *_punctuality(run, done, agreed)])
         journal.applied(entry, done.at, **done.facts)
         run.timeline("phase", id=order.fault, fault=order.fault, t=done.at)
         run.timeline(
@@ -85,3 +119,18 @@ def _apply(run: RunDir, order: Order, act: Callable[[Entry], Applied]) -> Applie
         for proof in done.proofs:
             run.timeline("proof", fault=order.fault, **proof.fields())
     return done
+
+
+def _punctuality(run: RunDir, done: Applied, agreed: Instant) -> list[Proof]:
+    """How long after the instant the fault began, and how sure that is; the spread over the wave rests on it."""
+    late, doubt = 1000 * (done.at - agreed.target), instant.doubt_ms(run, done.at)
+    return [
+        Proof("fault", instant.STARTED, round(late, 3), done.at, abs(late) <= instant.TOLERANCE_MS),
+        Proof(
+            "fault",
+            instant.DOUBT,
+            None if doubt is None else round(doubt + 1000 * done.within, 3),
+            done.at,
+            doubt is not None,
+        ),
+    ]

@@ -184,12 +184,14 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     engine = scene.engine
     with contextlib.ExitStack() as opened:
         watched = [(target, _open(target, opened)) for target in change.targets]
-        at = clock.now()
-        for target, pidfd in watched:
-            if change.mode == "process" and pidfd is not None:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            else:
-                engine.kill(target.id)
+        with scene.instant():
+            at = clock.now()
+            for target, pidfd in watched:
+                if change.mode == "process" and pidfd is not None:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                else:
+                    engine.kill(target.id)
+            within = clock.now() - at
         gone = _exits({pidfd: target.pid for target, pidfd in watched if pidfd is not None})
     proofs = [
         Proof(
@@ -203,7 +205,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
             engine.start(target.id)
     if change.port:
         proofs += [refused(target.address, change.port) for target in change.targets]
-    return Applied(at, proofs, _facts(change, gone))
+    return Applied(at, proofs, _facts(change, gone), within)
 
 
 def _facts(change: Plan, gone: Mapping[int, float | None]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _change(target: Target, cgroup: Cgroup, limit: int, used: int, had: int | No
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Lower the limits, charge memory, and see the kernel kill; the fault is there from the victim's exit on."""
     run, one = scene.run, change.change
-    until = clock.now() + _KILL_S
+    until = clock.now() + _ahead(scene) + _KILL_S
     run.file(charge.RESULT).unlink(missing_ok=True)
     write_json(
         run.file(charge.PARAMETERS),
@@ -191,8 +191,9 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
             "until": min(until, entry.expires),
         },
     )
-    limits.apply(one)
-    begun = clock.now()
+    with scene.instant():
+        limits.apply(one)
+        begun = clock.now()
     processes.start(run, "charge")
     found = _result(scene, until + endings.EXIT_S)
     at = float(found.get("killed_at") or begun)
@@ -201,6 +202,11 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         service=change.service, used=one.known["used"], configured=one.known["configured"], **found,
     )  # fmt: skip
     return Applied(at, _proofs(one.target, found, scene.engine), _facts(one.target, change, found))
+
+
+def _ahead(scene: Scene) -> float:
+    """Return the seconds until the agreed instant, 0 without one."""
+    return max(0.0, scene.agreed.left) if scene.agreed is not None else 0.0
 
 
 def _near_to_kill(found: Mapping[str, Any]) -> float | None:

@@ -10,7 +10,8 @@ to live. Nothing else of the namespace is touched; the control path, if one is n
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,10 +112,11 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     table = nft.table_name(scene.run.path.name, change.fault)
     rules = nft.Ruleset(table, change.addresses, change.only, change.ttl_s, _CHAINS)
     namespaces = {target.id: netns.identity(target.pid) for target in change.targets}
-    began, counted, proofs = [], {}, []
+    began, within, counted, proofs = [], [], {}, []
     for target in change.targets:
-        seen = netns.inside(target.pid, _cut, rules)
+        seen = netns.inside(target.pid, _cut, rules, scene.instant)
         began.append(float(seen["at"]))
+        within.append(float(seen["within"]))
         counted[target.id] = int(seen["packets"])
         proofs.append(
             Proof(
@@ -132,7 +134,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         "packets": counted,
         "pids": _pids(change.targets),
     }
-    return Applied(min(began), proofs, facts)
+    return Applied(min(began), proofs, facts, within[0])
 
 
 def undo(entry: Entry, scene: Scene) -> str:
@@ -181,14 +183,16 @@ def same_process(entry: Entry, target: Target) -> Proof:
     )
 
 
-def _cut(rules: nft.Ruleset) -> dict[str, Any]:
-    """In the namespace: install the rules, then wait for a packet of the application's."""
-    nft.install(rules)
-    at = clock.now()
+def _cut(rules: nft.Ruleset, instant: Callable[[], AbstractContextManager[None]]) -> dict[str, Any]:
+    """In the namespace: install the rules at the instant, then wait for a packet of the application's."""
+    with instant():
+        began = clock.now()
+        nft.install(rules)
+        at = clock.now()
     while True:
         packets = nft.state(rules.table)["packets"]
         if packets or clock.now() > at + _FLOW_S:
-            return {"at": at, "t": clock.now(), "packets": packets}
+            return {"at": at, "within": at - began, "t": clock.now(), "packets": packets}
         time.sleep(_POLL_S)
 
 

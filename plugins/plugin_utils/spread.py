@@ -1,0 +1,131 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far apart the hosts of a wave were hit, from their records: an interval, as wide as the clocks are uncertain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..module_utils.instant import DOUBT, STARTED
+from .words import parse_time
+
+Record = dict[str, Any]
+
+FINDING = "simultaneity"
+LIMIT_MS = 10.0
+_RANK = {"pass": 0, "unknown": 1, "fail": 2}
+
+
+@dataclass(frozen=True)
+class Start:
+    """When a fault began on a host. ``ms``: of the controller's clock; ``doubt_ms``: either way; None is unknown."""
+
+    host: str
+    ms: float | None
+    doubt_ms: float | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of one fault over the hosts of a wave: between ``low`` and ``high`` ms, None when nobody can say."""
+
+    low: float | None
+    high: float | None
+    words: str
+
+    def verdict(self, limit_ms: float) -> str:
+        """Hold it against the most that it may be; an interval in which that lies is unknown."""
+        if self.low is None or self.high is None:
+            return "unknown"
+        return "pass" if self.high <= limit_ms else "fail" if self.low > limit_ms else "unknown"
+
+
+def add(hosts: Sequence[Record], limit_ms: float = LIMIT_MS) -> list[Record]:
+    """Return the records with the finding ``simultaneity`` on each host that fired at an instant agreed with others.
+
+    A spread that is too large for certain makes a host that passed ``invalid``: nothing was learned of one instant. It
+    is no word on the exchange, so the hypothesis stays as it is. Records of runs without an instant come back as is.
+    """
+    fired = [host for host in hosts if _fired(host)]
+    judged = {wave: _finding(_starts(fired, wave), limit_ms) for wave in {host["wave"] for host in fired}}
+    return [_with(host, judged[host["wave"]]) if host in fired else host for host in hosts]
+
+
+def spread(starts: Sequence[Start]) -> Spread:
+    """Return how far apart the first and the last of some starts lie.
+
+    Each is known but for its doubt, so the least and the most that the distance of any two can be bound it.
+    """
+    unclear = [start.host for start in starts if start.ms is None or start.doubt_ms is None]
+    if unclear:
+        return Spread(None, None, f"the clock of {', '.join(unclear)} was not measured")
+    known = sorted((float(start.ms or 0.0), float(start.doubt_ms or 0.0), start.host) for start in starts)
+    low = max(ms - doubt for ms, doubt, _host in known) - min(ms + doubt for ms, doubt, _host in known)
+    high = max(ms + doubt for ms, doubt, _host in known) - min(ms - doubt for ms, doubt, _host in known)
+    apart = known[-1][0] - known[0][0]
+    doubt = max(high - apart, apart - low)
+    words = f"{known[0][2]} first, {known[-1][2]} {apart:.3f} ms later, ± {doubt:.3f} ms by their clocks"
+    return Spread(max(0.0, low), high, words)
+
+
+def _starts(hosts: Sequence[Record], wave: int) -> dict[str, list[Start]]:
+    """Return the starts of each fault in a wave."""
+    found: dict[str, list[Start]] = {}
+    for host in hosts:
+        for fault in host["faults"] if host["wave"] == wave else []:
+            facts = _facts(fault)
+            if STARTED in facts and fault["injected_at"]:
+                found.setdefault(fault["id"], []).append(_start(host, fault, facts.get(DOUBT)))
+    return found
+
+
+def _start(host: Mapping[str, Any], fault: Mapping[str, Any], doubt_ms: Any) -> Start:
+    offset = host["clock"]["offset_ms"]
+    if offset is None or doubt_ms is None:
+        return Start(host["host"], None, None)
+    return Start(host["host"], 1000 * parse_time(fault["injected_at"]).timestamp() - offset, float(doubt_ms))
+
+
+def _finding(starts: Mapping[str, Sequence[Start]], limit_ms: float) -> Record | None:
+    """Return the finding of a wave, the worst of its faults; None where fewer than two hosts fired one."""
+    several = {fault: spread(found) for fault, found in starts.items() if len(found) > 1}
+    if not several:
+        return None
+    name, worst = max(
+        several.items(), key=lambda item: (_RANK[item[1].verdict(limit_ms)], item[1].high or float("inf"))
+    )
+    others = f" (the worst of {', '.join(several)})" if len(several) > 1 else ""
+    value = None if worst.low is None or worst.high is None else [round(worst.low, 3), round(worst.high, 3)]
+    return {
+        "id": FINDING,
+        "title": f"Spread of the fault's start over {len(starts[name])} hosts",
+        "value": value,
+        "unit": "ms",
+        "threshold": {"op": "<=", "value": limit_ms},
+        "verdict": worst.verdict(limit_ms),
+        "evidence": f"{name}: {worst.words}{others}",
+    }
+
+
+def _with(host: Record, finding: Record | None) -> Record:
+    kept = [one for one in host["findings"] if one["id"] != FINDING]
+    if finding is None:
+        return {**host, "findings": kept}
+    changed = {**host, "findings": [*kept, finding]}
+    if finding["verdict"] == "fail" and host["outcome"] == "passed":
+        changed["outcome"] = "invalid"
+        changed["notes"] = [
+            *host["notes"], f"invalid: the hosts of the wave were not hit at one instant ({finding['evidence']})"
+        ]  # fmt: skip
+    return changed
+
+
+def _fired(host: Mapping[str, Any]) -> bool:
+    return any(STARTED in _facts(fault) for fault in host.get("faults", []))
+
+
+def _facts(fault: Mapping[str, Any]) -> dict[str, Any]:
+    return {proof["fact"]: proof["value"] for proof in fault["proof"]}
