@@ -41,7 +41,7 @@ def _problem(what: str, value: str) -> str:
         return f"{what} names the peer {value!r}; it must be an IPv4 or IPv6 address, or a network as 10.0.0.0/24."
     first = network.network_address
     if "/" in value and ipaddress.ip_interface(value).ip != first:
-        return f"{what} names the network {value}, whose first address is {first}; write {network}, or one address alone."
+        return f"{what} names the network {value}, which begins at {first}; write {network}, or one address alone."
     if network.prefixlen < WIDEST[network.version]:
         return f"{what} names the network {network}, which is too wide to be a peer; name the hosts that are meant."
     if isinstance(first, ipaddress.IPv6Address) and first.ipv4_mapped:

@@ -100,7 +100,7 @@ def test_an_address_within_a_network_is_counted_once(stage: Stage) -> None:
     _done, entry = stage.apply(partition, CUT, peer_addresses=[PEER, PAIR])
     assert entry.undo["addresses"] == [PAIR]
     before = netns.inside(stage.spaces.target.pid, nft.state, state_of(stage))["packets"]
-    stage.spaces.target.datagrams(PEER, 20)
+    stage.spaces.peer.datagrams(TARGET, 20)
     after = netns.inside(stage.spaces.target.pid, nft.state, state_of(stage))["packets"]
     assert after - before == 20
     partition.undo(entry, stage.scene)
