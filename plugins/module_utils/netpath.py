@@ -61,7 +61,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
             found.append(
                 f"The {key} of fault {name} is {fault[key]!r}; it must be a number from 1 to {_PORT_MAX}."
             )
-    if _yes(fault.get("only_port")) and not fault.get("port"):
+    if yes(fault.get("only_port")) and not fault.get("port"):
         found.append(f"Fault {name} is to hit only one port of its peer and names none; set its port.")
     return found
 
@@ -161,7 +161,7 @@ def port(fault: Mapping[str, Any], key: str = "port") -> int | None:
 
 def only_port(fault: Mapping[str, Any]) -> int | None:
     """Return the port that alone is to be hit, None for all of the peer."""
-    return port(fault) if _yes(fault.get("only_port")) else None
+    return port(fault) if yes(fault.get("only_port")) else None
 
 
 def ttl(fault: Mapping[str, Any]) -> float:
@@ -270,5 +270,6 @@ def _is_port(value: Any) -> bool:
         return False
 
 
-def _yes(value: Any) -> bool:
+def yes(value: Any) -> bool:
+    """Return whether a value of a specification means true; older Ansible gives it as a word."""
     return str(value).lower() in ("true", "yes", "1")

@@ -46,6 +46,13 @@ options:
     description: Impair only TCP packets to O(port), instead of all packets.
     type: bool
     default: false
+  both_ends:
+    description:
+      - Whether the peers impair what they send here, too, as between two groups of hosts.
+      - A round trip then gets longer by up to twice O(delay_ms), so it is not measured; what the kernel counted on the
+        impaired path is the proof.
+    type: bool
+    default: false
   engine:
     description:
       - V(netem) uses the kernel's own network emulator.
@@ -148,6 +155,7 @@ def main() -> None:
             "peer": {"type": "str"},
             "peer_addresses": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int"},
+            "both_ends": {"type": "bool", "default": False},
             "only_port": {"type": "bool", "default": False},
             "engine": {"type": "str", "choices": [impair.AUTO, *impair.ENGINES], "default": impair.AUTO},
             **{name: {"type": "float", "default": 0} for name in shaping.NAMES},

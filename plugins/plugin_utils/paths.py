@@ -59,7 +59,7 @@ def stores(
     ports: Mapping[str, Any],
     resolver: Resolver = resolve,
 ) -> dict[str, dict[str, Any]]:
-    """Return {database: {address, port}, cache: {…}}, where the stores answer; empty addresses for those of the project.
+    """Return {database: {address, port}, cache: {…}}, where the stores answer; the address of one here is empty.
 
     ``external`` has those that live on another host, by an address, a name or a host of the inventory; where it names
     no port it is that of ``ports``. Raises PathError.
@@ -125,7 +125,7 @@ def path(
     peer_port: int = 0,
     resolver: Resolver = resolve,
 ) -> dict[str, Any]:
-    """Return {peer, peer_addresses, port, log_words, called} of a fault's path, for the host ``host``.
+    """Return {peer, peer_addresses, port, log_words, called, both_ends} of a fault's path, for the host ``host``.
 
     By default it leads to ``service`` on ``port`` (at ``address``, if it lives elsewhere), and ``words`` is how a log
     names it. One of ``between_groups``, ``peer_host`` and ``peer_addresses`` makes it another, on
@@ -142,6 +142,7 @@ def path(
             "port": port,
             "log_words": words,
             "called": "",
+            "both_ends": False,
         }
     if between_groups:
         called, names = between(between_groups, host, hosts, groups)
@@ -167,6 +168,7 @@ def path(
         "port": int(peer_port),
         "log_words": "|".join(re.escape(one) for one in dict.fromkeys(spoken)),
         "called": called,
+        "both_ends": bool(between_groups),
     }
 
 

@@ -48,6 +48,7 @@ def path(host: str = "a1", hosts: Sequence[str] = ("a1", "a2", "b1", "b2"), **ch
 def test_the_path_leads_to_the_service_unless_something_else_is_asked() -> None:
     assert path() == {
         "peer": "postgres", "peer_addresses": [], "port": 5432, "log_words": "database|5432", "called": "",
+        "both_ends": False,
     }  # fmt: skip
 
 
@@ -85,6 +86,7 @@ def test_between_groups_each_side_gets_all_addresses_of_the_other() -> None:
         found = path(host, between_groups=pair)
         assert found["peer_addresses"] == ["10.2.0.1", "fd02::1", "10.2.0.2"], "chaos_address goes before"
         assert (found["peer"], found["called"], found["port"]) == ("", "zone_b", 0)
+        assert found["both_ends"] is True
     for host in ("b1", "b2"):
         found = path(host, between_groups=pair, peer_port=5432)
         assert found["peer_addresses"] == ["10.1.0.1", "10.1.0.2", "fd01::2"]

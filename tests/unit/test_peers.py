@@ -99,6 +99,12 @@ def test_the_target_itself_and_its_way_out_are_refused(kind: Any, given: list[st
         plan(kind, given)
 
 
+def test_where_the_peers_delay_as_well_no_round_trip_is_measured() -> None:
+    assert plan(impair, FAR).port == 5432
+    both = plan(impair, FAR, both_ends=True, only_port=True)
+    assert (both.port, both.only) == (None, 5432)
+
+
 def test_a_gateway_that_is_named_is_meant() -> None:
     assert plan(partition, ["172.18.0.1"]).peer.addresses == ["172.18.0.1"]
 

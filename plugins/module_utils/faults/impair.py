@@ -110,7 +110,8 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) ->
         netpath.peer(fault, targets, site),
         targets,
         netpath.ttl(fault),
-        netpath.port(fault),
+        # where the peers delay what they send as well, by clocks of their own, a round trip measures both
+        None if netpath.yes(fault.get("both_ends")) else netpath.port(fault),
         netpath.only_port(fault),
     )
 
