@@ -57,9 +57,9 @@ class Apart:
             *(self.image, "sh", "-c", f"exec {command}"),
         )
 
-    def query(self, statement: str) -> list[str]:
+    def query(self, statement: str, user: str = "trading_user") -> list[str]:
         """Ask the database by its own client, which shares no code with ours."""
-        words = ("psql", "-U", "trading_user", "-d", "trading_db", "-Atc", statement)
+        words = ("psql", "-U", user, "-d", "trading_db", "-Atc", statement)
         return docker("exec", self.database, *words).splitlines()
 
     def wait_ready(self, seconds: float = 30) -> None:

@@ -99,7 +99,7 @@ def test_its_settings_are_in_the_snapshot_and_a_change_of_them_shows(
     before = snapshot.take(run)
     assert "PostgreSQL settings" not in before["unchecked"]
     assert before["postgres_setting"]["max_connections"] == "60"
-    exchange.query("ALTER ROLE trading_user CONNECTION LIMIT 41")
+    exchange.query("ALTER ROLE trading_user CONNECTION LIMIT 41", "postgres")
     try:
         (found,) = [
             one
@@ -108,7 +108,7 @@ def test_its_settings_are_in_the_snapshot_and_a_change_of_them_shows(
         ]
         assert "41" in str(found["after"])
     finally:
-        exchange.query("ALTER ROLE trading_user CONNECTION LIMIT -1")
+        exchange.query("ALTER ROLE trading_user CONNECTION LIMIT -1", "postgres")
     run.file(database.SECRETS).unlink()
     assert "password" in snapshot.take(run)["unchecked"]["PostgreSQL settings"]
 
