@@ -8,6 +8,7 @@ Pure but for the resolver, which turns a name into addresses as the controller k
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -45,7 +46,7 @@ def addresses(
     given = [told] if isinstance(told, str) else list(told)
     found = [address for one in given for address in _resolved(name, str(one), resolver)]
     for address in found:
-        if ipaddress.ip_network(address).is_loopback:
+        if ipaddress.ip_network(address, strict=False).is_loopback:
             raise PathError(
                 f"Host {name} has the address {address}, at which only it can reach itself; set its chaos_address to "
                 "the one the others use."
@@ -152,12 +153,11 @@ def path(
             f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         )
     far = list(dict.fromkeys(address for name in names for address in addresses(name, hostvars, resolver)))
-    own = (
-        [address for address in addresses(host, hostvars, resolver) if address in far]
-        if between_groups
-        else []
-    )
-    if own:
+    own: list[str] = []
+    # whether its own address is known matters to the others alone
+    with contextlib.suppress(PathError):
+        own = [address for address in addresses(host, hostvars, resolver) if address in far]
+    if between_groups and own:
         raise PathError(
             f"Host {host} and a host of {called} have the same address {own[0]}; set their chaos_address."
         )

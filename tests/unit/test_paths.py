@@ -125,6 +125,16 @@ def test_what_is_no_path_is_one_sentence(changes: dict[str, Any], wanted: str) -
     assert str(caught.value).endswith(".")
 
 
+def test_a_host_that_only_it_knows_by_name_has_a_path_all_the_same() -> None:
+    """The controller itself, in a group: the other side's run, not its own, needs its address."""
+    groups = {"near": ["here"], "far": ["b1"]}
+    given: dict[str, Any] = {"service": "s", "port": 1, "words": "", "between_groups": ["near", "far"]}
+    found = paths.path(HOSTS, host="here", hosts=["here"], groups=groups, resolver=resolver, **given)
+    assert found["peer_addresses"] == ["10.2.0.1", "fd02::1"]
+    with pytest.raises(paths.PathError, match="only it can reach itself"):
+        paths.path(HOSTS, host="b1", hosts=["b1"], groups=groups, resolver=resolver, **given)
+
+
 def test_hosts_behind_one_address_have_no_path_between_them() -> None:
     hosts = {"a": {"ansible_host": "10.0.0.1"}, "b": {"ansible_host": "10.0.0.1"}}
     with pytest.raises(paths.PathError, match=r"the same address 10\.0\.0\.1"):
@@ -140,6 +150,8 @@ def test_a_peer_is_a_host_of_the_inventory_or_a_name_or_an_address() -> None:
     found = path(peer_addresses=["10.9.0.0/24", "fd00:0::5"])
     assert found["peer_addresses"] == ["10.9.0.0/24", "fd00::5"]
     assert found["called"] == "10.9.0.0/24, fd00:0::5"
+    # a network written wrongly is the fault's to refuse, in its own sentence
+    assert path(peer_addresses=["10.9.0.5/24"])["peer_addresses"] == ["10.9.0.5/24"]
 
 
 def test_a_scope_is_no_part_of_an_address() -> None:
