@@ -153,7 +153,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "spec": {"type": "dict"},
             "runtime": {"type": "path"},
-            "secrets": {"type": "path"},
+            # a path, not what is in it
+            "secrets": {"type": "path", "no_log": False},
             "remote": {"type": "bool", "default": True},
         },
         required_if=[("state", "present", ("spec", "runtime"))],

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,36 @@ def test_its_settings_are_in_the_snapshot_and_a_change_of_them_shows(
         exchange.query("ALTER ROLE trading_user CONNECTION LIMIT -1", "postgres")
     run.file(database.SECRETS).unlink()
     assert "password" in snapshot.take(run)["unchecked"]["PostgreSQL settings"]
+
+
+def test_the_session_is_encrypted_where_the_server_offers_it(
+    exchange: Apart, engine: Engine, where: dict[str, Any], tmp_path: Path
+) -> None:
+    question = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    assert database.rows(engine, "", where, question)[0][0] == "f"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=nobody.example",
+         "-keyout", str(tmp_path / "tls.key"), "-out", str(tmp_path / "tls.crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    for name in ("tls.key", "tls.crt"):
+        lab_stack.docker("cp", str(tmp_path / name), f"{exchange.database}:/tmp/{name}")
+        lab_stack.docker("exec", "--user", "root", exchange.database, "chown", "postgres", f"/tmp/{name}")
+        lab_stack.docker("exec", "--user", "root", exchange.database, "chmod", "600", f"/tmp/{name}")
+    wanted = {"ssl_key_file": "/tmp/tls.key", "ssl_cert_file": "/tmp/tls.crt", "ssl": "on"}
+    try:
+        for name, value in wanted.items():
+            exchange.query(f"ALTER SYSTEM SET {name} = '{value}'", "postgres")
+        exchange.query("SELECT pg_reload_conf()", "postgres")
+        until = time.monotonic() + 10
+        while (found := database.rows(engine, "", where, question)[0])[0] != "t":
+            assert time.monotonic() < until, found
+            time.sleep(0.1)
+        print(found)
+    finally:
+        for name in wanted:
+            exchange.query(f"ALTER SYSTEM RESET {name}", "postgres")
+        exchange.query("SELECT pg_reload_conf()", "postgres")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
