@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -30,6 +31,7 @@ class ActionModule(ActionBase):
         if opening:
             arguments["runtime"] = self._carry()
             if isinstance(arguments.get("spec"), dict):
+                arguments["spec"], arguments["secrets"] = self._set_apart(arguments["spec"])
                 clock = measure(self, dict(task_vars or {}))
                 arguments["spec"] = {**arguments["spec"], "clock": clock.fields()}
         try:
@@ -50,3 +52,18 @@ class ActionModule(ActionBase):
         self._transfer_file(str(build()), path)
         self._fixup_perms2((self._connection._shell.tmpdir, path))
         return str(path)
+
+    def _set_apart(self, spec: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        """Take the database's password out of the specification and into a file on the host; return spec and its path.
+
+        A module's arguments are shown with -vvv, and a no_log argument would be blotted out of every line that
+        happens to hold the same word. The path is empty where there is no password.
+        """
+        database = dict(spec.get("database") or {})
+        password = database.pop("password", None)
+        if not password:
+            return spec, ""
+        path = self._connection._shell.join_path(self._connection._shell.tmpdir, "secrets.json")
+        self._transfer_data(path, json.dumps({"password": str(password)}))
+        self._fixup_perms2((self._connection._shell.tmpdir, path), execute=False)
+        return {**spec, "database": database}, str(path)

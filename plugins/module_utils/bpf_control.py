@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import external
+
 _CLONE_NEWNET = 0x40000000
 _TIMEOUT_S = 1.0
 
@@ -55,7 +57,8 @@ def target(spec: Mapping[str, Any]) -> tuple[str, str, int] | None:
     for item in (spec.get("containers") or {}).get(control["to"]) or []:
         if item.get("addresses"):
             return str(control["from"]), str(item["addresses"][0]), int(control["port"])
-    return None
+    away = external.services(spec).get(str(control["to"]))
+    return (str(control["from"]), away.address, int(control["port"])) if away else None
 
 
 def start(pid: int, address: str, port: int) -> Control:

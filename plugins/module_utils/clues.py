@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import aims
+from . import aims, peers
 
 #: What people and drivers call a service of a role.
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -24,10 +24,12 @@ def cause(spec: Mapping[str, Any], fault: Mapping[str, Any]) -> re.Pattern[str]:
     """Return the pattern of a text that names the target of ``fault``, or the peer that it cannot reach.
 
     That is the fault's own ``log_words`` (a regular expression), or any of: the target's service (of several, any),
-    the usual names of its role, its ports, its addresses; each as a word of its own, in any case.
+    the usual names of its role, its ports, its addresses; of a peer that is no service, its addresses alone. Each as a
+    word of its own, in any case.
     """
-    named = [str(fault["peer"])] if fault.get("peer") else aims.services(fault)
-    known = {word for service in named for word in _words(spec, service)}
+    addresses = peers.listed(fault.get("peer_addresses"))
+    named = [str(fault["peer"])] if fault.get("peer") else [] if addresses else aims.services(fault)
+    known = {word for service in named for word in _words(spec, service)} | set(addresses)
     words = "|".join(re.escape(word) for word in sorted(known))
     own = fault.get("log_words")
     return re.compile(f"(?:{own})|\\b(?:{words})\\b" if own else f"\\b(?:{words})\\b", re.IGNORECASE)

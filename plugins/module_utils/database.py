@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the store itself says about our orders: the owner's look-up, run by ``psql`` inside the database's container.
 
-Nothing of ours need be installed there but what the image of a PostgreSQL brings, and no port need be open.
+Nothing of ours need be installed there but what the image of a PostgreSQL brings, and no port need be open. A database
+on another host (``address`` and ``port``) is asked over TCP instead, by our own few words of its protocol.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from .engine import Engine
 from .errors import ChaosError
 from .http_client import short
 from .load_orders import Numbering
+from .postgres_query import ask
+from .postgres_wire import Login
+from .rundir import RunDir, read_json
 
 #: The values that carry the numbers, one row for each order. ``{first}`` and ``{last}`` are prices.
 LOOKUP = (
@@ -35,6 +39,16 @@ _ENVIRONMENT = {
     # Whatever an owner writes into the look-up, it changes nothing and ends.
     "PGOPTIONS": "-c default_transaction_read_only=on -c statement_timeout=15000",
 }
+
+#: Where the database's password lies in a run's folder (0600), apart from the specification that others read.
+SECRETS = "secrets.json"
+_NAME = "exchange.chaos look-up"
+_TIMEOUT_S = 5.0
+
+
+def of_run(run: RunDir) -> dict[str, Any]:
+    """Return ``database`` of a run's specification, with the password that is kept apart."""
+    return {**run.spec["database"], **(read_json(run.file(SECRETS)) or {})}
 
 
 class Store:
@@ -73,8 +87,10 @@ class Store:
 
 
 def rows(engine: Engine, project: str, database: Mapping[str, Any], query: str) -> list[list[str]]:
-    """Ask the database inside its container, read-only, and return rows of text. Raises ChaosError when it fails."""
+    """Ask the database, read-only, and return rows of text. Raises ChaosError when it fails."""
     service, name = str(database["service"]), str(database["name"])
+    if database.get("address"):
+        return _over_tcp(database, query)
     target = engine.container(project, service)
     if not target.running:
         raise ChaosError(
@@ -91,6 +107,27 @@ def rows(engine: Engine, project: str, database: Mapping[str, Any], query: str) 
             f"Check database.name, user and lookup; the query was: {query}"
         )
     return [line.split("|") for line in output.splitlines() if line.strip()]
+
+
+def _over_tcp(database: Mapping[str, Any], query: str) -> list[list[str]]:
+    """Ask a database that has no container here."""
+    login = Login(
+        str(database["address"]),
+        int(database["port"]),
+        str(database["user"]),
+        str(database["name"]),
+        _NAME,
+        str(database.get("password") or ""),
+        _TIMEOUT_S,
+        encrypt=True,
+    )
+    try:
+        return ask(login, query)
+    except ChaosError as error:
+        raise ChaosError(
+            f"The look-up in database {login.database} on another host failed: {str(error).rstrip('.')}. "
+            f"Check chaos_external.database and database.name, user, password and lookup; the query was: {query}"
+        ) from error
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

@@ -33,7 +33,7 @@ class Target:
     """One container as the engine describes it at one moment.
 
     ``pid`` is its main process on the host (0 when not running); ``addresses`` and ``addresses6`` map a network's
-    name to the IP;
+    name to the IP; ``gateways`` are the engine's own addresses in those networks;
     ``ports`` maps a container port such as ``8080/tcp`` to the published (address, port);
     ``started_at`` and ``finished_at`` are the engine's own strings.
     """
@@ -61,6 +61,7 @@ class Target:
     host_config: Mapping[str, Any] = field(repr=False)
     config: Mapping[str, Any] = field(repr=False)
     addresses6: Mapping[str, str] = field(default_factory=dict)
+    gateways: Sequence[str] = ()
 
     @property
     def address(self) -> str:
@@ -108,6 +109,12 @@ def describe(attrs: Mapping[str, Any]) -> Target:
         host_config=host,
         config=config,
         addresses6={name: (entry or {}).get("GlobalIPv6Address") or "" for name, entry in networks.items()},
+        gateways=tuple(
+            str(entry[key])
+            for entry in networks.values()
+            for key in ("Gateway", "IPv6Gateway")
+            if (entry or {}).get(key)
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from . import aims, clock
+from . import aims, clock, external
 from .engine import Engine
 from .errors import ChaosError
 from .facts import is_root
@@ -100,6 +100,7 @@ def preview(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Inject the fault in its run, unless this very fault was injected already."""
     run = open_run(wanted["run_id"], wanted.get("state_dir"))
+    external.refuse([wanted], external.services(run.spec))
     # one that never took effect and was put back may be tried again
     known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
     if any(entry.fault == wanted["id"] for entry in known):

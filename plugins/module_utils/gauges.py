@@ -16,8 +16,8 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import clock
-from .database import rows
+from . import clock, external
+from .database import of_run, rows
 from .engine import Engine
 from .errors import ChaosError
 from .http_client import Client, expression
@@ -88,12 +88,13 @@ class Gauges:
 
     def _follow(self) -> None:
         engine = Engine.connect(timeout=5)
+        spec = {**self._run.spec, "database": of_run(self._run)}
         while True:
             due, fault, moment = self._waiting.get()
             if clock.now() - due > _LATE_S:
                 continue
             for gauge in self._gauges:
-                for name, value, t, error in read(gauge, engine, self._run.spec):
+                for name, value, t, error in read(gauge, engine, spec):
                     what = {"fault": fault, "name": name, "moment": moment, "value": value, "error": error}
                     with contextlib.suppress(
                         ChaosError
@@ -128,6 +129,9 @@ def _sql(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) -> d
 
 
 def _command(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) -> dict[str, float]:
+    away = external.services(spec).get(str(gauge["service"]))
+    if away:
+        raise ChaosError(f"{away} has no container here to run {gauge['command'][0]} in.")
     target = engine.container(str(spec["project"]), str(gauge["service"]))
     code, output = engine.execute(target.id, [str(word) for word in gauge["command"]])
     if code:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from . import clock, netns, nft, shaping, tunnel
+from . import clock, netns, nft, peers, shaping, tunnel
 from .instant import Instant
 from .lifespan import Lifespan
 from .punctual import punctual
@@ -70,7 +70,7 @@ class Engine:
     def __init__(self, wanted: shaping.Impairment) -> None:
         self._wanted = wanted
         self._dice = Random()
-        self._lines: dict[int, tuple[tunnel.Tunnel, shaping.Shaper, frozenset[bytes]]] = {}
+        self._lines: dict[int, tuple[tunnel.Tunnel, shaping.Shaper, peers.Known]] = {}
         self._waiting: list[tuple[float, int, int, int, bytes, bytes]] = []
         self._count = 0
         self._told = 0.0
@@ -81,8 +81,8 @@ class Engine:
 
     def add(self, line: tunnel.Tunnel, addresses: Sequence[str]) -> None:
         """Work on one more detour, for packets to these addresses alone."""
-        known = frozenset(netns.packed(address) for address in addresses)
-        self._lines[line.device] = (line, shaping.Shaper(self._wanted, self._dice), known)
+        shaper = shaping.Shaper(self._wanted, self._dice)
+        self._lines[line.device] = (line, shaper, peers.Known(addresses))
 
     def work(self, run: RunDir, life: Lifespan, expires: float) -> None:
         """Take and send until the end; also when every detour is gone with its container."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import clock
-from .database import Store
+from .database import Store, of_run
 from .engine import Engine
 from .errors import ChaosError
 from .jsonl import read
@@ -81,7 +81,7 @@ def settle(run: RunDir, engine: Engine, *, wait: bool = True) -> dict[str, Any]:
     if wait:
         _wait(run, quiet_at(attempts, timeout_s, sound))
     numbering = Numbering.of(load["price"])
-    store = Store(engine, str(run.spec["project"]), run.spec["database"], load)
+    store = Store(engine, str(run.spec["project"]), of_run(run), load)
     ledger = reconcile(attempts, _count(run, store, numbering), fault_windows(events))
     if (
         wait and ledger["lost"] and clock.now() < all_quiet

@@ -15,6 +15,7 @@ import os
 import select
 import signal
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -82,6 +83,22 @@ def connect(address: str, port: int, timeout: float) -> dict[str, Any]:
             found["errno"] = error.errno or 0
         found["seconds"] = clock.now() - began
     return found
+
+
+def answers(address: str, port: int, timeout: float) -> bool:
+    """Return whether somebody accepts a connect from where this process is.
+
+    It is reset at once, so that nothing of it is under way when the path is touched next.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(timeout)
+        try:
+            probe.connect((address, port))
+        except OSError:
+            return False
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return True
 
 
 def _in_child(

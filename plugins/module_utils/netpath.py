@@ -1,32 +1,59 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A path between a target's network namespace and a peer service: what faults on it have in common.
+"""A path between a target's network namespace and a peer: what faults on it have in common.
 
+The peer is a service of the project, or addresses and networks that are none (:mod:`.peers`).
 A target is looked up again by its id whenever something is to be read or undone: a restarted container has another
 network namespace, and what was in the old one is gone with it.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from . import clock, netns
+from . import clock, netns, peers
 from .engine import Engine, Target
 from .errors import ChaosError, Unsupported
 from .faults import Scene, Site
 from .journal import Entry
 
 _PORT_MAX = 65535
+#: A connect to see who of the peers is there waits so long (s).
+_ANSWER_S = 1.0
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The far end: how it is called, its addresses and networks, and whether it is a service of the project."""
+
+    name: str
+    addresses: Sequence[str]
+    service: bool = True
+
+    def __str__(self) -> str:
+        """Name it with all its addresses, for a plan."""
+        return f"{self.name} ({', '.join(self.addresses)})" if self.service else ", ".join(self.addresses)
 
 
 def check(fault: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a fault's peer and port."""
     name, found = fault.get("id"), []
-    if not fault.get("peer"):
-        found.append(f"Fault {name} has no peer; it must be a service of the project.")
+    given = peers.listed(fault.get("peer_addresses"))
+    if fault.get("peer") and given:
+        found.append(
+            f"Fault {name} has the peer {fault['peer']} and peer_addresses ({peers.words(given)}); give one of both."
+        )
+    elif given:
+        found += peers.problems(f"Fault {name}", given)
+    elif not fault.get("peer"):
+        found.append(
+            f"Fault {name} has no peer; it must be a service of the project, or give peer_addresses."
+        )
     elif fault["peer"] == fault.get("target"):
         found.append(f"The peer of fault {name} is its target {fault['peer']}; it must be another service.")
     for key in ("port", "control_port"):
@@ -34,10 +61,8 @@ def check(fault: Mapping[str, Any]) -> list[str]:
             found.append(
                 f"The {key} of fault {name} is {fault[key]!r}; it must be a number from 1 to {_PORT_MAX}."
             )
-    if _yes(fault.get("only_port")) and not fault.get("port"):
-        found.append(
-            f"Fault {name} is to hit only one port of {fault.get('peer')} and names none; set its port."
-        )
+    if yes(fault.get("only_port")) and not fault.get("port"):
+        found.append(f"Fault {name} is to hit only one port of its peer and names none; set its port.")
     return found
 
 
@@ -50,8 +75,69 @@ def require_root(fault: Mapping[str, Any], site: Site) -> None:
         )
 
 
+def peer(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Peer:
+    """Return the far end of a fault's path. Raises ChaosError when there is none, or it may not be hit."""
+    given = peers.normal(peers.listed(fault.get("peer_addresses")))
+    if not given:
+        name = str(fault["peer"])
+        return Peer(name, addresses(site, name))
+    for target in chosen:
+        _refuse_own(target, given)
+    return Peer(peers.words(given), given, service=False)
+
+
+def _refuse_own(target: Target, given: Sequence[str]) -> None:
+    """Raise ChaosError for a peer that is the target itself, or a network that takes its way out along."""
+    for own in (*target.addresses.values(), *target.addresses6.values()):
+        hit = peers.covers(given, own) if own else ""
+        if hit:
+            raise ChaosError(
+                f"The peer {hit} holds {own}, the own address of container {target.name}; "
+                "name the hosts that are meant."
+            )
+    for gateway in target.gateways:
+        hit = peers.covers(given, gateway)
+        if hit and peers.is_network(hit):
+            raise ChaosError(
+                f"The network {hit} holds {gateway}, the gateway of container {target.name}; "
+                "name the hosts that are meant, or the gateway by its address."
+            )
+
+
+def reached(
+    target: Target, values: Sequence[str], port: int | None, *, service: bool, patience: float = _ANSWER_S
+) -> str:
+    """Return the first of the peers that answers on a port from inside the target's namespace, empty if none does.
+
+    A service of the project was found healthy, so its first address is taken unasked.
+    """
+    candidates = peers.to_try(values)
+    if service or port is None:
+        return candidates[0] if candidates else ""
+    there = (one for one in candidates if netns.inside(target.pid, netns.answers, one, port, patience))
+    return next(there, "")
+
+
+def require_answer(fault: Mapping[str, Any], chosen: Sequence[Target], far: Peer) -> None:
+    """Raise ChaosError when no peer answers on the fault's port: that a cut path to it is silent would show nothing."""
+    number = port(fault)
+    if far.service or number is None or not peers.to_try(far.addresses):
+        return
+    for target in chosen:
+        if target.running and not reached(target, far.addresses, number, service=False):
+            raise ChaosError(
+                f"Nobody answers at {peers.words(peers.to_try(far.addresses))} on port {number} from inside "
+                f"{target.name}, so a fault on that path would show nothing; check addresses and port."
+            )
+
+
 def addresses(site: Site, service: str) -> list[str]:
-    """Return the addresses of a service's running containers, IPv4 first. Raises ChaosError when there are none."""
+    """Return the addresses of a service's running containers, IPv4 first. Raises ChaosError when there are none.
+
+    An address stands for itself.
+    """
+    if _is_address(service):
+        return [service]
     running = [target for target in site.targets if target.service == service and target.running]
     found = [address for target in running for address in target.addresses.values() if address]
     found += [address for target in running for address in target.addresses6.values() if address]
@@ -62,6 +148,12 @@ def addresses(site: Site, service: str) -> list[str]:
     return found
 
 
+def at(name: str, address: str, port: int) -> str:
+    """Name the end of a connect: a service with its address, or an address alone."""
+    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return f"{name} {where}" if address not in name else where
+
+
 def port(fault: Mapping[str, Any], key: str = "port") -> int | None:
     """Return a port of a fault, None where it names none."""
     return int(fault[key]) if fault.get(key) else None
@@ -69,7 +161,7 @@ def port(fault: Mapping[str, Any], key: str = "port") -> int | None:
 
 def only_port(fault: Mapping[str, Any]) -> int | None:
     """Return the port that alone is to be hit, None for all of the peer."""
-    return port(fault) if _yes(fault.get("only_port")) else None
+    return port(fault) if yes(fault.get("only_port")) else None
 
 
 def ttl(fault: Mapping[str, Any]) -> float:
@@ -164,6 +256,13 @@ def _gone(undo: Mapping[str, Any], engine: Engine) -> str:
     return f"undone by replacement: the container is gone and {what}"
 
 
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
 def _is_port(value: Any) -> bool:
     try:
         return not isinstance(value, bool) and 0 < int(value) <= _PORT_MAX
@@ -171,5 +270,6 @@ def _is_port(value: Any) -> bool:
         return False
 
 
-def _yes(value: Any) -> bool:
+def yes(value: Any) -> bool:
+    """Return whether a value of a specification means true; older Ansible gives it as a word."""
     return str(value).lower() in ("true", "yes", "1")

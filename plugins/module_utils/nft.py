@@ -36,6 +36,7 @@ _NF_DROP = 0
 _SET_TIMEOUT, _SET_TIMEOUT_BIT = "NFT_SET_TIMEOUT", 1 << 4
 #: (address family, name of its set, nft's key type, bytes, offset of source and destination in its header)
 _FAMILIES = ((_IPV4, "peers4", 7, 4, 12, 16), (_IPV6, "peers6", 8, 16, 8, 24))
+_BITS = 8
 
 Message = tuple[str, dict[str, Any]]
 
@@ -57,13 +58,30 @@ class Chain:
 
 @dataclass(frozen=True)
 class Ruleset:
-    """A table: packets between here and ``addresses`` (on TCP port ``port`` of theirs, if given), for ``ttl_s``."""
+    """A table: packets between here and ``addresses`` (on TCP port ``port`` of theirs, if given), for ``ttl_s``.
+
+    An address may be a network, as 10.0.0.0/24.
+    """
 
     table: str
     addresses: Sequence[str]
     port: int | None
     ttl_s: float
     chains: Sequence[Chain]
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Peers of one family whose prefixes are equally long: a packet's address, cut to the prefix, is looked up."""
+
+    family: int
+    name: str
+    key: int
+    length: int
+    source: int
+    destination: int
+    prefix: int
+    elements: Sequence[bytes]
 
 
 def table_name(run_id: str, fault: str) -> str:
@@ -74,16 +92,16 @@ def table_name(run_id: str, fault: str) -> str:
 def messages(rules: Ruleset) -> list[Message]:
     """Return what is to be sent, in order: (kind, fields). Elements come last; nothing matches before."""
     found: list[Message] = [("table", {"name": rules.table})]
-    families = [family for family in _FAMILIES if _of(rules.addresses, family[0])]
-    for _family, name, key, length, _source, _destination in families:
+    sets = _sets(rules.addresses)
+    for one in sets:
         found.append(
             (
                 "set",
                 {
                     "table": rules.table,
-                    "name": name,
-                    "key_type": key,
-                    "key_len": length,
+                    "name": one.name,
+                    "key_type": one.key,
+                    "key_len": one.length,
                     "id": 1,
                     "NFTA_SET_FLAGS": {_SET_TIMEOUT},
                 },
@@ -93,12 +111,12 @@ def messages(rules: Ruleset) -> list[Message]:
         kind = "route" if chain.does == "mark" else "filter"
         hook = {"table": rules.table, "name": chain.name, "hook": chain.hook, "type": kind}
         found.append(("chain", hook))
-        for family in families:
-            expressions = [*_matches(rules, chain, family), *_act(chain)]
+        for one in sets:
+            expressions = [*_matches(rules, chain, one), *_act(chain)]
             found.append(("rule", {"table": rules.table, "chain": chain.name, "expressions": (expressions,)}))
-    for family in families:
-        elements = [_element(address, rules.ttl_s) for address in _of(rules.addresses, family[0])]
-        found.append(("elements", {"table": rules.table, "set": family[1], "elements": elements}))
+    for one in sets:
+        elements = [_element(key, rules.ttl_s) for key in one.elements]
+        found.append(("elements", {"table": rules.table, "set": one.name, "elements": elements}))
     return found
 
 
@@ -191,18 +209,34 @@ def _send(nft: Any, message: Message) -> None:
         )
 
 
-def _matches(rules: Ruleset, chain: Chain, family: tuple[int, str, int, int, int, int]) -> list[Any]:
+def _sets(addresses: Sequence[str]) -> list[_Set]:
+    """Part the peers by family and length of prefix; whole addresses come first in each family."""
+    networks = [ipaddress.ip_network(address) for address in dict.fromkeys(addresses)]
+    found = []
+    for family, name, key, length, source, destination in _FAMILIES:
+        own = [one for one in networks if one.version == (4 if family == _IPV4 else 6)]
+        for prefix in sorted({one.prefixlen for one in own}, reverse=True):
+            named = name if prefix == length * _BITS else f"{name}-{prefix}"
+            elements = [one.network_address.packed for one in own if one.prefixlen == prefix]
+            found.append(_Set(family, named, key, length, source, destination, prefix, elements))
+    return found
+
+
+def _matches(rules: Ruleset, chain: Chain, peers: _Set) -> list[Any]:
     """Match the family, the TCP port if there is one, an unmarked packet where it will be marked, the address."""
-    protocol, name, _key, length, source, destination = family
-    found = [*_equals(_meta(_META_NFPROTO), bytes([protocol]))]
+    found = [*_equals(_meta(_META_NFPROTO), bytes([peers.family]))]
     if rules.port is not None:
         found += _equals(_meta(_META_L4PROTO), bytes([_TCP]))
         offset = 2 if chain.towards else 0
         found += _equals(_payload(_TRANSPORT_HEADER, offset, 2), rules.port.to_bytes(2, "big"))
     if chain.does == "mark":
         found += _equals(_meta(_META_MARK), bytes(4))
-    found.append(_payload(_NETWORK_HEADER, destination if chain.towards else source, length))
-    return [*found, genex("lookup", {"set": name, "sreg": _REGISTER})]
+    found.append(
+        _payload(_NETWORK_HEADER, peers.destination if chain.towards else peers.source, peers.length)
+    )
+    if peers.prefix < peers.length * _BITS:
+        found.append(_cut(peers.length, peers.prefix))
+    return [*found, genex("lookup", {"set": peers.name, "sreg": _REGISTER})]
 
 
 def _act(chain: Chain) -> list[Any]:
@@ -232,16 +266,25 @@ def _equals(loaded: Any, value: bytes) -> list[Any]:
     return [loaded, genex("cmp", {"sreg": _REGISTER, "op": 0, "data": data})]
 
 
-def _element(address: str, ttl_s: float) -> Mapping[str, Any]:
-    key = {"attrs": [("NFTA_DATA_VALUE", ipaddress.ip_address(address).packed)]}
+def _cut(length: int, prefix: int) -> Any:
+    """Keep the first ``prefix`` bits of an address in the register."""
+    whole = length * _BITS
+    mask = ((1 << whole) - (1 << (whole - prefix))).to_bytes(length, "big")
+    fields = {
+        "sreg": _REGISTER,
+        "dreg": _REGISTER,
+        "len": length,
+        "mask": {"attrs": [("NFTA_DATA_VALUE", mask)]},
+        "xor": {"attrs": [("NFTA_DATA_VALUE", bytes(length))]},
+    }
+    return genex("bitwise", fields)
+
+
+def _element(packed: bytes, ttl_s: float) -> Mapping[str, Any]:
+    key = {"attrs": [("NFTA_DATA_VALUE", packed)]}
     return {
         "attrs": [("NFTA_SET_ELEM_KEY", key), ("NFTA_SET_ELEM_TIMEOUT", max(1, round(ttl_s * 1000)))],
     }
-
-
-def _of(addresses: Sequence[str], family: int) -> list[str]:
-    version = 4 if family == _IPV4 else 6
-    return [address for address in addresses if ipaddress.ip_address(address).version == version]
 
 
 def _counted(rule: Any) -> int:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import clock, lease, processes, snapshot
+from . import clock, database, lease, processes, snapshot
 from .errors import ChaosError
 from .jsonl import Writer
 from .result import Lines
@@ -30,7 +30,7 @@ def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lin
     try:
         run = state.create(run_id)
         shutil.copyfile(runtime, run.file("chaos.pyz"))
-        spec = {**spec, "anchor": asdict(clock.anchor()), "run_id": run_id}
+        spec = {**_without_secrets(run, spec), "anchor": asdict(clock.anchor()), "run_id": run_id}
         write_json(run.file("spec.json"), spec, sync=True)
         writer = Writer(run.file("timeline.jsonl"))
         writer.write({"t": clock.now(), "event": "opened", "said": [line["text"] for line in lines.lines]})
@@ -60,6 +60,16 @@ def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lin
             ) from error
         raise
     return run
+
+
+def _without_secrets(run: RunDir, spec: dict[str, Any]) -> dict[str, Any]:
+    """Put the database's password where only the run's processes look, and return the specification without it."""
+    known = dict(spec.get("database") or {})
+    password = known.pop("password", None)
+    if not password:
+        return spec
+    write_json(run.file(database.SECRETS), {"password": password}, sync=True)
+    return {**spec, "database": known}
 
 
 def _owner() -> str:

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The start of a PostgreSQL session on the wire, and nothing more of the protocol.
+"""The start of a PostgreSQL session on the wire; what is asked in one is :mod:`.postgres_query`'s.
 
-A session of ours is opened, held and closed; it never asks anything. Source: PostgreSQL documentation,
-"Frontend/Backend Protocol" (message formats, SASL authentication, error fields) and appendix A (SQLSTATE).
+Source: PostgreSQL documentation, "Frontend/Backend Protocol" (message formats, SSL session encryption, SASL
+authentication, error fields) and appendix A (SQLSTATE).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import os
 import socket
+import ssl
 import struct
 import unicodedata
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from .errors import ChaosError
 
 #: SQLSTATE too_many_connections: of the server, of a database, or of a role.
 TOO_MANY = "53300"
-_PROTOCOL_3 = 196608
+_PROTOCOL_3, _SSL_REQUEST = 196608, 80877103
 _OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
 _SCRAM = b"SCRAM-SHA-256"
 _MESSAGE_MAX = 1 << 20
@@ -43,7 +44,11 @@ class Refused(ChaosError):
 
 @dataclass(frozen=True)
 class Login:
-    """Where and as whom to open a session. ``name`` is shown as application_name in pg_stat_activity."""
+    """Where and as whom to open a session. ``name`` is shown as application_name in pg_stat_activity.
+
+    ``encrypt``: by TLS where the server offers it, as libpq's sslmode=prefer does; whose certificate it is, is not
+    looked at.
+    """
 
     host: str
     port: int
@@ -52,6 +57,7 @@ class Login:
     name: str
     password: str = ""
     timeout: float = 2.0
+    encrypt: bool = False
 
 
 def startup(parameters: Mapping[str, str]) -> bytes:
@@ -153,11 +159,18 @@ class Session:
         """
         connection = socket.create_connection((login.host, login.port), login.timeout)
         try:
+            if login.encrypt:
+                connection = _encrypted(connection)
             _Opening(connection, login).finish()
         except BaseException:
             connection.close()
             raise
         return cls(connection)
+
+    @property
+    def connection(self) -> socket.socket:
+        """Return the connection, which does not block; for who asks something in the session."""
+        return self._socket
 
     def lost(self) -> bool:
         """Return whether the server has ended it; what it merely tells (notices, settings) is read and dropped."""
@@ -176,6 +189,23 @@ class Session:
         with contextlib.suppress(OSError):
             self._socket.send(message(b"X", b""))
         self._socket.close()
+
+
+def _encrypted(connection: socket.socket) -> socket.socket:
+    """Ask for TLS and return the connection in it, or as it was where the server has none.
+
+    Raises ChaosError when what answers is no PostgreSQL.
+    """
+    connection.sendall(struct.pack("!II", 8, _SSL_REQUEST))
+    answer = connection.recv(1)
+    if answer == b"N":
+        return connection
+    if answer != b"S":
+        raise ChaosError("What answers on the database's port does not speak PostgreSQL's protocol.")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(connection)
 
 
 class _Opening:
@@ -225,8 +255,8 @@ class _Opening:
             return b""
         if not self._login.password:
             raise ChaosError(
-                f"PostgreSQL asks for the password of role {self._login.user} even at {self._login.host} inside its "
-                "own container; set chaos_database.password."
+                f"PostgreSQL asks for the password of role {self._login.user} at {self._login.host}; "
+                "set chaos_database.password."
             )
         if wanted == _CLEARTEXT:
             return self._login.password.encode() + b"\0"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import aims, clock, guards
+from . import aims, clock, external, guards
 from .database import Store
 from .endpoints import resolve
 from .engine import Engine, Target
@@ -81,9 +81,12 @@ def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
         raise ChaosError(
             f"There is no compose project {project} on this host (found: {known}); set chaos_project."
         )
+    away = external.services(spec)
+    external.refuse(spec["faults"], away)
     needed = [str(spec["services"][role]) for role in spec.get("needs", ()) if role in spec["services"]]
     targets = [service for fault in spec["faults"] for service in aims.services(fault)]
     needed += [service for service in dict.fromkeys(targets) if service not in needed]
+    needed = [service for service in needed if service not in away]
     for service in needed:
         _require_up(report, engine, project, service)
     report.targets = engine.containers(project)
@@ -92,6 +95,9 @@ def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
         for target in report.service(service):
             guards.refuse_shared(target, named)
     report.say("ok", f"Project {project}: {', '.join(needed)} running and healthy")
+    for one in away.values():
+        milliseconds = external.reach(one)
+        report.say("ok", f"{one} answers in {milliseconds:.1f} ms")
     flow = str(spec["services"].get("order_flow") or "")
     if any(target.running for target in report.service(flow)):
         report.say("warn", f"{flow} is running; our own load runs besides it, so stop it for clear figures")
@@ -132,20 +138,32 @@ def resolved(report: Report, spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the specification with addresses, container identities and facts filled in."""
     found = dict(spec)
     found["load"] = resolve(spec["load"], report.targets)
+    away = external.services(spec)
     found["probes"] = [
-        resolve(probe, report.targets) if probe.get("kind") == "http" else dict(probe)
+        resolve(probe, report.targets) if probe.get("kind") == "http" else external.probe(probe, away)
         for probe in spec["probes"]
     ]
     found["gauges"] = [
         resolve(gauge, report.targets) if gauge.get("kind") == "http" else dict(gauge)
         for gauge in spec.get("gauges") or []
     ]
+    if spec.get("capture"):
+        found["capture"] = _watched(spec)
     found["facts"] = {**report.facts, "clock": found.pop("clock", {})}
     found["containers"] = {
         service: [_identity(target) for target in report.service(service)]
         for service in sorted({target.service for target in report.targets})
     }
     return found
+
+
+def _watched(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is captured, with the ports of paths to addresses: the kernel's programs look at known ports only."""
+    ports = dict(spec["capture"].get("ports") or {})
+    for fault in spec["faults"]:
+        if fault.get("peer_addresses") and fault.get("port"):
+            ports.setdefault(str(fault["port"]), "peer")
+    return {**spec["capture"], "ports": ports}
 
 
 def _identity(target: Target) -> dict[str, Any]:

@@ -10,11 +10,12 @@ leftover names itself. Nothing here is used by a fault or its undo.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from . import aims, clock
+from .database import of_run, rows
 from .engine import Engine, Target
 from .errors import ChaosError
 from .rundir import RunDir
@@ -155,7 +156,9 @@ def flatten(name: str, value: Any) -> list[tuple[str, str]]:
 
 
 def _settings(run: RunDir, engine: Engine, targets: Sequence[Target]) -> dict[str, str]:
-    database = run.spec["database"]
+    database = of_run(run)
+    if database.get("address"):
+        return _pairs(row[0] for row in rows(engine, "", database, _SETTINGS))
     running = [target for target in targets if target.service == database["service"] and target.running]
     if not running:
         raise ChaosError("the database does not run")
@@ -163,7 +166,11 @@ def _settings(run: RunDir, engine: Engine, targets: Sequence[Target]) -> dict[st
     code, text = engine.execute(running[0].id, argv)
     if code != 0:
         raise ChaosError(text.strip().splitlines()[-1] if text.strip() else f"psql ended with {code}")
-    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return _pairs(text.splitlines())
+
+
+def _pairs(lines: Iterable[str]) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def _guarded(found: Snapshot, what: str, part: Any) -> None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import findings, gauges, load_plan
+from . import external, findings, gauges, load_plan
 from .faults import planning
 
 TTL_MAX_S = 3600.0
@@ -49,6 +49,7 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
     identities = [str(fault.get("id", "")) for fault in spec["faults"]]
     if len(set(identities)) != len(identities):
         found.append(f"The faults' ids must differ; they are {', '.join(identities)}.")
+    found += external.problems(spec)
     for fault in spec["faults"]:
         # a margin that makes no sense has its own sentence, and makes none of each ttl
         found += _fault(fault, {} if bad_windows else spec["windows"])

@@ -30,6 +30,7 @@ RECORD_BYTES = 64 * 1024 * 1024
 #: What a run needs and its record does not.
 _WORKING_FILES = (
     "chaos.pyz", "deadline.json", "watchdog.lock", "journal.lock", "finish.lock", "processes", "headers",
+    "secrets.json",
 )  # fmt: skip
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
 

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import nft
+from . import nft, peers
 from .errors import ChaosError, Unsupported
 
 try:
@@ -181,7 +181,7 @@ def _mtu(ip: Any, addresses: Sequence[str]) -> int:
     found = []
     for address in addresses:
         with contextlib.suppress(Exception):
-            for route in ip.route("get", dst=address):
+            for route in ip.route("get", dst=peers.sample(address)):
                 link = ip.get_links(route.get_attr("RTA_OIF"))[0]
                 found.append(int(link.get_attr("IFLA_MTU")))
     return min([1500, *(mtu for mtu in found if mtu >= 576)])

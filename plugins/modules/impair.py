@@ -10,9 +10,9 @@ short_description: Delay, lose, duplicate, reorder, corrupt or slow packets from
 version_added: 0.2.0
 author: The exchange.chaos authors (@exchange-chaos)
 description:
-  - A fault of a chaos experiment. Impairs what a service's containers send to a peer service, IPv4 and IPv6, in the
-    service's network namespace. What comes back is left alone, so O(delay_ms) is what a round trip gets longer by.
-    Needs root.
+  - A fault of a chaos experiment. Impairs what a service's containers send to a peer (another service, or somebody's
+    addresses), IPv4 and IPv6, in the service's network namespace. What comes back is left alone, so O(delay_ms) is
+    what a round trip gets longer by. Needs root.
   - The change and its undo are in the run's journal, on disk, before anything is impaired. The kernel lets packets go
     the usual way at O(ttl), though every process of the run is dead.
 extends_documentation_fragment:
@@ -26,14 +26,31 @@ attributes:
     support: full
 options:
   peer:
-    description: The service at the other end of the path.
+    description: The service at the other end of the path. With O(state=present) this or O(peer_addresses) is needed.
     type: str
-    required: true
+  peer_addresses:
+    description:
+      - The other end of the path, where it is no service of the project. IPv4 and IPv6 addresses, and networks such as
+        V(10.0.0.0/24), as the service's containers know them.
+      - Refused are loopback and multicast addresses, networks wider than a V(/8) (IPv6 V(/16)), the container's own
+        address, and a network that takes the container's gateway along.
+    type: list
+    elements: str
+    default: []
   port:
-    description: TCP port of the peer, connected to from inside the namespace to measure the round trip.
+    description:
+      - TCP port of the peer, connected to from inside the namespace to measure the round trip.
+      - Of O(peer_addresses) the first three are tried before, and the first that answers is measured.
     type: int
   only_port:
     description: Impair only TCP packets to O(port), instead of all packets.
+    type: bool
+    default: false
+  both_ends:
+    description:
+      - Whether the peers impair what they send here, too, as between two groups of hosts.
+      - A round trip then gets longer by up to twice O(delay_ms), so it is not measured; what the kernel counted on the
+        impaired path is the proof.
     type: bool
     default: false
   engine:
@@ -135,8 +152,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **fault_module.arguments(),
-            "peer": {"type": "str", "required": True},
+            "peer": {"type": "str"},
+            "peer_addresses": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int"},
+            "both_ends": {"type": "bool", "default": False},
             "only_port": {"type": "bool", "default": False},
             "engine": {"type": "str", "choices": [impair.AUTO, *impair.ENGINES], "default": impair.AUTO},
             **{name: {"type": "float", "default": 0} for name in shaping.NAMES},

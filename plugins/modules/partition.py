@@ -10,8 +10,9 @@ short_description: Drop all packets between a service and a peer
 version_added: 0.2.0
 author: The exchange.chaos authors (@exchange-chaos)
 description:
-  - A fault of a chaos experiment. Drops what goes between a service's containers and a peer service, both ways, IPv4
-    and IPv6, by a table of nftables in the service's network namespace. Needs root.
+  - A fault of a chaos experiment. Drops what goes between a service's containers and a peer (another service, or
+    somebody's addresses), both ways, IPv4 and IPv6, by a table of nftables in the service's network namespace. Needs
+    root.
   - The table is named after the run, and no other is touched. Its addresses expire in the kernel at O(ttl), so that
     packets flow again though every process of the run is dead.
   - The change and its undo are in the run's journal, on disk, before anything is dropped.
@@ -26,18 +27,28 @@ attributes:
     support: full
 options:
   peer:
-    description: The service at the other end of the path.
+    description: The service at the other end of the path. With O(state=present) this or O(peer_addresses) is needed.
     type: str
-    required: true
+  peer_addresses:
+    description:
+      - The other end of the path, where it is no service of the project. IPv4 and IPv6 addresses, and networks such as
+        V(10.0.0.0/24), as the service's containers know them.
+      - Refused are loopback and multicast addresses, networks wider than a V(/8) (IPv6 V(/16)), the container's own
+        address, and a network that takes the container's gateway along.
+    type: list
+    elements: str
+    default: []
   port:
-    description: TCP port of the peer, tried from inside the namespace as a proof of its own.
+    description:
+      - TCP port of the peer, tried from inside the namespace as a proof of its own.
+      - Of O(peer_addresses) the first three are tried before, and the first that answers then.
     type: int
   only_port:
     description: Drop only TCP packets to and from O(port), instead of all packets.
     type: bool
     default: false
   control:
-    description: A service to which the path must stay open; tried from inside the namespace.
+    description: A service, or an address, to which the path must stay open; tried from inside the namespace.
     type: str
   control_port:
     description: TCP port of the service in O(control).
@@ -55,6 +66,15 @@ EXAMPLES = r"""
     control: redis
     control_port: 6379
     fault: partition
+    ttl: 45
+
+- name: Cut the API off from two hosts of another zone
+  exchange.chaos.partition:
+    run_id: "{{ chaos_run_id }}"
+    project: exchange-chaos-lab
+    service: trading-api
+    peer_addresses: [10.0.0.5, fd00::5]
+    fault: zone
     ttl: 45
 
 - name: Heal the path
@@ -105,7 +125,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **fault_module.arguments(),
-            "peer": {"type": "str", "required": True},
+            "peer": {"type": "str"},
+            "peer_addresses": {"type": "list", "elements": "str", "default": []},
             "port": {"type": "int"},
             "only_port": {"type": "bool", "default": False},
             "control": {"type": "str"},

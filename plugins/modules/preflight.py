@@ -25,6 +25,12 @@ options:
     description: The compose services of the exchange, by the part they play.
     type: dict
     required: true
+  external:
+    description:
+      - Which of these live on another host, by the part they play, each with C(address) and C(port).
+      - They are not looked for in the compose project; that they answer over TCP is tried.
+    type: dict
+    default: {}
   experiments:
     description: "What may be run: dictionaries of C(number), C(name), C(title), C(needs) and C(faults)."
     type: list
@@ -91,7 +97,7 @@ uncollected:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import preflight, recovery
+from ansible_collections.exchange.chaos.plugins.module_utils import external, preflight, recovery
 from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
@@ -135,9 +141,11 @@ def _examined(
     common: list[str],
 ) -> dict[str, Any]:
     own = Lines()
-    spec = {"project": parameters["project"], "services": parameters["services"], **experiment}
+    common_part = {key: parameters[key] for key in ("project", "services", "external")}
+    spec = {**common_part, **experiment}
     try:
-        problems = [problem for fault in spec["faults"] for problem in planning.check(fault)]
+        problems = external.problems(spec)
+        problems += [problem for fault in spec["faults"] for problem in planning.check(fault)]
         if problems:
             raise ChaosError(first_sentence(problems))
         report = preflight.Report(own.say, facts)
@@ -160,6 +168,7 @@ def main() -> None:
             "state_dir": {"type": "path"},
             "project": {"type": "str", "required": True},
             "services": {"type": "dict", "required": True},
+            "external": {"type": "dict", "default": {}},
             "experiments": {"type": "list", "elements": "dict", "required": True},
             "remote": {"type": "bool", "default": True},
         },

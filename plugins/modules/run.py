@@ -33,6 +33,11 @@ options:
   runtime:
     description: The host runtime as carried to the host; filled in by the action of the same name.
     type: path
+  secrets:
+    description:
+      - A file on the host with the password that C(database) of O(spec) had; written by the action of the same name,
+        so that it is in no argument.
+    type: path
   remote:
     description: Whether this host is another one than the controller; filled in by the action of the same name.
     type: bool
@@ -86,6 +91,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils import opening, pre
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import Site, planning
 from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines, deliver
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import read_json
 from ansible_collections.exchange.chaos.plugins.module_utils.spec import first_sentence, validate
 from ansible_collections.exchange.chaos.plugins.module_utils.state import State
 
@@ -98,6 +104,8 @@ def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]
         raise ChaosError(first_sentence(problems))
     if state.run(run_id).file("spec.json").exists():
         return deliver(state.run(run_id), changed=False, plan=[], skipped_reason="")
+    if module.params["secrets"]:
+        spec["database"] = {**spec["database"], **(read_json(Path(module.params["secrets"])) or {})}
     report, engine = preflight.host(lines.say, remote=module.params["remote"], folder=state.root)
     recovery.end_abandoned(state, lines.say, act=not module.check_mode)
     held = state.holder(spec["project"])
@@ -149,6 +157,8 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "spec": {"type": "dict"},
             "runtime": {"type": "path"},
+            # a path, not what is in it
+            "secrets": {"type": "path", "no_log": False},
             "remote": {"type": "bool", "default": True},
         },
         required_if=[("state", "present", ("spec", "runtime"))],

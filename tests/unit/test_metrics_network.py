@@ -38,9 +38,10 @@ class Run:
     same_process: bool | None = True
     undone: bool = True
     captured: bool = True
+    path: dict[str, Any] = field(default_factory=lambda: {"peer": "postgres"})
 
     def faults(self) -> list[dict[str, Any]]:
-        common = {"kind": "impair", "target": API, "peer": "postgres", "hold_s": 10, "window_s": 10}
+        common = {"kind": "impair", "target": API, **self.path, "hold_s": 10, "window_s": 10}
         if self.steps:
             return [{**common, "id": name, "delay_ms": delay} for name, delay, _, _ in self.steps]
         return [{**common, "id": "cut", "kind": "partition"}]
@@ -212,6 +213,33 @@ def test_what_the_kernel_saw_on_the_cut_path() -> None:
         assert one(Run(bpf=run.bpf, captured=False), name).value is None
     for name in ("retransmits_back_off", "gave_up_after_s"):
         assert one(Run(), name).value is None
+
+
+def test_a_path_to_addresses_is_known_by_them_and_not_by_its_port() -> None:
+    far, other = {"raddr": "10.0.0.9"}, {"raddr": "10.0.0.10"}
+    seen = [
+        event("TCP_RETRANSMIT", CUT + 1, **far),
+        event("TCP_RETRANSMIT", CUT + 2, 9000, **far),
+        event("TCP_RETRANSMIT", CUT + 3, **other),
+        event("TCP_RETRANSMIT", CUT + 3.4, **other),
+    ]
+    whole = {"peer": "", "peer_addresses": ["10.0.0.9", "fd00::/64"], "port": PORT}
+    assert one(Run(bpf=seen, path=whole), "retransmits").value == 2
+    # another host on the same port is somebody else, and was hit
+    assert one(Run(bpf=seen, path=whole), "blast_radius").value == 1
+    assert one(Run(bpf=seen[:2], path=whole), "blast_radius").value == 0
+    narrow = {**whole, "only_port": True}
+    assert one(Run(bpf=seen, path=narrow), "retransmits").value == 1
+    six = [
+        event("TCP_RETRANSMIT", CUT + 1, raddr="fd00::7"),
+        event("TCP_RETRANSMIT", CUT + 1, raddr="fd01::7"),
+    ]
+    assert one(Run(bpf=six, path=whole), "retransmits").value == 1
+    # the kernel's programs look at known ports: of a path without one, no event is no silence
+    for name in ("retransmits", "retransmits_back_off", "gave_up_after_s"):
+        found = one(Run(bpf=seen, path={**whole, "port": 0}), name)
+        assert found.value is None
+        assert "names none" in found.evidence
 
 
 def test_latency_of_each_step_and_per_injected_millisecond() -> None:

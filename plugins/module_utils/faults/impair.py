@@ -44,8 +44,7 @@ class Plan:
     fault: str
     engine: str
     wanted: shaping.Impairment
-    peer: str
-    addresses: Sequence[str]
+    peer: netpath.Peer
     targets: Sequence[Target]
     ttl_s: float
     port: int | None = None
@@ -53,7 +52,7 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Return the plan in words, one line a change; the journal keeps these very lines."""
-        what = f"{self.peer} ({', '.join(self.addresses)})" + (f" TCP port {self.only}" if self.only else "")
+        what = f"{self.peer}" + (f" TCP port {self.only}" if self.only else "")
         how = {
             NETEM: "by netem on the interface; the kernel ends it at the fault's ttl; undo: delete queue and table",
             TUN: "by a detour through a TUN device that goes with its process; undo: end it, delete table and rule",
@@ -72,8 +71,7 @@ class Plan:
             "service": self.service,
             "fault": self.fault,
             "containers": [target.id for target in self.targets],
-            "peer": self.peer,
-            "address": self.addresses[0],
+            "peer": self.peer.name,
             "port": self.port,
             "impairment": asdict(self.wanted),
             "held": True,
@@ -94,14 +92,14 @@ def check(fault: Mapping[str, Any]) -> list[str]:
 def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
     """Make what it takes in a throw-away namespace and say which engine it will be."""
     netpath.require_root(fault, site)
-    netpath.addresses(site, str(fault["peer"]))
+    netpath.require_answer(fault, chosen, netpath.peer(fault, chosen, site))
     engine = _engine(fault)
     netns.throwaway(netem.trial if engine == NETEM else _try_tunnel)
     return f"ok: {engine}"
 
 
 def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
-    """Plan an impairment as a specification words it: peer, port, only_port, engine, delay_ms and its like."""
+    """Plan an impairment as a specification words it: peer or peer_addresses, port, engine, delay_ms and its like."""
     targets = netpath.up(chosen)
     return Plan(
         targets[0].service,
@@ -109,20 +107,23 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) ->
         str(fault["id"]),
         _engine(fault) if site.root else TUN,
         shaping.of(fault),
-        str(fault["peer"]),
-        netpath.addresses(site, str(fault["peer"])),
+        netpath.peer(fault, targets, site),
         targets,
         netpath.ttl(fault),
-        netpath.port(fault),
+        # where the peers delay what they send as well, by clocks of their own, a round trip measures both
+        None if netpath.yes(fault.get("both_ends")) else netpath.port(fault),
         netpath.only_port(fault),
     )
 
 
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Impair the path; see the application's packets take it, then measure by how much a round trip got longer."""
-    base = {
-        target.id: _round_trip(target, change.addresses[0], change.port, 0.0) for target in change.targets
+    far = change.peer
+    tried = {
+        target.id: netpath.reached(target, far.addresses, change.port, service=far.service)
+        for target in change.targets
     }
+    base = {target.id: _round_trip(target, tried[target.id], change.port, 0.0) for target in change.targets}
     table = nft.table_name(scene.run.path.name, change.fault)
     if change.engine == TUN:
         began, at = _start_process(change, scene, table)
@@ -135,14 +136,14 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     for target in change.targets:
         count = int(netns.inside(target.pid, _wait_for_flow, table))
         packets[target.id] = count
-        proofs.append(
-            _taken(target, change.peer, "before our own connect", count, decides=not _timed(change))
-        )
-        proofs += _rise(target, change.peer, change.addresses[0], change.port, change.wanted, base[target.id])
+        timed = bool(tried[target.id] and change.port and change.wanted.delay_ms)
+        proofs.append(_taken(target, far.name, "before our own connect", count, decides=not timed))
+        proofs += _rise(target, far.name, tried[target.id], change.port, change.wanted, base[target.id])
     facts = {
         "engine": change.engine,
         "namespaces": {target.id: netns.identity(target.pid) for target in change.targets},
         "packets": packets,
+        "tried": tried,
         "base_ms": base,
         "pids": [target.pid for target in change.targets],
     }
@@ -172,9 +173,10 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
             continue
         state = netns.inside(target.pid, nft.state, table)
         grown = int(state["packets"]) - int(entry.facts.get("packets", {}).get(container, 0))
-        timed = bool(entry.undo["port"] and wanted.delay_ms)
+        tried = (entry.facts.get("tried") or {}).get(container, "")
+        timed = bool(tried and entry.undo["port"] and wanted.delay_ms)
         base = (entry.facts.get("base_ms") or {}).get(container)
-        measured = _rise(target, entry.undo["peer"], entry.undo["address"], entry.undo["port"], wanted, base)
+        measured = _rise(target, entry.undo["peer"], tried, entry.undo["port"], wanted, base)
         proofs.append(_taken(target, entry.undo["peer"], "since then", grown, decides=not timed))
         proofs += [*measured, same_process(entry, target)]
         state = netns.inside(target.pid, nft.state, table)
@@ -210,7 +212,7 @@ def _start_process(change: Plan, scene: Scene, table: str) -> tuple[float, float
         "fault": change.fault,
         "impairment": asdict(change.wanted),
         "pids": [target.pid for target in change.targets],
-        "addresses": list(change.addresses),
+        "addresses": list(change.peer.addresses),
         "table": table,
         "port": change.only,
         "expires": clock.now() + _ahead(scene) + change.ttl_s,
@@ -244,8 +246,8 @@ def _queue(change: Plan, table: str, instant: Callable[[], contextlib.AbstractCo
     """In the namespace: at the instant queue and rules; return when that began."""
     with instant():
         began = clock.now()
-        netem.build(change.wanted, change.addresses)
-        nft.install(netem.rules(table, change.addresses, change.only, change.ttl_s))
+        netem.build(change.wanted, change.peer.addresses)
+        nft.install(netem.rules(table, change.peer.addresses, change.only, change.ttl_s))
     return began
 
 
@@ -265,13 +267,9 @@ def _taken(target: Target, peer: str, when: str, count: int, *, decides: bool) -
     return Proof("kernel" if decides else "fault", fact, count, clock.now(), count > 0)
 
 
-def _timed(change: Plan) -> bool:
-    return bool(change.port and change.wanted.delay_ms)
-
-
 def _round_trip(target: Target, address: str, port: int | None, delay_ms: float) -> dict[str, float] | None:
     """Return the median round trip of some connects from inside the namespace (ms): by our clock and the kernel's."""
-    if not port:
+    if not port or not address:
         return None
     tries = 5 if delay_ms <= 500 else 3 if delay_ms <= 1000 else 1
     timeout = delay_ms / 1000 + _PATIENCE_S
@@ -294,7 +292,7 @@ def _rise(
     base: Mapping[str, float] | None,
 ) -> list[Proof]:
     """By how much the round trip of a connect got longer: by our own clock, and by the kernel's (TCP_INFO)."""
-    if not port or not wanted.delay_ms:
+    if not port or not address or not wanted.delay_ms:
         return []
     now = _round_trip(target, address, port, wanted.delay_ms)
     proofs = []

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A network partition: all packets between a service and a peer are dropped, both ways, in the service's namespace.
 
+The peer is another service of the project, or addresses and networks anywhere.
+
 By a table of nftables of ours (:mod:`..nft`), whose sets of addresses the kernel empties by itself at the fault's time
 to live. Nothing else of the namespace is touched; the control path, if one is named, shows it.
 """
@@ -36,8 +38,7 @@ class Plan:
     service: str
     project: str
     fault: str
-    peer: str
-    addresses: Sequence[str]
+    peer: netpath.Peer
     targets: Sequence[Target]
     ttl_s: float
     port: int | None = None
@@ -46,7 +47,7 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Return the plan in words, one line a change; the journal keeps these very lines."""
-        what = f"{self.peer} ({', '.join(self.addresses)})" + (f" TCP port {self.only}" if self.only else "")
+        what = f"{self.peer}" + (f" TCP port {self.only}" if self.only else "")
         return [
             f"drop all packets between {target.name} ({target.service}) and {what}, both ways, by nftables in its "
             "network namespace; the kernel ends it at the fault's ttl; undo: delete the table there"
@@ -61,8 +62,8 @@ class Plan:
             "service": self.service,
             "fault": self.fault,
             "containers": [target.id for target in self.targets],
-            "peer": self.peer,
-            "addresses": list(self.addresses),
+            "peer": self.peer.name,
+            "addresses": list(self.peer.addresses),
             "port": self.port,
             "held": True,
         }
@@ -82,13 +83,13 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str
     """Make such a table in a throw-away namespace and see that it counts and drops."""
     netpath.require_root(fault, site)
     nft.available()
-    netpath.addresses(site, str(fault["peer"]))
+    netpath.require_answer(fault, chosen, netpath.peer(fault, chosen, site))
     netns.throwaway(nft.install, nft.Ruleset(nft.table_name("trial", "cut"), _NOBODY, None, 5.0, _CHAINS))
     return "ok"
 
 
 def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
-    """Plan a partition as a specification words it: peer, port, only_port, control, control_port."""
+    """Plan a partition as a specification words it: peer or peer_addresses, port, only_port, control, control_port."""
     targets, control = netpath.up(chosen), None
     if fault.get("control"):
         name = str(fault["control"])
@@ -97,8 +98,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) ->
         targets[0].service,
         targets[0].project,
         str(fault["id"]),
-        str(fault["peer"]),
-        netpath.addresses(site, str(fault["peer"])),
+        netpath.peer(fault, targets, site),
         targets,
         netpath.ttl(fault),
         netpath.port(fault),
@@ -110,8 +110,14 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) ->
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Cut the path in each target's namespace; see the application's own packets dropped before we send any."""
     table = nft.table_name(scene.run.path.name, change.fault)
-    rules = nft.Ruleset(table, change.addresses, change.only, change.ttl_s, _CHAINS)
+    far = change.peer
+    rules = nft.Ruleset(table, far.addresses, change.only, change.ttl_s, _CHAINS)
     namespaces = {target.id: netns.identity(target.pid) for target in change.targets}
+    # who of several answers must be known before: a host that was silent all along proves no cut
+    tried = {
+        target.id: netpath.reached(target, far.addresses, change.port, service=far.service)
+        for target in change.targets
+    }
     began, within, counted, proofs = [], [], {}, []
     for target in change.targets:
         seen = netns.inside(target.pid, _cut, rules, scene.instant)
@@ -121,17 +127,18 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         proofs.append(
             Proof(
                 "kernel",
-                f"packets of {target.service} to or from {change.peer} dropped before our own connect",
+                f"packets of {target.service} to or from {far.name} dropped before our own connect",
                 seen["packets"],
                 float(seen["t"]),
                 seen["packets"] > 0,
             )
         )
-        proofs += _connects(target, change)
+        proofs += _connects(target, change, tried[target.id])
     facts = {
         "engine": "nftables",
         "namespaces": namespaces,
         "packets": counted,
+        "tried": tried,
         "pids": _pids(change.targets),
     }
     return Applied(min(began), proofs, facts, within[0])
@@ -163,7 +170,8 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
             )
         )
         if entry.undo["port"]:
-            proofs.append(_silent(target, entry.undo["peer"], entry.undo["addresses"][0], entry.undo["port"]))
+            tried = (entry.facts.get("tried") or {}).get(container, "")
+            proofs += _silent(target, entry.undo["peer"], tried, entry.undo["port"])
         proofs.append(same_process(entry, target))
         found = netns.inside(target.pid, nft.state, _table(entry, scene))
         if found["there"]:
@@ -200,24 +208,29 @@ def _heal(table: str) -> str:
     return f"nftables table {table} deleted" if nft.remove(table) else ""
 
 
-def _connects(target: Target, change: Plan) -> list[Proof]:
+def _connects(target: Target, change: Plan, tried: str) -> list[Proof]:
     proofs = []
     if change.port:
-        proofs.append(_silent(target, change.peer, change.addresses[0], change.port))
+        proofs += _silent(target, change.peer.name, tried, change.port)
     if change.control:
         name, address, port = change.control
         seen = netns.inside(target.pid, netns.connect, address, port, _CONNECT_S)
         reached = seen["kernel_ms"] is not None
-        fact = f"control path: connect from {target.service} to {name} {address}:{port}"
+        fact = f"control path: connect from {target.service} to {netpath.at(name, address, port)}"
         proofs.append(Proof("tcp", fact, _words(seen), clock.now(), reached))
     return proofs
 
 
-def _silent(target: Target, peer: str, address: str, port: int) -> Proof:
-    """Connect from inside the namespace: a cut path answers nothing at all, not even a refusal."""
+def _silent(target: Target, peer: str, address: str, port: int) -> list[Proof]:
+    """Connect from inside the namespace: a cut path answers nothing at all, not even a refusal.
+
+    Nothing is tried where nobody answered before.
+    """
+    if not address:
+        return []
     seen = netns.inside(target.pid, netns.connect, address, port, _CONNECT_S)
-    fact = f"connect from {target.service} to {peer} {address}:{port}"
-    return Proof("tcp", fact, _words(seen), clock.now(), bool(seen["timed_out"]))
+    fact = f"connect from {target.service} to {netpath.at(peer, address, port)}"
+    return [Proof("tcp", fact, _words(seen), clock.now(), bool(seen["timed_out"]))]
 
 
 def _words(seen: Mapping[str, Any]) -> str:

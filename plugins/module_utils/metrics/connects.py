@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from .. import peers
 from ..evidence import Evidence
 from ..phases import Window, baseline, onset
 from ..stats import median
@@ -27,17 +29,34 @@ def connects(
     evidence: Evidence, window: Window, name: str, start: float, end: float
 ) -> Sequence[Mapping[str, Any]]:
     """Return the kernel's events of a name, of the API's connections to target or peer, in [start, end]."""
-    ports = target_ports(evidence, str(window.spec.get("peer") or window.target))
-    api = evidence.service("api")
+    api, meant = evidence.service("api"), on_path(evidence, window)
     return [
         event
         for event in evidence.bpf
         if event.get("event") == name
         and event.get("service") == api
-        and event.get("rport") in ports
+        and meant(event)
         and not event.get("control")
         and start <= event["t"] <= end
     ]
+
+
+def on_path(evidence: Evidence, window: Window) -> Callable[[Mapping[str, Any]], bool]:
+    """Return whether a kernel event of a connection is one to the fault's target or peer.
+
+    A service is known by its ports, since its address changes with its container; a peer that is no service by its
+    addresses.
+    """
+    given = peers.listed(window.spec.get("peer_addresses"))
+    if given:
+        known, only = peers.Known(given), window.spec.get("port") if window.spec.get("only_port") else None
+        return lambda event: (
+            bool(event.get("raddr"))
+            and ipaddress.ip_address(str(event["raddr"])).packed in known
+            and only in (None, event.get("rport"))
+        )
+    ports = target_ports(evidence, str(window.spec.get("peer") or window.target))
+    return lambda event: event.get("rport") in ports
 
 
 def target_ports(evidence: Evidence, service: str) -> set[int]:
@@ -49,8 +68,13 @@ def target_ports(evidence: Evidence, service: str) -> set[int]:
     return found | {int(port) for port, role in ports.items() if role in roles}
 
 
-def unseen(evidence: Evidence) -> Measured | None:
-    """Return what a metric says that rests on the capture where there is none; None if the capture may be trusted."""
+def unseen(evidence: Evidence, window: Window | None = None) -> Measured | None:
+    """Return what a metric says that rests on the capture where there is none; None if the capture may be trusted.
+
+    Nor can it tell of the path of ``window`` if that goes to addresses without a port: it looks at ports.
+    """
+    if window and window.spec.get("peer_addresses") and not window.spec.get("port"):
+        return Measured(None, "the kernel's capture looks at ports, and the fault's path names none")
     if evidence.captured and "tcp" in evidence.capture.get("programs", []):
         return None
     reason = evidence.capture.get("reason") or "its positive control was not seen"
@@ -67,7 +91,7 @@ def refused_connects(evidence: Evidence, window: Window) -> Measured:
     """Connects of the application that the target's host refused (errno 111) while it was away."""
     found = connects(evidence, window, "CONN_FAILED", onset(evidence, window), window.end)
     refused = [event for event in found if event.get("errno") == ECONNREFUSED]
-    return unseen(evidence) or Measured(
+    return unseen(evidence, window) or Measured(
         len(refused),
         _evidence(evidence, f"{len(refused)} refused of {len(found)} failed connects"),
         len(found),
@@ -79,8 +103,8 @@ def connects_per_s(evidence: Evidence, window: Window) -> Measured:
     """Connects per second the application tried while the target was away."""
     start, end = onset(evidence, window), trouble_ends(evidence, window)
     found = connects(evidence, window, "CONN_ATTEMPT", start, end)
-    if unseen(evidence) or end <= start:
-        return unseen(evidence) or Measured(None, "the target was never away")
+    if unseen(evidence, window) or end <= start:
+        return unseen(evidence, window) or Measured(None, "the target was never away")
     return Measured(
         len(found) / (end - start), _evidence(evidence, f"{len(found)} in {end - start:.2f} s"), len(found)
     )
@@ -108,8 +132,8 @@ def retry_interval_s(evidence: Evidence, window: Window) -> Measured:
     """Median seconds between two tries of one process to connect while the target was away."""
     gaps = [gap for series in _gaps(evidence, window).values() for gap in series]
     middle = median(gaps)
-    if unseen(evidence) or middle is None:
-        return unseen(evidence) or Measured(
+    if unseen(evidence, window) or middle is None:
+        return unseen(evidence, window) or Measured(
             None, "bpf.jsonl: no process tried twice while the target was away"
         )
     text = f"{len(gaps)} gaps between tries, {min(gaps):.3f} to {max(gaps):.3f} s"
@@ -123,8 +147,10 @@ def backs_off(evidence: Evidence, window: Window) -> Measured:
     The median of the last third of a process's gaps is held against that of the first third.
     """
     series = {pid: gaps for pid, gaps in _gaps(evidence, window).items() if len(gaps) >= _FEWEST_GAPS}
-    if unseen(evidence) or not series:
-        return unseen(evidence) or Measured(None, f"bpf.jsonl: no process made {_FEWEST_GAPS + 1} tries")
+    if unseen(evidence, window) or not series:
+        return unseen(evidence, window) or Measured(
+            None, f"bpf.jsonl: no process made {_FEWEST_GAPS + 1} tries"
+        )
     growth = {pid: _growth(gaps) for pid, gaps in series.items()}
     text = ", ".join(f"PID {pid}: {times:.2f} times longer at the end" for pid, times in growth.items())
     count = sum(map(len, series.values()))

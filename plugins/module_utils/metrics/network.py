@@ -12,7 +12,7 @@ from typing import Any
 from ..evidence import Evidence, Order
 from ..phases import Window, baseline, engine_events, windows, within
 from ..stats import median
-from .connects import connects, target_ports, unseen
+from .connects import connects, on_path, unseen
 from .recovery import recover
 from .registry import Measured, per_fault, per_run
 
@@ -99,7 +99,7 @@ def retransmits(evidence: Evidence, window: Window) -> Measured:
     """Packets to the peer that the target's kernel sent again while the fault was held."""
     found = _held(evidence, window, "TCP_RETRANSMIT")
     flows = {event.get("lport") for event in found}
-    return unseen(evidence) or Measured(
+    return unseen(evidence, window) or Measured(
         len(found), f"bpf.jsonl: {len(found)} retransmissions on {len(flows)} connections", len(found)
     )
 
@@ -115,8 +115,10 @@ def retransmits_back_off(evidence: Evidence, window: Window) -> Measured:
     gaps = {
         port: [b - a for a, b in zip(times, times[1:])] for port, times in flows.items() if len(times) > 2
     }
-    if unseen(evidence) or not gaps:
-        return unseen(evidence) or Measured(None, "bpf.jsonl: no connection retransmitted three times")
+    if unseen(evidence, window) or not gaps:
+        return unseen(evidence, window) or Measured(
+            None, "bpf.jsonl: no connection retransmitted three times"
+        )
     grew = [port for port, series in gaps.items() if series[-1] >= _GROWTH * series[0]]
     longest = max(max(series) for series in gaps.values())
     text = f"bpf.jsonl: gaps grew on {len(grew)} of {len(gaps)} connections, up to {longest:.2f} s"
@@ -128,8 +130,8 @@ def gave_up_after_s(evidence: Evidence, window: Window) -> Measured:
     """Median age of the connects to the peer that the application closed unanswered: its own time-out, as seen."""
     found = [event for event in _held(evidence, window, "CONN_GAVE_UP") if event.get("duration_ms")]
     middle = median([float(event["duration_ms"]) / 1000 for event in found])
-    if unseen(evidence) or middle is None:
-        return unseen(evidence) or Measured(None, "bpf.jsonl: no connect was given up unanswered")
+    if unseen(evidence, window) or middle is None:
+        return unseen(evidence, window) or Measured(None, "bpf.jsonl: no connect was given up unanswered")
     return Measured(middle, f"bpf.jsonl: {len(found)} connects given up", len(found))
 
 
@@ -235,7 +237,7 @@ def _probed(evidence: Evidence, start: float, end: float) -> dict[str, tuple[int
 
 def _others(evidence: Evidence, window: Window, start: float, end: float) -> list[int]:
     """Return the remote ports, other than the peer's, on which the target's own connections met silence."""
-    meant = target_ports(evidence, str(window.spec.get("peer") or window.target))
+    meant = on_path(evidence, window)
     seen = [
         event
         for event in evidence.bpf
@@ -244,7 +246,7 @@ def _others(evidence: Evidence, window: Window, start: float, end: float) -> lis
         and not event.get("passive")
         and not event.get("control")
         and event.get("rport")
-        and int(event["rport"]) not in meant
+        and not meant(event)
         and start <= event["t"] <= end
     ]
     again = Counter(

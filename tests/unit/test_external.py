@@ -1,0 +1,177 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Services that live on another host: what is asked of them, what is refused, and where the password stays."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import (
+    bpf_control,
+    clues,
+    database,
+    external,
+    gauges,
+    opening,
+    preflight,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+
+from tests.unit.containers import target
+
+KILL = {"id": "crash", "kind": "kill", "target": "postgres", "window_s": 5}
+CUT = {
+    "id": "cut", "kind": "partition", "target": "trading-api", "peer_addresses": ["10.0.0.9"], "port": 5433,
+    "window_s": 5,
+}  # fmt: skip
+
+
+def spec(*faults: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "project": "lab",
+        "services": {"database": "postgres", "cache": "redis", "api": "trading-api"},
+        "needs": ["database", "cache", "api"],
+        "external": {"database": {"address": "10.0.0.9", "port": 5433}},
+        "faults": list(faults or [CUT]),
+        "capture": {
+            "control": {"from": "trading-api", "to": "postgres", "port": 5433},
+            "ports": {"5433": "database"},
+        },
+        "containers": {"redis": [{"id": "r", "pid": 1, "addresses": ["172.18.0.4"]}]},
+        **changes,
+    }
+
+
+class Engine:
+    """An engine with an API and a cache, and no database."""
+
+    def containers(self, project: str, service: str | None = None) -> list[Any]:
+        known = [target("trading-api"), target("redis")]
+        return [one for one in known if service in (None, one.service)]
+
+    def container(self, project: str, service: str) -> Any:
+        raise AssertionError(f"nobody may look for {service} here")
+
+
+def look(wanted: dict[str, Any]) -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    preflight.exchange(preflight.Report(lambda *words: lines.append(words)), Engine(), wanted)  # type: ignore[arg-type]
+    return lines
+
+
+def test_a_service_that_lives_elsewhere_is_not_looked_for_here_but_reached() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        where = {"address": "127.0.0.1", "port": there.getsockname()[1]}
+        lines = look(spec(external={"database": where}))
+    texts = [text for _level, text in lines]
+    assert any("redis, trading-api running and healthy" in text for text in texts)
+    assert any(
+        f"postgres (database) on another host, 127.0.0.1:{where['port']}, answers" in text for text in texts
+    )
+    with pytest.raises(ChaosError, match="has no service postgres"):
+        look(spec(external={}))
+
+
+def test_one_that_does_not_answer_is_refused_in_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        port = there.getsockname()[1]
+    with pytest.raises(
+        ChaosError, match=rf"database does not answer at 127\.0\.0\.1:{port} from this host \(Conn"
+    ):
+        look(spec(external={"database": {"address": "127.0.0.1", "port": port}}))
+
+
+@pytest.mark.parametrize("fault", [KILL, {**KILL, "target": "redis", "targets": ["redis", "postgres"]}])
+def test_what_is_aimed_at_it_is_refused_before_anything_is_asked(fault: dict[str, Any]) -> None:
+    with pytest.raises(ChaosError, match="Service postgres \\(database\\) lives on another host") as caught:
+        look(spec(fault))
+    assert "run the experiment there" in str(caught.value)
+    assert "10.0.0.9:5433" in str(caught.value)
+    external.refuse([{**KILL, "target": "redis"}], external.services(spec()))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "wanted"),
+    [
+        ({"proxy": {"address": "10.0.0.9", "port": 80}}, "only database and cache"),
+        ({"cache": {"address": "10.0.0.9"}}, "an address and a port"),
+        ({"cache": "10.0.0.9"}, "an address and a port"),
+        ({"cache": {"address": "db.example", "port": 6379}}, "must be an IPv4 or IPv6 address"),
+        ({"cache": {"address": "10.0.0.9", "port": 0}}, "from 1 to 65535"),
+        ({"cache": {"address": "10.0.0.9", "port": "redis"}}, "from 1 to 65535"),
+    ],
+)
+def test_a_wrong_place_is_one_sentence(wrong: dict[str, Any], wanted: str) -> None:
+    (found,) = external.problems({"external": wrong})
+    assert wanted in found
+    assert found.endswith(".")
+    assert external.problems(spec()) == []
+    assert external.problems({}) == []
+
+
+def test_the_control_connects_to_where_it_lives() -> None:
+    assert bpf_control.target(spec()) == ("trading-api", "10.0.0.9", 5433)
+    assert bpf_control.target(spec(external={})) is None
+
+
+def test_its_probe_goes_there_and_any_other_stays() -> None:
+    away = external.services(spec())
+    asked = {"name": "database", "kind": "tcp", "service": "postgres", "port": 5432, "rate": 10}
+    assert external.probe(asked, away) == {**asked, "address": "10.0.0.9", "port": 5433}
+    other = {**asked, "service": "redis"}
+    assert external.probe(other, away) == other
+
+
+def test_what_would_run_in_its_container_is_unknown_and_says_so() -> None:
+    gauge = {"kind": "command", "name": "keys", "service": "redis", "command": ["redis-cli", "dbsize"]}
+    wanted = spec(external={"cache": {"address": "10.0.0.9", "port": 6379}})
+    ((name, value, _t, error),) = gauges.read(gauge, Engine(), wanted)  # type: ignore[arg-type]
+    assert (name, value) == ("keys", None)
+    assert error is not None
+    assert "no container here to run redis-cli in" in error
+
+
+def test_the_port_of_a_path_to_addresses_is_captured_as_well() -> None:
+    watched = preflight._watched(spec({**CUT, "port": 9000}, CUT))
+    assert watched["ports"] == {"5433": "database", "9000": "peer"}
+
+
+def test_an_error_names_a_peer_by_its_address() -> None:
+    words = clues.cause({}, CUT)
+    assert words.search("could not connect to 10.0.0.9")
+    assert not words.search("something else went wrong")
+
+
+# ---- the password
+
+
+def test_the_password_is_apart_from_the_specification_and_goes_with_the_run(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "runs" / "exp-01-a")
+    run.path.mkdir(parents=True)
+    given = {
+        "project": "lab",
+        "database": {"name": "d", "user": "u", "service": "postgres", "password": "s3cret"},
+    }
+    kept = opening._without_secrets(run, given)
+    run.file("spec.json").write_text(json.dumps(kept))
+    assert "s3cret" not in run.file("spec.json").read_text()
+    secrets = run.file(database.SECRETS)
+    assert secrets.stat().st_mode & 0o777 == 0o600
+    assert database.of_run(run)["password"] == "s3cret"
+    assert given["database"]["password"] == "s3cret", "the caller's own is left alone"
+    record = State(tmp_path).finish(run)
+    assert not record.file(database.SECRETS).exists()
+    assert "password" not in database.of_run(record)
+
+
+def test_without_a_password_there_is_no_file(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    assert opening._without_secrets(run, {"database": {"name": "d"}}) == {"database": {"name": "d"}}
+    assert list(tmp_path.iterdir()) == []
