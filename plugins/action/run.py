@@ -9,8 +9,8 @@ import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils.host_clock import measure
 from ansible_collections.exchange.chaos.plugins.plugin_utils import reach
+from ansible_collections.exchange.chaos.plugins.plugin_utils.host_clock import measure
 from ansible_collections.exchange.chaos.plugins.plugin_utils.runtime import build
 
 

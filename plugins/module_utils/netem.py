@@ -14,10 +14,11 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-from . import nft, peers
+from . import libraries, nft, peers
 from .errors import ChaosError, Unsupported
 from .shaping import LIMIT, Impairment
 
+libraries.reach()
 try:
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError
