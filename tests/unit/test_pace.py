@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from ansible_collections.exchange.chaos.plugins.module_utils import clock, lease, pace
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
 
