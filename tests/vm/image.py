@@ -42,7 +42,13 @@ FILES = {
 }
 ENABLED = ("systemd-networkd.service", "ssh.service", "docker.service")
 #: Units that take minutes of an emulated processor and are nobody's need here.
-MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "e2scrub_reap.service", "man-db.timer")
+MASKED = (
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "man-db.timer",
+)
 
 
 @dataclass(frozen=True)
@@ -88,15 +94,19 @@ def _debian(tree: Path, files: Path, public: str) -> None:
         path.write_text(text)
     (files / "root").chmod(0o700)
     (files / "root/.ssh").chmod(0o700)
-    inside = f"chroot \"$1\" systemctl enable {' '.join(ENABLED)} && chroot \"$1\" systemctl mask {' '.join(MASKED)}"
+    inside = (
+        f'chroot "$1" systemctl enable {" ".join(ENABLED)} && chroot "$1" systemctl mask {" ".join(MASKED)}'
+    )
     run(
         *("mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
         # before the kernel's package makes its initial file system, and once more over what packages laid
-        f"--essential-hook=cp -a {files}/. \"$1\"/",
-        f"--customize-hook=cp -a {files}/. \"$1\"/",
-        "--customize-hook=chroot \"$1\" update-initramfs -u",
+        f'--essential-hook=cp -a {files}/. "$1"/',
+        f'--customize-hook=cp -a {files}/. "$1"/',
+        '--customize-hook=chroot "$1" update-initramfs -u',
         f"--customize-hook={inside}",
-        *("--customize-hook=rm -f \"$1\"/etc/resolv.conf && echo 'nameserver 10.0.2.3' > \"$1\"/etc/resolv.conf",),
+        *(
+            '--customize-hook=rm -f "$1"/etc/resolv.conf && echo \'nameserver 10.0.2.3\' > "$1"/etc/resolv.conf',
+        ),
         *(SUITE, tree),
     )
 

@@ -80,7 +80,9 @@ class Vm:
             if process.poll() is not None:
                 raise BenchError(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-1000:]}")
             if time.monotonic() > begin + BOOT_S:
-                raise BenchError(f"no SSH within {BOOT_S:.0f} s; its console is {self.folder / 'console.log'}")
+                raise BenchError(
+                    f"no SSH within {BOOT_S:.0f} s; its console is {self.folder / 'console.log'}"
+                )
             time.sleep(1)
         return time.monotonic() - begin
 
@@ -167,7 +169,10 @@ class Vm:
             return
         with subprocess.Popen(["docker", "save", *wanted], stdout=subprocess.PIPE) as save:
             load = subprocess.run(
-                self.ssh("docker", "load", "--quiet"), stdin=save.stdout, stdout=subprocess.DEVNULL, check=False
+                self.ssh("docker", "load", "--quiet"),
+                stdin=save.stdout,
+                stdout=subprocess.DEVNULL,
+                check=False,
             )
         if save.returncode != 0 or load.returncode != 0:
             raise BenchError(f"the machine did not take the images {', '.join(wanted)}")

@@ -42,7 +42,9 @@ def commit() -> str:
     """The commit that is tested; -dirty where files differ from it, but for the page itself."""
     name = run("git", "-C", ROOT, "rev-parse", "--short=12", "HEAD").strip()
     changed = run("git", "-C", ROOT, "status", "--porcelain", "--untracked-files=no").split("\n")
-    return name + ("-dirty" if any(line and not line.endswith("docs/test-vm.txt") for line in changed) else "")
+    return name + (
+        "-dirty" if any(line and not line.endswith("docs/test-vm.txt") for line in changed) else ""
+    )
 
 
 def main() -> int:

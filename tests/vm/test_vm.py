@@ -120,7 +120,9 @@ def passed(vm: Vm, playbook: str, folder: Path) -> dict[str, Any]:
     assert host["bpf"]["status"] == "attached"
     assert host["bpf"]["events"] > 0
     assert host["bpf"]["positive_control"] is True
-    assert any(proof["source"] == "kernel" and proof["holds"] for fault in host["faults"] for proof in fault["proof"])
+    assert any(
+        proof["source"] == "kernel" and proof["holds"] for fault in host["faults"] for proof in fault["proof"]
+    )
     assert left(vm) == []
     assert limits(vm) == before
     return host
@@ -163,14 +165,18 @@ def test_the_machine_is_what_it_stands_for(vm: Vm) -> None:
     assert vm.output("uname", "-r").strip().endswith("-amd64")
     assert vm.call("sh", "-c", "ls /lib/modules/$(uname -r)/build/ /usr/src/linux-headers-*") != 0
     assert vm.call("modprobe", "sch_netem") == 0
-    driver = vm.output("docker", "info", "--format", "{{.CgroupDriver}} {{.CgroupVersion}} {{.Driver}}").strip()
+    driver = vm.output(
+        "docker", "info", "--format", "{{.CgroupDriver}} {{.CgroupVersion}} {{.Driver}}"
+    ).strip()
     say(f"Docker {vm.output('docker', 'version', '--format', '{{.Server.Version}}').strip()}: {driver}")
     assert driver.startswith("systemd 2")
 
 
 def test_the_host_is_set_up(vm: Vm) -> None:
     """Consent and units by setup-hosts, the exchange by role lab; neither fetches anything."""
-    images = run("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "exchange-chaos-lab*").split()
+    images = run(
+        "docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "exchange-chaos-lab*"
+    ).split()
     vm.give_images(*(image for image in images if "<none>" not in image))
     code, said = play(vm, "playbooks/setup-hosts.yml", host_consent="make test-vm")
     assert code == 0, said
@@ -221,11 +227,15 @@ def test_09_network_latency(exchange: Vm, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("playbook", "wanted", "how"),
     [
-        pytest.param("playbooks/03-memory-oom-kill.yml", "Proof (kernel)", "systemctl reboot", id="03-reboot"),
+        pytest.param(
+            "playbooks/03-memory-oom-kill.yml", "Proof (kernel)", "systemctl reboot", id="03-reboot"
+        ),
         pytest.param("playbooks/04-cpu-throttling.yml", "Proof (kernel)", "system_reset", id="04-power"),
     ],
 )
-def test_a_reboot_in_the_fault_window(exchange: Vm, tmp_path: Path, playbook: str, wanted: str, how: str) -> None:
+def test_a_reboot_in_the_fault_window(
+    exchange: Vm, tmp_path: Path, playbook: str, wanted: str, how: str
+) -> None:
     """The controller is killed and the host reboots in the fault window: everything is back, nobody asked for it."""
     before, boot = limits(exchange), exchange.boot_id()
     process = subprocess.Popen(
@@ -251,9 +261,13 @@ def test_a_reboot_in_the_fault_window(exchange: Vm, tmp_path: Path, playbook: st
 
     until = time.monotonic() + 240
     while exchange.call("sh", "-c", f"ls {STATE}/records/*/record.json") != 0:
-        assert time.monotonic() < until, exchange.output("journalctl", "-b", "-u", "exchange-chaos-recover.service")
+        assert time.monotonic() < until, exchange.output(
+            "journalctl", "-b", "-u", "exchange-chaos-recover.service"
+        )
         time.sleep(2)
-    print(exchange.output("journalctl", "-b", "--no-pager", "-u", "exchange-chaos-recover.service"), flush=True)
+    print(
+        exchange.output("journalctl", "-b", "--no-pager", "-u", "exchange-chaos-recover.service"), flush=True
+    )
     healthy(exchange)
     assert limits(exchange) == before
     assert left(exchange) == []
@@ -261,7 +275,9 @@ def test_a_reboot_in_the_fault_window(exchange: Vm, tmp_path: Path, playbook: st
     last = {entry["seq"]: entry["entry"] for entry in map(json.loads, journal.splitlines())}
     assert set(last.values()) == {"undone"}, journal
     record = json.loads(exchange.output("sh", "-c", f"cat {STATE}/records/*/record.json"))
-    say(f"record kept: outcome {record['outcome']}, verdicts {record['verdicts']}, leftovers {record['leftovers']}")
+    say(
+        f"record kept: outcome {record['outcome']}, verdicts {record['verdicts']}, leftovers {record['leftovers']}"
+    )
     for fault in record["faults"]:
         say(f"fault {fault['id']} undone by {fault['undone_by']}")
     assert record["outcome"] == "aborted"
