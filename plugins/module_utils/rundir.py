@@ -75,6 +75,12 @@ class RunDir:
         return self._spec
 
     @property
+    def of_earlier_boot(self) -> bool:
+        """Return whether the host was rebooted since the run was opened; False while the folder holds no specification."""
+        anchor = (self._spec or read_json(self.file("spec.json")) or {}).get("anchor")
+        return bool(anchor) and anchor["boot_id"] != clock.boot_id()
+
+    @property
     def slow(self) -> float:
         """Return by how much this run's host is slower than most; 1 while the folder holds no specification."""
         return pace.of(self._spec or read_json(self.file("spec.json")) or {})
