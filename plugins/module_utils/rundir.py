@@ -76,9 +76,9 @@ class RunDir:
 
     @property
     def of_earlier_boot(self) -> bool:
-        """Return whether the host was rebooted since the run was opened; False while the folder holds no specification."""
+        """Return whether the host was rebooted since the run was opened; False while that has no specification."""
         anchor = (self._spec or read_json(self.file("spec.json")) or {}).get("anchor")
-        return bool(anchor) and anchor["boot_id"] != clock.boot_id()
+        return anchor is not None and anchor["boot_id"] != clock.boot_id()
 
     @property
     def slow(self) -> float:

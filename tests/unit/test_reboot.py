@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run whose host was rebooted: its time goes on, what the new boot counts is no proof, every restart is the boot's."""
+"""A run whose host was rebooted: time goes on, what the new boot counts is no proof, restarts are the boot's."""
 
 from __future__ import annotations
 
