@@ -50,9 +50,7 @@ def end_abandoned(state: State, say: Say, *, act: bool = True, by: str = "prefli
         elif abandoned(run):
             stale += 1
             if act:
-                run.timeline(
-                    "aborted", t=clock.of_run(run.anchor), reason="its processes were gone", by=by
-                )
+                run.timeline("aborted", t=clock.of_run(run.anchor), reason="its processes were gone", by=by)
                 end(run, by=by)
             say(
                 "warn",

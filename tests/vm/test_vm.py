@@ -33,13 +33,17 @@ pytestmark = pytest.mark.timeout(1800)
 
 @pytest.fixture(scope="session")
 def vm() -> Iterator[Vm]:
-    """The machine, up; one that was left up is used, and VM_KEEP=1 leaves it up."""
+    """The machine, up; one that was left up is used, and VM_KEEP=1 leaves it up, standing still."""
     machine = Vm()
     if machine.pid is None:
         say(f"up after {machine.start(fresh=os.environ.get('VM_FRESH') == '1'):.0f} s")
+    else:
+        machine.pause(False)
     say(machine.output("uname", "-srv").strip())
     yield machine
-    if os.environ.get("VM_KEEP") != "1":
+    if os.environ.get("VM_KEEP") == "1":
+        machine.pause()
+    else:
         machine.stop()
 
 
