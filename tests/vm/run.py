@@ -3,7 +3,8 @@
 Usage: python -m tests.vm.run [--keep] [PYTEST OPTION...]
 
 docs/test-vm.txt holds the raw output with commit and date: of a whole run, or, with options of pytest (-k 05), of one
-more piece, added below the others. --keep leaves the machine up for the next piece, standing still; a whole run starts from a new disk.
+more piece, added below the others. --keep leaves the machine up for the next piece, standing still; a whole run starts
+from a new disk.
 """
 
 from __future__ import annotations
