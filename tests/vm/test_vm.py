@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -62,9 +63,9 @@ def say(text: str) -> None:
 
 def words(vm: Vm, playbook: str, **variables: str) -> list[str]:
     """The words of an ansible-playbook call against the machine."""
-    extra = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
+    extra = ["-e", json.dumps(variables)] if variables else []
     call = ["ansible-playbook", "-i", str(vm.inventory()), "-e", f"@{VARIABLES}", *extra, playbook]
-    print(f"\n$ {' '.join(call)}", flush=True)
+    print(f"\n$ {shlex.join(call)}", flush=True)
     return call
 
 
