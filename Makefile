@@ -37,7 +37,7 @@ lab-down: setup ## Take the embedded exchange away
 
 ##### checking
 
-.PHONY: setup-dev lint test test-unit test-module test-e2e test-full test-bare
+.PHONY: setup-dev lint test test-unit test-module test-e2e test-full test-bare test-vm
 setup-dev: ## Prepare this machine to run the tests and gates, too
 	@tools/bootstrap dev
 
@@ -61,6 +61,9 @@ test-full: setup-dev ## Everything, with the tests that take minutes
 
 test-bare: setup-dev ## `make demo`, twice, on a Debian with nothing but make and git
 	@tools/bare-debian
+
+test-vm: setup-dev ## Experiments on a stock kernel under emulation (half an hour or more; ARGS="--keep -k 05")
+	@python -m tests.vm.run $(ARGS)
 
 ##### releasing
 

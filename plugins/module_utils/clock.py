@@ -15,11 +15,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+#: Seconds that this process adds to the kernel's clock: none, unless it works on a run of an earlier boot.
+_ahead = 0.0
 
 
 def now() -> float:
-    """Return CLOCK_BOOTTIME in seconds."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    """Return CLOCK_BOOTTIME in seconds; that of the run's own boot after :func:`resume`."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) + _ahead
 
 
 def sleep(seconds: float) -> None:
@@ -70,6 +72,24 @@ class Anchor:
     def exact(self, t: float) -> str:
         """Return boottime ``t`` as ISO 8601 UTC with microseconds, for what is compared between hosts."""
         return exact(self.wall(t))
+
+
+def of_run(began: Anchor) -> float:
+    """Return the present boottime in the count of a run, whichever boot that began in.
+
+    The kernel counts anew at each boot. What is undone after one must not seem to be undone before it was injected, so
+    a run's time goes on by the wall clock, the one thing both boots have.
+    """
+    if began.boot_id == boot_id():
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return began.boottime + time.time() - began.realtime
+
+
+def resume(began: Anchor) -> bool:
+    """From now on count as a run does; returns whether that began in an earlier boot."""
+    global _ahead
+    _ahead = of_run(began) - time.clock_gettime(time.CLOCK_BOOTTIME) if began.boot_id != boot_id() else 0.0
+    return began.boot_id != boot_id()
 
 
 def anchor() -> Anchor:

@@ -38,9 +38,13 @@ def finish(run: RunDir, *, by: str) -> RunDir:
     Raises ChaosError while a fault resists its undo: the run, its journal and its watchdog stay then. Every later
     step is tried whatever became of the one before; what failed is in the record's timeline.
     """
+    rebooted = clock.resume(run.anchor)
     with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
         if not any(event["event"] == "finishing" for event in run.events()):
             run.timeline("finishing", by=by)
+            if rebooted:
+                run.timeline("rebooted")
+                run.log("warn", "The host was rebooted in the run: what was measured ends there.")
     _undo(run, by)
     # only now: what resists its undo is tried again at once, not when this is over
     lease.renew(run, _LEASE_S)

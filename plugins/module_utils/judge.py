@@ -122,7 +122,8 @@ def restored(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:
     """Return the verdict on the host, its leftovers, and notes.
 
     Everything must be as in the snapshot before, and every journaled change undone. A restart that nobody asked
-    for is a leftover too, unless the service died in a fault's window: that is what the experiment is about.
+    for is a leftover too, unless the service died in a fault's window: that is what the experiment is about; or the
+    host was rebooted.
     """
     left = [_leftover("journal", fault, "undone", "open") for fault in _open_faults(evidence)]
     if evidence.restore is None:
@@ -144,6 +145,8 @@ def restored(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:
             notes.append(
                 f"{service} was started anew (containers: {count}), which the fault aimed at it does not do."
             )
+        elif evidence.events("rebooted"):
+            notes.append(f"{service} was started anew with the host (containers: {count}).")
         elif _died_in_a_window(evidence, service):
             notes.append(
                 f"{service} died in a fault's window and was started anew; the plan did not name it."

@@ -16,13 +16,13 @@ LEASE_S = 20.0
 
 
 def renew(run: RunDir, seconds: float) -> None:
-    """Let the run live ``seconds`` from now, unless it may live longer already.
+    """Let the run live ``seconds`` from now (longer on a slow host), unless it may live longer already.
 
     While a fault is in force never beyond its time to live: a controller's process that outlived the controller
     could renew the run for ever.
     """
     expiries = [entry.expires for entry in Journal(run).open_entries()]
-    run.renew(seconds, latest=min(expiries, default=None))
+    run.renew(seconds * run.slow, latest=min(expiries, default=None))
 
 
 @contextmanager
@@ -33,4 +33,4 @@ def lasting(run: RunDir, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        run.shorten(LEASE_S, earliest=before)
+        run.shorten(LEASE_S * run.slow, earliest=before)

@@ -26,12 +26,14 @@ def start(
 
     The process has its own session and no descriptor of ours. ``name`` is the name it registers under when
     that differs from the command. Returns its registration; if one is alive already, that one's.
-    Raises ChaosError with the process's own last words when it ends or stays silent for ``timeout`` seconds.
+    Raises ChaosError with the process's own last words when it ends or stays silent for ``timeout`` seconds
+    (on a slow host so many times longer).
     """
     known = alive(run, name or command)
     if known:
         return known
     child = launch(run, command, python=python)
+    timeout *= run.slow
     until = clock.now() + timeout
     while clock.now() < until:
         entry = read_json(run.file("processes") / f"{name or command}.json")

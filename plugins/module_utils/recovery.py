@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from . import clock
 from .errors import ChaosError
 from .rundir import RunDir
 from .state import BEGINNING_S, State, abandoned
@@ -49,7 +50,7 @@ def end_abandoned(state: State, say: Say, *, act: bool = True, by: str = "prefli
         elif abandoned(run):
             stale += 1
             if act:
-                run.timeline("aborted", reason="its processes were gone", by=by)
+                run.timeline("aborted", t=clock.of_run(run.anchor), reason="its processes were gone", by=by)
                 end(run, by=by)
             say(
                 "warn",
@@ -68,7 +69,7 @@ def halt(state: State, project: str | None, say: Say, *, act: bool = True) -> li
         if not act:
             say("info", f"Run {run.path.name} would be ended")
             continue
-        run.timeline("aborted", reason="halt was called", by="halt")
+        run.timeline("aborted", t=clock.of_run(run.anchor), reason="halt was called", by="halt")
         try:
             end(run, by="halt")
             say(

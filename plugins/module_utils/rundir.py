@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from . import clock
+from . import clock, pace
 from .errors import ChaosError
 from .jsonl import Writer, read
 
@@ -73,6 +73,17 @@ class RunDir:
                 f"{self.path} holds no run: spec.json is missing; was the run already collected?"
             )
         return self._spec
+
+    @property
+    def of_earlier_boot(self) -> bool:
+        """Return whether the host was rebooted since the run was opened; False while that has no specification."""
+        anchor = (self._spec or read_json(self.file("spec.json")) or {}).get("anchor")
+        return anchor is not None and anchor["boot_id"] != clock.boot_id()
+
+    @property
+    def slow(self) -> float:
+        """Return by how much this run's host is slower than most; 1 while the folder holds no specification."""
+        return pace.of(self._spec or read_json(self.file("spec.json")) or {})
 
     @property
     def anchor(self) -> clock.Anchor:

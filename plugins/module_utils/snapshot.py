@@ -69,8 +69,11 @@ def take(run: RunDir) -> Snapshot:
 
 
 def settled(run: RunDir, before: Snapshot, within: float = _SETTLE_S) -> Snapshot:
-    """Take snapshots until one equals ``before`` (restarts apart) or ``within`` seconds are over; returns the last."""
-    until = clock.now() + within
+    """Take snapshots until one equals ``before`` (restarts apart); returns the last, after ``within`` seconds at most.
+
+    On a slow host that is so many times longer.
+    """
+    until = clock.now() + within * run.slow
     while True:
         after = take(run)
         if not differences(before, after) or clock.now() >= until:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import external, findings, gauges, load_plan
+from . import external, findings, gauges, load_plan, pace
 from .faults import planning
 
 TTL_MAX_S = 3600.0
@@ -54,6 +54,7 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
         # a margin that makes no sense has its own sentence, and makes none of each ttl
         found += _fault(fault, {} if bad_windows else spec["windows"])
     found += load_plan.validate(spec["load"]) + load_plan.validate_probes(spec["probes"])
+    found += pace.problems(spec)
     found += gauges.problems(spec.get("gauges") or [])
     return found + findings.problems(spec["findings"])
 

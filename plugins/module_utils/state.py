@@ -197,6 +197,7 @@ def open_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
     run = State(state_dir).run(run_id)
     if not run.file("spec.json").exists():
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
+    clock.resume(run.anchor)
     # A full disk keeps the deadline as it is. An undo must go on; whatever else must be written will say so.
     with contextlib.suppress(ChaosError):
         lease.renew(run, lease.LEASE_S)
@@ -215,7 +216,7 @@ def processes(run: RunDir) -> dict[str, dict[str, Any]]:
 
 def abandoned(run: RunDir) -> bool:
     """True when nobody looks after a run any more: another boot, or its watchdogs are dead."""
-    if run.anchor.boot_id != clock.boot_id():
+    if run.of_earlier_boot:
         return True
     found = processes(run)
     if "watchdog" not in found and _age(run.file("spec.json")) < BEGINNING_S:

@@ -87,7 +87,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import opening, preflight, recovery
+from ansible_collections.exchange.chaos.plugins.module_utils import opening, pace, preflight, recovery
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import Site, planning
 from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines, deliver
@@ -102,6 +102,7 @@ def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]
     problems = validate(spec)
     if problems:
         raise ChaosError(first_sentence(problems))
+    spec = pace.eased(spec)
     if state.run(run_id).file("spec.json").exists():
         return deliver(state.run(run_id), changed=False, plan=[], skipped_reason="")
     if module.params["secrets"]:

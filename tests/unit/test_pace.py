@@ -1,0 +1,38 @@
+"""A slow host: asked less often, given more time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import clock, lease, pace
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+
+PROBE = {"name": "ready", "kind": "http", "rate": 10, "fault_rate": 100, "timeout_s": 1}
+
+
+def test_probes_come_less_often_and_wait_longer() -> None:
+    (found,) = pace.eased({"slow_host": 4.0, "probes": [PROBE]})["probes"]
+    assert found == {**PROBE, "rate": 2.5, "fault_rate": 25.0, "timeout_s": 4.0}
+
+
+def test_a_usual_host_is_asked_as_written() -> None:
+    assert pace.eased({"probes": [PROBE]})["probes"] == [PROBE]
+
+
+@pytest.mark.parametrize("value", [0.5, 51, "slow", True])
+def test_what_is_no_factor_is_told(value: object) -> None:
+    (problem,) = pace.problems({"slow_host": value})
+    assert problem.startswith("chaos_slow_host is ")
+
+
+def test_no_factor_and_a_good_one_are_no_problem() -> None:
+    assert pace.problems({}) == pace.problems({"slow_host": 10.0}) == []
+
+
+def test_the_lease_is_so_many_times_longer(tmp_path: Path) -> None:
+    write_json(tmp_path / "spec.json", {"slow_host": 3.0})
+    run = RunDir(tmp_path)
+    begun = clock.now()
+    lease.renew(run, 20)
+    assert 60 <= run.deadline() - begun < 61

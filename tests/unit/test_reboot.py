@@ -1,0 +1,81 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run whose host was rebooted: time goes on, what the new boot counts is no proof, restarts are the boot's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import clock, undo
+from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import Proof
+from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry, Journal
+from ansible_collections.exchange.chaos.plugins.module_utils.judge import judge
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+
+from tests.unit.scenario import Scenario
+
+
+@pytest.fixture(autouse=True)
+def _own_boot() -> Iterator[None]:
+    yield
+    clock.resume(clock.anchor())
+
+
+def began(seconds_ago: float, *, boot_id: str = "an earlier one") -> clock.Anchor:
+    """A run that began when its boot was a million seconds old."""
+    return clock.Anchor(1_000_000.0, time.time() - seconds_ago, boot_id)
+
+
+def test_the_time_of_a_run_goes_on_over_a_reboot() -> None:
+    assert clock.resume(began(90)) is True
+    assert clock.now() == pytest.approx(1_000_090, abs=1)
+    assert clock.of_run(began(90)) == pytest.approx(1_000_090, abs=1)
+
+
+def test_in_its_own_boot_a_run_counts_as_the_kernel_does() -> None:
+    kernel = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert clock.resume(replace(began(90), boot_id=clock.boot_id())) is False
+    assert clock.now() == pytest.approx(kernel, abs=1)
+
+
+@pytest.mark.parametrize("rebooted", [False, True])
+def test_after_a_reboot_no_proof_is_read_of_what_it_ended(
+    rebooted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Held:
+        """A fault that would prove itself by whatever the kernel counts now."""
+
+        def in_force(self, entry: Entry, scene: object) -> list[Proof]:
+            return [Proof("kernel", "in force", True, clock.now(), True)]
+
+        def undo(self, entry: Entry, scene: object) -> str:
+            return "as before"
+
+    monkeypatch.setattr(undo, "by_kind", lambda kind: Held())
+    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls: object()))
+    anchor = began(60) if rebooted else clock.anchor()
+    write_json(tmp_path / "spec.json", {"anchor": asdict(anchor)})
+    run = RunDir(tmp_path)
+    clock.resume(anchor)
+    entry = Journal(run).planned("held", "cpu", "api", ["hold it"], {}, 60)
+    undo.undo(run, by="boot")
+    assert [event["event"] for event in run.events()].count("proof") == (0 if rebooted else 1)
+    (closed,) = Journal(run).entries()
+    assert closed.undone_by == "boot"
+    assert closed.undone_at is not None
+    assert closed.undone_at >= entry.planned_at
+
+
+def test_restarts_by_a_reboot_are_no_leftovers(tmp_path: Path) -> None:
+    restore = {"leftovers": [], "restarts": {"postgres": 1, "redis": 1, "nginx": 1}, "unchecked": []}
+    scenario = Scenario(restore=restore)
+    rebooted = {"t": scenario.end, "event": "rebooted"}
+    found = judge(Scenario(restore=restore, extra_timeline=[rebooted]).evidence(tmp_path))
+    assert (found.restored, found.leftovers) == ("pass", [])
+    assert "redis was started anew with the host (containers: 1)." in found.reasons
