@@ -37,7 +37,7 @@ lab-down: setup ## Take the embedded exchange away
 
 ##### checking
 
-.PHONY: setup-dev lint test test-unit test-module test-e2e test-full test-bare
+.PHONY: setup-dev lint test test-unit test-module test-e2e test-full test-bare bench
 setup-dev: ## Prepare this machine to run the tests and gates, too
 	@tools/bootstrap dev
 
@@ -61,6 +61,10 @@ test-full: setup-dev ## Everything, with the tests that take minutes
 
 test-bare: setup-dev ## `make demo`, twice, on a Debian with nothing but make and git
 	@tools/bare-debian
+
+bench: setup-dev ## What an experiment costs on 1, 10 and 50 light hosts
+	@ansible-playbook playbooks/lab.yml
+	@python -m tests.bench.control_plane $(ARGS)
 
 ##### releasing
 
