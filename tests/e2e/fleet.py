@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,27 @@ def events(one: Machine, since: str) -> list[str]:
 def _routine(action: str) -> bool:
     """Whether it is one of the services' own health checks; the run's look-ups are psql's, and none of them."""
     return action.startswith(_ROUTINE) and "psql" not in action
+
+
+def running(one: Machine, service: str) -> bool:
+    """Whether a service runs, as the machine's own engine tells it."""
+    return bool(containers(one)[service]["State"]["Running"])
+
+
+@contextlib.contextmanager
+def cut(one: Machine) -> Iterator[None]:
+    """Cut every SSH connection to a machine meanwhile, open ones and new ones; its engine, and we, still get in.
+
+    It is cut on this machine's side, so that nothing is changed on the other.
+    """
+    address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    peer = run("docker", "inspect", "--format", address, one.name).strip()
+    rule = ["OUTPUT", "-d", peer, "-p", "tcp", "--dport", "22", "-j", "REJECT", "--reject-with", "tcp-reset"]
+    run("iptables", "-I", *rule)
+    try:
+        yield
+    finally:
+        run("iptables", "-D", *rule)
 
 
 def seen(one: Machine) -> dict[str, Any]:

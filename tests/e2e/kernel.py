@@ -1,4 +1,4 @@
-"""When the kernel sent which signals: read from tracefs, in a buffer of the test's own, by no code of the collection."""
+"""When the kernel sent which signals: read from tracefs in a buffer of our own, by no code of the collection."""
 
 from __future__ import annotations
 

@@ -16,6 +16,8 @@ from tests.e2e import fleet, live, support
 FIRST, SECOND = "playbooks/01-database-sudden-death.yml", "playbooks/02-network-partition.yml"
 SUMMARY = "playbooks/shared/suite.yml"
 CRASH = {**support.QUICK, "database_sudden_death_outage": False}
+#: How long the database is held down, and what its time to live has besides, in the test that cuts a host off.
+OUTAGE_S, MARGIN_S = 12, 8
 #: host-1 is the fragile one: the canary of a run in waves.
 FRAGILE = "host-1"
 
@@ -165,6 +167,85 @@ def test_check_mode_changes_nothing_on_any_host_and_prints_the_plan(
         assert fleet.events(machine, since[machine.name]) == []
         assert fleet.seen(machine) == before[machine.name]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+def test_a_canary_that_fails_stops_the_waves_after_it(three: hosts.Bench, tmp_path: Path) -> None:
+    """What the other hosts' engines tell of that time, and the state they are in, says that nobody touched them."""
+    rest = [machine for machine in three.machines if fleet.name_of(machine) != FRAGILE]
+    before = {machine.name: fleet.seen(machine) for machine in rest}
+    since = {machine.name: fleet.now(machine) for machine in rest}
+
+    done = fleet.playbook(
+        three.inventory, FIRST, chaos_report_dir=str(tmp_path), chaos_waves=["1", "100%"], **CRASH
+    )
+
+    assert done.returncode != 0
+    for machine in rest:
+        assert fleet.events(machine, since[machine.name]) == []
+        assert fleet.seen(machine) == before[machine.name]
+    (report,) = fleet.reports(tmp_path)
+    assert fleet.outcomes(report) == {FRAGILE: "failed", "host-2": "skipped", "host-3": "skipped"}
+    assert report.record["outcome"] == "failed"
+    waves = {name: host["wave"] for name, host in fleet.hosts_of(report).items()}
+    assert waves == {FRAGILE: 1, "host-2": 2, "host-3": 2}
+    assert "Not touched" in report.log
+
+
+@pytest.mark.full
+@pytest.mark.timeout(500)
+def test_a_host_that_is_cut_off_undoes_itself_and_its_record_is_collected_later(
+    three: hosts.Bench, tmp_path: Path
+) -> None:
+    """SSH to one of three hosts is gone from the instant of its fault until the playbook has ended."""
+    away = next(machine for machine in three.machines if fleet.name_of(machine) == "host-2")
+    running = subprocess.Popen(
+        fleet.command(
+            three.inventory, FIRST, chaos_report_dir=str(tmp_path), **support.QUICK,
+            database_sudden_death_crash=False, database_sudden_death_outage_s=OUTAGE_S, chaos_ttl_margin_s=MARGIN_S,
+        ),
+        cwd=support.ROOT, env=support.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        support.wait_for(lambda: not fleet.running(away, "postgres"), 120, "the fault on host-2")
+        with fleet.cut(away):
+            # nobody can tell the host anything from here on: what mends it is its own
+            took = support.wait_for(
+                lambda: fleet.running(away, "postgres"), OUTAGE_S + MARGIN_S + 15, "its undo"
+            )
+            print(f"host-2 had its database again {took:.1f} s after the cut (ttl {OUTAGE_S + MARGIN_S} s)")
+            assert took <= OUTAGE_S + MARGIN_S + 3
+            text, _none = running.communicate(timeout=300)
+    finally:
+        running.kill()
+
+    assert running.returncode != 0
+    (report,) = fleet.reports(tmp_path)
+    assert fleet.outcomes(report)["host-2"] == "aborted", text[-6000:]
+    assert fleet.outcomes(report)["host-3"] == "passed", text[-6000:]
+    closing = report.log[report.log.index("KEY FINDINGS") :]
+    assert "host-2" in closing
+    assert "nreachable" in closing
+
+    path = report.stem.with_name(f"{report.stem.name}.json")
+    support.wait_for(
+        lambda: away.call("sh", "-c", "ls /var/lib/exchange-chaos/records/*/record.json") == 0,
+        60,
+        "its record",
+    )
+    done = fleet.playbook(three.inventory, "playbooks/collect.yml", chaos_record=str(path), chaos_gate=False)
+    assert done.returncode == 0, done.stdout[-6000:]
+    whole = next(found for found in fleet.reports(tmp_path) if fleet.hosts_of(found)["host-2"]["faults"])
+    assert len(whole.record["hosts"]) == 3
+    collected = fleet.hosts_of(whole)["host-2"]
+    assert collected["outcome"] == "aborted"
+    assert collected["verdicts"]["restored"] == "pass"
+    (fault,) = collected["faults"]
+    assert fault["undone_by"] == "watchdog"
+    assert fleet.raw(whole, "host-2", "load")
+    assert away.call("sh", "-c", "ls -d /var/lib/exchange-chaos/*/*") != 0
 
 
 @pytest.mark.timeout(60)
