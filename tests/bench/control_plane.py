@@ -81,9 +81,9 @@ class Cost:
 
     @property
     def unproved(self) -> list[str]:
-        """Hosts on which the fault had no proof, or was not undone."""
+        """Hosts on which the fault had no proof, or was not undone, and what their record notes."""
         return [
-            str(host["host"])
+            f"{host['host']} ({'; '.join(map(str, host.get('notes', [])))[:200]})"
             for host in self.record.get("hosts", [])
             if (host["verdicts"]["effect"], host["verdicts"]["restored"]) != ("pass", "pass")
         ]

@@ -205,7 +205,8 @@ def entry(host: Light) -> dict[str, Any]:
     """How Ansible reaches the host, and which exchange is its own."""
     return {
         **hosts.ssh_variables(host.port),
-        "ansible_python_interpreter": "/usr/bin/python3",
+        # this machine's own Python has none of the libraries; the checkout's has
+        "ansible_python_interpreter": str(ROOT / ".venv" / "bin" / "python"),
         "chaos_project": host.project,
     }
 
