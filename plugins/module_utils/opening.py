@@ -35,7 +35,7 @@ def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lin
         writer = Writer(run.file("timeline.jsonl"))
         writer.write({"t": clock.now(), "event": "opened", "said": [line["text"] for line in lines.lines]})
         writer.close()
-        run.renew(lease.LEASE_S)
+        lease.renew(run, lease.LEASE_S)
         taken = snapshot.take(run)
         write_json(run.file("snapshot-before.json"), taken, sync=True)
         for what, reason in sorted(taken["unchecked"].items()):
