@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from . import clock, evidence, lease, rescue, steady
+from . import clock, evidence, lease, steady
 from .evidence import Evidence
 from .jsonl import Tail
 from .phases import BASELINE
@@ -117,6 +117,9 @@ def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> No
     elif window.until_steady:
         run.log("warn", f"Not steady within {window.seconds:g} s: {'; '.join(reasons)}", "observe")
         if window.fault and window.phase != window.fault:
+            # only here: the engine's library takes longer to import than all else a slice does
+            from . import rescue
+
             rescue.advise(run, window.fault)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from tests.bench import control_plane, light_exchange
 from tests.bench.control_plane import Cost
 
+ROOT = Path(__file__).resolve().parents[2]
 LOOKUP = "SELECT price FROM trading.orders WHERE user_id = 'u' AND symbol = 'S' AND price BETWEEN {} AND {}"
 
 
@@ -77,3 +80,13 @@ def test_the_small_exchange_finds_what_lies_between_the_bounds(
     assert light_exchange.look_up(query) == ["100.00000002", "100.00000004", "100.00000004"]
     assert light_exchange.look_up(query.replace("price FROM", "price, order_id FROM")) == []
     assert light_exchange.look_up("SELECT name FROM pg_settings") == []
+
+
+def test_a_slice_of_a_window_does_not_import_the_engines_library() -> None:
+    """It is the module that runs most often, and that library is half of what it would cost."""
+    module = "ansible_collections.exchange.chaos.plugins.modules.window"
+    code = f"import sys, {module}; print('docker' in sys.modules, 'pyroute2' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / ".collections", capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False"]
