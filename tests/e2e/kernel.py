@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ class Signals:
 @contextlib.contextmanager
 def sigkills() -> Iterator[Signals]:
     """Trace every SIGKILL meanwhile."""
+    if not (TRACING / "instances").is_dir():  # as it is on every machine that has an init of its own
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", str(TRACING)], check=True)
     folder = TRACING / "instances" / f"exchange-chaos-test-{os.getpid()}"
     folder.mkdir()
     event = folder / "events" / "signal" / "signal_generate"

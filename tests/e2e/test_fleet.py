@@ -59,7 +59,7 @@ def test_one_command_gives_each_host_its_verdict_and_the_fleet_the_worst(
     # each host's fault was its own: its database's process ended by it, as its own kernel events tell
     for host in (FRAGILE, "host-2"):
         killed = [line for line in fleet.raw(report, host, "bpf") if line["event"] == "PROC_EXIT"
-                  and line.get("signal") == 9]  # fmt: skip
+                  and line["exit_signal"] == 9]  # fmt: skip
         assert {line["service"] for line in killed} == {"postgres"}, host
     for machine in pair.machines:
         assert machine.call("sh", "-c", "ls /var/lib/exchange-chaos/*/* >/dev/null 2>&1") != 0
@@ -130,7 +130,9 @@ def test_a_fault_on_one_host_is_in_no_other_hosts_evidence(three: hosts.Bench, t
 
     refused = [line for line in fleet.raw(there, FRAGILE, "bpf") if line["event"] == "CONN_FAILED"]
     killed = [
-        line for line in fleet.raw(there, FRAGILE, "bpf") if line["event"] == "PROC_EXIT" and line["signal"]
+        line
+        for line in fleet.raw(there, FRAGILE, "bpf")
+        if line["event"] == "PROC_EXIT" and line["exit_signal"]
     ]
     assert refused
     assert killed
@@ -144,7 +146,7 @@ def test_a_fault_on_one_host_is_in_no_other_hosts_evidence(three: hosts.Bench, t
         assert [
             line for line in lines if line["event"] in ("CONN_FAILED", "CONN_RESET", "CONN_GAVE_UP")
         ] == [], host
-        assert [line for line in lines if line["event"] == "PROC_EXIT" and line["signal"]] == [], host
+        assert [line for line in lines if line["event"] == "PROC_EXIT" and line["exit_signal"]] == [], host
 
 
 @pytest.mark.full
