@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +21,8 @@ SHORT = {
     "database_sudden_death_crash_window_s": 4,
     "chaos_programs": [],
     "chaos_gate": False,
+    # twenty modules start on two cores before the first of them can be armed
+    "chaos_arm_s": 20,
 }
 #: Seconds that clocks of some hosts are ahead of the others': by number of the host.
 APART = {3: 4.0, 8: -3.5, 13: 0.25, 20: 7.0}
@@ -66,18 +66,13 @@ def test_the_fault_begins_within_ten_milliseconds_on_twenty_hosts(
 
 
 def assert_claimed_spread(report: support.Report, spread_ms: float) -> None:
-    """The spread is a finding, and with its uncertainty never smaller than it was."""
-    found = [
-        finding
-        for host in report.record["hosts"]
-        for finding in host["findings"]
-        if "spread" in finding["id"]
-    ]
-    assert found, "the record has no finding on the spread"
-    for finding in found:
-        doubt = re.search(r"±\s*([\d.]+)", json.dumps(finding, ensure_ascii=False))
-        assert doubt is not None, finding
-        assert finding["value"] + float(doubt[1]) >= spread_ms - 0.5, (finding, spread_ms)
+    """The spread is a finding, an interval as wide as the clocks are uncertain; what the kernel tells lies in it."""
+    for host in report.record["hosts"]:
+        (finding,) = [one for one in host["findings"] if one["id"] == "simultaneity"]
+        low, high = finding["value"]
+        # from our own reading of the clock to the signal in the kernel
+        assert low - 0.5 <= spread_ms <= high + 0.5, (finding, spread_ms)
+        assert finding["verdict"] == "pass", finding
 
 
 def process_of(host: light.Light) -> int:
