@@ -37,7 +37,7 @@ lab-down: setup ## Take the embedded exchange away
 
 ##### checking
 
-.PHONY: setup-dev lint test test-unit test-module test-e2e test-full test-bare test-vm
+.PHONY: setup-dev lint test test-unit test-module test-e2e test-full test-bare test-vm bench
 setup-dev: ## Prepare this machine to run the tests and gates, too
 	@tools/bootstrap dev
 
@@ -64,6 +64,10 @@ test-bare: setup-dev ## `make demo`, twice, on a Debian with nothing but make an
 
 test-vm: setup-dev ## Experiments on a stock kernel under emulation (half an hour or more; ARGS="--keep -k 05")
 	@python -m tests.vm.run $(ARGS)
+
+bench: setup-dev ## What an experiment costs on 1, 10 and 50 light hosts
+	@ansible-playbook playbooks/lab.yml
+	@python -m tests.bench.control_plane $(ARGS)
 
 ##### releasing
 

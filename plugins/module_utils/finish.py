@@ -15,7 +15,7 @@ from . import applog, clock, lease, processes, snapshot
 from .engine import Engine
 from .errors import ChaosError
 from .evidence import load as load_evidence
-from .load_settle import settle
+from .load_settle import account, settle
 from .record import host_record
 from .rundir import RunDir, read_json, write_json
 from .state import State
@@ -57,6 +57,8 @@ def finish(run: RunDir, *, by: str) -> RunDir:
 def _close(run: RunDir, by: str) -> RunDir:
     """Judge what was measured, keep the record, end everything of the run."""
     steps: tuple[tuple[str, Callable[[RunDir], None]], ...] = (
+        # the play's own end has the time to wait for every order; who ends a run for it has not
+        *((("orders", _account),) if by == "module" else ()),
         ("stop", stop_observers),
         ("reconcile", _reconcile),
         ("restore", _compare),
@@ -126,6 +128,11 @@ def stop_observers(run: RunDir) -> None:
     """End load, probes, capture and engine events, in this order."""
     for command in OBSERVERS:
         processes.stop(run, command)
+
+
+def _account(run: RunDir) -> None:
+    if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
+        account(run, Engine.connect())
 
 
 def _reconcile(run: RunDir) -> None:

@@ -9,20 +9,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .journal import Journal
-from .rundir import RunDir
+from .rundir import RunDir, read_json
 
 #: A run that no module call renews for so long is ended on the host.
 LEASE_S = 20.0
 
 
 def renew(run: RunDir, seconds: float) -> None:
-    """Let the run live ``seconds`` from now (longer on a slow host), unless it may live longer already.
+    """Let the run live ``seconds`` (more on a slow host) and its patience from now, unless it may live longer already.
 
     While a fault is in force never beyond its time to live: a controller's process that outlived the controller
     could renew the run for ever.
     """
     expiries = [entry.expires for entry in Journal(run).open_entries()]
-    run.renew(seconds * run.slow, latest=min(expiries, default=None))
+    run.renew(seconds * run.slow + patience(run), latest=min(expiries, default=None))
+
+
+def patience(run: RunDir) -> float:
+    """Return the seconds by which the controller's next word may be late, since it has other hosts to talk to."""
+    spec = read_json(run.file("spec.json")) or {}
+    return float(spec.get("patience_s") or 0.0)
 
 
 @contextmanager
@@ -33,4 +39,4 @@ def lasting(run: RunDir, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        run.shorten(LEASE_S * run.slow, earliest=before)
+        run.shorten(LEASE_S * run.slow + patience(run), earliest=before)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import clock
+from . import clock, lease, processes
 from .database import Store, of_run
 from .engine import Engine
 from .errors import ChaosError
@@ -21,6 +21,8 @@ from .rundir import RunDir, write_json
 
 #: Beyond the client's time-out, for what the service still does after its client has gone (s).
 AFTER_S = 5.0
+#: Beyond it, for the load to notice that it is to end and to write its last lines (s).
+_STOP_S = 10.0
 #: A database that has just come back may refuse for a moment (s).
 _PATIENCE_S = 10.0
 #: An order book may be served from a cache that lags the cancelling (s).
@@ -61,6 +63,14 @@ def _wait(run: RunDir, until: float) -> None:
     quiet = max(0.0, until - clock.now())
     clock.sleep(quiet)
     run.timeline("waited", seconds=round(quiet, 3), why="no request under way")
+
+
+def account(run: RunDir, engine: Engine) -> dict[str, Any]:
+    """End the load when its last answers are in, and settle: the account of a run that ends in order."""
+    patience = float(run.spec["load"]["timeout_s"]) + _STOP_S
+    lease.renew(run, 2 * patience + lease.LEASE_S)
+    processes.stop(run, "load", timeout=patience)
+    return settle(run, engine)
 
 
 def settle(run: RunDir, engine: Engine, *, wait: bool = True) -> dict[str, Any]:

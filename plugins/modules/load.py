@@ -26,6 +26,11 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  probes:
+    description:
+      - Whether O(state=present) starts the probes, too, as M(exchange.chaos.probes) does, and spares a round trip.
+    type: bool
+    default: false
 attributes:
   diff_mode:
     support: none
@@ -114,29 +119,37 @@ chaos_bpf:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import load_plan, load_settle, orders, processes
+from ansible_collections.exchange.chaos.plugins.module_utils import (
+    load_plan,
+    load_settle,
+    orders,
+    probing,
+    processes,
+)
 from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines, deliver
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, read_json
 from ansible_collections.exchange.chaos.plugins.module_utils.state import open_run
 
-STOP_S = 10.0
+
+def present(run: RunDir, check: bool, probes: bool) -> dict[str, Any]:
+    """Start the process unless it runs, and with ``probes`` theirs."""
+    load, probed = run.spec["load"], run.spec["probes"] if probes else []
+    plan = [*load_plan.describe(load), *load_plan.describe_probes(probed)]
+    running = bool(processes.alive(run, "load"))
+    if check:
+        started = not running or (probes and not processes.alive(run, "probes"))
+        return _answer(run, check, changed=bool(started), plan=plan, ledger={})
+    if not running:
+        run.timeline("book", depth=orders.depth(load))
+        processes.start(run, "load")
+        run.log("ok", f"Sending {load['rate']:g} orders per second to {load['url']}", "steady")
+    started = probes and probing.begin(run)
+    return _answer(run, check, changed=not running or started, plan=plan, ledger={})
 
 
-def present(run: RunDir, check: bool) -> dict[str, Any]:
-    """Start the process unless it runs."""
-    load = run.spec["load"]
-    running, plan = processes.alive(run, "load"), load_plan.describe(load)
-    if check or running:
-        return _answer(run, check, changed=not running, plan=plan, ledger={})
-    run.timeline("book", depth=orders.depth(load))
-    processes.start(run, "load")
-    run.log("ok", f"Sending {load['rate']:g} orders per second to {load['url']}", "steady")
-    return _answer(run, check, changed=True, plan=plan, ledger={})
-
-
-def absent(run: RunDir, check: bool) -> dict[str, Any]:
+def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
     """End the process and account for its orders; once that is done, tell the account again."""
     known = read_json(run.file("ledger.json"))
     running = processes.alive(run, "load")
@@ -146,8 +159,7 @@ def absent(run: RunDir, check: bool) -> dict[str, Any]:
     plan = load_plan.describe_end(run.spec["load"])
     if check:
         return _answer(run, check, changed=True, plan=plan, ledger={})
-    processes.stop(run, "load", timeout=float(run.spec["load"]["timeout_s"]) + STOP_S)
-    return _answer(run, check, changed=True, plan=plan, ledger=load_settle.settle(run, Engine.connect()))
+    return _answer(run, check, changed=True, plan=plan, ledger=load_settle.account(run, Engine.connect()))
 
 
 def _answer(run: RunDir, check: bool, **fields: Any) -> dict[str, Any]:
@@ -166,13 +178,14 @@ def main() -> None:
             "run_id": {"type": "str", "required": True},
             "state_dir": {"type": "path"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "probes": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     act = present if module.params["state"] == "present" else absent
     try:
         run = open_run(module.params["run_id"], module.params["state_dir"])
-        module.exit_json(**act(run, module.check_mode))
+        module.exit_json(**act(run, module.check_mode, module.params["probes"]))
     except ChaosError as error:
         module.fail_json(msg=str(error), changed=False, plan=[], ledger={}, chaos_lines=[], chaos_bpf=[])
 

@@ -65,7 +65,7 @@ chaos_bpf:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import load_plan, processes
+from ansible_collections.exchange.chaos.plugins.module_utils import load_plan, probing, processes
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines, deliver
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
@@ -74,11 +74,9 @@ from ansible_collections.exchange.chaos.plugins.module_utils.state import open_r
 
 def present(run: RunDir, check: bool) -> dict[str, Any]:
     """Start the process unless it runs."""
-    running, plan = processes.alive(run, "probes"), load_plan.describe_probes(run.spec["probes"])
-    if not check and not running:
-        processes.start(run, "probes")
-        run.log("ok", f"Probing {', '.join(str(probe['name']) for probe in run.spec['probes'])}", "steady")
-    return _answer(run, check, changed=not running, plan=plan)
+    plan = load_plan.describe_probes(run.spec["probes"])
+    changed = not processes.alive(run, "probes") if check else probing.begin(run)
+    return _answer(run, check, changed=changed, plan=plan)
 
 
 def absent(run: RunDir, check: bool) -> dict[str, Any]:

@@ -15,8 +15,10 @@ import argparse
 import contextlib
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,8 @@ PACKAGES = (
     *("docker.io", "docker-compose", "mmdebstrap"),
     *("python3", "python3-docker", "python3-jmespath", "python3-pyroute2", "python3-bpfcc", "python3-yaml"),
 )
+#: Machines that are worked on at a time.
+PARALLEL = 3
 # The sign that the owner of a remote host agrees to experiments there (see docs on setup-hosts).
 CONSENT = "/etc/exchange-chaos/consent"
 
@@ -73,41 +77,71 @@ def port(machine: Machine) -> int:
 
 def inventory_entry(machine: Machine) -> dict[str, str | int]:
     """How Ansible reaches the machine: as root over SSH, with the system's Python there."""
+    return {**ssh_variables(port(machine)), "ansible_python_interpreter": "/usr/bin/python3"}
+
+
+def ssh_variables(port: int) -> dict[str, str | int]:
+    """How Ansible reaches an sshd of the bench on 127.0.0.1."""
     return {
         "ansible_connection": "ssh",
         "ansible_host": "127.0.0.1",
-        "ansible_port": port(machine),
+        "ansible_port": port,
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(key()),
         "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
-        "ansible_python_interpreter": "/usr/bin/python3",
     }
 
 
-def up(count: int = 1, *, consent: bool = True) -> Bench:
-    """Bring up hosts 1 to ``count`` where they do not run yet, and write their inventory."""
+def up(
+    count: int = 1, *, consent: bool = True, variables: Mapping[str, Mapping[str, str]] | None = None
+) -> Bench:
+    """Bring up hosts 1 to ``count`` where they do not run yet, and write their inventory.
+
+    ``variables`` by a host's name (host-1, …) stand in the inventory, such as the ``lab_profile`` of its exchange.
+    """
     image = build_image("host", PACKAGES)
     machines = tuple(Machine(f"{PREFIX}{number}") for number in range(1, count + 1))
-    for machine in machines:
-        if not machine.running or machine.call("docker", "info") != 0:
-            start(machine, image, consent=consent)
-    entries = {machine.name.removeprefix("exchange-chaos-"): inventory_entry(machine) for machine in machines}
+    key()
+    missing = [machine for machine in machines if not machine.running or machine.call("docker", "info") != 0]
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        list(pool.map(lambda machine: start(machine, image, consent=consent), missing))
+    names = [machine.name.removeprefix("exchange-chaos-") for machine in machines]
+    entries = {
+        name: {**inventory_entry(machine), **(variables or {}).get(name, {})}
+        for name, machine in zip(names, machines)
+    }
     inventory = STATE / "hosts.yml"
     inventory.write_text(yaml.safe_dump({"exchange": {"hosts": entries}}, explicit_start=True))
     return Bench(machines, inventory)
 
 
 def give_image(bench: Bench, *images: str) -> None:
-    """Load images of this machine's engine into each host's, where they are missing."""
-    for machine in bench.machines:
-        wanted = [image for image in images if machine.call("docker", "image", "inspect", image) != 0]
-        if not wanted:
-            continue
-        with subprocess.Popen(["docker", "save", *wanted], stdout=subprocess.PIPE) as save:
-            command = ["docker", "exec", "--interactive", machine.name, "docker", "load", "--quiet"]
-            load = subprocess.run(command, stdin=save.stdout, stdout=subprocess.DEVNULL, check=False)
-        if save.returncode != 0 or load.returncode != 0:
-            raise BenchError(f"{machine.name} did not take the images {', '.join(wanted)}")
+    """Load images of this machine's engine into each host's, where they are missing; they are packed once."""
+    wanted = {
+        machine: [image for image in images if machine.call("docker", "image", "inspect", image) != 0]
+        for machine in bench.machines
+    }
+    if not any(wanted.values()):
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch) / "images.tar"
+        run("docker", "save", "--output", archive, *images)
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            list(pool.map(lambda machine: _load(machine, archive), (m for m, some in wanted.items() if some)))
+
+
+def _load(machine: Machine, archive: Path) -> None:
+    command = ["docker", "exec", "--interactive", machine.name, "docker", "load", "--quiet"]
+    with archive.open("rb") as stream:
+        done = subprocess.run(command, stdin=stream, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise BenchError(f"{machine.name} did not take the images of {archive}")
+
+
+def lab_images() -> list[str]:
+    """Return the images of the embedded exchange that this machine has made."""
+    names = run("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "exchange-chaos-lab*")
+    return [name for name in names.split() if "<none>" not in name]
 
 
 def down() -> None:
@@ -119,10 +153,12 @@ def down() -> None:
 
 
 @contextlib.contextmanager
-def bench(count: int = 1, *, consent: bool = True) -> Iterator[Bench]:
+def bench(
+    count: int = 1, *, consent: bool = True, variables: Mapping[str, Mapping[str, str]] | None = None
+) -> Iterator[Bench]:
     """Hosts for the time of a test."""
     try:
-        yield up(count, consent=consent)
+        yield up(count, consent=consent, variables=variables)
     finally:
         down()
 

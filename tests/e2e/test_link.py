@@ -11,6 +11,8 @@ import pytest
 
 from tests.e2e import live, support
 
+pytestmark = pytest.mark.full
+
 #: The crash's window and margin, or the lease, whichever ends first; and the end of the run.
 ENDED_S = 25.0 + 20.0
 

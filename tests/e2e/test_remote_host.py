@@ -26,10 +26,7 @@ def bench() -> Iterator[hosts.Bench]:
     if os.geteuid() != 0:
         pytest.skip("a remote host in a container needs root")
     with hosts.bench(1) as made:
-        images = run(
-            "docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "exchange-chaos-lab*"
-        ).split()
-        hosts.give_image(made, *(image for image in images if "<none>" not in image))
+        hosts.give_image(made, *hosts.lab_images())
         done = playbook(made, "playbooks/lab.yml")
         assert done.returncode == 0, done.stdout[-4000:]
         yield made

@@ -21,6 +21,8 @@ from tests.bench import hosts
 from tests.bench.machine import Machine, build_image, run, wait_until
 from tests.e2e import support
 
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "exchange-chaos-bare-host"
 #: An owner's host before anybody thought of us: no Python library, no pip, no venv package, no bcc.
@@ -248,7 +250,6 @@ def test_online_bcc_comes_from_the_distribution_and_goes_again(machine: Machine,
     assert files(machine) == before
 
 
-@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_an_experiment_passes_on_a_host_that_setup_prepared(
     machine: Machine, play: Playing, tmp_path: Path
@@ -264,7 +265,6 @@ def test_an_experiment_passes_on_a_host_that_setup_prepared(
     assert record["hosts"][0]["bpf"]["positive_control"] is True
 
 
-@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_offline_bcc_comes_from_package_files(machine: Machine, play: Playing, tmp_path: Path) -> None:
     """The files are made as the documentation says, on a machine like the host: on the host, while it has a way."""

@@ -226,6 +226,18 @@ def test_whoever_works_on_a_run_renews_it_and_never_shortens_it(home: State) -> 
     assert run.deadline() == pytest.approx(clock.now() + 500, abs=1)
 
 
+def test_in_a_large_wave_the_controllers_next_word_may_come_later(home: State) -> None:
+    alone, many = (home.create(name) for name in ("exp-01-alone", "exp-01-many"))
+    write_json(alone.file("spec.json"), {"patience_s": 0.0})
+    write_json(many.file("spec.json"), {"patience_s": 49.0})
+    for run in (alone, many):
+        lease.renew(run, lease.LEASE_S)
+    assert many.deadline() - alone.deadline() == pytest.approx(49.0, abs=0.5)
+    with lease.lasting(many, 300):
+        pass
+    assert many.deadline() - alone.deadline() == pytest.approx(49.0, abs=0.5)
+
+
 def test_a_long_piece_of_work_leaves_no_long_lease_behind(home: State) -> None:
     run = opened(home)
     with lease.lasting(run, 300):

@@ -1,0 +1,250 @@
+"""What an experiment costs on a fleet: CPU seconds on either side, round trips, and whether a host more costs more.
+
+Usage: python -m tests.bench.control_plane [COUNT...]        (default: 1 10 50; what `make bench` runs)
+
+Experiment 01, crash and outage with short windows, on 1, 10 and 50 light hosts (light.py), all at a time. The hosts
+share this machine's processors, so wall time says little; CPU seconds are the kernel's, of the processes in two
+cgroups: ansible-playbook with all that it starts, and each host's sshd with all that runs under it (modules, watchdogs,
+observers). Round trips are counted by a callback on the controller (callbacks/round_trips.py). The exit code is 0 only
+if every host's fault was proved and undone, and what must hold of cost and round trips does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tests.bench import light
+from tests.bench.accounting import CpuGroup
+from tests.bench.machine import BenchError
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOK = "playbooks/01-database-sudden-death.yml"
+COUNTS = (1, 10, 50)
+#: Windows are not what is measured; they are as short as the experiment bears on a machine this busy.
+VARIABLES = {
+    "chaos_baseline_s": 4,
+    "database_sudden_death_crash_window_s": 4,
+    "database_sudden_death_outage_s": 4,
+    # Fifty compilers at once would measure the bench; what a capture costs is in capture_cost.py.
+    "chaos_programs": [],
+    "chaos_gate": False,
+}
+#: A window watches in slices: how many there are is a matter of its length.
+WINDOW = "exchange.chaos.window"
+MOST_ROUND_TRIPS = 12
+MOST_GROWTH = 1.3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One run on ``hosts`` hosts: seconds in all, what its record says, and every round trip there was."""
+
+    hosts: int
+    wall_s: float
+    controller_s: float
+    host_s: float
+    record: dict[str, Any]
+    trips: tuple[dict[str, Any], ...]
+
+    @property
+    def modules(self) -> list[dict[str, Any]]:
+        """Modules that ran on hosts, outside the windows."""
+        return [trip for trip in self.trips if trip["what"] == "module" and trip["remote"]
+                and trip["module"] != WINDOW]  # fmt: skip
+
+    @property
+    def most_modules(self) -> int:
+        """Round trips outside the windows of the host that had most."""
+        return max(Counter(trip["host"] for trip in self.modules).values(), default=0)
+
+    @property
+    def slices(self) -> float:
+        """Round trips in the windows, of a host on average."""
+        return len([trip for trip in self.trips if trip.get("module") == WINDOW]) / self.hosts
+
+    @property
+    def transfers(self) -> float:
+        """Commands and files that SSH carried, of a host on average."""
+        return len([trip for trip in self.trips if trip["what"] != "module"]) / self.hosts
+
+    @property
+    def unproved(self) -> list[str]:
+        """Hosts on which the fault had no proof, or was not undone, and what their record notes."""
+        return [
+            f"{host['host']} ({'; '.join(map(str, host.get('notes', [])))[:200]})"
+            for host in self.record.get("hosts", [])
+            if (host["verdicts"]["effect"], host["verdicts"]["restored"]) != ("pass", "pass")
+        ]
+
+
+def measure(count: int, **variables: Any) -> Cost:
+    """Run the experiment on so many light hosts. Raises BenchError when it left no record of all of them."""
+    bench = light.up(count)
+    controller = CpuGroup(f"{light.PREFIX}-controller")
+    controller.remove()
+    controller.create()
+    before = sum(host.cpu.seconds() for host in bench.hosts)
+    with tempfile.TemporaryDirectory() as scratch:
+        trips, reports = Path(scratch) / "trips.jsonl", Path(scratch) / "reports"
+        reports.mkdir()
+        given = json.dumps({**VARIABLES, "chaos_report_dir": str(reports), **variables})
+        begun = time.monotonic()
+        done = subprocess.run(
+            controller.within("ansible-playbook", *bench.options, PLAYBOOK, "-e", given),
+            cwd=ROOT, env=environment(trips), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        wall = time.monotonic() - begun
+        used = controller.seconds()
+        controller.remove()
+        records = [json.loads(path.read_text()) for path in reports.glob("chaos-exp-01-*.json")]
+        if done.returncode != 0 or len(records) != 1 or len(records[0]["hosts"]) != count:
+            raise BenchError(f"the run on {count} hosts ended with {done.returncode}:\n{done.stdout[-6000:]}")
+        lines = tuple(json.loads(line) for line in trips.read_text().splitlines())
+    return Cost(
+        count, wall, used, sum(host.cpu.seconds() for host in bench.hosts) - before, records[0], lines
+    )
+
+
+def environment(trips: Path) -> dict[str, str]:
+    """The environment of a run whose round trips are written to a file."""
+    return {
+        **os.environ,
+        "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).with_name("callbacks")),
+        "ANSIBLE_CALLBACKS_ENABLED": "exchange.chaos.report,round_trips",
+        "ROUND_TRIPS": str(trips),
+        "NO_COLOR": "1",
+    }
+
+
+def table(costs: list[Cost]) -> list[str]:
+    """Return the table, a line for each run."""
+    head = (
+        "hosts",
+        "wall s",
+        "controller CPU s",
+        "a host",
+        "host CPU s",
+        "a host",
+        "modules",
+        "slices",
+        "SSH",
+    )
+    widths = [max(len(word), 7) for word in head]
+    rows = [
+        (
+            str(cost.hosts), f"{cost.wall_s:.1f}",
+            f"{cost.controller_s:.1f}", f"{cost.controller_s / cost.hosts:.2f}",
+            f"{cost.host_s:.1f}", f"{cost.host_s / cost.hosts:.2f}",
+            str(cost.most_modules), f"{cost.slices:.1f}", f"{cost.transfers:.1f}",
+        )
+        for cost in costs
+    ]  # fmt: skip
+    return [" ".join(word.rjust(width) for word, width in zip(row, widths)) for row in (head, *rows)]
+
+
+def trips(cost: Cost) -> list[str]:
+    """Return the round trips of the first host outside its windows, a line each, in their order."""
+    first = cost.modules[0]["host"] if cost.modules else ""
+    return [
+        " ".join(
+            word
+            for word in (f"{number:3}", trip["module"], trip["state"], trip["fault"], f"({trip['task']})")
+            if word
+        )
+        for number, trip in enumerate((trip for trip in cost.modules if trip["host"] == first), 1)
+    ]
+
+
+def growth(costs: list[Cost], side: str) -> tuple[float, float]:
+    """Return what a further host costs from small to middle, and from middle to large, CPU seconds of a side."""
+    small, middle, large = costs
+    one, ten, fifty = (float(getattr(cost, f"{side}_s")) for cost in costs)
+    return (ten - one) / (middle.hosts - small.hosts), (fifty - ten) / (large.hosts - middle.hosts)
+
+
+def judge(costs: list[Cost]) -> list[tuple[bool, str]]:
+    """Return what must hold, each with whether it does."""
+    found = [
+        (
+            not cost.unproved,
+            f"{cost.hosts} hosts: fault proved and undone on {cost.hosts - len(cost.unproved)}"
+            + (f", not on {', '.join(cost.unproved)}" if cost.unproved else ""),
+        )
+        for cost in costs
+    ]
+    most = max(cost.most_modules for cost in costs)
+    found.append(
+        (most <= MOST_ROUND_TRIPS, f"{most} round trips outside the windows, at most {MOST_ROUND_TRIPS}")
+    )
+    if len(costs) == len(COUNTS):
+        for side in ("controller", "host"):
+            few, many = growth(costs, side)
+            found.append(
+                (
+                    many <= MOST_GROWTH * few,
+                    f"a further host costs {few:.2f} CPU s up to {costs[1].hosts} hosts and {many:.2f} beyond "
+                    f"({side} side): {many / few:.2f} times, at most {MOST_GROWTH}",
+                )
+            )
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the light hosts up afterwards")
+    parser.add_argument("counts", nargs="*", type=int, default=list(COUNTS), metavar="COUNT")
+    options = parser.parse_args()
+
+    costs = []
+    try:
+        for count in options.counts:
+            begin = time.monotonic()
+            light.up(count)
+            print(f"✓ {count} light hosts are up ({time.monotonic() - begin:.1f} s)", flush=True)
+            costs.append(measure(count))
+            print(f"✓ Experiment 01 on {count} ({costs[-1].wall_s:.1f} s)", flush=True)
+    except BenchError as error:
+        print(f"✗ {error}", flush=True)
+        return 1
+    finally:
+        if not options.keep:
+            light.down()
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    judged = judge(costs)
+    print(
+        "",
+        f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, commit {commit}, {os.cpu_count()} cores, "
+        f"Linux {platform.release()}",
+        "",
+        *table(costs),
+        "",
+        *trips(costs[-1]),
+        "",
+        *(f"{'✓' if good else '✗'} {text}" for good, text in judged),
+        sep="\n",
+        flush=True,
+    )
+    return 0 if all(good for good, _text in judged) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

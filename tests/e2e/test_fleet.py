@@ -1,0 +1,256 @@
+"""The same playbooks on several remote exchanges in one command: a verdict for each, one for the fleet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.bench import hosts
+from tests.bench.machine import BenchError
+from tests.e2e import fleet, live, support
+
+pytestmark = pytest.mark.full
+
+FIRST, SECOND = "playbooks/01-database-sudden-death.yml", "playbooks/02-network-partition.yml"
+SUMMARY = "playbooks/shared/suite.yml"
+CRASH = {**support.QUICK, "database_sudden_death_outage": False}
+#: How long the database is held down, and what its time to live has besides, in the test that cuts a host off.
+OUTAGE_S, MARGIN_S = 12, 8
+#: host-1 is the fragile one: the canary of a run in waves.
+FRAGILE = "host-1"
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[hosts.Bench]:
+    """Two hosts with an exchange each, one of them fragile."""
+    if os.geteuid() != 0:
+        pytest.skip("a remote host in a container needs root")
+    try:
+        yield fleet.up({FRAGILE: "fragile", "host-2": "resilient"})
+    finally:
+        hosts.down()
+
+
+@pytest.fixture(scope="module")
+def three(pair: hosts.Bench) -> hosts.Bench:
+    """A third host besides."""
+    assert pair
+    return fleet.up({FRAGILE: "fragile", "host-2": "resilient", "host-3": "resilient"})
+
+
+@pytest.mark.timeout(300)
+def test_one_command_gives_each_host_its_verdict_and_the_fleet_the_worst(
+    pair: hosts.Bench, tmp_path: Path
+) -> None:
+    done = fleet.playbook(pair.inventory, FIRST, chaos_report_dir=str(tmp_path), **CRASH)
+
+    assert done.returncode != 0, done.stdout[-6000:]
+    (report,) = fleet.reports(tmp_path)
+    assert fleet.outcomes(report) == {FRAGILE: "failed", "host-2": "passed"}, done.stdout[-6000:]
+    assert report.record["outcome"] == "failed"
+    assert report.record["verdicts"] == live.FAILED
+    assert fleet.hosts_of(report)["host-2"]["verdicts"] == live.PASSED
+    for text in (done.stdout, report.log):
+        closing = "\n".join(text.rstrip().splitlines()[-60:])
+        assert "OUTCOME: FAILED" in closing
+        assert FRAGILE in closing
+    # each host's fault was its own: its database's process ended by it, as its own kernel events tell
+    for host in (FRAGILE, "host-2"):
+        killed = [line for line in fleet.raw(report, host, "bpf") if line["event"] == "PROC_EXIT"
+                  and line["exit_signal"] == 9]  # fmt: skip
+        assert {line["service"] for line in killed} == {"postgres"}, host
+    for machine in pair.machines:
+        assert machine.call("sh", "-c", "ls /var/lib/exchange-chaos/*/* >/dev/null 2>&1") != 0
+
+
+@pytest.mark.timeout(600)
+def test_two_experiments_on_three_exchanges_in_one_command(three: hosts.Bench, tmp_path: Path) -> None:
+    """The fleet fails and names the fragile host, the others pass; the second experiment runs all the same."""
+    done = fleet.playbook(
+        three.inventory, FIRST, SECOND, SUMMARY, timeout=580, chaos_report_dir=str(tmp_path), chaos_in_suite=True,
+        **support.SHORT, network_partition_s=12,
+    )  # fmt: skip
+
+    assert done.returncode != 0
+    first, second = fleet.reports(tmp_path)
+    for report in (first, second):
+        assert len(report.record["hosts"]) == 3
+        found = fleet.outcomes(report)
+        assert (found["host-2"], found["host-3"]) == ("passed", "passed"), report.log[-6000:]
+        assert found[FRAGILE] == "failed", report.log[-6000:]
+        assert report.record["outcome"] == "failed"
+        assert FRAGILE in report.log[report.log.index("KEY FINDINGS") :]
+
+
+@pytest.mark.timeout(400)
+def test_a_fault_on_one_host_is_in_no_other_hosts_evidence(three: hosts.Bench, tmp_path: Path) -> None:
+    """Nested engines give out the same addresses on one kernel; two neighbours watch while a third's database dies.
+
+    They run an experiment without refused connects or exits of its own: a processor's share they have plenty of.
+    """
+    machines = {fleet.name_of(machine): machine for machine in three.machines}
+    shared = {
+        frozenset(fleet.addresses(machine).values()) & frozenset(fleet.addresses(machines["host-1"]).values())
+        for machine in machines.values()
+    }
+    assert all(shared), "the hosts' containers have no address in common: nothing could be mixed up"
+
+    folders = {name: tmp_path / name for name in ("neighbours", "broken")}
+    for folder in folders.values():
+        folder.mkdir()
+    watching = subprocess.Popen(
+        fleet.command(
+            three.inventory, "playbooks/04-cpu-throttling.yml", options=("--limit", "host-2:host-3:localhost"),
+            chaos_report_dir=str(folders["neighbours"]), chaos_programs=["tcp", "exit"], cpu_throttling_cores=0.9,
+            cpu_throttling_s=45, chaos_baseline_s=6, chaos_gate=False,
+        ),
+        cwd=support.ROOT, env=support.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        logs = folders["neighbours"].glob
+        support.wait_for(
+            lambda: any(log.read_text().count("Fault throttle: ") >= 2 for log in logs("*.log")),
+            120, "the neighbours' own fault, when their baseline is over",
+        )  # fmt: skip
+        broken = fleet.playbook(
+            three.inventory, FIRST, options=("--limit", f"{FRAGILE}:localhost"),
+            chaos_report_dir=str(folders["broken"]), chaos_gate=False, **support.SHORT,
+        )  # fmt: skip
+        text, _none = watching.communicate(timeout=200)
+    finally:
+        watching.kill()
+    assert broken.returncode == 0, broken.stdout[-4000:]
+    assert watching.returncode == 0, text[-4000:]
+    (there,), (here,) = fleet.reports(folders["broken"]), fleet.reports(folders["neighbours"])
+
+    refused = [line for line in fleet.raw(there, FRAGILE, "bpf") if line["event"] == "CONN_FAILED"]
+    killed = [
+        line
+        for line in fleet.raw(there, FRAGILE, "bpf")
+        if line["event"] == "PROC_EXIT" and line["exit_signal"]
+    ]
+    assert refused
+    assert killed
+    watched = fleet.hosts_of(here)
+    assert set(watched) == {"host-2", "host-3"}
+    for host in watched:
+        lines = [line for line in fleet.raw(here, host, "bpf") if not line.get("control")]
+        first, last = min(line["t"] for line in lines), max(line["t"] for line in lines)
+        assert first < min(line["t"] for line in refused), host
+        assert last > max(line["t"] for line in refused), host
+        assert [
+            line for line in lines if line["event"] in ("CONN_FAILED", "CONN_RESET", "CONN_GAVE_UP")
+        ] == [], host
+        assert [line for line in lines if line["event"] == "PROC_EXIT" and line["exit_signal"]] == [], host
+
+
+@pytest.mark.timeout(200)
+def test_check_mode_changes_nothing_on_any_host_and_prints_the_plan(
+    three: hosts.Bench, tmp_path: Path
+) -> None:
+    before = {machine.name: fleet.seen(machine) for machine in three.machines}
+    since = {machine.name: fleet.now(machine) for machine in three.machines}
+
+    done = fleet.playbook(
+        three.inventory, FIRST, options=("--check",), chaos_report_dir=str(tmp_path), **CRASH
+    )
+
+    assert done.returncode == 0, done.stdout[-6000:]
+    for machine in three.machines:
+        host, database = fleet.name_of(machine), fleet.containers(machine)["postgres"]["Name"].lstrip("/")
+        planned = [line for line in done.stdout.splitlines() if host in line and "Would inject" in line]
+        assert any(database in line and "undo" in line for line in planned), done.stdout[-6000:]
+        assert fleet.events(machine, since[machine.name]) == []
+        assert fleet.seen(machine) == before[machine.name]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(300)
+def test_a_canary_that_fails_stops_the_waves_after_it(three: hosts.Bench, tmp_path: Path) -> None:
+    """What the other hosts' engines tell of that time, and the state they are in, says that nobody touched them."""
+    rest = [machine for machine in three.machines if fleet.name_of(machine) != FRAGILE]
+    before = {machine.name: fleet.seen(machine) for machine in rest}
+    since = {machine.name: fleet.now(machine) for machine in rest}
+
+    done = fleet.playbook(
+        three.inventory, FIRST, chaos_report_dir=str(tmp_path), chaos_waves=["1", "100%"], **CRASH
+    )
+
+    assert done.returncode != 0
+    for machine in rest:
+        assert fleet.events(machine, since[machine.name]) == []
+        assert fleet.seen(machine) == before[machine.name]
+    (report,) = fleet.reports(tmp_path)
+    assert fleet.outcomes(report) == {FRAGILE: "failed", "host-2": "skipped", "host-3": "skipped"}
+    assert report.record["outcome"] == "failed"
+    waves = {name: host["wave"] for name, host in fleet.hosts_of(report).items()}
+    assert waves == {FRAGILE: 1, "host-2": 2, "host-3": 2}
+    assert "Not touched" in report.log
+
+
+@pytest.mark.timeout(500)
+def test_a_host_that_is_cut_off_undoes_itself_and_its_record_is_collected_later(
+    three: hosts.Bench, tmp_path: Path
+) -> None:
+    """SSH to one of three hosts is gone from the instant of its fault until the playbook has ended."""
+    away = next(machine for machine in three.machines if fleet.name_of(machine) == "host-2")
+    running = subprocess.Popen(
+        fleet.command(
+            three.inventory, FIRST, chaos_report_dir=str(tmp_path), **support.QUICK,
+            database_sudden_death_crash=False, database_sudden_death_outage_s=OUTAGE_S, chaos_ttl_margin_s=MARGIN_S,
+        ),
+        cwd=support.ROOT, env=support.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        support.wait_for(lambda: not fleet.running(away, "postgres"), 120, "the fault on host-2")
+        with fleet.cut(away):
+            # nobody can tell the host anything from here on: what mends it is its own
+            took = support.wait_for(
+                lambda: fleet.running(away, "postgres"), OUTAGE_S + MARGIN_S + 15, "its undo"
+            )
+            print(f"host-2 had its database again {took:.1f} s after the cut (ttl {OUTAGE_S + MARGIN_S} s)")
+            assert took <= OUTAGE_S + MARGIN_S + 3
+            text, _none = running.communicate(timeout=300)
+    finally:
+        running.kill()
+
+    assert running.returncode != 0
+    (report,) = fleet.reports(tmp_path)
+    assert fleet.outcomes(report)["host-2"] == "aborted", text[-6000:]
+    assert fleet.outcomes(report)["host-3"] == "passed", text[-6000:]
+    closing = report.log[report.log.index("KEY FINDINGS") :]
+    assert "host-2" in closing
+    assert "nreachable" in closing
+
+    path = report.stem.with_name(f"{report.stem.name}.json")
+    support.wait_for(
+        lambda: away.call("sh", "-c", "ls /var/lib/exchange-chaos/records/*/record.json") == 0,
+        60,
+        "its record",
+    )
+    done = fleet.playbook(three.inventory, "playbooks/collect.yml", chaos_record=str(path), chaos_gate=False)
+    assert done.returncode == 0, done.stdout[-6000:]
+    whole = next(found for found in fleet.reports(tmp_path) if fleet.hosts_of(found)["host-2"]["faults"])
+    assert len(whole.record["hosts"]) == 3
+    collected = fleet.hosts_of(whole)["host-2"]
+    assert collected["outcome"] == "aborted"
+    assert collected["verdicts"]["restored"] == "pass"
+    (fault,) = collected["faults"]
+    assert fault["undone_by"] == "watchdog"
+    assert fleet.raw(whole, "host-2", "load")
+    assert away.call("sh", "-c", "ls -d /var/lib/exchange-chaos/*/*") != 0
+
+
+@pytest.mark.timeout(60)
+def test_the_bench_leaves_nothing_behind(pair: hosts.Bench) -> None:
+    """Last in this file: takes the hosts away."""
+    hosts.down()
+    for machine in pair.machines:
+        with pytest.raises(BenchError):
+            machine.output("true")
