@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import IO
 
 #: So many exchanges are asked for; fewer than the least, and the connection was too bad to say anything.
 EXCHANGES, LEAST = 32, 20
@@ -97,9 +98,7 @@ def ping(argv: Sequence[str | bytes], patience: float = PATIENCE_S) -> list[Exch
 
 
 def _exchange(answering: subprocess.Popen[bytes], until: float) -> list[Exchange]:
-    assert answering.stdin is not None
-    assert answering.stdout is not None
-    to_host, from_host = answering.stdin.fileno(), answering.stdout.fileno()
+    to_host, from_host = (pipe.fileno() for pipe in _pipes(answering))
     found: list[Exchange] = []
     while len(found) < EXCHANGES:
         try:
@@ -118,18 +117,24 @@ def _exchange(answering: subprocess.Popen[bytes], until: float) -> list[Exchange
     return found
 
 
+def _pipes(answering: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    """Return its input and its output."""
+    if answering.stdin is None or answering.stdout is None:
+        raise Unmeasured("what answers has no pipes")
+    return answering.stdin, answering.stdout
+
+
 def _end(answering: subprocess.Popen[bytes]) -> None:
     """Let it end by the end of its input: an ssh that others share as their master must not be killed in the act."""
-    assert answering.stdin is not None
-    assert answering.stdout is not None
+    to_host, from_host = _pipes(answering)
     with contextlib.suppress(OSError):
-        answering.stdin.close()
+        to_host.close()
     try:
         answering.wait(_ENDS_S)
     except subprocess.TimeoutExpired:
         answering.kill()
         answering.wait()
-    answering.stdout.close()
+    from_host.close()
 
 
 def _line(stream: int, until: float) -> bytes:
