@@ -24,9 +24,7 @@ def begin(run: RunDir) -> bool:
     if not run.spec.get("capture", {}).get("programs"):
         return _without(run, "absent", "this experiment asks for no BPF programs")
     if python is None:
-        return _without(
-            run, "absent", "bcc is missing on this host (Debian: python3-bpfcc, RHEL: python3-bcc)"
-        )
+        return _without(run, "absent", "bcc is missing on this host; playbooks/setup-hosts.yml brings it")
     if not is_root():
         return _without(run, "absent", "loading BPF programs needs root")
     try:

@@ -14,8 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import libraries
 from .errors import ChaosError, Unsupported
 
+libraries.reach()
 try:
     import docker
     import docker.errors
@@ -125,9 +127,7 @@ class Engine:
         or the socket belongs to another engine.
         """
         if docker is None:
-            raise Unsupported(
-                "The Docker SDK for Python is missing on this host; install python3-docker (RHEL: from EPEL)."
-            )
+            raise Unsupported(libraries.missing("The Docker SDK for Python (docker)"))
         host = os.environ.get("DOCKER_HOST", "")
         if host and not host.startswith(_LOCAL):
             raise ChaosError(

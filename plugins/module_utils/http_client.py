@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import clock
+from . import clock, libraries
 from .errors import ChaosError, Unsupported
 
+libraries.reach()
 try:
     import urllib3
     import urllib3.exceptions
@@ -74,9 +75,7 @@ class Client:
         timeout: seconds to connect, and then between any two pieces of the answer. connections: most kept open.
         """
         if urllib3 is None:
-            raise Unsupported(
-                "The Python library urllib3 is missing on this host; install it (Debian, RHEL: python3-urllib3)."
-            )
+            raise Unsupported(libraries.missing("The Python library urllib3"))
         # More connections than the pool keeps are closed after use; urllib3 would warn of each on stderr.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         try:
@@ -164,9 +163,7 @@ def expression(text: str | None, where: str) -> Callable[[Any], Any]:
     if not text:
         return lambda _: True
     if jmespath is None:
-        raise Unsupported(
-            "The Python library jmespath is missing on this host; install it (Debian, RHEL: python3-jmespath)."
-        )
+        raise Unsupported(libraries.missing("The Python library jmespath"))
     try:
         compiled = jmespath.compile(text)
     except jmespath.exceptions.JMESPathError as error:

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from . import nft
+from . import libraries, nft
 from .errors import ChaosError, Unsupported
 from .shaping import LIMIT, Impairment
 
+libraries.reach()
 try:
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError

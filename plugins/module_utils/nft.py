@@ -16,8 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import libraries
 from .errors import ChaosError, Unsupported
 
+libraries.reach()
 try:
     from pyroute2.netlink.exceptions import NetlinkError
     from pyroute2.netlink.nfnetlink import nftsocket
@@ -159,7 +161,7 @@ def state(table: str) -> dict[str, Any]:
 def available() -> None:
     """Raise Unsupported without the library."""
     if NFTables is None:
-        raise Unsupported("pyroute2 is missing on this host (Debian: python3-pyroute2).")
+        raise Unsupported(libraries.missing("The Python library pyroute2"))
 
 
 def _socket() -> Any:

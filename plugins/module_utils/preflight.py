@@ -68,7 +68,7 @@ def host(say: Callable[[str, str], None], *, remote: bool, folder: Path) -> tupl
     if has["bcc"]:
         say("ok", f"bcc {has['bcc']} found")
     else:
-        say("warn", "bcc is missing, so the kernel is not watched (Debian: python3-bpfcc, RHEL: python3-bcc)")
+        say("warn", "bcc is missing, so the kernel is not watched; playbooks/setup-hosts.yml brings it")
     return report, engine
 
 

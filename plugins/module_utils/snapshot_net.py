@@ -20,9 +20,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from . import libraries
 from .errors import ChaosError
 from .snapshot_host import HOST
 
+libraries.reach()
 try:
     from pyroute2 import IPRoute
     from pyroute2.nftables.main import NFTables
@@ -44,7 +46,7 @@ def network(pids: Mapping[str, int], bridges: Sequence[str]) -> dict[str, dict[s
     ``bridges`` are the project's own interfaces on the host. Raises ChaosError without pyroute2 or root.
     """
     if IPRoute is None:
-        raise ChaosError("pyroute2 is missing (Debian: python3-pyroute2)")
+        raise ChaosError("pyroute2 is missing (playbooks/setup-hosts.yml brings it)")
     if os.geteuid() != 0:
         raise ChaosError("reading them needs root")
     answer = _in_child(dict(pids), set(bridges))

@@ -21,9 +21,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import nft
+from . import libraries, nft
 from .errors import ChaosError, Unsupported
 
+libraries.reach()
 try:
     from pyroute2 import IPRoute
 except ImportError:
