@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,15 +56,22 @@ class Tracer:
 
     def poll(self) -> list[bytes]:
         """Return the records that came since the last call, oldest first. Does not wait."""
+        begin = time.monotonic_ns()
         self._poll()
-        records, self._records = self._records, []
-        # The first word is the time; records of several CPUs may overtake each other.
-        records.sort(key=_time_of)
-        return records
+        # Records of several CPUs may overtake each other.
+        found = sorted(self._records, key=_time_of)
+        # One buffer per CPU is read after the other: what is younger than this round may have an elder still unread.
+        ready = found if self.settings.ring else [record for record in found if _time_of(record) <= begin]
+        self._records = found[len(ready) :]
+        return ready
 
     def lost(self) -> int:
-        """Return how many records did not fit, since the start."""
-        return self._lost + int(sum(self._bpf["chaos_lost"][ctypes.c_int(0)]))
+        """Return how many records did not fit, since the start.
+
+        Our programs count what the kernel refused. Of a perf buffer that is full, old kernels tell them nothing
+        (perf_event_output() had no result) and user space alone; later ones tell both, of the same records.
+        """
+        return max(self._lost, int(sum(self._bpf["chaos_lost"][ctypes.c_int(0)])))
 
     def cgroup_name(self, cgroup: int) -> str | None:
         """Return the name the kernel has for a cgroup of a record ("": no container's), None if it forgot it."""
@@ -109,12 +117,12 @@ class Tracer:
             table.open_ring_buffer(self._ring_record)
             return self._bpf.ring_buffer_consume  # type: ignore[no-any-return]
         pages = bpf_sources.PERF_BYTES // os.sysconf("SC_PAGE_SIZE")
+        several = {"page_cnt": pages, "lost_cb": self._perf_lost}
         if hasattr(self._bpf, "perf_buffer_consume"):
-            table.open_perf_buffer(
-                self._perf_record, page_cnt=pages, lost_cb=self._perf_lost, wakeup_events=4096
-            )
+            table.open_perf_buffer(self._perf_record, **several, wakeup_events=4096)
             return self._bpf.perf_buffer_consume  # type: ignore[no-any-return]
-        table.open_perf_buffer(self._perf_record, page_cnt=pages, lost_cb=self._perf_lost)
+        # An older bcc only reads what it was woken for, so each record wakes.
+        table.open_perf_buffer(self._perf_record, **several)
         return lambda: self._bpf.perf_buffer_poll(0)
 
     def _ring_record(self, _context: Any, data: Any, size: int) -> int:
@@ -188,8 +196,13 @@ def missing(program: Program, tracefs: Path) -> list[str]:
     return [event for event in program.needs if bpf_tracefs.fields(tracefs, event) is None]
 
 
-def has_ring(btf: Btf | None, release: str) -> bool:
-    """Return whether the kernel has the ring buffer; BTF is asked first, because distributions carry it back."""
+def has_ring(btf: Btf | None, release: str, bpf: Any = None) -> bool:
+    """Return whether kernel and bcc have the ring buffer.
+
+    Of the kernel BTF is asked first, because distributions carry it back. ``bpf``: bcc's class, to be asked for it.
+    """
+    if bpf is not None and not hasattr(bpf, "ring_buffer_consume"):
+        return False
     if btf is not None:
         return btf.enumerator("BPF_MAP_TYPE_RINGBUF") is not None
     return bpf_sources.kernel_version(release) >= _RING_SINCE
@@ -212,12 +225,15 @@ def _load_or_less(
 
 
 def _load(programs: list[Program], settings: Settings, folder: Path, tracefs: Path, mounted: bool) -> Tracer:
-    """Try our headers with what BTF tells, without it, and last the distribution's headers."""
+    """Try our headers with what BTF tells, without it, the distribution's headers, and last no ring buffer."""
     btf = Btf.of_kernel() if settings.use_btf else None
     release = os.uname().release
-    settings = replace(settings, ring=settings.ring and has_ring(btf, release), use_btf=btf is not None)
+    ring = settings.ring and has_ring(btf, release, bcc.BPF)
+    settings = replace(settings, ring=ring, use_btf=btf is not None)
     first: Exception | None = None
     attempts = [(settings, True), (replace(settings, use_btf=False), True), (settings, False)]
+    if ring:  # said to be there and refused all the same
+        attempts.append((replace(settings, ring=False), True))
     for attempt, ours in attempts if settings.use_btf else attempts[1:]:
         try:
             config = bpf_sources.config(programs, tracefs, attempt, btf)

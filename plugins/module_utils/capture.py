@@ -64,12 +64,16 @@ def wanted(spec: dict[str, Any]) -> list[Program]:
 
 
 def settings(spec: dict[str, Any]) -> bpf_sources.Settings:
-    """Return how the programs are built for a run: its ports, and whether the host's own sockets are left out."""
+    """Return how the programs are built for a run: its ports, and whether the host's own sockets are left out.
+
+    ``capture.ring: false`` takes the transport of kernels before 5.8, on any.
+    """
     host = os.stat("/proc/self/ns/net").st_ino
     pids = [item.get("pid") for items in (spec.get("containers") or {}).values() for item in items]
     shared = any(_netns(pid) == host for pid in pids if pid)
     ports = () if spec["capture"].get("all_ports") else tuple(map(int, spec["capture"].get("ports") or ()))
-    return bpf_sources.Settings(ports=ports, host_netns=0 if shared else host)
+    ring = bool(spec["capture"].get("ring", True))
+    return bpf_sources.Settings(ports=ports, host_netns=0 if shared else host, ring=ring)
 
 
 class Capture:

@@ -21,8 +21,13 @@ pytestmark = pytest.mark.skipif(bool(support.missing()), reason=support.missing(
 MODES = {
     "btf": "",
     "no-btf": "from exchange_chaos import bpf_loader\nbpf_loader.Btf.of_kernel = classmethod(lambda cls: None)",
-    "perf-buffers": "from exchange_chaos import bpf_loader\nbpf_loader.has_ring = lambda *_: False",
+    "perf-buffers": "",
+    # as an older bcc has them: nothing to ask them with but a poll
+    "perf-buffers-polled": "import bcc\ndel bcc.BPF.perf_buffer_consume",
+    "bcc-without-ring": "import bcc\ndel bcc.BPF.ring_buffer_consume",
 }
+#: What a kernel before 5.8 gets.
+PERF = ("perf-buffers", "perf-buffers-polled", "bcc-without-ring")
 NO_BCC = "import sys\nsys.modules['bcc'] = None"
 
 
@@ -42,7 +47,8 @@ def test_counts_refused_and_good_connects_of_a_container(
     exchange: Exchange, tmp_path: Path, mode: str
 ) -> None:
     store = exchange.address("store")
-    with support.capture(tmp_path, exchange.spec(), MODES[mode]) as capture:
+    asked = {"ring": False} if mode.startswith("perf") else {}
+    with support.capture(tmp_path, exchange.spec(**asked), MODES[mode]) as capture:
         refused = support.connects(exchange.pid("api"), store, CLOSED, 50, pause=0.2)
         good = support.connects(exchange.pid("api"), store, OPEN, 30, pause=0.2)
         assert capture.stop() == 0
@@ -59,6 +65,7 @@ def test_counts_refused_and_good_connects_of_a_container(
     assert all(event["duration_ms"] > 0 for event in failed + made if event["event"] != "CONN_ATTEMPT")
     status = capture.status
     assert status["status"] == "attached"
+    assert status["transport"] == ("perf buffers" if mode in PERF else "ring buffer")
     assert status["positive_control"] is True
     assert status["lost"] == 0
     assert status["events"] == len(capture.events())
@@ -242,12 +249,13 @@ def test_a_compiler_error_is_one_sentence(exchange: Exchange, tmp_path: Path) ->
     assert capture.status["reason"].endswith("its own words are in capture.err.")
 
 
-def test_what_does_not_fit_is_counted(exchange: Exchange, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ring", [True, False], ids=["ring-buffer", "perf-buffers"])
+def test_what_does_not_fit_is_counted(exchange: Exchange, tmp_path: Path, ring: bool) -> None:
     prelude = (
         "from exchange_chaos import bpf_sources, capture\n"
-        "bpf_sources.RING_BYTES = 16384\ncapture.MOST_EVENTS = 100"
+        "bpf_sources.RING_BYTES = 16384\nbpf_sources.PERF_BYTES = 16384\ncapture.MOST_EVENTS = 100"
     )
-    with support.capture(tmp_path, exchange.spec(), prelude) as capture:
+    with support.capture(tmp_path, exchange.spec(ring=ring), prelude) as capture:
         pid = support.connects(exchange.pid("api"), exchange.address("store"), CLOSED, 5000)
         capture.stop()
     status = capture.status

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,52 @@ def test_the_package_that_brings_bcc(tmp_path: Path, os_release: str, package: s
 def test_ring_buffer_by_release_where_there_is_no_btf() -> None:
     assert bpf_loader.has_ring(None, "5.8.0")
     assert not bpf_loader.has_ring(None, "5.4.0-150-generic")
+    assert not bpf_loader.has_ring(None, "5.8.0", bpf=object), "an older bcc cannot read it"
+
+
+class Bpf:
+    """As much of bcc as a tracer with perf buffers asks: what the programs counted, and what each round reads."""
+
+    def __init__(self, refused: list[int]) -> None:
+        self.refused = refused
+        self.rounds: list[list[int]] = []
+
+    def __getitem__(self, table: str) -> Any:
+        return self if table == "chaos_records" else defaultdict(lambda: self.refused)
+
+    def open_perf_buffer(self, callback: Any, page_cnt: int, lost_cb: Any, wakeup_events: int) -> None:
+        self.record, self.lose = callback, lost_cb
+
+    def perf_buffer_consume(self) -> None:
+        for at in self.rounds.pop(0) if self.rounds else []:
+            data = at.to_bytes(8, sys.byteorder)
+            self.record(0, data, len(data))
+
+
+def test_a_record_of_a_full_perf_buffer_is_lost_once_whoever_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = [0, 0]
+    bpf = Bpf(counts)
+    tracer = bpf_loader.Tracer(bpf, [], Settings(ring=False), False)
+    bpf.lose(5)  # an old kernel: our program heard nothing
+    assert tracer.lost() == 5
+    counts[:] = [
+        4,
+        3,
+    ]  # a later one counts at once, and tells user space of the same ones when there is room again
+    assert tracer.lost() == 7
+
+
+def test_records_of_perf_buffers_come_in_the_order_of_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    bpf = Bpf([0])
+    tracer = bpf_loader.Tracer(bpf, [], Settings(ring=False), False)
+    now = [100]
+    monkeypatch.setattr(bpf_loader.time, "monotonic_ns", lambda: now[0])
+    # While the second buffer was read, 110 came into the first one, and 120 into the second.
+    bpf.rounds = [[90, 120, 80], [110]]
+    first = [int.from_bytes(record, sys.byteorder) for record in tracer.poll()]
+    now[0] = 200
+    second = [int.from_bytes(record, sys.byteorder) for record in tracer.poll()]
+    assert (first, second) == ([80, 90], [110, 120])
 
 
 class Types:
