@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 import sys
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +120,9 @@ class Bpf:
         self.refused = refused
         self.rounds: list[list[int]] = []
 
-    def __getitem__(self, table: str) -> Any:
-        return self if table == "chaos_records" else defaultdict(lambda: self.refused)
+    def __getitem__(self, name: object) -> Any:
+        """A table by its name, each of them this; what the programs counted on each processor by its key."""
+        return self if isinstance(name, str) else self.refused
 
     def open_perf_buffer(self, callback: Any, page_cnt: int, lost_cb: Any, wakeup_events: int) -> None:
         self.record, self.lose = callback, lost_cb
