@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 from ansible_collections.exchange.chaos.plugins.module_utils import environment, libraries, packages
@@ -310,3 +312,27 @@ def test_every_known_distribution_is_told_in_full(name: str) -> None:
 
 def test_the_example_of_an_unknown_distribution_is_none_that_is_known() -> None:
     assert yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__host_manager"] == ""
+
+
+# --- units ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
+    (tmp_path / "chaos.pyz").touch()
+    facts = {
+        "ansible_facts": {"python": {"executable": "/usr/bin/python3"}},
+        "__host_folder": str(tmp_path),
+        "host_state_dir": "/var/lib/exchange-chaos",
+    }
+    units = []
+    for template in sorted((ROLE / "templates").glob("*.j2")):
+        unit = tmp_path / template.stem
+        unit.write_text(jinja2.Template(template.read_text(), undefined=jinja2.StrictUndefined).render(facts))
+        units.append(str(unit))
+    assert len(units) == 2
+    assert f"ExecStart=/usr/bin/python3 {tmp_path}/chaos.pyz recover /var/lib" in Path(units[0]).read_text()
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if "exchange-chaos" in line]
+    assert done.returncode == 0, done.stderr
+    assert ours == []
