@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -310,8 +311,71 @@ def test_every_known_distribution_is_told_in_full(name: str) -> None:
     )
 
 
-def test_the_example_of_an_unknown_distribution_is_none_that_is_known() -> None:
-    assert yaml.safe_load((ROLE / "vars" / "main.yml").read_text())["__host_manager"] == ""
+#: Distribution, family, major version, Python → manager and packages wanted, or words of the refusal.
+KINDS = [
+    ("Debian", "Debian", "12", "3.11", "apt python3-bpfcc"),
+    ("Ubuntu", "Debian", "24", "3.12", "apt python3-bpfcc"),
+    ("RedHat", "RedHat", "9", "3.9", "dnf python3-bcc"),
+    ("Rocky", "RedHat", "10", "3.12", "dnf python3-bcc"),
+    ("RedHat", "RedHat", "8", "3.9", "dnf "),
+    ("AlmaLinux", "RedHat", "8", "3.11", "dnf "),
+    ("Fedora", "RedHat", "41", "3.13", "dnf python3-bcc"),
+    ("Debian", "Debian", "10", "3.9", "runs Debian 10, which setup does not know"),
+    ("CentOS", "RedHat", "7", "3.9", "runs CentOS 7, which setup does not know"),
+    ("SLES", "Suse", "15", "3.11", "runs SLES 15, which setup does not know"),
+    ("Ubuntu", "Debian", "22", "3.8", "Python 3.8, on this; 3.9 or later is needed"),
+]
+
+
+def test_what_is_brought_follows_from_the_hosts_facts(tmp_path: Path) -> None:
+    """One play of the role's own decision over hosts that only say what they are."""
+    hosts = {}
+    for number, (distribution, family, major, python, _expected) in enumerate(KINDS):
+        version = dict(zip(("major", "minor"), map(int, python.split("."))))
+        facts = {"distribution": distribution, "os_family": family, "distribution_major_version": major}
+        facts |= {
+            "distribution_version": major,
+            "python": {"executable": "/usr/bin/python3", "version": version},
+        }
+        hosts[f"kind{number}"] = {"kind": facts}
+    inventory = {"all": {"hosts": hosts, "vars": {"ansible_connection": "local"}}}
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [
+            {
+                "ansible.builtin.include_role": {
+                    "name": "exchange.chaos.host",
+                    "tasks_from": "distribution",
+                    "public": True,
+                },
+                "vars": {"ansible_facts": "{{ kind }}"},
+            },
+            {"ansible.builtin.debug": {"msg": "WANTS {{ __host_manager }} {{ __host_wanted | join(' ') }}."}},
+        ],
+    }
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    (tmp_path / "ansible.cfg").write_text("[defaults]\n")
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
+            "ANSIBLE_FORKS": "10",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for number, (*_kind, expected) in enumerate(KINDS):
+        lines = "".join(part for part in re.split(r"(?=^(?:ok|fatal): )", done.stdout, flags=re.MULTILINE)
+                        if part.startswith((f"ok: [kind{number}]", f"fatal: [kind{number}]")))  # fmt: skip
+        told = " ".join(lines.replace(f"kind{number}", "this").split())
+        wanted = f"WANTS {expected}." if expected.startswith(("apt", "dnf")) else expected
+        assert wanted in told, f"{KINDS[number]}: {told[-1500:]}\n{done.stderr}"
 
 
 # --- units ---------------------------------------------------------------------------------------------------
