@@ -224,6 +224,7 @@ def test_wheels_that_are_not_there_are_named_before_anything_is_changed(
     assert files(machine) == before
 
 
+@pytest.mark.full
 @pytest.mark.timeout(500)
 def test_online_bcc_comes_from_the_distribution_and_goes_again(machine: Machine, play: Playing) -> None:
     before, had = files(machine), packages(machine)
