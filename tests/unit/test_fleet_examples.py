@@ -55,8 +55,6 @@ def variables() -> set[str]:
 
 #: The same file name whichever container program is here.
 NAMED = ("--output-filename", "Containerfile")
-#: Of pieces that are being made; none is left when this is released.
-COMING = {"chaos_external", "chaos_sample", "chaos_simultaneous", "chaos_waves"}
 
 
 def test_every_inventory_of_the_examples_is_looked_at() -> None:
@@ -72,7 +70,7 @@ def test_an_inventory_has_the_groups_it_is_for(name: str) -> None:
     assert {group: len(members(found, group)) for group in groups} == GROUPS[name]
     for host, given in found["_meta"]["hostvars"].items():
         chaos = {key for key in given if key.startswith(("chaos_", "network_"))}
-        assert chaos <= variables() | COMING, f"{host}: {chaos - variables()}"
+        assert chaos <= variables(), f"{host}: {chaos - variables()}"
     for group in set(GROUPS[name]) & {"production", "database"}:
         assert not members(found, group) & members(found, "exchange")
 
@@ -145,7 +143,7 @@ def test_the_survey_asks_for_what_there_is_and_never_for_production() -> None:
         assert question["type"] != "multiplechoice" or question["default"] in question["choices"]
     asked = [question["variable"] for question in survey["spec"]]
     assert len(asked) == len(set(asked))
-    assert set(asked) <= variables() | COMING
+    assert set(asked) <= variables()
     assert "chaos_i_accept_production" not in asked
 
 
