@@ -16,7 +16,6 @@ Record = dict[str, Any]
 
 FINDING = "simultaneity"
 LIMIT_MS = 10.0
-_RANK = {"pass": 0, "unknown": 1, "fail": 2}
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,13 @@ class Spread:
 
 
 def add(hosts: Sequence[Record], limit_ms: float = LIMIT_MS) -> list[Record]:
-    """Return the records with the finding ``simultaneity`` on each host that fired at an instant agreed with others.
+    """Return the records with a finding ``simultaneity`` a fault on each host that fired at an instant with others.
 
     A spread that is too large for certain makes a host that passed ``invalid``: nothing was learned of one instant. It
     is no word on the exchange, so the hypothesis stays as it is. Records of runs without an instant come back as is.
     """
     fired = [host for host in hosts if _fired(host)]
-    judged = {wave: _finding(_starts(fired, wave), limit_ms) for wave in {host["wave"] for host in fired}}
+    judged = {wave: _findings(_starts(fired, wave), limit_ms) for wave in {host["wave"] for host in fired}}
     return [_with(host, judged[host["wave"]]) if host in fired else host for host in hosts]
 
 
@@ -89,37 +88,38 @@ def _start(host: Mapping[str, Any], fault: Mapping[str, Any], doubt_ms: Any) -> 
     return Start(host["host"], 1000 * parse_time(fault["injected_at"]).timestamp() - offset, float(doubt_ms))
 
 
-def _finding(starts: Mapping[str, Sequence[Start]], limit_ms: float) -> Record | None:
-    """Return the finding of a wave, the worst of its faults; None where fewer than two hosts fired one."""
-    several = {fault: spread(found) for fault, found in starts.items() if len(found) > 1}
-    if not several:
-        return None
-    name, worst = max(
-        several.items(), key=lambda item: (_RANK[item[1].verdict(limit_ms)], item[1].high or float("inf"))
-    )
-    others = f" (the worst of {', '.join(several)})" if len(several) > 1 else ""
-    value = None if worst.low is None or worst.high is None else [round(worst.low, 3), round(worst.high, 3)]
-    return {
-        "id": FINDING,
-        "title": f"Spread of the fault's start over {len(starts[name])} hosts",
-        "value": value,
-        "unit": "ms",
-        "threshold": {"op": "<=", "value": limit_ms},
-        "verdict": worst.verdict(limit_ms),
-        "evidence": f"{name}: {worst.words}{others}",
-    }
+def _findings(starts: Mapping[str, Sequence[Start]], limit_ms: float) -> list[Record]:
+    """Return a finding for each fault of a wave that two hosts or more fired, the first under the plain name."""
+    several = {fault: found for fault, found in starts.items() if len(found) > 1}
+    found = []
+    for place, (fault, those) in enumerate(several.items()):
+        known = spread(those)
+        value = (
+            None if known.low is None or known.high is None else [round(known.low, 3), round(known.high, 3)]
+        )
+        which = f", {fault}" if len(several) > 1 else ""
+        found.append(
+            {
+                "id": f"{FINDING}_{fault}" if place else FINDING,
+                "title": f"Spread of the fault's start over {len(those)} hosts{which}",
+                "value": value,
+                "unit": "ms",
+                "threshold": {"op": "<=", "value": limit_ms},
+                "verdict": known.verdict(limit_ms),
+                "evidence": f"{fault}: {known.words}",
+            }
+        )
+    return found
 
 
-def _with(host: Record, finding: Record | None) -> Record:
-    kept = [one for one in host["findings"] if one["id"] != FINDING]
-    if finding is None:
-        return {**host, "findings": kept}
-    changed = {**host, "findings": [*kept, finding]}
-    if finding["verdict"] == "fail" and host["outcome"] == "passed":
+def _with(host: Record, findings: Sequence[Record]) -> Record:
+    kept = [one for one in host["findings"] if not str(one["id"]).startswith(FINDING)]
+    changed = {**host, "findings": [*kept, *findings]}
+    apart = [str(one["evidence"]) for one in findings if one["verdict"] == "fail"]
+    if apart and host["outcome"] == "passed":
         changed["outcome"] = "invalid"
-        changed["notes"] = [
-            *host["notes"], f"invalid: the hosts of the wave were not hit at one instant ({finding['evidence']})"
-        ]  # fmt: skip
+        said = f"invalid: the hosts of the wave were not hit at one instant ({'; '.join(apart)})"
+        changed["notes"] = [*host["notes"], said]
     return changed
 
 

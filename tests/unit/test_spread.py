@@ -161,7 +161,7 @@ def test_merged_again_the_finding_is_renewed_not_doubled() -> None:
     assert [finding(one)["value"] for one in again] == [[3.0, 5.0]] * 3
 
 
-def test_the_worst_of_several_faults_speaks() -> None:
+def test_each_fault_of_several_has_its_own() -> None:
     hosts = [host("alpha", 0), host("beta", 1)]
     for one, late in zip(hosts, (0.0, 0.004)):
         second = {**one["faults"][0], "id": "outage"}
@@ -169,7 +169,11 @@ def test_the_worst_of_several_faults_speaks() -> None:
             f"{datetime.fromtimestamp(BASE + 60 + late, timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z"
         )
         one["faults"].append(second)
-    found = finding(merge.merge(hosts, **RUN)["hosts"][0])
-    assert found["value"] == [3.0, 5.0]
-    assert found["evidence"].startswith("outage: alpha first, beta 4.000 ms later")
-    assert found["evidence"].endswith("(the worst of crash, outage)")
+    first, second = merge.merge(hosts, **RUN)["hosts"][0]["findings"]
+    assert [first["id"], second["id"]] == ["simultaneity", "simultaneity_outage"]
+    assert [first["value"], second["value"]] == [[0.0, 2.0], [3.0, 5.0]]
+    assert second["title"] == "Spread of the fault's start over 2 hosts, outage"
+    assert second["evidence"].startswith("outage: alpha first, beta 4.000 ms later")
+    assert [one["id"] for one in merge.merge(merge.merge(hosts, **RUN)["hosts"], **RUN)["hosts"][0]["findings"]] == [
+        "simultaneity", "simultaneity_outage",
+    ]  # fmt: skip
