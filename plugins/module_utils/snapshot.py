@@ -71,14 +71,27 @@ def take(run: RunDir) -> Snapshot:
 def settled(run: RunDir, before: Snapshot, within: float = _SETTLE_S) -> Snapshot:
     """Take snapshots until one equals ``before`` (restarts apart); returns the last, after ``within`` seconds at most.
 
-    On a slow host that is so many times longer.
+    On a slow host that is so many times longer. Of what comes and goes the last one tells what two in a row have seen.
     """
-    until = clock.now() + within * run.slow
+    until, last = clock.now() + within * run.slow, None
     while True:
         after = take(run)
-        if not differences(before, after) or clock.now() >= until:
+        if not differences(before, after):
             return after
+        if clock.now() >= until:
+            return after if last is None else lasting(last, after)
+        last = after
         clock.sleep(0.5)
+
+
+def lasting(last: Snapshot, after: Snapshot) -> Snapshot:
+    """Return ``after`` without what comes and goes and was not there in ``last``: a health check caught in the act."""
+    return {
+        kind: {what: value for what, value in part.items() if what in last.get(kind, {})}
+        if kind in _COMES_AND_GOES
+        else part
+        for kind, part in after.items()
+    }
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[dict[str, str | None]]:

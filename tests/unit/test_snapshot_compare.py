@@ -113,3 +113,12 @@ def test_names_that_docker_makes_up_are_compared_without_them() -> None:
     assert snapshot_net._foreign("br-0123456789ab", {"br-feed"})
     assert not snapshot_net._foreign("br-feed", {"br-feed"})
     assert not snapshot_net._foreign("eth0", set())
+
+
+def test_a_health_check_caught_in_the_act_is_none_that_lasts() -> None:
+    last = {"executable": {"api.1 /usr/bin/left": "runs"}, "cgroup": {}}
+    after = {
+        "executable": {"api.1 /usr/bin/left": "runs", "api.1 /usr/bin/curl": "runs"},
+        "cgroup": {"api.1 cpu.max": "1"},
+    }
+    assert snapshot.lasting(last, after) == {**after, "executable": {"api.1 /usr/bin/left": "runs"}}
