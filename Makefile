@@ -11,6 +11,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PROFILE ?= resilient
 # More options for ansible-playbook, e.g. ARGS="-e chaos_report_dir=/var/tmp".
 ARGS ?=
+# What of the tests and gates make test-full runs.
+PARTS ?= lint unit lab module e2e fleet
 
 .PHONY: help
 help: ## List the targets
@@ -37,7 +39,7 @@ lab-down: setup ## Take the embedded exchange away
 
 ##### checking
 
-.PHONY: setup-dev lint test test-unit test-module test-e2e test-full test-bare test-vm bench
+.PHONY: setup-dev lint test test-unit test-module test-e2e test-fleet test-full test-bare test-vm bench
 setup-dev: ## Prepare this machine to run the tests and gates, too
 	@tools/bootstrap dev
 
@@ -45,7 +47,7 @@ lint: setup-dev ## The gates alone: style, types, docs, sanity, the built artifa
 	@python tools/parts.py lint
 
 test: setup-dev ## Everything: gates, unit, module and end-to-end tests
-	@python tools/parts.py lint unit lab module e2e
+	@python tools/parts.py lint unit lab module e2e fleet
 
 test-unit: setup-dev ## Tests that need neither root nor Docker
 	@python tools/parts.py unit
@@ -56,8 +58,11 @@ test-module: setup-dev ## Tests of modules and processes on this machine
 test-e2e: setup-dev ## Whole experiments on the embedded exchange
 	@python tools/parts.py lab e2e
 
-test-full: setup-dev ## Everything, with the tests that take minutes
-	@python tools/parts.py --full lint unit lab module e2e
+test-fleet: setup-dev ## Several remote exchanges in containers
+	@python tools/parts.py lab fleet
+
+test-full: setup-dev ## Everything, with the tests that take minutes (PARTS="lab fleet": some of it)
+	@python tools/parts.py --full $(PARTS)
 
 test-bare: setup-dev ## `make demo`, twice, on a Debian with nothing but make and git
 	@tools/bare-debian

@@ -1,11 +1,11 @@
 """Run parts of the project's tests and gates, and close with a table of what each found and how long it took.
 
-Usage: python tools/parts.py [--full] PART...      (a part: lint, one gate of tools/gates, unit, lab, module, e2e)
+Usage: python tools/parts.py [--full] PART...   (a part: lint, one gate of tools/gates, unit, lab, module, e2e, fleet)
 
 Gates and unit tests run first, two at a time, and show their output only when they fail; the rest runs one after the
 other, since it measures time, and shows its output as it goes. `lab` brings up the embedded exchange, and the engine it
-needs. The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the table is
-kept in docs/test-results.md.
+needs. The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the results
+are kept in docs/test-results.md, each with date and commit; those of other parts stay there as they were.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache" / "parts"
-STEPS = ("lab", "module", "e2e")
+STEPS = ("lab", "module", "e2e", "fleet")
 # The slowest first, so that the two lanes end at about the same time.
 GATES = ("sanity", "artifact", "ansible-lint", "docs", "oldest-ansible", "types", "yaml", "shell", "ruff")
 LANES = ("sanity", "unit", *GATES[1:])
@@ -136,28 +137,45 @@ def skips(report: Path) -> Counter[str]:
     return Counter(str(case.get("message")) for case in cases)
 
 
-def page(results: list[Result], seconds: float, reasons: Counter[str]) -> str:
-    """Return docs/test-results.md: the table with what it was measured on, and why tests were skipped."""
+def page(results: list[Result], reasons: dict[str, Counter[str]], old: str) -> str:
+    """Return docs/test-results.md: a row a part, each with when and at which commit, and why tests were skipped.
+
+    Rows and reasons of parts that did not run now are taken over from the page as it was (``old``).
+    """
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
-    rows = [
-        f"| {result.part} | {result.passed} | {result.failed} | {result.skipped} | {result.seconds:.0f} |"
-        for result in results
-    ]
+    now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
+    rows: dict[str, str] = {}
+    skipped: dict[str, list[str]] = {}
+    for line in old.splitlines():
+        if found := re.match(r"\| (\S+) \| \d+ \|", line):
+            rows[found[1]] = line
+        elif found := re.match(r"- (\S+): ", line):
+            skipped.setdefault(found[1], []).append(line)
+    for result in results:
+        rows[result.part] = (
+            f"| {result.part} | {result.passed} | {result.failed} | {result.skipped} | {result.seconds:.0f} "
+            f"| {now} | {commit} |"
+        )
+        skipped[result.part] = [
+            f"- {result.part}: {reason} ({count})" for reason, count in sorted(reasons[result.part].items())
+        ]
+    order = [part for part in (*LANES, *STEPS) if part in rows]
+    why = [line for part in order for line in skipped.get(part, [])]
     lines = [
         "# Results of make test-full",
         "",
-        f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC, commit {commit}, {seconds:.0f} s on {os.cpu_count()} cores,",
-        f"Linux {platform.release()}, Python {platform.python_version()}. `make test-full` writes this page.",
+        f"Last run on {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}; `make",
+        "test-full` writes this page. A part that was run alone later has a date and commit of its own (UTC).",
         "",
-        "| part | passed | failed | skipped | seconds |",
-        "|---|---|---|---|---|",
-        *rows,
+        "| part | passed | failed | skipped | seconds | run | commit |",
+        "|---|---|---|---|---|---|---|",
+        *(rows[part] for part in order),
         "",
-        "Skipped, and why:" if reasons else "Nothing was skipped.",
+        "Skipped, and why:" if why else "Nothing was skipped.",
         "",
-        *(f"- {reason} ({count})" for reason, count in sorted(reasons.items())),
+        *why,
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -183,8 +201,9 @@ def main() -> int:
     seconds = time.monotonic() - begin
     print(f"\n{seconds:.0f} s in all", table(results), sep="\n", flush=True)
     if options.full:
-        reasons = sum((skips(RESULTS / f"{part.part}.xml") for part in results), Counter())
-        (ROOT / "docs" / "test-results.md").write_text(page(results, seconds, reasons))
+        kept = ROOT / "docs" / "test-results.md"
+        reasons = {result.part: skips(RESULTS / f"{result.part}.xml") for result in results}
+        kept.write_text(page(results, reasons, kept.read_text()))
     return 0 if all(result.ok for result in results) else 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -38,10 +39,23 @@ def test_the_page_says_what_was_skipped_and_why(tmp_path: Path) -> None:
     report = tmp_path / "suite.xml"
     case = '<testcase><skipped message="no netem"/></testcase>'
     report.write_text(f'<testsuites><testsuite tests="3">{case}{case}<testcase/></testsuite></testsuites>')
-    page = parts.page([parts.Result("module", 1, 0, 2, 7.4)], 9.6, parts.skips(report))
+    page = parts.page([parts.Result("module", 1, 0, 2, 7.4)], {"module": parts.skips(report)}, "")
     assert "| module | 1 | 0 | 2 | 7 |" in page
-    assert "- no netem (2)" in page
-    assert "10 s on" in page
+    assert "- module: no netem (2)" in page
+
+
+def test_a_part_that_ran_alone_renews_its_own_row_and_no_other() -> None:
+    was = parts.page(
+        [parts.Result("unit", 9, 0, 0, 1), parts.Result("e2e", 3, 1, 1, 60)],
+        {"unit": Counter(), "e2e": Counter({"no netem": 1})},
+        "",
+    )
+    rows = [line for line in was.splitlines() if line.startswith(("| unit", "| e2e", "- e2e"))]
+    now = parts.page([parts.Result("e2e", 4, 0, 0, 61)], {"e2e": Counter()}, was)
+    assert rows[0] in now
+    assert "| e2e | 4 | 0 | 0 | 61 |" in now
+    assert "| e2e | 3 |" not in now
+    assert "Nothing was skipped." in now
 
 
 def test_every_gate_is_run() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.bench import light
-from tests.e2e import fleet, kernel, support
+from tests.e2e import kernel, support
+from tests.fleet import remote
 
 EXPERIMENT = "playbooks/01-database-sudden-death.yml"
 HOSTS = 20
@@ -38,7 +39,7 @@ def test_the_fault_begins_within_ten_milliseconds_on_twenty_hosts(
         pytest.skip("light hosts need root")
     with light.bench(HOSTS, ahead_s) as bench, kernel.sigkills() as signals:
         first = {host.name: process_of(host) for host in bench.hosts}
-        done = fleet.playbook(
+        done = remote.playbook(
             bench.inventory, EXPERIMENT, options=bench.options[2:], chaos_report_dir=str(tmp_path),
             chaos_simultaneous=True, **SHORT,
         )  # fmt: skip
@@ -53,8 +54,8 @@ def test_the_fault_begins_within_ten_milliseconds_on_twenty_hosts(
         name: round(1000 * (at - min(times.values())), 3) for name, at in times.items()
     }
 
-    (report,) = fleet.reports(tmp_path)
-    hosts = fleet.hosts_of(report)
+    (report,) = remote.reports(tmp_path)
+    hosts = remote.hosts_of(report)
     assert len(hosts) == HOSTS
     for host in bench.hosts:
         clock, wanted = hosts[host.name]["clock"], 1000 * ahead_s.get(host.number, 0.0)

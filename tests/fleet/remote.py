@@ -182,3 +182,16 @@ def processes(pid: int) -> list[str]:
         if words[0] and not words[0].startswith(b"sshd:"):
             found.append(b" ".join(words).decode(errors="replace"))
     return sorted(found)
+
+
+def processes_with(word: str) -> list[str]:
+    """Command lines of this kernel's processes (the bench shares its pid namespace) that name ``word``."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if word in line:
+            found.append(line)
+    return found
