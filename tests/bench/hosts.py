@@ -11,12 +11,10 @@ Usage: python -m tests.bench.hosts up [COUNT] | down
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.bench import command
 from tests.bench.machine import LABEL, BenchError, Machine, build_image, run, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,21 +162,5 @@ def bench(
         down()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=["up", "down"])
-    parser.add_argument("count", nargs="?", type=int, default=1)
-    options = parser.parse_args()
-    begin = time.monotonic()
-    if options.what == "down":
-        down()
-    else:
-        print(up(options.count).inventory)
-    print(f"✓ {options.what} ({time.monotonic() - begin:.1f} s)", file=sys.stderr)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.main(__doc__, lambda count: up(count).inventory, down, 1))

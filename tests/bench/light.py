@@ -16,7 +16,6 @@ What an inventory may not set is in light_rates.yml: the rates of the probes, fo
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import shutil
@@ -32,7 +31,7 @@ from typing import Any
 
 import yaml
 
-from tests.bench import hosts
+from tests.bench import command, hosts
 from tests.bench.accounting import CpuGroup
 from tests.bench.machine import LABEL, BenchError, run
 
@@ -264,21 +263,5 @@ def bench(count: int, ahead_s: Mapping[int, float] | None = None) -> Iterator[Be
         down()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("what", choices=["up", "down"])
-    parser.add_argument("count", nargs="?", type=int, default=10)
-    options = parser.parse_args()
-    begin = time.monotonic()
-    if options.what == "down":
-        down()
-    else:
-        print(up(options.count).inventory)
-    print(f"✓ {options.what} ({time.monotonic() - begin:.1f} s)", file=sys.stderr)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.main(__doc__, lambda count: up(count).inventory, down, 10))

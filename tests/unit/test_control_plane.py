@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.bench import control_plane, light_exchange
+from tests.bench import command, control_plane, light_exchange
 from tests.bench.control_plane import Cost
+from tests.bench.machine import BenchError
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOKUP = "SELECT price FROM trading.orders WHERE user_id = 'u' AND symbol = 'S' AND price BETWEEN {} AND {}"
 
 
-def cost(hosts: int, controller_s: float, host_s: float, *, modules: int = 3, restored: str = "pass") -> Cost:
-    """A run on so many hosts, each with so many modules and one slice of a window."""
+def cost(hosts: int, controller_s: float, host_s: float, *, modules: int = 3, **told: Any) -> Cost:
+    """A run on so many hosts, each with so many modules and one slice of a window; ``told``: more of their records."""
     names = [f"light-{number}" for number in range(1, hosts + 1)]
     trips: list[dict[str, Any]] = [
         {
@@ -33,9 +35,12 @@ def cost(hosts: int, controller_s: float, host_s: float, *, modules: int = 3, re
         for name in [*(f"exchange.chaos.{number}" for number in range(modules)), control_plane.WINDOW]
     ]
     trips += [{"what": "exec_command", "port": 22}, {**trips[0], "host": "localhost", "remote": False}]
-    record = {
-        "hosts": [{"host": host, "verdicts": {"effect": "pass", "restored": restored}} for host in names]
+    whole = {
+        "outcome": "passed",
+        "verdicts": {"effect": "pass", "restored": "pass"},
+        "faults": [{"injected_at": "2026-11-25T11:00:00Z"}] * 2,
     }
+    record = {"hosts": [{"host": host, **whole, **told} for host in names]}
     return Cost(hosts, 60.0, controller_s, host_s, record, tuple(trips))
 
 
@@ -50,13 +55,21 @@ def test_windows_and_the_controllers_own_modules_are_no_round_trips() -> None:
     assert found.transfers == 0.1
 
 
-def test_linear_growth_is_good_and_anything_above_a_third_more_is_not() -> None:
-    linear = [cost(1, 5, 10), cost(10, 14, 37), cost(50, 54, 157)]
-    assert all(judged(*linear))
-    steeper = cost(50, 14 + 40 * 1.31, 157)
-    assert judged(linear[0], linear[1], steeper).count(False) == 1
-    steeper = cost(50, 54, 37 + 40 * 3 * 1.31)
-    assert judged(linear[0], linear[1], steeper).count(False) == 1
+@pytest.mark.parametrize(("times", "bad"), [(0.5, 0), (1, 0), (1.29, 0), (1.31, 1)])
+@pytest.mark.parametrize("side", ["controller", "host"])
+def test_a_further_host_may_cost_three_tenths_more_and_no_more_than_that(
+    side: str, times: float, bad: int
+) -> None:
+    # up to ten hosts a further one costs 1 s on the controller and 3 s on the host
+    controller, host = (times, 1.0) if side == "controller" else (1.0, times)
+    large = cost(50, 14 + 40 * 1 * controller, 37 + 40 * 3 * host)
+    assert judged(cost(1, 5, 10), cost(10, 14, 37), large).count(False) == bad
+
+
+@pytest.mark.parametrize("seconds", [(0, 0, 0), (5, 5, 54), (5, 14, 14), (14, 5, 4)])
+def test_cpu_seconds_that_do_not_grow_were_not_measured(seconds: tuple[float, float, float]) -> None:
+    costs = [cost(hosts, used, 10 + hosts) for hosts, used in zip((1, 10, 50), seconds)]
+    assert judged(*costs).count(False) == 1
 
 
 def test_a_thirteenth_round_trip_fails() -> None:
@@ -64,10 +77,52 @@ def test_a_thirteenth_round_trip_fails() -> None:
     assert judged(cost(1, 5, 10, modules=13)).count(False) == 1
 
 
-def test_a_host_that_was_not_restored_fails_and_is_named() -> None:
-    bad = cost(2, 5, 10, restored="fail")
+def test_round_trips_that_nobody_counted_fail() -> None:
+    assert judged(cost(10, 5, 10, modules=0)).count(False) == 1
+    some = cost(10, 5, 10)
+    but_one = tuple(trip for trip in some.trips if trip.get("host") != "light-10")
+    assert judged(dataclasses.replace(some, trips=but_one)).count(False) == 1
+    assert judged(cost(1, 5, 10), dataclasses.replace(some, trips=but_one)).count(False) == 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"verdicts": {"effect": "pass", "restored": "fail"}},
+        {"verdicts": {"effect": "unknown", "restored": "pass"}},
+        {"outcome": "aborted"},
+        {"faults": [{"injected_at": "2026-11-25T11:00:00Z"}, {"injected_at": None}]},
+    ],
+)
+def test_a_host_without_the_whole_experiment_fails_and_is_named(told: dict[str, Any]) -> None:
+    bad = cost(2, 5, 10, **told)
     assert [words.split()[0] for words in bad.unproved] == ["light-1", "light-2"]
     assert judged(bad).count(False) == 1
+
+
+@pytest.mark.parametrize("counts", [["10", "1", "50"], ["10", "10"], ["0", "1"], ["1", "5", "10", "50"]])
+def test_counts_of_which_no_growth_comes_are_refused(
+    counts: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(control_plane.light, "up", lambda _count: pytest.fail("hosts were made"))
+    monkeypatch.setattr(control_plane.light, "down", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["control_plane", *counts])
+    with pytest.raises(SystemExit):
+        control_plane.main()
+    assert "each larger than the one before" in capsys.readouterr().err
+
+
+def test_a_bench_that_cannot_be_set_up_says_why_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(count: int) -> Path:
+        raise BenchError(f"no room for {count}")
+
+    monkeypatch.setattr(sys, "argv", ["light", "up"])
+    assert command.main("Hosts.", refuse, lambda: None, 10) == 1
+    assert capsys.readouterr().err == "✗ no room for 10\n"
+    assert command.main("Hosts.", lambda _count: Path("hosts.yml"), lambda: None, 10) == 0
+    assert capsys.readouterr().out == "hosts.yml\n"
 
 
 def test_the_small_exchange_finds_what_lies_between_the_bounds(
