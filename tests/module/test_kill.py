@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +19,13 @@ from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entr
 from ansible_collections.exchange.chaos.plugins.module_utils.undo import undo
 
 from tests.module import core_support
-from tests.module.core_support import LISTEN, PORT, Host, Project, sentence, wait_for
+from tests.module.core_support import LISTEN, PORT, Host, sentence, wait_for
 
 pytestmark = [
     pytest.mark.skipif(bool(core_support.missing()), reason=core_support.missing()),
     pytest.mark.timeout(120),
 ]
 SIGKILLED = 137
-
-
-@pytest.fixture(scope="module")
-def project() -> Iterator[Project]:
-    with core_support.project() as made:
-        yield made
-
-
-@pytest.fixture
-def host(tmp_path: Path, project: Project) -> Iterator[Host]:
-    with core_support.host(tmp_path, project) as made:
-        yield made
 
 
 def by_source(result: dict[str, Any], source: str) -> list[dict[str, Any]]:

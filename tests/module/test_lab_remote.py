@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.bench import hosts
-from tests.bench.machine import Machine, build_image, run, wait_until
+from tests.bench.machine import Machine, build_image, wait_until
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
@@ -28,10 +28,7 @@ def machine() -> Iterator[Machine]:
     made = Machine("exchange-chaos-lab-remote")
     try:
         hosts.start(made, build_image("host", hosts.PACKAGES), consent=False)
-        names = run(
-            "docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "exchange-chaos-lab*"
-        ).split()
-        hosts.give_image(hosts.Bench((made,), Path()), *(name for name in names if "<none>" not in name))
+        hosts.give_image(hosts.Bench((made,), Path()), *hosts.lab_images())
         yield made
     finally:
         made.remove()

@@ -34,7 +34,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults import (
 from ansible_collections.exchange.chaos.plugins.module_utils.journal import Journal
 
 from tests.module import core_support
-from tests.module.core_support import Host, Project, sentence, wait_for
+from tests.module.core_support import Host, sentence, wait_for
 
 pytestmark = [
     pytest.mark.skipif(bool(core_support.missing()), reason=core_support.missing()),
@@ -61,18 +61,6 @@ for number in range(int(sys.argv[3])):
     times.append(time.monotonic() - begun)
 print(sorted(times)[len(times) // 2])
 """
-
-
-@pytest.fixture(scope="module")
-def project() -> Iterator[Project]:
-    with core_support.project() as made:
-        yield made
-
-
-@pytest.fixture
-def host(tmp_path: Path, project: Project) -> Iterator[Host]:
-    with core_support.host(tmp_path, project) as made:
-        yield made
 
 
 @pytest.fixture

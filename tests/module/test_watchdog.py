@@ -11,7 +11,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +19,13 @@ from ansible_collections.exchange.chaos.plugins.module_utils import clock, jsonl
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
 
 from tests.module import core_support
-from tests.module.core_support import Host, Project, sentence, wait_for
+from tests.module.core_support import Host, sentence, wait_for
 
 pytestmark = [
     pytest.mark.skipif(bool(core_support.missing()), reason=core_support.missing()),
     pytest.mark.timeout(120),
 ]
 RUN = "exp-01-core"
-
-
-@pytest.fixture(scope="module")
-def project() -> Iterator[Project]:
-    with core_support.project() as made:
-        yield made
-
-
-@pytest.fixture
-def host(tmp_path: Path, project: Project) -> Iterator[Host]:
-    with core_support.host(tmp_path, project) as made:
-        yield made
 
 
 def hold(host: Host, ttl: float) -> None:

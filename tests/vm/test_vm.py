@@ -18,7 +18,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.bench.machine import BenchError, run
+from tests.bench import hosts
+from tests.bench.machine import BenchError
 from tests.vm.machine import Vm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -189,10 +190,7 @@ def test_the_host_is_set_up(vm: Vm) -> None:
 
 def test_the_exchange_is_up(vm: Vm) -> None:
     """By role lab, with the image of this machine's exchange; it fetches nothing either."""
-    images = run(
-        "docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "exchange-chaos-lab*"
-    ).split()
-    vm.give_images(*(image for image in images if "<none>" not in image))
+    vm.give_images(*hosts.lab_images())
     code, said = play(vm, "playbooks/lab.yml")
     assert code == 0, said
     healthy(vm)
