@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.validation import check_type_list
+from ansible_collections.exchange.chaos.plugins.plugin_utils import waves
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -145,6 +147,21 @@ def test_the_survey_asks_for_what_there_is_and_never_for_production() -> None:
     assert len(asked) == len(set(asked))
     assert set(asked) <= variables()
     assert "chaos_i_accept_production" not in asked
+
+
+@pytest.mark.parametrize("variable", ["chaos_sample", "chaos_waves"])
+def test_every_answer_the_survey_lets_through_is_one_the_run_takes(variable: str) -> None:
+    """A text that need not be answered comes as an empty one."""
+    survey = json.loads((EXAMPLES / "awx" / "survey.json").read_text())
+    (question,) = (each for each in survey["spec"] if each["variable"] == variable)
+    hosts = ["a", "b", "c"]
+    for answer in {question["default"], *([] if question["required"] else [""])}:
+        if variable == "chaos_waves":
+            made = [host for wave in waves.split(hosts, check_type_list(answer)) for host in wave]
+        else:
+            made = waves.sample(hosts, answer, "seed")
+        assert made == hosts
+    assert question["required"] == (question["min"] > 0)
 
 
 def test_navigators_settings_are_what_it_reads() -> None:
