@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible.parsing.splitter import parse_kv
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -76,6 +78,17 @@ def test_variables_that_are_named_exist(name: str) -> None:
     known = variables() | OTHERS
     named = set(re.findall(rf"\b(?:{'|'.join(['chaos', *experiments()])})_[a-z_]*[a-z](?![\w*])", text))
     assert named <= known, f"{name}: {sorted(named - known)}"
+
+
+@pytest.mark.parametrize("name", pages())
+def test_extra_variables_arrive_as_they_are_written(name: str) -> None:
+    """The shell takes one pair of quotes away; without another one Ansible ends a value at its first space."""
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    for line in re.findall(r"^(?:\$ +| {4})(ansible-playbook .*)$", text, re.MULTILINE):
+        words = shlex.split(line, comments=True)
+        for given in (value for option, value in zip(words, words[1:]) if option == "-e"):
+            if not given.startswith(("@", "{", "[")):
+                assert "_raw_params" not in parse_kv(given), f"{name}: {line}"
 
 
 def test_the_table_names_the_experiments_there_are() -> None:
