@@ -85,6 +85,14 @@ def of_run(began: Anchor) -> float:
     return began.boottime + time.time() - began.realtime
 
 
+def stepped(began: Anchor) -> float:
+    """Return by how many seconds the host's clock was set, forward or (below 0) back, since a run's pair of readings.
+
+    A clock that is only slewed moves both counts alike. Over a reboot nobody can tell, and this is 0.
+    """
+    return time.time() - began.wall(of_run(began))
+
+
 def resume(began: Anchor) -> bool:
     """From now on count as a run does; returns whether that began in an earlier boot."""
     global _ahead
