@@ -30,7 +30,7 @@ def loaded(script: str, root: Path) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["window", "capture", "load", "kill", "record"])
+@pytest.mark.parametrize("module", ["capture", "load", "kill", "record"])
 def test_no_module_loads_it_before_it_asks(module: str, root: Path) -> None:
     found = loaded(f"import {MODULES}.{module}", root)
     assert f"{MODULES}.{module}" in found
