@@ -40,7 +40,7 @@ def finish(run: RunDir, *, by: str) -> RunDir:
     Raises ChaosError while a fault resists its undo: the run, its journal and its watchdog stay then. Every later
     step is tried whatever became of the one before; what failed is in the record's timeline.
     """
-    rebooted = clock.resume(run.anchor)
+    rebooted = clock.resume(run.anchor, max((float(event["t"]) for event in run.events()), default=0.0))
     with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
         if not any(event["event"] == "finishing" for event in run.events()):
             run.timeline("finishing", by=by)
