@@ -85,11 +85,24 @@ def of_run(began: Anchor) -> float:
     return began.boottime + time.time() - began.realtime
 
 
-def resume(began: Anchor) -> bool:
-    """From now on count as a run does; returns whether that began in an earlier boot."""
+def stepped(began: Anchor) -> float:
+    """Return by how many seconds the host's clock was set, forward or (below 0) back, since a run's pair of readings.
+
+    A clock that is only slewed moves both counts alike. Over a reboot nobody can tell, and this is 0.
+    """
+    return time.time() - began.wall(of_run(began))
+
+
+def resume(began: Anchor, seen: float = 0.0) -> bool:
+    """From now on count as a run does; returns whether that began in an earlier boot.
+
+    ``seen``: the last boottime that is known of the run. After a reboot none before that is counted: the wall clock of
+    a host that has just booted may be hours off until somebody sets it.
+    """
     global _ahead
-    _ahead = of_run(began) - time.clock_gettime(time.CLOCK_BOOTTIME) if began.boot_id != boot_id() else 0.0
-    return began.boot_id != boot_id()
+    rebooted = began.boot_id != boot_id()
+    _ahead = max(of_run(began), seen) - time.clock_gettime(time.CLOCK_BOOTTIME) if rebooted else 0.0
+    return rebooted
 
 
 def anchor() -> Anchor:

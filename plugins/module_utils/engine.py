@@ -17,13 +17,6 @@ from typing import Any
 from . import libraries
 from .errors import ChaosError, Unsupported
 
-libraries.reach()
-try:
-    import docker
-    import docker.errors
-except ImportError:
-    docker = None  # type: ignore[assignment]
-
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 NUMBER_LABEL = "com.docker.compose.container-number"
@@ -120,6 +113,20 @@ def describe(attrs: Mapping[str, Any]) -> Target:
     )
 
 
+def sdk() -> Any:
+    """Return the Docker SDK, loaded by the first call: it is most of a module's start, and many ask no engine.
+
+    Raises Unsupported when this Python has none.
+    """
+    libraries.reach()
+    try:
+        import docker
+        import docker.errors
+    except ImportError as error:
+        raise Unsupported(libraries.missing("The Docker SDK for Python (docker)")) from error
+    return docker
+
+
 class Engine:
     """A connection to the engine of this host."""
 
@@ -133,8 +140,7 @@ class Engine:
         Raises Unsupported when the SDK or the engine is missing, ChaosError when DOCKER_HOST points elsewhere
         or the socket belongs to another engine.
         """
-        if docker is None:
-            raise Unsupported(libraries.missing("The Docker SDK for Python (docker)"))
+        docker = sdk()
         host = os.environ.get("DOCKER_HOST", "")
         if host and not host.startswith(_LOCAL):
             raise ChaosError(
@@ -278,7 +284,7 @@ class Engine:
     def _inspect(self, container_id: str) -> list[Target]:
         try:
             return [describe(self._client.api.inspect_container(container_id))]
-        except docker.errors.NotFound:
+        except sdk().errors.NotFound:
             return []
 
 
@@ -294,7 +300,7 @@ class _Told:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None or isinstance(error, (ChaosError, GeneratorExit)):
             return
-        if isinstance(error, (docker.errors.DockerException, OSError)):
+        if isinstance(error, (OSError, sdk().errors.DockerException)):
             raise ChaosError(f"The Docker engine would not {self._doing}: {_reason(error)}.") from error
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from . import usage
+from . import clock, usage
 from .engine import SERVICE_LABEL, Engine
 from .gauges import Gauges
 from .jsonl import Writer
@@ -44,7 +44,8 @@ def _follow(run: RunDir, engine: Engine, writer: Writer) -> None:
     for event in engine.events(run.spec["project"], since=anchor.realtime):
         action = str(event.get("Action", ""))
         if action in _SHOWN or action.startswith("health_status"):
-            at = anchor.boottime + float(event.get("timeNano", 0)) / 1e9 - anchor.realtime
+            # by the clocks as they stand: the host's may have been set since the run began
+            at = clock.anchor().boot(float(event.get("timeNano", 0)) / 1e9)
             if at >= anchor.boottime:
                 writer.write(_line(event, action, at, engine))
 

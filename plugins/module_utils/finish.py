@@ -23,6 +23,8 @@ from .undo import undo
 
 #: Ending takes the patience of reconciliation and of the settling snapshot; the watchdog must not end it twice.
 _LEASE_S = 90.0
+#: A host's clock that was set by less than this during a run is not worth a word, s.
+_STEP_S = 0.1
 OBSERVERS = ("load", "probes", "capture", "events")
 
 
@@ -38,7 +40,7 @@ def finish(run: RunDir, *, by: str) -> RunDir:
     Raises ChaosError while a fault resists its undo: the run, its journal and its watchdog stay then. Every later
     step is tried whatever became of the one before; what failed is in the record's timeline.
     """
-    rebooted = clock.resume(run.anchor)
+    rebooted = clock.resume(run.anchor, max((float(event["t"]) for event in run.events()), default=0.0))
     with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
         if not any(event["event"] == "finishing" for event in run.events()):
             run.timeline("finishing", by=by)
@@ -70,6 +72,7 @@ def _close(run: RunDir, by: str) -> RunDir:
             run.timeline("step_failed", step=name, error=f"{type(error).__name__}: {error}")
             run.log("fail", f"{name}: {error}")
     _tell_time(run)
+    _tell_step(run)
     run.timeline("finished", by=by)
     try:
         write_json(run.file("record.json"), host_record(load_evidence(run)), sync=True)
@@ -160,6 +163,18 @@ def _tell_time(run: RunDir) -> None:
         f"{whole:.1f} s since the run was opened: {waited:.1f} s of waiting on purpose, {whole - waited:.1f} s of work",
         "report",
     )
+
+
+def _tell_step(run: RunDir) -> None:
+    """Say that somebody set the host's clock in the run, which counts on another; the application's log does not."""
+    by = clock.stepped(run.anchor)
+    if abs(by) >= _STEP_S:
+        run.log(
+            "warn",
+            f"The host's clock was set by {by:+.3f} s during the run: its own times go on as if it had not been, but "
+            "what the application logged since then is dated that much off",
+            "report",
+        )
 
 
 def _stop_watchdogs(run: RunDir) -> None:

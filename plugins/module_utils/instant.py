@@ -10,7 +10,7 @@ measured just before it turn them into boottime, once; a step of the host's cloc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from . import clock
@@ -88,13 +88,27 @@ class Instant:
     def moment(self) -> Iterator[None]:
         """Enter at the instant, before all others who want the processor then; leave when the change is made.
 
+        One that has passed is entered at once, and the run says so: preparing may take longer than there was time for.
         Raises ChaosError when the run is aborted before.
         """
         # before the last wait, not after it: who sleeps at ordinary rank may be woken too late to ask for more
         with foremost():
             self.until(_LAST_S)
             clock.sleep(self.left)
+            late_ms = -1000 * self.left
             yield
+        if late_ms > TOLERANCE_MS:
+            self._tell(late_ms)
+
+    def _tell(self, late_ms: float) -> None:
+        """Say that the host was late; a full disk must not make an error of a change that is made."""
+        with suppress(ChaosError):
+            self._run.log(
+                "warn",
+                f"Fault {self._fault}: injected {late_ms:.0f} ms after the instant agreed for the wave, since this "
+                "host was not ready in time; raise chaos_arm_s, or work on fewer hosts at a time",
+                "fault",
+            )
 
     def _heed(self) -> None:
         """Look at the timeline, which needs no lock; a run that was ended has taken its timeline along."""

@@ -24,6 +24,8 @@ from .rundir import RunDir, process_start, read_json, write_json
 
 #: A run being opened has its folder, its specification and its watchdogs within this time.
 BEGINNING_S = 60.0
+#: The processes that look after a run.
+KEEPERS = ("watchdog", "standby")
 #: A finished record waits at most this long, and all of them take at most this much room.
 RECORD_DAYS = 7
 RECORD_BYTES = 64 * 1024 * 1024
@@ -81,7 +83,8 @@ class State:
 
     def holds(self, run_id: str) -> bool:
         """Return whether there is anything of a run, under way or ended; of a name that is none there is nothing."""
-        return any((self.root / kind / run_id).exists() for kind in ("runs", "records"))
+        named = _RUN_ID.fullmatch(run_id) is not None
+        return named and any((self.root / kind / run_id).exists() for kind in ("runs", "records"))
 
     def create(self, run_id: str) -> RunDir:
         """Make the folder of a new run (0700). Raises ChaosError when it exists or the disk refuses."""
@@ -214,14 +217,19 @@ def processes(run: RunDir) -> dict[str, dict[str, Any]]:
     return found
 
 
-def abandoned(run: RunDir) -> bool:
-    """True when nobody looks after a run any more: another boot, or its watchdogs are dead."""
+def unkept(run: RunDir) -> bool:
+    """True when a run has lost its watchdogs: another boot, or both are dead. One being opened has none to lose yet."""
     if run.of_earlier_boot:
         return True
-    found = processes(run)
-    if "watchdog" not in found and _age(run.file("spec.json")) < BEGINNING_S:
-        return False
-    return not any(found[name]["alive"] for name in ("watchdog", "standby") if name in found)
+    keepers = [entry["alive"] for name, entry in processes(run).items() if name in KEEPERS]
+    return bool(keepers) and not any(keepers)
+
+
+def abandoned(run: RunDir) -> bool:
+    """True when nobody looks after a run any more: it lost its watchdogs, or its opening died before it had any."""
+    if unkept(run):
+        return True
+    return not any(name in processes(run) for name in KEEPERS) and _age(run.file("spec.json")) >= BEGINNING_S
 
 
 def _age(path: Path) -> float:

@@ -18,7 +18,8 @@ import time
 
 from . import clock, guard, processes
 from .abort import abort
-from .errors import ChaosError
+from .engine import sdk
+from .errors import ChaosError, Unsupported
 from .finish import finish
 from .journal import Journal
 from .lifespan import Lifespan
@@ -34,6 +35,9 @@ OBSERVERS = ("events", "load", "probes", "capture")
 def main(run: RunDir) -> int:
     """Take the lock or wait for it, then keep the run until it ends."""
     life = Lifespan(run, bounded=False)
+    # all that an undo needs is in memory before there is a fault: the next may hold the disk
+    with contextlib.suppress(Unsupported):
+        sdk()
     lock = os.open(str(run.file("watchdog.lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     first = _try(lock)
     if not first:

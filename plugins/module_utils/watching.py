@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from . import clock, evidence, lease, steady
+from . import clock, evidence, lease, rescue, steady
 from .evidence import Evidence
 from .jsonl import Tail
 from .phases import BASELINE
@@ -117,9 +117,6 @@ def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> No
     elif window.until_steady:
         run.log("warn", f"Not steady within {window.seconds:g} s: {'; '.join(reasons)}", "observe")
         if window.fault and window.phase != window.fault:
-            # here, as it brings the engine's library, for which each slice would pay with its start
-            from . import rescue
-
             rescue.advise(run, window.fault)
 
 

@@ -98,14 +98,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.abort import abort
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.state import State, open_run
 from ansible_collections.exchange.chaos.plugins.module_utils.watching import Window, watch
 
 
-def aborted(record: RunDir) -> str:
+def aborted(state: State, run_id: str) -> str:
     """Return why a run was aborted that was ended meanwhile, by halt or by its host; an empty text if it was not."""
-    return next((str(event["reason"]) for event in record.events() if event["event"] == "aborted"), "")
+    events = state.record(run_id).events() if state.holds(run_id) else []
+    return next((str(event["reason"]) for event in events if event["event"] == "aborted"), "")
 
 
 def main() -> None:
@@ -140,7 +140,7 @@ def main() -> None:
         seen = watch(run, window, parameters["slice"])
         module.exit_json(**deliver(run, changed=False, **seen))
     except ChaosError as error:
-        why = aborted(State(parameters["state_dir"]).record(parameters["run_id"]))
+        why = aborted(State(parameters["state_dir"]), parameters["run_id"])
         if why:
             module.exit_json(changed=False, **{**empty, "steady": False, "reasons": [], "aborted": why})
         module.fail_json(msg=str(error), changed=False, **empty)

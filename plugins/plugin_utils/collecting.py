@@ -15,7 +15,7 @@ from typing import Any
 
 from ..module_utils.evidence import Evidence
 from ..module_utils.record import bounds, host_record
-from . import again, report_files
+from . import again, report_files, spread
 from .merge import merge
 from .record import RecordError, load
 from .stub import owes, stub
@@ -133,7 +133,7 @@ def complete(plan: Plan, found: Found) -> Record:
         base = load(plan.base)
         hosts = [found.records.get(host["host"], host) for host in base["hosts"]]
         keys = ("run_id", "experiment", "started_at", "ended_at", "collection_version")
-        return merge(hosts, **{key: base[key] for key in keys})
+        return merge(hosts, spread_ms=spread.limit(base["hosts"]), **{key: base[key] for key in keys})
     known = {host: _evidence(plan, host) for host in found.records}
     seen = [each for each in known.values() if each is not None]
     if not seen:

@@ -53,6 +53,17 @@ def add(hosts: Sequence[Record], limit_ms: float = LIMIT_MS) -> list[Record]:
     return [_with(host, judged[host["wave"]]) if host in fired else host for host in hosts]
 
 
+def limit(hosts: Sequence[Record]) -> float:
+    """Return what the spread of these records was held against already (ms), the default where it never was."""
+    held = [
+        float(one["threshold"]["value"])
+        for host in hosts
+        for one in host["findings"]
+        if str(one["id"]).startswith(FINDING)
+    ]
+    return held[0] if held else LIMIT_MS
+
+
 def spread(starts: Sequence[Start]) -> Spread:
     """Return how far apart the first and the last of some starts lie.
 

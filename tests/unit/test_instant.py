@@ -130,6 +130,31 @@ def test_one_who_is_late_acts_at_once_and_says_so(tmp_path: Path) -> None:
     assert proofs[1].holds is True
 
 
+def test_one_that_prepares_until_the_instant_has_passed_says_so(stage: Stage) -> None:
+    """Armed in time, but what comes before the change took longer, as on a host that others keep busy."""
+    in_time = stage.act
+
+    def slow(entry: Entry) -> Applied:
+        clock.sleep(stage.agreed.left + 0.3)
+        return in_time(entry)
+
+    stage.act = slow  # type: ignore[method-assign]
+    proofs = stage.inject()
+    assert proofs[0].holds is False
+    (said,) = [text for text in stage.said("warn") if not text.startswith("Proof")]
+    assert "Fault crash: injected 3" in said
+    assert "ms after the instant agreed for the wave" in said
+
+
+def test_a_host_that_fires_by_its_own_clock_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instant, "AHEAD_S", 0.0)
+    unsure = Stage(opened(tmp_path, None, None, reason="no exchange was answered"), ahead=0.1)
+    unsure.inject()
+    assert any("fires by its own clock" in text for text in unsure.said("warn"))
+
+
 def test_one_whose_time_to_prepare_is_short_says_so(stage: Stage) -> None:
     stage.inject(lead=5.0)
     assert any("armed only 0." in text for text in stage.said("warn"))

@@ -17,7 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engin
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import Proof, by_kind, inject
 from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, read_json, write_json
 
 UNDO = {"op": "running", "project": "lab", "service": "postgres", "containers": ["c1"], "held": True}
 
@@ -142,6 +142,29 @@ def test_a_run_that_is_aborted_or_ending_injects_nothing(run: RunDir, event: str
 
     with pytest.raises(ChaosError, match="nothing was changed"):
         inject.inject(run, inject.Order("crash", "kill", "postgres", ["kill"], UNDO, 60), act, lead=0)
+    assert acted == []
+    assert not run.file("journal.jsonl").exists()
+
+
+@pytest.mark.parametrize("lost", ["watchdogs", "boot"])
+def test_a_run_that_nobody_keeps_any_more_injects_nothing(run: RunDir, lost: str) -> None:
+    """Its time to live would be nobody's to keep."""
+    if lost == "watchdogs":
+        for name in ("watchdog", "standby"):
+            run.ready(name)
+            path = run.file("processes") / f"{name}.json"
+            write_json(path, {**read_json(path), "start": 1})
+    else:
+        write_json(run.file("spec.json"), {"anchor": {**vars(clock.anchor()), "boot_id": "an earlier one"}})
+    acted: list[bool] = []
+
+    def act(entry: Entry) -> inject.Applied:
+        acted.append(True)
+        return inject.Applied(clock.now(), [])
+
+    order = inject.Order("crash", "kill", "postgres", ["kill"], UNDO, 60)
+    with pytest.raises(ChaosError, match=r"No watchdog of this run .* nothing was changed"):
+        inject.inject(run, order, act, lead=0)
     assert acted == []
     assert not run.file("journal.jsonl").exists()
 

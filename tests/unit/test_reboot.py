@@ -11,8 +11,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, undo
+from ansible_collections.exchange.chaos.plugins.module_utils import clock, finish, undo
 from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import Proof
 from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry, Journal
 from ansible_collections.exchange.chaos.plugins.module_utils.judge import judge
@@ -36,6 +37,25 @@ def test_the_time_of_a_run_goes_on_over_a_reboot() -> None:
     assert clock.resume(began(90)) is True
     assert clock.now() == pytest.approx(1_000_090, abs=1)
     assert clock.of_run(began(90)) == pytest.approx(1_000_090, abs=1)
+
+
+def test_a_wall_clock_that_a_boot_set_back_puts_nothing_before_what_was_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ChaosError("Not now.")
+
+    monkeypatch.setattr(finish, "undo", refuse)
+    write_json(tmp_path / "spec.json", {"anchor": asdict(began(-7200))})
+    run = RunDir(tmp_path)
+    run.timeline("fault_injected", t=1_000_050.0)
+    with pytest.raises(ChaosError, match="could not be undone yet"):
+        finish.finish(run, by="boot")
+    assert clock.now() == pytest.approx(1_000_050, abs=1)
+    assert [event["event"] for event in run.events() if event["t"] >= 1_000_050][1:3] == [
+        "finishing",
+        "rebooted",
+    ]
 
 
 def test_in_its_own_boot_a_run_counts_as_the_kernel_does() -> None:

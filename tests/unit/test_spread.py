@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.instant import DOUBT, STARTED
-from ansible_collections.exchange.chaos.plugins.plugin_utils import merge, record, spread
+from ansible_collections.exchange.chaos.plugins.plugin_utils import collecting, merge, record, spread
+from ansible_collections.exchange.chaos.plugins.plugin_utils.collecting import Found, Plan
 from ansible_collections.exchange.chaos.plugins.plugin_utils.spread import Start
 from ansible_collections.exchange.chaos.plugins.plugin_utils.stub import stub
 
@@ -159,6 +162,17 @@ def test_merged_again_the_finding_is_renewed_not_doubled() -> None:
     once = merge.merge([host("alpha", 0), host("beta", 1)], **RUN)["hosts"]
     again = merge.merge([*once, host("late", 4)], **RUN)["hosts"]
     assert [finding(one)["value"] for one in again] == [[3.0, 5.0]] * 3
+
+
+def test_a_record_completed_later_is_held_against_the_limit_of_its_run(tmp_path: Path) -> None:
+    away = stub("late", outcome="aborted", reason="unreachable")
+    base = merge.merge([host("alpha", 0), host("beta", 25), away], spread_ms=50, **RUN)
+    path = tmp_path / "chaos-r.json"
+    path.write_text(json.dumps(base))
+    plan = Plan("r", str(path), str(path.with_suffix("")), str(tmp_path / "chaos-r-2"), ["late"])
+    whole = collecting.complete(plan, Found({"late": host("late", 30)}))
+    assert [finding(one)["threshold"]["value"] for one in whole["hosts"]] == [50] * 3
+    assert [one["outcome"] for one in whole["hosts"]] == ["passed"] * 3
 
 
 def test_each_fault_of_several_has_its_own() -> None:

@@ -17,6 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils import clock, lease
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+from ansible_collections.exchange.chaos.plugins.modules import window
 
 RUN = "exp-01-20261123-180000"
 
@@ -255,6 +256,14 @@ def register(run: RunDir, command: str, *, start: int | None = None) -> None:
     if start is not None:
         path = run.file("processes") / f"{command}.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "start": start}))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../runs", "BAD"])
+def test_of_a_name_that_is_none_the_host_holds_nothing(home: State, name: str) -> None:
+    opened(home)
+    assert home.holds(RUN)
+    assert not home.holds(name)
+    assert window.aborted(home, name) == ""
 
 
 def test_a_run_is_abandoned_when_its_watchdogs_are_dead(home: State) -> None:

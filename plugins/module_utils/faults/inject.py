@@ -15,6 +15,7 @@ from ..errors import ChaosError
 from ..instant import Instant
 from ..journal import Entry, Journal
 from ..rundir import RunDir
+from ..state import unkept
 from ..undo import undo
 from . import Applied, Proof
 
@@ -86,7 +87,8 @@ def quiet(run: RunDir, until: float) -> None:
 def _arm(run: RunDir, order: Order, lead: float, agreed: Instant) -> None:
     """Wait for the moment of the announcement, and say how this host stands to the instant."""
     since, left = clock.now(), agreed.left
-    run.log("info", f"Fault {order.fault}: {instant.describe(run, agreed.at)}", "fault")
+    sure = instant.doubt_ms(run, since) is not None
+    run.log("info" if sure else "warn", f"Fault {order.fault}: {instant.describe(run, agreed.at)}", "fault")
     if left < 0:
         run.log("warn", f"Fault {order.fault}: armed {-left:.2f} s late, so it is injected at once", "fault")
     elif left < max(lead, instant.AHEAD_S):
@@ -104,6 +106,10 @@ def _apply(
         if any(event["event"] in ("aborted", "finishing") for event in run.events()):
             raise ChaosError(
                 f"The run was aborted before fault {order.fault} was injected; nothing was changed."
+            )
+        if unkept(run):
+            raise ChaosError(
+                f"No watchdog of this run is alive any more to undo fault {order.fault} in time; nothing was changed."
             )
         # what the fault waits for once it is journaled is no part of its time to live
         ttl = order.ttl + (0.0 if agreed is None else max(0.0, agreed.left))

@@ -1,0 +1,83 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Docker SDK is most of a module's start: loaded by who asks an engine, and by the watchdog before any fault."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import engine, watchdog
+from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+
+MODULES = "ansible_collections.exchange.chaos.plugins.modules"
+
+
+def loaded(script: str, root: Path) -> set[str]:
+    """Return what a Python of its own has loaded after a script."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}; import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=root / ".collections",
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["capture", "load", "kill", "record"])
+def test_no_module_loads_it_before_it_asks(module: str, root: Path) -> None:
+    found = loaded(f"import {MODULES}.{module}", root)
+    assert f"{MODULES}.{module}" in found
+    assert not {"docker", "requests"} & found
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python that lacks the SDK."""
+    monkeypatch.setitem(sys.modules, "docker", None)
+
+
+def test_without_it_a_sentence_says_what_brings_it(without: None) -> None:
+    with pytest.raises(Unsupported, match=r"The Docker SDK for Python \(docker\) is missing on this host"):
+        Engine.connect()
+
+
+def test_what_the_engine_refuses_is_one_sentence() -> None:
+    class Refusing:
+        class api:  # noqa: N801  # as the SDK names it
+            @staticmethod
+            def kill(container_id: str) -> None:
+                raise engine.sdk().errors.APIError("no such thing.")
+
+    with pytest.raises(ChaosError, match="The Docker engine would not kill container abc: no such thing\\."):
+        Engine(Refusing()).kill("abc")
+
+
+def test_the_watchdog_has_it_before_there_is_anything_to_undo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault may hold the very disk that the SDK lies on."""
+    asked = []
+    monkeypatch.setattr(watchdog, "sdk", lambda: asked.append("sdk"))
+    monkeypatch.setattr(RunDir, "ready", lambda run, name: asked.append(name))
+    monkeypatch.setattr(watchdog.Watchdog, "__init__", lambda *_: None)
+    monkeypatch.setattr(watchdog.Watchdog, "keep", lambda _self: 0)
+    monkeypatch.setattr(watchdog, "Lifespan", lambda *_args, **_named: None)
+    assert watchdog.main(RunDir(tmp_path)) == 0
+    assert asked == ["sdk", "watchdog"]
+
+
+def test_a_watchdog_without_it_keeps_the_run_all_the_same(
+    without: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RunDir, "ready", lambda *_: None)
+    monkeypatch.setattr(watchdog.Watchdog, "__init__", lambda *_: None)
+    monkeypatch.setattr(watchdog.Watchdog, "keep", lambda _self: 0)
+    monkeypatch.setattr(watchdog, "Lifespan", lambda *_args, **_named: None)
+    assert watchdog.main(RunDir(tmp_path)) == 0
