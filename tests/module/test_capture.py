@@ -267,12 +267,16 @@ def test_what_does_not_fit_is_counted(exchange: Exchange, tmp_path: Path, ring: 
     assert {event["pid"] for event in capture.events()} == {pid}
 
 
+def mounts(path: str) -> list[str]:
+    """Lines of a table of mounts, but for runc's: it binds its own binary while a container's health check starts."""
+    return sorted(line for line in Path(path).read_text().splitlines() if "/runc." not in line)
+
+
 def test_nothing_is_left_on_the_host(exchange: Exchange, tmp_path: Path) -> None:
-    mounts = Path("/proc/mounts").read_text()
+    before = mounts("/proc/mounts")
     with support.capture(tmp_path, exchange.spec()) as capture:
-        assert sorted(Path("/proc/mounts").read_text().splitlines()) == sorted(mounts.splitlines())
-        inside = Path(f"/proc/{capture.process.pid}/mountinfo").read_text()
-        assert inside == Path("/proc/self/mountinfo").read_text()
+        assert mounts("/proc/mounts") == before
+        assert mounts(f"/proc/{capture.process.pid}/mountinfo") == mounts("/proc/self/mountinfo")
         assert capture.stop() == 0
     children = subprocess.run(["ps", "--ppid", str(capture.process.pid)], capture_output=True, check=False)
     assert children.returncode == 1
