@@ -46,7 +46,7 @@ setup-dev: ## Prepare this machine to run the tests and gates, too
 lint: setup-dev ## The gates alone: style, types, docs, sanity, the built artifact
 	@python tools/parts.py lint
 
-test: setup-dev ## Everything: gates, unit, module and end-to-end tests
+test: setup-dev ## Everything but what takes minutes: gates, unit, module, end-to-end and fleet tests
 	@python tools/parts.py lint unit lab module e2e fleet
 
 test-unit: setup-dev ## Tests that need neither root nor Docker

@@ -56,6 +56,7 @@ def busy() -> Iterator[None]:
             hog.wait()
 
 
+@pytest.mark.full
 def test_twenty_act_within_ten_milliseconds_on_a_busy_machine(
     tmp_path: Path, busy: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

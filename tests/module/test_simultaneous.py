@@ -149,6 +149,7 @@ def seen(kernel: Path, event: str, pids: list[int]) -> list[float]:
     return sorted(found.values())
 
 
+@pytest.mark.full
 def test_hosts_whose_clocks_are_seconds_apart_are_hit_within_ten_milliseconds(
     wave: list[Remote], kernel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
