@@ -28,7 +28,11 @@ class PathError(Exception):
 
 def resolve(name: str) -> list[str]:
     """Return the addresses of a name as this machine knows them, IPv4 first. Raises OSError when it has none."""
-    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        # what cannot be a name at all, as 10.0.0..1, is not even asked for
+        raise OSError(f"{name!r} is no name of a host") from error
     return [str(entry[4][0]) for entry in sorted(found, key=lambda entry: entry[0] != socket.AF_INET)]
 
 
@@ -128,8 +132,9 @@ def path(
 ) -> dict[str, Any]:
     """Return {peer, peer_addresses, port, log_words, called, both_ends} of a fault's path, for the host ``host``.
 
-    By default it leads to ``service`` on ``port`` (at ``address``, if it lives elsewhere), and ``words`` is how a log
-    names it. One of ``between_groups``, ``peer_host`` and ``peer_addresses`` makes it another, on
+    By default it leads to ``service`` on ``port`` (to all addresses of ``address``, a host, a name or an address, if it
+    lives elsewhere), and ``words`` is how a log names it.
+    One of ``between_groups``, ``peer_host`` and ``peer_addresses`` makes it another, on
     ``peer_port`` (0: none named). Raises PathError.
     """
     asked = {"between": between_groups, "peer_host": peer_host, "peer_addresses": peer_addresses}
@@ -139,7 +144,7 @@ def path(
     if not given:
         return {
             "peer": "" if address else service,
-            "peer_addresses": [address] if address else [],
+            "peer_addresses": addresses(address, hostvars, resolver) if address else [],
             "port": port,
             "log_words": words,
             "called": "",
@@ -166,7 +171,8 @@ def path(
         "peer": "",
         "peer_addresses": far,
         "port": int(peer_port),
-        "log_words": "|".join(re.escape(one) for one in dict.fromkeys(spoken)),
+        # each as a word of its own: 10.0.2.1 is not named by 10.0.2.12
+        "log_words": rf"(?<!\w)(?:{'|'.join(re.escape(one) for one in dict.fromkeys(spoken))})(?!\w)",
         "called": called,
         "both_ends": bool(between_groups),
     }
