@@ -27,13 +27,18 @@ class PathError(Exception):
 
 
 def resolve(name: str) -> list[str]:
-    """Return the addresses of a name as this machine knows them, IPv4 first. Raises OSError when it has none."""
+    """Return the addresses of a name as this machine knows them, IPv4 first. Raises OSError when it has none.
+
+    In an order of their own: Ansible asks anew for each task, and a name server deals them out in another one then.
+    """
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:
         # what cannot be a name at all, as 10.0.0..1, is not even asked for
         raise OSError(f"{name!r} is no name of a host") from error
-    return [str(entry[4][0]) for entry in sorted(found, key=lambda entry: entry[0] != socket.AF_INET)]
+    return [
+        str(entry[4][0]) for entry in sorted(found, key=lambda entry: (entry[0] != socket.AF_INET, entry[4]))
+    ]
 
 
 def addresses(
@@ -124,9 +129,9 @@ def path(
     port: int,
     words: str,
     address: str = "",
-    between_groups: Sequence[str] = (),
+    between_groups: Sequence[str] | str = (),
     peer_host: str = "",
-    peer_addresses: Sequence[str] = (),
+    peer_addresses: Sequence[str] | str = (),
     peer_port: int = 0,
     resolver: Resolver = resolve,
 ) -> dict[str, Any]:
@@ -137,6 +142,7 @@ def path(
     One of ``between_groups``, ``peer_host`` and ``peer_addresses`` makes it another, on
     ``peer_port`` (0: none named). Raises PathError.
     """
+    between_groups, peer_addresses = _listed(between_groups), _listed(peer_addresses)
     asked = {"between": between_groups, "peer_host": peer_host, "peer_addresses": peer_addresses}
     given = [name for name, value in asked.items() if value]
     if len(given) > 1:
@@ -153,7 +159,7 @@ def path(
     if between_groups:
         called, names = between(between_groups, host, hosts, groups)
     else:
-        names = [peer_host] if peer_host else [str(one) for one in peer_addresses]
+        names = [peer_host] if peer_host else peer_addresses
         called = ", ".join(names[:_NAMED]) + (
             f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         )
@@ -176,6 +182,13 @@ def path(
         "called": called,
         "both_ends": bool(between_groups),
     }
+
+
+def _listed(value: Sequence[str] | str) -> list[str]:
+    """Return a list, also of one that -e gave as words between commas, as Ansible's own type list takes it."""
+    if isinstance(value, str):
+        value = value.split(",") if value.strip() else []
+    return [str(one).strip() for one in value]
 
 
 def _resolved(host: str, value: str, resolver: Resolver) -> list[str]:

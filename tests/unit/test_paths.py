@@ -159,6 +159,29 @@ def test_a_peer_is_a_host_of_the_inventory_or_a_name_or_an_address() -> None:
     assert path(peer_addresses=["10.9.0.5/24"])["peer_addresses"] == ["10.9.0.5/24"]
 
 
+def test_a_list_may_come_as_words_between_commas() -> None:
+    """As -e network_partition_peer_addresses=10.0.0.5 gives it."""
+    assert path(peer_addresses="10.9.0.5")["peer_addresses"] == ["10.9.0.5"]
+    assert path(peer_addresses="10.9.0.5, fd00::5")["peer_addresses"] == ["10.9.0.5", "fd00::5"]
+    assert path(between_groups="zone_a,zone_b") == path(between_groups=["zone_a", "zone_b"])
+    with pytest.raises(paths.PathError, match=r"it has \['zone_a'\]"):
+        path(between_groups="zone_a")
+    assert path(peer_addresses="", between_groups=" ") == path()
+    with pytest.raises(paths.PathError, match="no address"):  # a slip is not the way to the database
+        path(peer_addresses=[""])
+
+
+def test_a_names_addresses_stand_in_an_order_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is planned, cut and judged by is asked for one after the other, and must be one and the same."""
+    known = [
+        (paths.socket.AF_INET6, 1, 6, "", ("fd00::5", 0, 0, 0)),
+        *((paths.socket.AF_INET, 1, 6, "", (address, 0)) for address in ("10.0.0.7", "10.0.0.5")),
+    ]
+    for dealt in (known, known[::-1]):
+        monkeypatch.setattr(paths.socket, "getaddrinfo", lambda *_a, _found=tuple(dealt), **_k: list(_found))
+        assert paths.resolve("db.example") == ["10.0.0.5", "10.0.0.7", "fd00::5"]
+
+
 @pytest.mark.parametrize("name", ["10.0.0..1", "a" * 64 + ".example"])
 def test_what_can_be_no_name_is_one_sentence_too(name: str) -> None:
     with pytest.raises(paths.PathError, match=r"Host b1 \(.*\) has no address that the controller knows"):
