@@ -10,11 +10,10 @@ has taken the addresses out of its sets, none are. What qdiscs are made of is pu
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
-from . import libraries, nft, peers
+from . import libraries, nft, peers, routes
 from .errors import ChaosError, Unsupported
 from .shaping import LIMIT, Impairment
 
@@ -30,7 +29,6 @@ ROOT, CLASS, LEAF = 0x7C400000, 0x7C400001, 0x7C410000
 #: What an interface has when nobody gave it a queue of its own; the kernel's own ones have handle 0.
 _PLAIN = ("noqueue", "pfifo_fast", "mq", "fq_codel", "noop")
 _LOOPBACK = 1
-_MAIN, _INET, _INET6 = 254, 2, 10
 #: Faster than any link, so that the class itself holds nothing up.
 _RATE, _BURST = "32gbit", 1 << 20
 
@@ -84,10 +82,13 @@ def rules(table: str, addresses: Sequence[str], port: int | None, ttl_s: float) 
 def build(wanted: Impairment, addresses: Sequence[str]) -> list[int]:
     """Make the queues where this process is and return the interfaces' indices; no packet is in our class yet.
 
-    Raises ChaosError where an interface has a queue of somebody else's, Unsupported where there is no netem.
+    An address to which no interface leads needs no queue. Raises ChaosError where none leads to any of them, or an
+    interface has a queue of somebody else's, Unsupported where there is no netem.
     """
     with IPRoute() as ip:
-        links = sorted({index for address in addresses for index in _ways(ip, address)})
+        links = sorted({index for address in addresses for index in routes.ways(ip, address)})
+        if not links:
+            raise ChaosError(f"No interface leads to {peers.words(addresses)} there.")
         for index in links:
             _refuse_foreign(ip, index)
         try:
@@ -137,28 +138,6 @@ def trial() -> None:
             send(ip, tree(Impairment(delay_ms=1.0), _LOOPBACK))
         except NetlinkError as error:
             raise Unsupported(f"The kernel has no netem ({error}).") from error
-
-
-def _ways(ip: Any, address: str) -> set[int]:
-    """Return the interfaces that lead to an address, or to any part of a network: its parts may go different ways."""
-    found = {_towards(ip, peers.sample(address))}
-    if peers.is_network(address):
-        wanted = peers.network(address)
-        for route in ip.get_routes(family=_INET if wanted.version == 4 else _INET6, table=_MAIN):
-            dst, index = route.get_attr("RTA_DST"), route.get_attr("RTA_OIF")
-            if dst and index and index != _LOOPBACK:
-                part = ipaddress.ip_network(f"{dst}/{route['dst_len']}", strict=False)
-                if part.version == wanted.version and part.overlaps(wanted):
-                    found.add(int(index))
-    return found
-
-
-def _towards(ip: Any, address: str) -> int:
-    for route in ip.route("get", dst=address):
-        index = route.get_attr("RTA_OIF")
-        if index and index != _LOOPBACK:
-            return int(index)
-    raise ChaosError(f"No interface leads to {address} there.")
 
 
 def _refuse_foreign(ip: Any, index: int) -> None:

@@ -11,15 +11,16 @@ network namespace, and what was in the old one is gone with it.
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from . import clock, netns, peers
+from . import clock, guards, netns, peers
 from .engine import Engine, Target
 from .errors import ChaosError, Unsupported
-from .faults import Scene, Site
+from .faults import Proof, Scene, Site
 from .journal import Entry
 
 _PORT_MAX = 65535
@@ -54,6 +55,10 @@ def check(fault: Mapping[str, Any]) -> list[str]:
         found.append(
             f"Fault {name} has no peer; it must be a service of the project, or give peer_addresses."
         )
+    elif _is_address(str(fault["peer"])):
+        found.append(
+            f"Fault {name} has the peer {fault['peer']}, which is no service; give it as peer_addresses."
+        )
     elif fault["peer"] == fault.get("target"):
         found.append(f"The peer of fault {name} is its target {fault['peer']}; it must be another service.")
     for key in ("port", "control_port"):
@@ -77,6 +82,8 @@ def require_root(fault: Mapping[str, Any], site: Site) -> None:
 
 def peer(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Peer:
     """Return the far end of a fault's path. Raises ChaosError when there is none, or it may not be hit."""
+    for target in chosen:
+        _refuse_host(target, site)
     given = peers.normal(peers.listed(fault.get("peer_addresses")))
     if not given:
         name = str(fault["peer"])
@@ -84,6 +91,17 @@ def peer(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Peer
     for target in chosen:
         _refuse_own(target, given)
     return Peer(peers.words(given), given, service=False)
+
+
+def _refuse_host(target: Target, site: Site) -> None:
+    """Raise ChaosError for a network borrowed of a container that has the host's: a fault there may cut the host off.
+
+    Preflight looks at the target alone, and takes the owner of its network for a container like any other.
+    """
+    known = {one.id: one for one in site.targets}
+    kind, _colon, other = target.network_mode.partition(":")
+    if kind == "container" and other in known:
+        guards.refuse_shared(known[other], set(known))
 
 
 def _refuse_own(target: Target, given: Sequence[str]) -> None:
@@ -224,6 +242,28 @@ def same_namespace(entry: Entry, target: Target) -> bool:
     return noted is not None and noted == netns.identity(target.pid)
 
 
+def moved(entry: Entry, scene: Scene) -> float:
+    """Return the boottime since which the peer, a service, may be reached at an address that is not hit.
+
+    A container of its that was replaced, or one more, may have such an address. Infinity where there is none.
+    """
+    service, known = entry.undo.get("peer_service"), set(entry.undo.get("addresses") or [])
+    since = math.inf
+    for one in scene.engine.containers(entry.undo["project"], service) if service else []:
+        own = {*one.addresses.values(), *one.addresses6.values()} - {""}
+        if one.running and own - known:
+            since = min(since, _boottime(scene, one.started_at))
+    return since
+
+
+def same_peer(entry: Entry, since: float) -> list[Proof]:
+    """Say that a peer has an address that is not hit, since a boottime (:func:`moved`); nothing where it has none."""
+    if since == math.inf:
+        return []
+    fact = f"addresses of {entry.undo['peer']} are the ones that the fault hits"
+    return [Proof("fault", fact, "it has another one since", since, False)]
+
+
 def share(entry: Entry, scene: Scene, still: Mapping[str, float]) -> float:
     """Return the part of the time since it was applied in which the fault was in force on all its containers.
 
@@ -239,8 +279,12 @@ def share(entry: Entry, scene: Scene, still: Mapping[str, float]) -> float:
 
 def left(scene: Scene, target: Target | None) -> float:
     """Return the boottime at which a restarted container's old namespace went: its last end. 0 if nobody knows."""
+    return 0.0 if target is None else _boottime(scene, target.finished_at)
+
+
+def _boottime(scene: Scene, stamp: str) -> float:
+    """Return the boottime of one of the engine's time stamps, 0 for one that names no time."""
     try:
-        stamp = "" if target is None else target.finished_at
         wall = datetime.fromisoformat(f"{stamp[:19]}+00:00").timestamp()
     except ValueError:
         return 0.0

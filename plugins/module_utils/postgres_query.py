@@ -43,6 +43,10 @@ def ask(login: Login, sql: str, *, within: float = 20.0) -> list[list[str]]:
     """
     try:
         session = Session.open(login)
+    except ssl.SSLError as error:
+        raise ChaosError(
+            f"{_where(login)} offers TLS and opens no session by it ({error.reason or error})"
+        ) from error
     except OSError as error:
         raise ChaosError(f"nobody answers at {_where(login)} ({error.strerror or error})") from error
     try:

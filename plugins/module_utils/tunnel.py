@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import libraries, nft, peers
+from . import libraries, nft, routes
 from .errors import ChaosError, Unsupported
 
 libraries.reach()
@@ -70,8 +70,10 @@ def build(addresses: Sequence[str]) -> Tunnel:
     Raises Unsupported where the kernel has no TUN, ChaosError when somebody else uses our table or device.
     """
     nft.available()
-    versions = sorted({6 if ":" in address else 4 for address in addresses})
     with IPRoute() as ip:
+        # the kernel takes no route of a family that is switched off there, and nothing of it could take the detour
+        reached = [address for address in addresses if routes.ways(ip, address)]
+        versions = sorted({6 if ":" in address else 4 for address in reached or addresses})
         _refuse_foreign(ip)
         mtu = _mtu(ip, addresses)
         device = _device()
@@ -179,10 +181,6 @@ def _is_ours(rule: Any) -> bool:
 
 def _mtu(ip: Any, addresses: Sequence[str]) -> int:
     """Return the smallest packet size on the usual ways to the addresses, so that what comes back fits."""
-    found = []
-    for address in addresses:
-        with contextlib.suppress(Exception):
-            for route in ip.route("get", dst=peers.sample(address)):
-                link = ip.get_links(route.get_attr("RTA_OIF"))[0]
-                found.append(int(link.get_attr("IFLA_MTU")))
+    links = {index for address in addresses for index in routes.ways(ip, address)}
+    found = [int(link.get_attr("IFLA_MTU")) for index in links for link in ip.get_links(index)]
     return min([1500, *(mtu for mtu in found if mtu >= 576)])

@@ -32,8 +32,8 @@ options:
     description:
       - The other end of the path, where it is no service of the project. IPv4 and IPv6 addresses, and networks such as
         V(10.0.0.0/24), as the service's containers know them.
-      - Refused are loopback and multicast addresses, networks wider than a V(/8) (IPv6 V(/16)), the container's own
-        address, and a network that takes the container's gateway along.
+      - Refused are loopback, multicast and link-local addresses, networks wider than a V(/8) (IPv6 V(/16)), the
+        container's own address, and a network that takes the container's gateway along.
     type: list
     elements: str
     default: []

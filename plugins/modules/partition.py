@@ -33,8 +33,8 @@ options:
     description:
       - The other end of the path, where it is no service of the project. IPv4 and IPv6 addresses, and networks such as
         V(10.0.0.0/24), as the service's containers know them.
-      - Refused are loopback and multicast addresses, networks wider than a V(/8) (IPv6 V(/16)), the container's own
-        address, and a network that takes the container's gateway along.
+      - Refused are loopback, multicast and link-local addresses, networks wider than a V(/8) (IPv6 V(/16)), the
+        container's own address, and a network that takes the container's gateway along.
     type: list
     elements: str
     default: []
@@ -48,7 +48,9 @@ options:
     type: bool
     default: false
   control:
-    description: A service, or an address, to which the path must stay open; tried from inside the namespace.
+    description:
+      - A service, or an address, to which the path must stay open; tried from inside the namespace.
+      - One that the partition would cut along is refused.
     type: str
   control_port:
     description: TCP port of the service in O(control).

@@ -27,9 +27,18 @@ class PathError(Exception):
 
 
 def resolve(name: str) -> list[str]:
-    """Return the addresses of a name as this machine knows them, IPv4 first. Raises OSError when it has none."""
-    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in sorted(found, key=lambda entry: entry[0] != socket.AF_INET)]
+    """Return the addresses of a name as this machine knows them, IPv4 first. Raises OSError when it has none.
+
+    In an order of their own: Ansible asks anew for each task, and a name server deals them out in another one then.
+    """
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        # what cannot be a name at all, as 10.0.0..1, is not even asked for
+        raise OSError(f"{name!r} is no name of a host") from error
+    return [
+        str(entry[4][0]) for entry in sorted(found, key=lambda entry: (entry[0] != socket.AF_INET, entry[4]))
+    ]
 
 
 def addresses(
@@ -120,18 +129,20 @@ def path(
     port: int,
     words: str,
     address: str = "",
-    between_groups: Sequence[str] = (),
+    between_groups: Sequence[str] | str = (),
     peer_host: str = "",
-    peer_addresses: Sequence[str] = (),
+    peer_addresses: Sequence[str] | str = (),
     peer_port: int = 0,
     resolver: Resolver = resolve,
 ) -> dict[str, Any]:
     """Return {peer, peer_addresses, port, log_words, called, both_ends} of a fault's path, for the host ``host``.
 
-    By default it leads to ``service`` on ``port`` (at ``address``, if it lives elsewhere), and ``words`` is how a log
-    names it. One of ``between_groups``, ``peer_host`` and ``peer_addresses`` makes it another, on
+    By default it leads to ``service`` on ``port`` (to all addresses of ``address``, a host, a name or an address, if it
+    lives elsewhere), and ``words`` is how a log names it.
+    One of ``between_groups``, ``peer_host`` and ``peer_addresses`` makes it another, on
     ``peer_port`` (0: none named). Raises PathError.
     """
+    between_groups, peer_addresses = _listed(between_groups), _listed(peer_addresses)
     asked = {"between": between_groups, "peer_host": peer_host, "peer_addresses": peer_addresses}
     given = [name for name, value in asked.items() if value]
     if len(given) > 1:
@@ -139,7 +150,7 @@ def path(
     if not given:
         return {
             "peer": "" if address else service,
-            "peer_addresses": [address] if address else [],
+            "peer_addresses": addresses(address, hostvars, resolver) if address else [],
             "port": port,
             "log_words": words,
             "called": "",
@@ -148,7 +159,7 @@ def path(
     if between_groups:
         called, names = between(between_groups, host, hosts, groups)
     else:
-        names = [peer_host] if peer_host else [str(one) for one in peer_addresses]
+        names = [peer_host] if peer_host else peer_addresses
         called = ", ".join(names[:_NAMED]) + (
             f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         )
@@ -166,10 +177,18 @@ def path(
         "peer": "",
         "peer_addresses": far,
         "port": int(peer_port),
-        "log_words": "|".join(re.escape(one) for one in dict.fromkeys(spoken)),
+        # each as a word of its own: 10.0.2.1 is not named by 10.0.2.12
+        "log_words": rf"(?<!\w)(?:{'|'.join(re.escape(one) for one in dict.fromkeys(spoken))})(?!\w)",
         "called": called,
         "both_ends": bool(between_groups),
     }
+
+
+def _listed(value: Sequence[str] | str) -> list[str]:
+    """Return a list, also of one that -e gave as words between commas, as Ansible's own type list takes it."""
+    if isinstance(value, str):
+        value = value.split(",") if value.strip() else []
+    return [str(one).strip() for one in value]
 
 
 def _resolved(host: str, value: str, resolver: Resolver) -> list[str]:

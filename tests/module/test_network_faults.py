@@ -24,6 +24,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils import (
     netem,
     netns,
     nft,
+    routes,
     shaping,
     tunnel,
 )
@@ -388,7 +389,8 @@ def test_packets_to_the_peer_alone_are_in_our_class(stage: Stage) -> None:
         from pyroute2 import IPRoute
 
         with IPRoute() as ip:
-            netem.send(ip, netem.tree(shaping.Impairment(delay_ms=5), netem._towards(ip, PEER))[:2])
+            (link,) = routes.towards(ip, PEER)
+            netem.send(ip, netem.tree(shaping.Impairment(delay_ms=5), link)[:2])
         nft.install(netem.rules(table, [PEER], PORT, 60))
 
     netns.inside(pid, plant)

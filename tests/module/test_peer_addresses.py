@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import netem, netns, nft
+from ansible_collections.exchange.chaos.plugins.module_utils import netns, nft, routes
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import Site, partition
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import impair as impairing
@@ -165,7 +165,7 @@ def test_the_queues_of_netem_stand_where_parts_of_a_network_are(stage: Stage) ->
 
         with IPRoute() as ip:
             return sorted(
-                ip.get_links(index)[0].get_attr("IFLA_IFNAME") for index in netem._ways(ip, address)
+                ip.get_links(index)[0].get_attr("IFLA_IFNAME") for index in routes.ways(ip, address)
             )
 
     pid = stage.spaces.target.pid

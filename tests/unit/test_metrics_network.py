@@ -215,6 +215,18 @@ def test_what_the_kernel_saw_on_the_cut_path() -> None:
         assert one(Run(), name).value is None
 
 
+def test_the_path_begins_at_the_target_whichever_service_that_is() -> None:
+    """network_partition_target: what another service sends to the peer is not what was cut."""
+    seen = [
+        event("TCP_RETRANSMIT", CUT + 1, service="gateway"),
+        event("TCP_RETRANSMIT", CUT + 2, service="gateway"),
+        event("TCP_RETRANSMIT", CUT + 3),
+    ]
+    for peer in ({"peer": "postgres"}, {"peer": "", "peer_addresses": ["10.0.0.9"], "port": PORT}):
+        events = [{**one, "raddr": "10.0.0.9"} for one in seen]
+        assert one(Run(bpf=events, path={**peer, "target": "gateway"}), "retransmits").value == 2
+
+
 def test_a_path_to_addresses_is_known_by_them_and_not_by_its_port() -> None:
     far, other = {"raddr": "10.0.0.9"}, {"raddr": "10.0.0.10"}
     seen = [
@@ -230,6 +242,8 @@ def test_a_path_to_addresses_is_known_by_them_and_not_by_its_port() -> None:
     assert one(Run(bpf=seen[:2], path=whole), "blast_radius").value == 0
     narrow = {**whole, "only_port": True}
     assert one(Run(bpf=seen, path=narrow), "retransmits").value == 1
+    # as older Ansible words a number
+    assert one(Run(bpf=seen, path={**narrow, "port": str(PORT)}), "retransmits").value == 1
     six = [
         event("TCP_RETRANSMIT", CUT + 1, raddr="fd00::7"),
         event("TCP_RETRANSMIT", CUT + 1, raddr="fd01::7"),

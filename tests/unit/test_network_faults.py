@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
+import time
+from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -25,6 +28,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.errors import Chaos
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, impair, partition
 from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from pyroute2.netlink.exceptions import NetlinkError
 
 from tests.unit.containers import down, target
 
@@ -101,6 +105,8 @@ def test_the_plan_of_an_impairment_says_what_it_does_and_by_which_engine(site: S
     [
         (partition, {"peer": None}, "no peer"),
         (partition, {"peer": "trading-api"}, "another service"),
+        (partition, {"peer": "127.0.0.1"}, "no service; give it as peer_addresses"),
+        (impair, {"peer": "fd00::5"}, "no service; give it as peer_addresses"),
         (partition, {"port": 70000}, "from 1 to 65535"),
         (partition, {"port": "http"}, "from 1 to 65535"),
         (partition, {"port": None, "only_port": True}, "set its port"),
@@ -133,7 +139,115 @@ def test_what_cannot_be_hit_is_refused(site: Site) -> None:
             kind.trial(spec, site.targets[:1], Site(site.targets, False))
 
 
+@pytest.mark.parametrize("kind", [partition, impair])
+def test_a_network_borrowed_of_a_container_that_has_the_hosts_is_refused(site: Site, kind: Any) -> None:
+    """As with compose's network_mode: service:vpn, where the vpn has the host's: SSH goes through it, too."""
+    spec = CUT if kind is partition else SLOW
+    for mode, refused in (("host", True), ("lab_default", False)):
+        owner = target("vpn", host={"NetworkMode": mode})
+        borrower = target("trading-api", host={"NetworkMode": f"container:{owner.id}"})
+        there = Site([borrower, owner, *site.targets[1:]], True)
+        if refused:
+            with pytest.raises(ChaosError, match="lab-vpn-1 of service vpn shares the host's network"):
+                kind.from_spec(spec, [borrower], there)
+        else:
+            assert kind.from_spec(spec, [borrower], there).targets == [borrower]
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({"peer_addresses": ["10.0.0.9"]}, True),
+        ({"peer_addresses": ["10.0.0.0/24"]}, True),
+        ({"peer_addresses": ["10.0.0.9"], "only_port": True}, False),
+        ({"peer_addresses": ["10.0.0.9"], "only_port": True, "port": 6379}, True),
+        ({"peer_addresses": ["10.0.0.10"]}, False),
+        ({"peer_addresses": ["172.18.0.4"], "control": "redis"}, True),
+        ({"peer_addresses": ["10.0.0.9"], "control": ""}, False),
+    ],
+)
+def test_a_control_path_that_would_be_cut_along_is_refused(
+    site: Site, change: dict[str, Any], refused: bool
+) -> None:
+    """Database and cache on one host: the way to the cache, which must stay open, is the very path that is cut."""
+    spec = {**CUT, "peer": None, "control": "10.0.0.9", **change}
+    if not refused:
+        assert partition.from_spec(spec, site.targets[:1], site).peer.addresses == change["peer_addresses"]
+        return
+    for plan in (partition.from_spec, partition.trial):
+        with pytest.raises(ChaosError, match=r"would cut .*6379 along, which must stay in reach") as caught:
+            plan(spec, site.targets[:1], site)
+        assert str(caught.value).endswith(".")
+
+
 # ---- what the kernel is told
+
+
+class Routes:
+    """The kernel's routes in a container whose network has IPv4 alone; what is asked of it is kept."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+
+    def __enter__(self) -> Routes:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def route(self, what: str, **fields: Any) -> list[Any]:
+        if what != "get":
+            self.asked.append(("route", fields["family"]))
+        elif ":" in fields["dst"]:
+            raise NetlinkError(101, "Network is unreachable")
+        return [SimpleNamespace(get_attr={"RTA_OIF": 7}.get)]
+
+    def rule(self, _what: str, **fields: Any) -> None:
+        self.asked.append(("rule", fields["family"]))
+
+    def tc(self, what: str, **fields: Any) -> None:
+        self.asked.append((what, fields["index"]))
+
+    def get_qdiscs(self, **_of: Any) -> list[Any]:
+        return []
+
+    def get_rules(self, **_of: Any) -> list[Any]:
+        return []
+
+    def get_routes(self, **_of: Any) -> list[Any]:
+        return []
+
+    def get_links(self, *_of: Any) -> list[Any]:
+        return [SimpleNamespace(get_attr={"IFLA_MTU": 1400}.get)]
+
+    def link_lookup(self, **_of: Any) -> list[int]:
+        return [9] if self.asked else []
+
+    def link(self, what: str, **fields: Any) -> None:
+        self.asked.append((what, fields.get("mtu")))
+
+
+def test_an_address_that_nothing_leads_to_does_not_stop_netem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with both families, asked from a container's network with one of them: Docker's default."""
+    kernel = Routes()
+    monkeypatch.setattr(netem, "IPRoute", lambda: kernel)
+    assert netem.build(shaping.Impairment(delay_ms=5), [PEER, PEER6]) == [7]
+    assert kernel.asked == [("add", 7), ("add-class", 7), ("add", 7)]
+    with pytest.raises(ChaosError, match=f"No interface leads to {PEER6} there"):
+        netem.build(shaping.Impairment(delay_ms=5), [PEER6])
+
+
+def test_the_detour_is_made_for_the_families_that_lead_to_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Routes()
+    monkeypatch.setattr(tunnel, "IPRoute", lambda: kernel)
+    monkeypatch.setattr(tunnel, "_refuse_foreign", lambda _ip: None)
+    monkeypatch.setattr(tunnel, "_raw", lambda _version: None)
+    monkeypatch.setattr(tunnel, "_device", lambda: kernel.asked.append(("device",)) or 0)
+    made = tunnel.build([PEER, PEER6])
+    assert list(made.sockets) == [4]
+    assert kernel.asked == [
+        ("device",), ("set", 1400), ("route", socket.AF_INET), ("rule", socket.AF_INET),
+    ]  # fmt: skip
 
 
 def rules(**changes: Any) -> nft.Ruleset:
@@ -401,6 +515,36 @@ def test_a_target_that_was_replaced_was_not_under_the_fault(
     plan = fault.from_spec(spec, site.targets[:1], site)  # type: ignore[attr-defined]
     (proof,) = fault.in_force(entry(plan, kind), scene(tmp_path))  # type: ignore[attr-defined]
     assert (proof.source, proof.share, proof.holds) == ("fault", 0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "address", "share"),
+    [
+        ("partition", CUT, PEER, None),
+        ("partition", CUT, "172.18.0.9", 0.4),
+        ("impair", SLOW, "172.18.0.9", 0.4),
+        ("partition", {**CUT, "peer": None, "peer_addresses": [PEER], "control": None}, "172.18.0.9", None),
+    ],
+)
+def test_a_service_that_came_back_at_another_address_was_hit_until_then(
+    tmp_path: Path, site: Site, kind: str, spec: Any, address: str, share: float | None
+) -> None:
+    fault: Any = {"partition": partition, "impair": impair}[kind]
+    held = entry(fault.from_spec(spec, site.targets[:1], site), kind)
+    assert held.applied_at is not None
+    wall = time.time() - (clock.now() - held.applied_at) + 4
+    stamp = datetime.fromtimestamp(wall, timezone.utc).isoformat()
+    store = target("postgres", network=networks(address), state={"StartedAt": stamp})
+    since = netpath.moved(held, scene(tmp_path, store))
+    (proof, *told) = reversed(fault.in_force(held, scene(tmp_path, store)))
+    assert proof.share == 0.0, "the target itself is not there"
+    if share is None:
+        assert (since, told) == (math.inf, [])
+        return
+    whole = netpath.share(held, scene(tmp_path), dict.fromkeys(held.undo["containers"], since))
+    assert whole == pytest.approx(share, abs=0.15)
+    assert [(one.source, one.holds) for one in told] == [("fault", False)]
+    assert "addresses of postgres are the ones" in told[0].fact
 
 
 def test_share_is_the_part_of_the_window_until_the_first_container_lost_it(tmp_path: Path) -> None:

@@ -56,6 +56,9 @@ def test_a_service_that_lives_elsewhere_is_its_address_and_keeps_its_words() -> 
     found = path(address="10.0.0.9", port=5433)
     assert (found["peer"], found["peer_addresses"], found["port"]) == ("", ["10.0.0.9"], 5433)
     assert found["log_words"] == "database|5432"
+    # whichever of its addresses the API takes, it is the same path
+    assert path(address="b1")["peer_addresses"] == ["10.2.0.1", "fd02::1"]
+    assert path(address="a2.example")["peer_addresses"] == ["10.1.0.2", "fd01::2"]
 
 
 def test_the_stores_are_of_the_project_unless_they_live_elsewhere() -> None:
@@ -97,6 +100,8 @@ def test_between_groups_each_side_gets_all_addresses_of_the_other() -> None:
     for text in ("connect to 10.1.0.1 timed out", "a2: no route", "port 5432"):
         assert words.search(text)
     assert not words.search("10x1x0x1"), "an address is no pattern"
+    for text in ("connect to 10.1.0.12 timed out", "110.1.0.1", "port 54321", "a22: no route"):
+        assert not words.search(text), "somebody else"
 
 
 def test_hosts_of_a_group_that_are_not_in_the_run_are_on_the_other_side_all_the_same() -> None:
@@ -152,6 +157,35 @@ def test_a_peer_is_a_host_of_the_inventory_or_a_name_or_an_address() -> None:
     assert found["called"] == "10.9.0.0/24, fd00:0::5"
     # a network written wrongly is the fault's to refuse, in its own sentence
     assert path(peer_addresses=["10.9.0.5/24"])["peer_addresses"] == ["10.9.0.5/24"]
+
+
+def test_a_list_may_come_as_words_between_commas() -> None:
+    """As -e network_partition_peer_addresses=10.0.0.5 gives it."""
+    assert path(peer_addresses="10.9.0.5")["peer_addresses"] == ["10.9.0.5"]
+    assert path(peer_addresses="10.9.0.5, fd00::5")["peer_addresses"] == ["10.9.0.5", "fd00::5"]
+    assert path(between_groups="zone_a,zone_b") == path(between_groups=["zone_a", "zone_b"])
+    with pytest.raises(paths.PathError, match=r"it has \['zone_a'\]"):
+        path(between_groups="zone_a")
+    assert path(peer_addresses="", between_groups=" ") == path()
+    with pytest.raises(paths.PathError, match="no address"):  # a slip is not the way to the database
+        path(peer_addresses=[""])
+
+
+def test_a_names_addresses_stand_in_an_order_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is planned, cut and judged by is asked for one after the other, and must be one and the same."""
+    known = [
+        (paths.socket.AF_INET6, 1, 6, "", ("fd00::5", 0, 0, 0)),
+        *((paths.socket.AF_INET, 1, 6, "", (address, 0)) for address in ("10.0.0.7", "10.0.0.5")),
+    ]
+    for dealt in (known, known[::-1]):
+        monkeypatch.setattr(paths.socket, "getaddrinfo", lambda *_a, _found=tuple(dealt), **_k: list(_found))
+        assert paths.resolve("db.example") == ["10.0.0.5", "10.0.0.7", "fd00::5"]
+
+
+@pytest.mark.parametrize("name", ["10.0.0..1", "a" * 64 + ".example"])
+def test_what_can_be_no_name_is_one_sentence_too(name: str) -> None:
+    with pytest.raises(paths.PathError, match=r"Host b1 \(.*\) has no address that the controller knows"):
+        paths.addresses("b1", {"b1": {"chaos_address": name}})
 
 
 def test_a_scope_is_no_part_of_an_address() -> None:
@@ -216,6 +250,10 @@ def test_the_roles_give_each_host_the_other_zones_addresses(tmp_path: Path, role
     assert done.returncode == 0, done.stdout + done.stderr
     fault = json.loads((tmp_path / "a1.json").read_text())[0]
     assert (fault["peer"], fault["peer_addresses"], fault["port"]) == ("", ["10.0.0.9"], 5433)
+    done = run(chaos_external={"database": {"address": "b1"}})
+    assert done.returncode == 0, done.stdout + done.stderr
+    fault = json.loads((tmp_path / "a1.json").read_text())[0]
+    assert (fault["peer_addresses"], fault["port"]) == (["10.2.0.1", "fd02::1"], 5432)
     assert run().returncode == 0
     fault = json.loads((tmp_path / "a1.json").read_text())[0]
     assert (fault["peer"], fault["peer_addresses"], fault["port"]) == ("postgres", [], 5432)

@@ -119,6 +119,25 @@ def test_a_session_is_encrypted_where_the_server_can(tmp_path: Path) -> None:
     assert there.encrypted
 
 
+def test_a_server_that_answers_and_opens_no_session_by_tls_is_not_called_silent() -> None:
+    """As one that wants a client's certificate; this one offers TLS and speaks none."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            with listening.accept()[0] as connection:
+                connection.recv(8)
+                connection.sendall(b"S")
+                connection.recv(65536)
+                connection.sendall(b"no TLS at all")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ChaosError, match="offers TLS and opens no session by it") as told:
+            postgres_query.ask(login(listening.getsockname()[1]), "SELECT 1")
+        thread.join(5)
+    assert "nobody answers" not in str(told.value)
+
+
 def test_a_database_on_another_host_is_never_looked_for_in_a_container() -> None:
     with server(DONE + READY, row("100.00000007") + DONE + READY) as there:
         where = {"service": "postgres", "name": "d", "user": "u", "address": "127.0.0.1", "port": there.port}

@@ -72,6 +72,8 @@ class Plan:
             "fault": self.fault,
             "containers": [target.id for target in self.targets],
             "peer": self.peer.name,
+            "peer_service": self.peer.name if self.peer.service else "",
+            "addresses": list(self.peer.addresses),
             "port": self.port,
             "impairment": asdict(self.wanted),
             "held": True,
@@ -182,7 +184,9 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         state = netns.inside(target.pid, nft.state, table)
         there = bool(state["elements"]) and (not timed or any(one.holds for one in measured))
         still[container] = min(_last_sign(entry, scene), clock.now() if there else 0.0)
-    whole = netpath.share(entry, scene, still)
+    moved = netpath.moved(entry, scene)
+    proofs += netpath.same_peer(entry, moved)
+    whole = netpath.share(entry, scene, {container: min(until, moved) for container, until in still.items()})
     proofs.append(
         Proof("fault", "the path was impaired until the undo", f"{whole:.0%}", clock.now(), whole > 0, whole)
     )

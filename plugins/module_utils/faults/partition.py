@@ -17,8 +17,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from .. import clock, netns, netpath, nft
+from .. import clock, netns, netpath, nft, peers
 from ..engine import Target
+from ..errors import ChaosError
 from ..journal import Entry
 from . import Applied, Proof, Scene, Site
 
@@ -63,6 +64,7 @@ class Plan:
             "fault": self.fault,
             "containers": [target.id for target in self.targets],
             "peer": self.peer.name,
+            "peer_service": self.peer.name if self.peer.service else "",
             "addresses": list(self.peer.addresses),
             "port": self.port,
             "held": True,
@@ -83,28 +85,46 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str
     """Make such a table in a throw-away namespace and see that it counts and drops."""
     netpath.require_root(fault, site)
     nft.available()
-    netpath.require_answer(fault, chosen, netpath.peer(fault, chosen, site))
+    far = netpath.peer(fault, chosen, site)
+    _control(fault, far, site)
+    netpath.require_answer(fault, chosen, far)
     netns.throwaway(nft.install, nft.Ruleset(nft.table_name("trial", "cut"), _NOBODY, None, 5.0, _CHAINS))
     return "ok"
 
 
 def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
     """Plan a partition as a specification words it: peer or peer_addresses, port, only_port, control, control_port."""
-    targets, control = netpath.up(chosen), None
-    if fault.get("control"):
-        name = str(fault["control"])
-        control = (name, netpath.addresses(site, name)[0], int(fault["control_port"]))
+    targets = netpath.up(chosen)
+    far = netpath.peer(fault, targets, site)
     return Plan(
         targets[0].service,
         targets[0].project,
         str(fault["id"]),
-        netpath.peer(fault, targets, site),
+        far,
         targets,
         netpath.ttl(fault),
         netpath.port(fault),
         netpath.only_port(fault),
-        control,
+        _control(fault, far, site),
     )
+
+
+def _control(fault: Mapping[str, Any], far: netpath.Peer, site: Site) -> tuple[str, str, int] | None:
+    """Return name, address and port of the control path, None where there is none.
+
+    Raises ChaosError when it leads to the peer: it would be cut along, and nobody told.
+    """
+    if not fault.get("control"):
+        return None
+    name, port = str(fault["control"]), int(fault["control_port"])
+    address = netpath.addresses(site, name)[0]
+    hit = peers.covers(far.addresses, address)
+    if hit and netpath.only_port(fault) in (None, port):
+        raise ChaosError(
+            f"Fault {fault['id']} would cut {netpath.at(name, address, port)} along, which must stay in reach, since "
+            f"{hit} is its peer; cut one port of the peer only (only_port), or name the hosts that are meant."
+        )
+    return name, address, port
 
 
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
@@ -176,7 +196,9 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         found = netns.inside(target.pid, nft.state, _table(entry, scene))
         if found["there"]:
             still[container] = clock.now() if found["elements"] else min(clock.now(), entry.expires)
-    whole = netpath.share(entry, scene, still)
+    moved = netpath.moved(entry, scene)
+    proofs += netpath.same_peer(entry, moved)
+    whole = netpath.share(entry, scene, {container: min(until, moved) for container, until in still.items()})
     proofs.append(
         Proof("fault", "packets were dropped until the undo", f"{whole:.0%}", clock.now(), whole > 0, whole)
     )

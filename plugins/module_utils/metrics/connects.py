@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .. import peers
+from .. import netpath, peers
 from ..evidence import Evidence
 from ..phases import Window, baseline, onset
 from ..stats import median
@@ -28,13 +28,17 @@ _GROWTH = 1.5
 def connects(
     evidence: Evidence, window: Window, name: str, start: float, end: float
 ) -> Sequence[Mapping[str, Any]]:
-    """Return the kernel's events of a name, of the API's connections to target or peer, in [start, end]."""
-    api, meant = evidence.service("api"), on_path(evidence, window)
+    """Return the kernel's events of a name on the fault's path, in [start, end].
+
+    It leads from the target to the fault's peer; without one, from the API to the target.
+    """
+    has_peer = window.spec.get("peer") or peers.listed(window.spec.get("peer_addresses"))
+    client, meant = window.target if has_peer else evidence.service("api"), on_path(evidence, window)
     return [
         event
         for event in evidence.bpf
         if event.get("event") == name
-        and event.get("service") == api
+        and event.get("service") == client
         and meant(event)
         and not event.get("control")
         and start <= event["t"] <= end
@@ -49,7 +53,7 @@ def on_path(evidence: Evidence, window: Window) -> Callable[[Mapping[str, Any]],
     """
     given = peers.listed(window.spec.get("peer_addresses"))
     if given:
-        known, only = peers.Known(given), window.spec.get("port") if window.spec.get("only_port") else None
+        known, only = peers.Known(given), netpath.only_port(window.spec)
         return lambda event: (
             bool(event.get("raddr"))
             and ipaddress.ip_address(str(event["raddr"])).packed in known
