@@ -26,6 +26,16 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.version import coll
         "all:!db",
         "~.*",
         "all:&exchange",
+        "!db",
+        "!db:!cache",
+        "all[0:]",
+        "all[0]",
+        "*[1:]",
+        "**",
+        "?*",
+        "~.",
+        "~",
+        "exchange,~.+",
     ],
 )
 def test_every_host_is_no_target(pattern: str) -> None:
@@ -34,7 +44,20 @@ def test_every_host_is_no_target(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["exchange", "exchange:!db", "small,wall", "host-*", "exchange:&paris", "allhosts"]
+    "pattern",
+    [
+        "exchange",
+        "exchange:!db",
+        "small,wall",
+        "host-*",
+        "exchange:&paris",
+        "allhosts",
+        "web[0:3]",
+        "&exchange:!db",
+        "~web\\d+",
+        "*[ab]",
+        "~(",
+    ],
 )
 def test_a_group_is(pattern: str) -> None:
     targets.check_pattern(pattern, ["one"])
