@@ -9,6 +9,7 @@ import fnmatch
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 #: What parts the patterns of a pattern; a slice such as web[0:3] comes apart, too, and its stem is what counts.
 _PARTS = re.compile(r"[,:;]")
@@ -22,6 +23,8 @@ _HOURS = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$")
 BY_COMMAND_LINE = (
     "chaos_targets", "chaos_sample", "chaos_sample_seed", "chaos_waves", "chaos_simultaneous",
 )  # fmt: skip
+#: Guard rails that the controller heeds, by what it knows itself: a group of the targets is no place for them.
+RAILS = ("chaos_forbidden_groups", "chaos_allowed_hours")
 
 
 class TargetError(Exception):
@@ -97,6 +100,24 @@ def check_command_line(inventory: Mapping[str, Collection[str]], given: Collecti
                 f"{name} is set in the inventory (for host {host}), where it does not count; "
                 f"take it out, and give -e {name}=… on the command line."
             )
+
+
+def check_rails(
+    controller: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]], given: Collection[str]
+) -> None:
+    """Raise TargetError when the inventory gives a target a guard rail that it does not give the controller.
+
+    controller, targets: variables by name, those of each target by its name; given: names of those given by -e.
+    """
+    for name in RAILS:
+        if name in given:
+            continue
+        for host, known in targets.items():
+            if name in known and known[name] != controller.get(name):
+                raise TargetError(
+                    f"{name} is set in the inventory for host {host}, and not so for the controller, which heeds it; "
+                    "set it in the group all, or give it by -e."
+                )
 
 
 def is_true(value: object) -> bool:

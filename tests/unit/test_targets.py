@@ -137,3 +137,15 @@ def test_a_host_without_a_record_says_why_and_claims_nothing() -> None:
         ["No Docker engine answers."],
     )
     assert set(found["verdicts"].values()) == {"unknown"}
+
+
+def test_a_guard_rail_that_the_controller_does_not_see_is_no_guard_rail() -> None:
+    hours = {"chaos_allowed_hours": "09:00-17:00"}
+    targets.check_rails(hours, {"one": hours}, set())
+    targets.check_rails(hours, {"one": {}}, set())
+    targets.check_rails({}, {"one": hours}, {"chaos_allowed_hours"})
+    for controller in ({}, {"chaos_allowed_hours": ""}):
+        with pytest.raises(
+            targets.TargetError, match="chaos_allowed_hours is set in the inventory for host one,"
+        ):
+            targets.check_rails(controller, {"two": {}, "one": hours}, set())

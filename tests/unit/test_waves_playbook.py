@@ -219,6 +219,20 @@ def test_waves_in_the_inventory_do_not_count(fleet: Fleet) -> None:
     assert fleet.batches == [["h1", "h2"], ["h3", "h4", "h5"]], screen
 
 
+def test_a_guard_rail_of_the_targets_alone_is_refused_and_one_of_all_counts(fleet: Fleet) -> None:
+    fleet.variables = "chaos_forbidden_groups=['exchange']"
+    (told,) = complaints(fleet.play())
+    assert told.startswith(
+        "chaos_forbidden_groups is set in the inventory for host h1, and not so for the controller"
+    )
+    assert not fleet.batches
+    fleet.variables = "[all:vars]\nchaos_forbidden_groups=['exchange']"
+    (told,) = complaints(fleet.play())
+    assert told.startswith("Host h1 is in the forbidden group exchange")
+    screen = fleet.play(chaos_forbidden_groups=["live"])
+    assert fleet.code == 0, screen
+
+
 def test_more_hosts_than_forks_and_another_strategy_are_refused(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
