@@ -155,7 +155,7 @@ class ActionModule(record_action.ActionModule):
         record = check(collecting.complete(plan, found), "The completed record")
         files = report_files.paths(plan.stem, *rendering.RENDERED, "json")
         report_files.create(files["json"], f"{json.dumps(record, indent=1, ensure_ascii=False)}\n", sync=True)
-        collecting.carry(plan)
+        collecting.carry(plan, found)
         rendering.render(record, files, plan.stem)
         if not presence.present(presence.REPORT) and not presence.present(presence.CONSOLE):
             self._display.display("\n".join(text.report(record, files, brief=True)))
