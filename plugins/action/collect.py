@@ -11,8 +11,10 @@ from typing import Any
 
 from ansible_collections.exchange.chaos.plugins.action import record as record_action
 from ansible_collections.exchange.chaos.plugins.action.report import plain, summary
+from ansible_collections.exchange.chaos.plugins.modules import collect as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils import (
     collecting,
+    documented,
     fleet,
     presence,
     rendering,
@@ -24,16 +26,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.record import Recor
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import FileError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
-_ARGUMENTS = {
-    "state": {"type": "str", "choices": ["planned", "fetched", "written"], "required": True},
-    "record": {"type": "path"},
-    "run_id": {"type": "str"},
-    "targets": {"type": "str", "default": "exchange"},
-    "report_dir": {"type": "path", "default": "/tmp"},
-    "state_dir": {"type": "path"},
-    "plan": {"type": "dict"},
-    "collected": {"type": "list", "elements": "raw", "default": []},
-}
+_ARGUMENTS = documented.arguments(module.DOCUMENTATION)
 _REQUIRED = [("state", "fetched", ["plan"]), ("state", "written", ["plan"])]
 
 Arguments = dict[str, Any]
@@ -162,7 +155,7 @@ class ActionModule(record_action.ActionModule):
         record = check(collecting.complete(plan, found), "The completed record")
         files = report_files.paths(plan.stem, *rendering.RENDERED, "json")
         report_files.create(files["json"], f"{json.dumps(record, indent=1, ensure_ascii=False)}\n", sync=True)
-        collecting.carry(plan)
+        collecting.carry(plan, found)
         rendering.render(record, files, plan.stem)
         if not presence.present(presence.REPORT) and not presence.present(presence.CONSOLE):
             self._display.display("\n".join(text.report(record, files, brief=True)))

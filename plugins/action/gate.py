@@ -9,16 +9,11 @@ from itertools import zip_longest
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import waves
+from ansible_collections.exchange.chaos.plugins.modules import gate as module
+from ansible_collections.exchange.chaos.plugins.plugin_utils import documented, waves
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
-_ARGUMENTS = {
-    "wave": {"type": "int", "required": True},
-    "waves": {"type": "list", "elements": "list", "required": True},
-    "outcomes": {"type": "list", "elements": "str", "required": True},
-    "problems": {"type": "list", "elements": "str", "default": []},
-    "may_skip": {"type": "bool", "default": False},
-}
+_ARGUMENTS = documented.arguments(module.DOCUMENTATION)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped

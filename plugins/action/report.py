@@ -11,38 +11,22 @@ import shlex
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import presence, rendering, report_files, text
+from ansible_collections.exchange.chaos.plugins.modules import report as module
+from ansible_collections.exchange.chaos.plugins.plugin_utils import (
+    documented,
+    presence,
+    rendering,
+    report_files,
+    text,
+)
 from ansible_collections.exchange.chaos.plugins.plugin_utils.merge import merge
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import RecordError, load, schema
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import FileError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.schema import problems
-from ansible_collections.exchange.chaos.plugins.plugin_utils.spread import LIMIT_MS
 from ansible_collections.exchange.chaos.plugins.plugin_utils.stub import stub
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import parse_time, utc_now
 
-_EXPERIMENT = {
-    "number": {"type": "int", "required": True},
-    "name": {"type": "str", "required": True},
-    "title": {"type": "str", "required": True},
-}
-_ARGUMENTS = {
-    "state": {"type": "str", "choices": ["reserved", "written", "rendered"], "required": True},
-    "report_dir": {"type": "path"},
-    "number": {"type": "int"},
-    "name": {"type": "str"},
-    "title": {"type": "str"},
-    "at": {"type": "str"},
-    "hosts": {"type": "list", "elements": "raw", "default": []},
-    "without_record": {"type": "list", "elements": "raw", "default": []},
-    "stem": {"type": "path"},
-    "run_id": {"type": "str"},
-    "experiment": {"type": "dict", "options": _EXPERIMENT},
-    "started_at": {"type": "str"},
-    "ended_at": {"type": "str"},
-    "collection_version": {"type": "str"},
-    "spread_ms": {"type": "float", "default": LIMIT_MS},
-    "record": {"type": "path"},
-}
+_ARGUMENTS = documented.arguments(module.DOCUMENTATION)
 _REQUIRED = [
     ("state", "reserved", ["report_dir", "number", "name"]),
     ("state", "written", ["stem", "hosts", "run_id", "experiment", "started_at", "collection_version"]),

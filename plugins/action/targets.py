@@ -12,20 +12,13 @@ from typing import Any
 
 from ansible import constants, context
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import targets, waves
+from ansible_collections.exchange.chaos.plugins.modules import targets as module
+from ansible_collections.exchange.chaos.plugins.plugin_utils import documented, targets, waves
 from ansible_collections.exchange.chaos.plugins.plugin_utils.version import collection_version
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
 _ACCEPT = "chaos_i_accept_production"
-_ARGUMENTS = {
-    "pattern": {"type": "str", "required": True},
-    "forbidden_groups": {"type": "list", "elements": "str", "default": []},
-    "allowed_hours": {"type": "str", "default": ""},
-    "sample": {"type": "str", "default": ""},
-    "sample_seed": {"type": "str", "default": ""},
-    "waves": {"type": "list", "elements": "str", "default": []},
-    "simultaneous": {"type": "bool", "default": False},
-}
+_ARGUMENTS = documented.arguments(module.DOCUMENTATION)
 #: Values of a seed nobody gave.
 _SEEDS = 1_000_000
 
@@ -60,7 +53,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     def _radius(self, given: Mapping[str, Any]) -> waves.Radius:
         variables = self._task.get_variable_manager()
         inventory = variables._inventory
-        targets.check_command_line(_names(variables, inventory), variables.extra_vars)
+        known = _known(variables, inventory)
+        targets.check_command_line(known, variables.extra_vars)
         pattern = str(given["pattern"])
         # this play runs on the controller: the hosts it is restricted to are not those meant (--limit counts)
         chosen = inventory.get_hosts(pattern, ignore_restrictions=True)
@@ -68,6 +62,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         # only the command line counts: an inventory that accepts for everybody would accept for nobody in particular
         accepted = targets.is_true(variables.extra_vars.get(_ACCEPT, False))
         targets.check_pattern(pattern, list(groups))
+        controller = _own(variables, inventory.get_host("localhost"))
+        targets.check_rails(controller, {host: known[host] for host in groups}, variables.extra_vars)
         targets.check_groups(groups, [str(name) for name in given["forbidden_groups"]], accepted)
         targets.check_hours(str(given["allowed_hours"]), datetime.now())
         wanted = str(given["sample"])
@@ -78,8 +74,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         return radius
 
 
-def _names(variables: Any, inventory: Any) -> dict[str, set[str]]:
-    """Return the names of the variables that the inventory gives each of its hosts."""
+def _known(variables: Any, inventory: Any) -> dict[str, dict[str, Any]]:
+    """Return the variables that the inventory gives each of its hosts."""
     hosts = inventory.get_hosts("all", ignore_limits=True, ignore_restrictions=True)
-    extra = set(variables.extra_vars)
-    return {host.name: set(variables.get_vars(host=host, include_hostvars=False)) - extra for host in hosts}
+    return {host.name: _own(variables, host) for host in hosts}
+
+
+def _own(variables: Any, host: Any) -> dict[str, Any]:
+    """Return a host's variables but for those of the command line."""
+    found = variables.get_vars(host=host, include_hostvars=False)
+    return {name: value for name, value in found.items() if name not in variables.extra_vars}

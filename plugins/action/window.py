@@ -35,9 +35,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if told:
             arguments["abort"] = told
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
-        if result.get("aborted") and not told:
-            try:
-                siblings.leave(run_id, host, str(result["aborted"]))
-            except OSError as error:
-                result["warnings"] = [f"The other hosts of the wave do not hear of the abort: {error}"]
+        if not told:
+            siblings.pass_on(run_id, host, result)
         return result

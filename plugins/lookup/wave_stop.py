@@ -12,7 +12,7 @@ version_added: 0.1.0
 author: The exchange.chaos authors (@exchange-chaos)
 description:
   - Returns why another host of the run was aborted, an empty text while none was.
-  - The hosts' M(exchange.chaos.window) tasks leave word on the controller for the time of one C(ansible-playbook).
+  - Windows and faults of an aborted host leave word on the controller for the time of one C(ansible-playbook).
 options:
   _terms:
     description: The run's id and the host that asks.

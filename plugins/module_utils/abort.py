@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from .errors import ChaosError
 from .rundir import RunDir
+from .state import State
 
 _WHO = {
     "guard": "Guard",
@@ -25,3 +27,13 @@ def abort(run: RunDir, reason: str, *, by: str) -> bool:
     run.timeline("aborted", reason=reason, by=by)
     run.log("fail", f"{_WHO.get(by, _HOST)}: {reason}; every fault is undone now.")
     return True
+
+
+def why(state: State, run_id: str) -> str:
+    """Return why a run was aborted, under way or ended meanwhile; an empty text if it was not, or is not known here."""
+    try:
+        folders = state.run(run_id), state.record(run_id)
+    except ChaosError:  # a name that is none: there is no such run
+        return ""
+    events = (event for run in folders for event in run.events())
+    return next((str(event["reason"]) for event in events if event["event"] == "aborted"), "")

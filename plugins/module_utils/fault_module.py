@@ -11,6 +11,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from . import aims, clock, external
+from .abort import why
 from .engine import Engine
 from .errors import ChaosError
 from .facts import is_root
@@ -61,7 +62,9 @@ def run(module: AnsibleModule, kind: str, fault: Fault, **more: Any) -> None:
             module.exit_json(**preview(fault, wanted))
         module.exit_json(**(present(fault, wanted) if parameters["state"] == "present" else absent(wanted)))
     except ChaosError as error:
-        module.fail_json(msg=str(error), at=clock.now(), **result(False, [], "", ""))
+        # for the action of all fault modules: the wave must hear of an abort that no window will tell of
+        aborted = why(State(parameters["state_dir"]), parameters["run_id"])
+        module.fail_json(msg=str(error), at=clock.now(), aborted=aborted, **result(False, [], "", ""))
 
 
 def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Window:
 def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     """Watch for a slice and return {chaos_progress, done, steady, reasons, aborted}."""
     if window.until_steady and run.saw("steady", fault=window.fault):
+        _outlast(run, clock.now() + window.seconds)
         return {"chaos_progress": {}, "done": True, "steady": True, "reasons": [], "aborted": _aborted(run)}
     begun = _begin(run, window)
     since = clock.now()
@@ -57,6 +58,7 @@ def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     done = bool(aborted) or clock.now() >= begun + window.seconds or (window.until_steady and is_steady)
     if done:
         _end(run, window, is_steady, reasons)
+        _outlast(run, _latest(run, window, begun))
     return {
         "chaos_progress": _progress(seen, window, begun, clock.now() - slice_s, is_steady),
         "done": done,
@@ -118,6 +120,21 @@ def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> No
         run.log("warn", f"Not steady within {window.seconds:g} s: {'; '.join(reasons)}", "observe")
         if window.fault and window.phase != window.fault:
             rescue.advise(run, window.fault)
+
+
+def _outlast(run: RunDir, until: float) -> None:
+    """Let the run of a host in a wave live until the others may be done with their window, too, at boottime ``until``.
+
+    Ansible has no host go on before, and no word comes meanwhile. A fault in force keeps its time to live.
+    """
+    if lease.patience(run) and not _aborted(run):
+        lease.renew(run, max(0.0, until - clock.now()) + MARGIN_S)
+
+
+def _latest(run: RunDir, window: Window, begun: float) -> float:
+    """Return when a window may be over at the latest, boottime: a baseline may have begun anew on another host."""
+    timeout = float(run.spec["windows"].get("baseline_timeout_s") or 0.0) if window.phase == BASELINE else 0.0
+    return begun + max(window.seconds, timeout)
 
 
 def _steady_s(run: RunDir) -> float:

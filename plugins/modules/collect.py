@@ -52,20 +52,10 @@ options:
     elements: raw
     default: []
 attributes:
-  action:
-    description: Has an action plugin that does all the work.
-    support: full
-  check_mode:
-    description: Says whom it would ask, and asks nobody.
-    support: full
-  diff_mode:
-    description: Shows a difference.
-    support: none
-    details: A report is only ever new.
   idempotent:
-    description: The same call twice changes something at most once.
-    support: full
     details: Where nothing is left to fetch, nothing is written.
+extends_documentation_fragment:
+  - exchange.chaos.files.attributes
 seealso:
   - module: exchange.chaos.record
   - module: exchange.chaos.report

@@ -2,6 +2,8 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name, which does all of it on the controller."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -65,24 +67,3 @@ go:
   returned: always
   type: bool
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-
-def main() -> None:
-    """Say that this is an action: there is nothing to do on a host."""
-    module = AnsibleModule(
-        argument_spec={
-            "wave": {"type": "int", "required": True},
-            "waves": {"type": "list", "elements": "list", "required": True},
-            "outcomes": {"type": "list", "elements": "str", "required": True},
-            "problems": {"type": "list", "elements": "str", "default": []},
-            "may_skip": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    module.fail_json(msg="exchange.chaos.gate runs on the controller through its action plugin.")
-
-
-if __name__ == "__main__":
-    main()

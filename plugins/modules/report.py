@@ -95,20 +95,11 @@ notes:
   - The raw kernel events of each host are looked for beside the record, as C(STEM.HOST.bpf.jsonl.gz).
     Fetch them before O(state=written).
 attributes:
-  action:
-    description: Has an action plugin that does all the work on the controller.
-    support: full
-  check_mode:
-    description: Says what it would write and writes nothing.
-    support: full
-  diff_mode:
-    description: Shows a difference.
-    support: none
-    details: A report is only ever new.
   idempotent:
-    description: The same call twice changes something at most once.
     support: none
     details: Each call takes new names. No report file is ever overwritten.
+extends_documentation_fragment:
+  - exchange.chaos.files.attributes
 """
 
 EXAMPLES = r"""

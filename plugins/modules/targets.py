@@ -2,6 +2,8 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name, which does all of it on the controller."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -16,7 +18,7 @@ description:
     in an inventory does not count.
   - The hosts, the sample drawn of them and the waves are chosen on the command line alone. C(chaos_targets),
     C(chaos_sample), C(chaos_sample_seed), C(chaos_waves) or C(chaos_simultaneous) set in the inventory, and not with
-    C(-e), is refused.
+    C(-e), is refused. So is a guard rail that the inventory gives a target and not the controller, which heeds it.
   - Shows the plan. Refuses a wave with more hosts than Ansible's forks, and several waves with a strategy other than
     linear.
 options:
@@ -112,26 +114,3 @@ collection_version:
   returned: always
   type: str
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-
-def main() -> None:
-    """Say that this is an action: there is nothing to do on a host."""
-    module = AnsibleModule(
-        argument_spec={
-            "pattern": {"type": "str", "required": True},
-            "forbidden_groups": {"type": "list", "elements": "str", "default": []},
-            "allowed_hours": {"type": "str", "default": ""},
-            "sample": {"type": "str", "default": ""},
-            "sample_seed": {"type": "str", "default": ""},
-            "waves": {"type": "list", "elements": "str", "default": []},
-            "simultaneous": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    module.fail_json(msg="exchange.chaos.targets runs on the controller through its action plugin.")
-
-
-if __name__ == "__main__":
-    main()

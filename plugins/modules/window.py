@@ -95,17 +95,11 @@ aborted:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils.abort import abort
+from ansible_collections.exchange.chaos.plugins.module_utils.abort import abort, why
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
 from ansible_collections.exchange.chaos.plugins.module_utils.state import State, open_run
 from ansible_collections.exchange.chaos.plugins.module_utils.watching import Window, watch
-
-
-def aborted(state: State, run_id: str) -> str:
-    """Return why a run was aborted that was ended meanwhile, by halt or by its host; an empty text if it was not."""
-    events = state.record(run_id).events() if state.holds(run_id) else []
-    return next((str(event["reason"]) for event in events if event["event"] == "aborted"), "")
 
 
 def main() -> None:
@@ -140,9 +134,10 @@ def main() -> None:
         seen = watch(run, window, parameters["slice"])
         module.exit_json(**deliver(run, changed=False, **seen))
     except ChaosError as error:
-        why = aborted(State(parameters["state_dir"]), parameters["run_id"])
-        if why:
-            module.exit_json(changed=False, **{**empty, "steady": False, "reasons": [], "aborted": why})
+        # ended meanwhile, by halt or by its host: its window is over
+        reason = why(State(parameters["state_dir"]), parameters["run_id"])
+        if reason:
+            module.exit_json(changed=False, **{**empty, "steady": False, "aborted": reason})
         module.fail_json(msg=str(error), changed=False, **empty)
 
 

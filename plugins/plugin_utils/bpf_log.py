@@ -20,6 +20,7 @@ from ..module_utils.bpf_lines import format_event
 from ..module_utils.bpf_statistics import statistics
 from .clocks import corrected, offsets
 from .report_files import raw_path
+from .stub import is_stub
 
 Event = dict[str, Any]
 Record = Mapping[str, Any]
@@ -127,7 +128,9 @@ def _fill_times(raw: Iterable[Event], known: Sequence[Event]) -> None:
 
 def closing(record: Record, events: Sequence[Event], kept: Sequence[Mapping[str, Any]] = ()) -> list[str]:
     """Return the block of statistics over the events of all hosts and what their kernels kept."""
-    captures = [host["bpf"] for host in record["hosts"]]
+    hosts = record["hosts"]
+    # one without a run, spared or lost, misses no capture
+    captures = [host["bpf"] for host in hosts if len(hosts) == 1 or not is_stub(host)] or [hosts[0]["bpf"]]
     capture = captures[0] if len(captures) == 1 else _together(captures)
     return ["", *statistics(list(events), capture, kept)]
 

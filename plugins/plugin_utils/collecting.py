@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,9 +48,13 @@ class Plan:
 
 @dataclass
 class Found:
-    """What came of asking: host records by name, hosts that have nothing, and why others still wait."""
+    """What came of asking: host records by name, hosts that have nothing, and why others still wait.
+
+    again: of the hosts that were judged again, the stem beside which their raw samples lie.
+    """
 
     records: dict[str, Record] = field(default_factory=dict)
+    again: dict[str, str] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
     waiting: dict[str, str] = field(default_factory=dict)
 
@@ -59,8 +64,7 @@ def from_record(path: str) -> Plan:
     path = os.path.abspath(path)
     record = load(path)
     source = path.removesuffix(".json")
-    root = os.path.join(os.path.dirname(path), f"chaos-{record['run_id']}")
-    root = root if source.startswith(root) else source
+    root = _root(record["run_id"], source)
     base, record = min(
         [(path, record), *_siblings(root, record["run_id"], path)],
         key=lambda each: sum(map(owes, each[1]["hosts"])),
@@ -94,13 +98,32 @@ def _siblings(root: str, run_id: str, but: str = "") -> list[tuple[str, Record]]
     return found
 
 
+def _root(run_id: str, stem: str) -> str:
+    """Return the first stem of a run, of which ``stem`` is one; a record that was renamed begins anew."""
+    root = os.path.join(os.path.dirname(stem), f"chaos-{run_id}")
+    return root if stem.startswith(root) else stem
+
+
+def _stems(root: str) -> Iterator[str]:
+    """Yield ``root``, root-2, root-3, …"""
+    return itertools.chain([root], (f"{root}-{attempt}" for attempt in itertools.count(2)))
+
+
+def _taken(stem: str) -> bool:
+    return bool(glob.glob(f"{glob.escape(stem)}.*"))
+
+
 def free_stem(root: str) -> str:
     """Return ``root`` if there is no file of that stem, else the first free one of root-2, root-3, …"""
-    stem, attempt = root, 1
-    while glob.glob(f"{glob.escape(stem)}.*"):
-        attempt += 1
-        stem = f"{root}-{attempt}"
-    return stem
+    return next(stem for stem in _stems(root) if not _taken(stem))
+
+
+def _sources(plan: Plan) -> list[str]:
+    """Return the stems beside which raw samples of the run may lie: an earlier collection may have been killed, too."""
+    others = itertools.takewhile(
+        lambda stem: stem != plan.stem and _taken(stem), _stems(_root(plan.run_id, plan.source))
+    )
+    return list(dict.fromkeys([plan.source, *others]))
 
 
 def sort(plan: Plan, answers: Mapping[str, Mapping[str, Any]]) -> Found:
@@ -111,8 +134,9 @@ def sort(plan: Plan, answers: Mapping[str, Mapping[str, Any]]) -> Found:
         if answer.get("host_record"):
             found.records[host] = {**answer["host_record"], "host": host}
             continue
-        seen = again.evidence(plan.source, host)
-        if seen is not None and seen.spec.get("run_id") == plan.run_id:
+        stem, seen = _left(plan, host)
+        if seen is not None:
+            found.again[host] = stem
             found.records[host] = {**host_record(seen), "host": host}
         elif answer.get("asked") and not answer.get("problem"):
             found.empty.append(host)
@@ -127,15 +151,24 @@ def sort(plan: Plan, answers: Mapping[str, Mapping[str, Any]]) -> Found:
     return found
 
 
+def _left(plan: Plan, host: str) -> tuple[str, Evidence | None]:
+    """Return what raw samples of a host there are here, and their stem; None without any of this run."""
+    for stem in _sources(plan):
+        seen = again.evidence(stem, host)
+        if seen is not None and seen.spec.get("run_id") == plan.run_id:
+            return stem, seen
+    return "", None
+
+
 def complete(plan: Plan, found: Found) -> Record:
     """Return the record of the run with what was found. Raises RecordError, and CollectError without any sample."""
     if plan.base:
         base = load(plan.base)
         hosts = [found.records.get(host["host"], host) for host in base["hosts"]]
         keys = ("run_id", "experiment", "started_at", "ended_at", "collection_version")
-        return merge(hosts, spread_ms=spread.limit(base["hosts"]), **{key: base[key] for key in keys})
-    known = {host: _evidence(plan, host) for host in found.records}
-    seen = [each for each in known.values() if each is not None]
+        return merge(hosts, **{key: base[key] for key in keys}, spread_ms=spread.limit(base["hosts"]))
+    known = [again.evidence(found.again.get(host, plan.stem), host) for host in found.records]
+    seen = [each for each in known if each is not None]
     if not seen:
         raise CollectError(
             f"The hosts gave their records of run {plan.run_id}, but no raw samples: what ran is not known."
@@ -153,21 +186,22 @@ def complete(plan: Plan, found: Found) -> Record:
     )
 
 
-def _evidence(plan: Plan, host: str) -> Evidence | None:
-    return again.evidence(plan.stem, host) or again.evidence(plan.source, host)
-
-
-def carry(plan: Plan) -> None:
-    """Give the raw samples of the earlier record the new stem too, so that the new one is whole.
+def carry(plan: Plan, found: Found) -> None:
+    """Give the raw samples that the new record rests on its stem too, so that it is whole.
 
     A link where the file system has them, a copy elsewhere. Raises FileError.
     """
-    for path in sorted(glob.glob(f"{glob.escape(plan.source)}.*.jsonl.gz")):
-        target = f"{plan.stem}{path[len(plan.source) :]}"
-        if os.path.lexists(target):
-            continue
-        try:
-            os.link(path, target, follow_symlinks=False)
-        except OSError:
-            with open(path, "rb") as stream:
-                report_files.create_bytes(target, stream.read())
+    wanted = [
+        (plan.source, "*"),
+        *((stem, report_files.raw_name(host)) for host, stem in found.again.items()),
+    ]
+    for stem, host in wanted:
+        for path in sorted(glob.glob(f"{glob.escape(stem)}.{host}.*.jsonl.gz")):
+            target = f"{plan.stem}{path[len(stem) :]}"
+            if os.path.lexists(target):
+                continue
+            try:
+                os.link(path, target, follow_symlinks=False)
+            except OSError:
+                with open(path, "rb") as stream:
+                    report_files.create_bytes(target, stream.read())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from ansible import constants
@@ -25,6 +26,16 @@ def leave(run_id: str, host: str, reason: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps({"host": host, "reason": reason}))
     temporary.replace(path)
+
+
+def pass_on(run_id: str, host: str, result: dict[str, Any]) -> None:
+    """Let the other hosts know if a module's result says ``aborted``; a folder that refuses is a warning in it."""
+    if not result.get("aborted"):
+        return
+    try:
+        leave(run_id, host, str(result["aborted"]))
+    except OSError as error:
+        result["warnings"] = [f"The other hosts of the wave do not hear of the abort: {error}"]
 
 
 def found(run_id: str, host: str) -> str:

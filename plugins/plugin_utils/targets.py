@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-#: What parts the patterns of a pattern (a slice such as web[0:3] has none of its own that means everything).
+#: What parts the patterns of a pattern; a slice such as web[0:3] comes apart, too, and its stem is what counts.
 _PARTS = re.compile(r"[,:;]")
+_SLICE = re.compile(r"\[-?\d*\]?$")
+#: A name that no host has: a wildcard that matches it matches any.
+_NOBODY = "\0"
 _HOURS = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$")
 
 
@@ -18,6 +23,8 @@ _HOURS = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$")
 BY_COMMAND_LINE = (
     "chaos_targets", "chaos_sample", "chaos_sample_seed", "chaos_waves", "chaos_simultaneous",
 )  # fmt: skip
+#: Guard rails that the controller heeds, by what it knows itself: a group of the targets is no place for them.
+RAILS = ("chaos_forbidden_groups", "chaos_allowed_hours")
 
 
 class TargetError(Exception):
@@ -26,8 +33,10 @@ class TargetError(Exception):
 
 def check_pattern(pattern: str, hosts: Sequence[str]) -> None:
     """Raise TargetError for a pattern that means everything, wholly or in a part of it, or nothing."""
-    parts = {part.strip().lstrip("&") for part in _PARTS.split(pattern)}
-    if parts & {"all", "*", "~.*"} or parts == {""}:
+    parts = [part.strip() for part in _PARTS.split(pattern)]
+    # of exclusions alone (!db) Ansible makes all but those
+    named = [part for part in parts if part and not part.startswith("!")]
+    if not named or any(_is_everything(part.lstrip("&")) for part in named):
         raise TargetError(
             f"chaos_targets is {pattern!r}, which is every host; name the group that may be broken, such as exchange."
         )
@@ -35,6 +44,17 @@ def check_pattern(pattern: str, hosts: Sequence[str]) -> None:
         raise TargetError(
             f"chaos_targets is {pattern!r}, and the inventory has no such host; put one into the group exchange."
         )
+
+
+def _is_everything(part: str) -> bool:
+    """Return whether a part of a pattern, a slice of it or not, means every host of any inventory."""
+    if part.startswith("~"):
+        try:
+            return re.match(part[1:], _NOBODY) is not None
+        except re.error:
+            return False  # Ansible has its own word on it
+    stem = _SLICE.sub("", part)
+    return stem == "all" or fnmatch.fnmatchcase(_NOBODY, stem)
 
 
 def check_groups(groups: Mapping[str, Sequence[str]], forbidden: Sequence[str], accepted: bool) -> None:
@@ -80,6 +100,24 @@ def check_command_line(inventory: Mapping[str, Collection[str]], given: Collecti
                 f"{name} is set in the inventory (for host {host}), where it does not count; "
                 f"take it out, and give -e {name}=… on the command line."
             )
+
+
+def check_rails(
+    controller: Mapping[str, Any], targets: Mapping[str, Mapping[str, Any]], given: Collection[str]
+) -> None:
+    """Raise TargetError when the inventory gives a target a guard rail that it does not give the controller.
+
+    controller, targets: variables by name, those of each target by its name; given: names of those given by -e.
+    """
+    for name in RAILS:
+        if name in given:
+            continue
+        for host, known in targets.items():
+            if name in known and known[name] != controller.get(name):
+                raise TargetError(
+                    f"{name} is set in the inventory for host {host}, and not so for the controller, which heeds it; "
+                    "set it in the group all, or give it by -e."
+                )
 
 
 def is_true(value: object) -> bool:

@@ -22,6 +22,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDi
 from ansible_collections.exchange.chaos.plugins.plugin_utils import again, collecting
 from ansible_collections.exchange.chaos.plugins.plugin_utils import record as records
 from ansible_collections.exchange.chaos.plugins.plugin_utils.merge import merge
+from ansible_collections.exchange.chaos.plugins.plugin_utils.spread import LIMIT_MS
 from ansible_collections.exchange.chaos.plugins.plugin_utils.stub import owes, stub
 
 from tests.unit import fleets, recorded
@@ -103,6 +104,18 @@ def fleet(tmp_path: Path) -> Fleet:
     return Fleet(tmp_path)
 
 
+def brought(stem: str, host: str, run_id: str = RUN) -> None:
+    """Lay the raw samples of a host beside a stem, as exchange.chaos.record brings them home."""
+    for path in (recorded.DATA / "01").glob("*.jsonl.gz"):
+        lines = gzip.decompress(path.read_bytes()).splitlines()
+        documents = [json.loads(line) for line in lines] if path.name == "run.jsonl.gz" else []
+        for each in documents[1:]:
+            if each["document"] == "spec":
+                each["value"].update(run_id=run_id, host=host, wave=1)
+        raw = [json.dumps(each).encode() for each in documents] or lines
+        Path(f"{stem}.{host}.{path.name}").write_bytes(gzip.compress(b"\n".join(raw)))
+
+
 def test_a_host_that_was_lost_is_added_under_a_new_name(fleet: Fleet) -> None:
     kept = fleet.keeps(2)
     path = fleet.left(fleets.host(1), LOST, fleets.not_begun(3))
@@ -175,16 +188,7 @@ def test_a_run_that_left_no_record_at_all(fleet: Fleet) -> None:
     first, second = fleet.keeps(1), fleet.keeps(2)
     (fleet.reports / f"{NAME}.log").write_text("begun\n")
     source = str(fleet.reports / NAME)
-    for path in (recorded.DATA / "01").glob("*.jsonl.gz"):
-        raw = path.read_bytes()
-        if path.name == "run.jsonl.gz":
-            lines = gzip.decompress(raw).replace(b'"host":"localhost"', b'"host":"host-1"').splitlines()
-            documents = [json.loads(line) for line in lines]
-            for each in documents[1:]:
-                if each["document"] == "spec":
-                    each["value"].update(run_id=RUN, host="host-1", wave=1)
-            raw = gzip.compress("\n".join(map(json.dumps, documents)).encode())
-        Path(f"{source}.host-1.{path.name}").write_bytes(raw)
+    brought(source, "host-1")
     for path in (fleet.state(1) / "records" / RUN).iterdir():
         path.unlink()
     (fleet.state(1) / "records" / RUN).rmdir()
@@ -238,7 +242,10 @@ def test_check_mode_says_whom_it_would_ask(fleet: Fleet) -> None:
 def test_a_host_that_is_not_in_the_inventory_waits(fleet: Fleet) -> None:
     path = fleet.left(fleets.host(1), {**LOST, "host": "host-9"})
     screen = fleet.run(code=2, chaos_record=str(path))
-    assert "host-9" in screen
+    assert (
+        "Still to be collected: host-9: it was not asked: is it in the inventory, or limited away?" in screen
+    )
+    assert "Not complete: host-9 could not give a record" in screen
 
 
 # Without Ansible
@@ -251,6 +258,45 @@ def test_a_new_name_steps_aside_for_anything(tmp_path: Path) -> None:
     assert collecting.free_stem(root) == f"{root}-2"
     (tmp_path / f"{NAME}-2.log").touch()
     assert collecting.free_stem(root) == f"{root}-3"
+
+
+def test_what_a_collection_that_was_killed_brought_home_is_not_lost(fleet: Fleet) -> None:
+    """Its host has given record and raw samples away, and the completed record was never written."""
+    path = fleet.left(fleets.host(1), LOST)
+    brought(str(fleet.reports / f"{NAME}-2"), "host-2", f"{RUN}-2")  # another run's, of the same second
+    brought(str(fleet.reports / f"{NAME}-3"), "host-2")
+    screen = fleet.run(chaos_record=str(path))
+    assert "Added to the record: host-2 (passed)" in screen
+    done = fleet.record("-4")
+    assert [host["outcome"] for host in done["hosts"]] == ["passed", "passed"]
+    assert f"{NAME}-4.host-2.bpf.jsonl.gz" in fleet.files()
+
+
+def test_the_same_of_a_run_without_a_record(fleet: Fleet) -> None:
+    brought(str(fleet.reports / NAME), "host-1")
+    brought(str(fleet.reports / f"{NAME}-2"), "host-2")
+    plan = collecting.from_run(RUN, str(fleet.reports), ["host-1", "host-2"])
+    found = collecting.sort(plan, {host: {"asked": True} for host in plan.hosts})
+    assert sorted(found.records) == ["host-1", "host-2"]
+    assert len(collecting.complete(plan, found)["hosts"]) == 2
+
+
+def test_the_spread_is_held_against_the_runs_own_limit(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another limit, by default or not, would be another verdict."""
+    first = fleets.host(1)
+    known = {
+        "id": "simultaneity", "title": "Spread", "value": [10.0, 20.0], "unit": "ms",
+        "threshold": {"op": "<=", "value": 50.0}, "verdict": "pass", "evidence": "by their clocks",
+    }  # fmt: skip
+    first["findings"] = [*first["findings"], known]
+    found = collecting.Found(records={"host-2": fleets.host(2)})
+    asked = []
+    monkeypatch.setattr(collecting, "merge", lambda _hosts, **given: asked.append(given["spread_ms"]))
+    for host in (first, fleets.host(1)):
+        path = fleet.left(fleets.host(1), LOST)
+        path.write_text(json.dumps({**json.loads(path.read_text()), "hosts": [host, LOST]}))
+        collecting.complete(collecting.from_record(str(path)), found)
+    assert asked == [50.0, LIMIT_MS]
 
 
 def test_another_run_of_the_same_second_is_not_mixed_in(fleet: Fleet) -> None:

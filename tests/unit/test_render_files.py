@@ -15,6 +15,8 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils import bpf_log, report_files
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import FileError
 
+from tests.unit import fleets
+
 KINDS = ("log", "bpf")
 
 
@@ -173,7 +175,7 @@ def test_lines_and_statistics() -> None:
     (line,) = bpf_log.lines([("db-1", at)], several=True)
     assert line.startswith("[14:30:45] db-1 CONN_FAILED")
     for hosts in (1, 3):
-        record = {"hosts": [{"host": f"h{n}", "bpf": HOST_BPF} for n in range(hosts)]}
+        record = fleets.record([fleets.host(n) for n in range(1, hosts + 1)])
         block = bpf_log.closing(record, [at] * 500)
         assert any("Statistics" in each for each in block)
         assert len([each for each in block if each.strip()]) <= 11
@@ -183,7 +185,7 @@ def test_what_the_kernels_kept_ends_in_the_statistics(tmp_path: Path) -> None:
     stem = tmp_path / "s"
     line = {"t": 102, "series": "fsync latency", "unit": "us", "buckets": [[512, 1024, 3]]}
     write_raw(stem, "a", ANCHOR, line, raw="histograms")
-    record = {"hosts": [{"host": host, "bpf": HOST_BPF} for host in ("a", "b")]}
+    record = {"hosts": [{**fleets.host(1), "host": host} for host in ("a", "b")]}
     kept = bpf_log.histograms(record, str(stem))
     assert kept == [line]
     assert any("fsync latency 1.02 ms" in each for each in bpf_log.closing(record, [], kept))

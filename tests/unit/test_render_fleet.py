@@ -412,3 +412,12 @@ def test_live_lines_are_corrected_once_the_offset_is_known() -> None:
     alone.name(["a"])
     ((_level, kept),) = alone.lines("a", {"chaos_lines": [line], "chaos_clock": {"offset_ms": 3000.0}})
     assert "18:00:03" in kept
+
+
+def test_a_host_without_a_run_takes_nothing_from_the_capture_of_the_others() -> None:
+    """One that was spared, or lost, is no host whose kernel was not watched."""
+    whole = bpf_log.closing({"hosts": [fleets.host(1), fleets.host(2)]}, [])
+    assert "attached" in whole[-1]
+    for other in (fleets.unreachable(3), fleets.not_begun(3)):
+        assert bpf_log.closing({"hosts": [fleets.host(1), fleets.host(2), other]}, []) == whole
+    assert "absent" in bpf_log.closing({"hosts": [fleets.unreachable(1), fleets.not_begun(2)]}, [])[-1]

@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, lease, state
+from ansible_collections.exchange.chaos.plugins.module_utils import abort, clock, lease, state
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.state import State
-from ansible_collections.exchange.chaos.plugins.modules import window
 
 RUN = "exp-01-20261123-180000"
 
@@ -263,7 +262,7 @@ def test_of_a_name_that_is_none_the_host_holds_nothing(home: State, name: str) -
     opened(home)
     assert home.holds(RUN)
     assert not home.holds(name)
-    assert window.aborted(home, name) == ""
+    assert abort.why(home, name) == ""
 
 
 def test_a_run_is_abandoned_when_its_watchdogs_are_dead(home: State) -> None:

@@ -26,6 +26,16 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.version import coll
         "all:!db",
         "~.*",
         "all:&exchange",
+        "!db",
+        "!db:!cache",
+        "all[0:]",
+        "all[0]",
+        "*[1:]",
+        "**",
+        "?*",
+        "~.",
+        "~",
+        "exchange,~.+",
     ],
 )
 def test_every_host_is_no_target(pattern: str) -> None:
@@ -34,7 +44,20 @@ def test_every_host_is_no_target(pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["exchange", "exchange:!db", "small,wall", "host-*", "exchange:&paris", "allhosts"]
+    "pattern",
+    [
+        "exchange",
+        "exchange:!db",
+        "small,wall",
+        "host-*",
+        "exchange:&paris",
+        "allhosts",
+        "web[0:3]",
+        "&exchange:!db",
+        "~web\\d+",
+        "*[ab]",
+        "~(",
+    ],
 )
 def test_a_group_is(pattern: str) -> None:
     targets.check_pattern(pattern, ["one"])
@@ -114,3 +137,15 @@ def test_a_host_without_a_record_says_why_and_claims_nothing() -> None:
         ["No Docker engine answers."],
     )
     assert set(found["verdicts"].values()) == {"unknown"}
+
+
+def test_a_guard_rail_that_the_controller_does_not_see_is_no_guard_rail() -> None:
+    hours = {"chaos_allowed_hours": "09:00-17:00"}
+    targets.check_rails(hours, {"one": hours}, set())
+    targets.check_rails(hours, {"one": {}}, set())
+    targets.check_rails({}, {"one": hours}, {"chaos_allowed_hours"})
+    for controller in ({}, {"chaos_allowed_hours": ""}):
+        with pytest.raises(
+            targets.TargetError, match="chaos_allowed_hours is set in the inventory for host one,"
+        ):
+            targets.check_rails(controller, {"two": {}, "one": hours}, set())

@@ -181,6 +181,18 @@ def test_the_only_host_that_cannot_be_reached_leaves_a_record_too(fleet: Fleet) 
     assert "Experiment 11 ended: aborted" in screen
 
 
+def test_a_first_wave_that_is_all_out_of_reach_spares_the_rest_and_is_reported(fleet: Fleet) -> None:
+    fleet.hosts.update(h1=GONE, h2=GONE)
+    screen = fleet.play(chaos_waves=[2, "100%"])
+    assert fleet.code != 0
+    assert fleet.batches == [["h1", "h2"]], screen
+    found = fleet.hosts_of()
+    assert (found.pop("h1"), found.pop("h2")) == ((1, "aborted"), (1, "aborted"))
+    assert set(found.values()) == {(2, "skipped")}
+    (note,) = fleet.records[0]["hosts"][-1]["notes"]
+    assert note == "Not touched: wave 1 did not pass (h1: aborted, h2: aborted), so wave 2 did not begin."
+
+
 def test_in_a_suite_each_experiment_has_its_own_waves(fleet: Fleet) -> None:
     screen = fleet.play(
         playbook="suite.yml", chaos_waves=[1, "100%"], stub_first={}, stub_second={"h1": "failed"}
@@ -217,6 +229,20 @@ def test_waves_in_the_inventory_do_not_count(fleet: Fleet) -> None:
     assert not fleet.batches
     screen = fleet.play(chaos_waves=[2, "100%"])
     assert fleet.batches == [["h1", "h2"], ["h3", "h4", "h5"]], screen
+
+
+def test_a_guard_rail_of_the_targets_alone_is_refused_and_one_of_all_counts(fleet: Fleet) -> None:
+    fleet.variables = "chaos_forbidden_groups=['exchange']"
+    (told,) = complaints(fleet.play())
+    assert told.startswith(
+        "chaos_forbidden_groups is set in the inventory for host h1, and not so for the controller"
+    )
+    assert not fleet.batches
+    fleet.variables = "[all:vars]\nchaos_forbidden_groups=['exchange']"
+    (told,) = complaints(fleet.play())
+    assert told.startswith("Host h1 is in the forbidden group exchange")
+    screen = fleet.play(chaos_forbidden_groups=["live"])
+    assert fleet.code == 0, screen
 
 
 def test_more_hosts_than_forks_and_another_strategy_are_refused(
