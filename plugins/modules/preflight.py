@@ -31,6 +31,9 @@ options:
       - They are not looked for in the compose project; that they answer over TCP is tried.
     type: dict
     default: {}
+  password:
+    description: The password of the application's own role, where PostgreSQL asks for one inside its own container.
+    type: str
   experiments:
     description: "What may be run: dictionaries of C(number), C(name), C(title), C(needs) and C(faults)."
     type: list
@@ -142,7 +145,7 @@ def _examined(
 ) -> dict[str, Any]:
     own = Lines()
     common_part = {key: parameters[key] for key in ("project", "services", "external")}
-    spec = {**common_part, **experiment}
+    spec = {**common_part, **experiment, "database": {"password": parameters["password"] or ""}}
     try:
         problems = external.problems(spec)
         problems += [problem for fault in spec["faults"] for problem in planning.check(fault)]
@@ -169,6 +172,7 @@ def main() -> None:
             "project": {"type": "str", "required": True},
             "services": {"type": "dict", "required": True},
             "external": {"type": "dict", "default": {}},
+            "password": {"type": "str", "no_log": True},
             "experiments": {"type": "list", "elements": "dict", "required": True},
             "remote": {"type": "bool", "default": True},
         },

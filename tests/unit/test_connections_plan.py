@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import connection_limit
+from ansible_collections.exchange.chaos.plugins.module_utils import connection_limit, preflight
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import (
     Site,
@@ -24,6 +26,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.postgres_server imp
 
 from tests.unit.containers import down, target
 
+ROLES = Path(__file__).resolve().parents[2] / "roles"
 FAULT: dict[str, Any] = {
     "id": "exhausted", "kind": "connections", "target": "postgres", "user": "trading_user", "database": "trading_db",
 }  # fmt: skip
@@ -172,3 +175,19 @@ def test_the_share_is_the_time_in_which_no_slot_was_free(samples: list[dict[str,
 
 def test_no_window_no_share() -> None:
     assert connections.held_share([sample(1.0)], 2.0, 2.0) == 0.0
+
+
+@pytest.mark.parametrize("role", sorted(path.parent.parent.name for path in ROLES.glob("*/vars/main.yml")))
+def test_no_description_of_a_fault_has_the_password(role: str) -> None:
+    """Descriptions of faults are arguments (-vvv), facts (-v) and part of the record's folder on the host."""
+    assert "password" not in (ROLES / role / "vars" / "main.yml").read_text()
+
+
+def test_the_trial_gets_the_password_that_the_description_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Mapping[str, Any]] = []
+    monkeypatch.setattr(preflight.planning, "trial", lambda fault, site: tried.append(fault) or "ok")
+    report = preflight.Report(lambda level, text: None, {"capabilities": {"root": True, "trials": {}}})
+    spec = {"faults": [FAULT], "database": {"password": "s3cret"}}
+    preflight.try_faults(report, spec, None)  # type: ignore[arg-type]
+    assert [fault["password"] for fault in tried] == ["s3cret"]
+    assert "password" not in spec["faults"][0]
