@@ -64,8 +64,11 @@ def stamp(python: Python, manifest: Mapping[str, str]) -> dict[str, Any]:
     return {"python": [python.executable, *python.version], "wheels": dict(sorted(manifest.items()))}
 
 
-def reason(folder: Path, python: Python, manifest: Mapping[str, str]) -> str:
-    """Return why the environment has to be made (again), "" when it is as it should be. Looks, and changes nothing."""
+def reason(folder: Path, python: Python, manifest: Mapping[str, str], owner: int = 0) -> str:
+    """Return why the environment has to be made (again), "" when it is as it should be. Looks, and changes nothing.
+
+    owner: user id of the only one who may write to it.
+    """
     site = libraries.site(folder, python.version)
     try:
         found = json.loads((folder / libraries.ENVIRONMENT / STAMP).read_text())
@@ -80,6 +83,8 @@ def reason(folder: Path, python: Python, manifest: Mapping[str, str]) -> str:
         name, version = wheel(filename)
         if name != "pip" and not (site / f"{name}-{version}.dist-info" / "RECORD").is_file():
             return f"{name} {version} is gone from it"
+    if not libraries.trusted(site, folder, owner):
+        return "others than root could write to it, so nothing is imported from it"
     return ""
 
 
@@ -89,7 +94,7 @@ def commands(folder: Path, python: Python, wheels: Path, names: Sequence[str]) -
     kept = [str(wheels / name) for name in sorted(names) if wheel(name)[0] != "pip"]
     pip = ["-m", "pip", "install", "--no-index", "--find-links", str(wheels), "--no-cache-dir", "--quiet"]
     return [
-        [python.executable, "-m", "venv", "--clear", "--symlinks", "--without-pip", str(target)],
+        [python.executable, "-m", "venv", "--symlinks", "--without-pip", str(target)],
         [str(target / "bin" / "python"), *pip, "--disable-pip-version-check", *kept],
     ]
 
@@ -113,6 +118,18 @@ def relabel(folder: Path, *, selinux: bool, restorecon: str | None) -> list[str]
     return [restorecon, "-R", str(folder)] if selinux and restorecon else []
 
 
+def own(folder: Path) -> None:
+    """Make the folder root's alone, and take away the environment in it, whoever may have written to that."""
+    os.chown(folder, 0, 0)
+    folder.chmod(0o755)
+    old = folder / libraries.ENVIRONMENT
+    if old.is_symlink() or old.is_file():
+        old.unlink()
+    elif old.exists():
+        (old / STAMP).unlink(missing_ok=True)  # first of all: what is half away is none
+        shutil.rmtree(old)
+
+
 def make(folder: Path, python: Python, archive: Path, manifest: Mapping[str, str]) -> None:
     """Make the environment from a zip of the wheels. Raises ChaosError or Unsupported with what went wrong.
 
@@ -122,7 +139,7 @@ def make(folder: Path, python: Python, archive: Path, manifest: Mapping[str, str
         raise ChaosError("The host's libraries are laid by root: run this with become.")
     os.umask(0o022)  # readable by whoever runs experiments without root
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / libraries.ENVIRONMENT / STAMP).unlink(missing_ok=True)
+    own(folder)
     with tempfile.TemporaryDirectory(prefix="exchange-chaos-") as scratch:
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(scratch)
