@@ -147,7 +147,7 @@ def test_an_environment_that_our_code_would_not_trust_is_made_again(tmp_path: Pa
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose folder it is")
 @pytest.mark.parametrize("how", ["writable", "another's", "link"])
-def test_before_it_is_made_the_folder_is_roots_alone(tmp_path: Path, how: str) -> None:
+def test_an_environment_that_others_could_write_to_is_replaced_by_roots_own(tmp_path: Path, how: str) -> None:
     folder = tmp_path / "ours"
     made(folder if how != "link" else tmp_path / "elsewhere")
     if how == "writable":
@@ -159,11 +159,32 @@ def test_before_it_is_made_the_folder_is_roots_alone(tmp_path: Path, how: str) -
     else:
         folder.mkdir()
         (folder / "venv").symlink_to(tmp_path / "elsewhere" / "venv")
-    environment.own(folder)
-    assert libraries.trusted(folder, folder)
-    assert list(folder.iterdir()) == []
+    (folder / "venv.new").mkdir()
+    (folder / "venv.new" / "half").touch()  # of a setup that broke off
+    fresh = environment.own(folder)
+    fresh.mkdir(mode=0o755)
+    environment.put_in_place(folder)
+    assert [path.name for path in folder.iterdir()] == ["venv"]
+    assert list((folder / "venv").iterdir()) == []
+    assert libraries.trusted(folder / "venv", folder)
     assert how != "link" or (tmp_path / "elsewhere" / "venv" / environment.STAMP).exists()
-    environment.own(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose folder it is")
+def test_a_setup_that_breaks_off_leaves_the_environment_before_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What undoes a fault at boot imports from it."""
+
+    def fail(*_given: Any) -> None:
+        raise ChaosError("no room")
+
+    made(tmp_path)
+    monkeypatch.setattr(environment, "_run", fail)
+    archive = wheels.pack([], tmp_path)
+    with pytest.raises(ChaosError, match="no room"):
+        environment.make(tmp_path, PYTHON, archive, MANIFEST)
+    assert environment.reason(tmp_path, PYTHON, MANIFEST) == ""
 
 
 def test_an_environment_is_made_again_for_another_python_other_wheels_or_what_is_gone(tmp_path: Path) -> None:
@@ -180,10 +201,10 @@ def test_an_environment_is_made_again_for_another_python_other_wheels_or_what_is
 
 
 def test_the_commands_need_no_pip_and_no_network(tmp_path: Path) -> None:
-    venv, pip = environment.commands(tmp_path, PYTHON, Path("/scratch"), list(MANIFEST))
+    venv, pip = environment.commands(tmp_path / "venv.new", PYTHON, Path("/scratch"), list(MANIFEST))
     assert venv[:3] == ["/usr/bin/python3", "-m", "venv"]
     assert "--without-pip" in venv
-    assert pip[0] == str(tmp_path / "venv" / "bin" / "python")
+    assert pip[0] == str(tmp_path / "venv.new" / "bin" / "python")
     assert {"--no-index", "--no-cache-dir"} <= set(pip)
     carried = [word for word in pip if word.endswith(".whl")]
     assert carried == [f"/scratch/{name}" for name in sorted(MANIFEST) if not name.startswith("pip-")]
