@@ -32,7 +32,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         answer = self._module(arguments, variables)
         if answer.get("failed") or not answer.get("changed") or self._task.check_mode:
             return answer
-        remote = self._connection._shell.join_path(self._make_tmp_path(), "wheels.zip")
+        if not self._connection._shell.tmpdir:  # a second would hide the first, which then stayed there
+            self._make_tmp_path()
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "wheels.zip")
         try:
             with tempfile.TemporaryDirectory() as scratch:
                 self._transfer_file(str(wheels.pack(files, Path(scratch))), remote)

@@ -24,7 +24,9 @@ def begin(run: RunDir) -> bool:
     if not run.spec.get("capture", {}).get("programs"):
         return _without(run, "absent", "this experiment asks for no BPF programs")
     if python is None:
-        return _without(run, "absent", "bcc is missing on this host; playbooks/setup-hosts.yml brings it")
+        return _without(
+            run, "absent", "bcc is missing on this host; playbooks/setup-hosts.yml brings it (not on RHEL 8)"
+        )
     if not is_root():
         return _without(run, "absent", "loading BPF programs needs root")
     try:

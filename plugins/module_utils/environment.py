@@ -28,6 +28,8 @@ from .errors import ChaosError, Unsupported
 
 #: What says which wheels the environment was made of, and for which Python; written last.
 STAMP = "exchange-chaos.json"
+#: Beside the environment while one is made: the new one until it is whole, and then for a moment the one before.
+_NEW, _OLD = f"{libraries.ENVIRONMENT}.new", f"{libraries.ENVIRONMENT}.old"
 _SELINUX = Path("/sys/fs/selinux/enforce")
 _TIMEOUT_S = 300
 _WHEEL = re.compile(r"^(?P<name>[A-Za-z0-9_.]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<tags>[^-]+-none-any)\.whl$")
@@ -64,8 +66,11 @@ def stamp(python: Python, manifest: Mapping[str, str]) -> dict[str, Any]:
     return {"python": [python.executable, *python.version], "wheels": dict(sorted(manifest.items()))}
 
 
-def reason(folder: Path, python: Python, manifest: Mapping[str, str]) -> str:
-    """Return why the environment has to be made (again), "" when it is as it should be. Looks, and changes nothing."""
+def reason(folder: Path, python: Python, manifest: Mapping[str, str], owner: int = 0) -> str:
+    """Return why the environment has to be made (again), "" when it is as it should be. Looks, and changes nothing.
+
+    owner: user id of the only one who may write to it.
+    """
     site = libraries.site(folder, python.version)
     try:
         found = json.loads((folder / libraries.ENVIRONMENT / STAMP).read_text())
@@ -80,16 +85,17 @@ def reason(folder: Path, python: Python, manifest: Mapping[str, str]) -> str:
         name, version = wheel(filename)
         if name != "pip" and not (site / f"{name}-{version}.dist-info" / "RECORD").is_file():
             return f"{name} {version} is gone from it"
+    if not libraries.trusted(site, folder, owner):
+        return "others than root could write to it, so nothing is imported from it"
     return ""
 
 
-def commands(folder: Path, python: Python, wheels: Path, names: Sequence[str]) -> list[list[str]]:
-    """Return the commands that make the environment of the wheels ``names`` in folder ``wheels``, in order."""
-    target = folder / libraries.ENVIRONMENT
+def commands(target: Path, python: Python, wheels: Path, names: Sequence[str]) -> list[list[str]]:
+    """Return the commands that make the environment ``target`` of the wheels ``names`` in ``wheels``, in order."""
     kept = [str(wheels / name) for name in sorted(names) if wheel(name)[0] != "pip"]
     pip = ["-m", "pip", "install", "--no-index", "--find-links", str(wheels), "--no-cache-dir", "--quiet"]
     return [
-        [python.executable, "-m", "venv", "--clear", "--symlinks", "--without-pip", str(target)],
+        [python.executable, "-m", "venv", "--symlinks", "--without-pip", str(target)],
         [str(target / "bin" / "python"), *pip, "--disable-pip-version-check", *kept],
     ]
 
@@ -113,27 +119,53 @@ def relabel(folder: Path, *, selinux: bool, restorecon: str | None) -> list[str]
     return [restorecon, "-R", str(folder)] if selinux and restorecon else []
 
 
+def own(folder: Path) -> Path:
+    """Make the folder root's alone; returns the place in it where a new environment is to be made, which is free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chown(folder, 0, 0)
+    folder.chmod(0o755)
+    return _away(folder / _NEW)
+
+
+def put_in_place(folder: Path) -> None:
+    """Put the new environment in the place of the one before, which whoever imports from there has had until now."""
+    place, old = folder / libraries.ENVIRONMENT, _away(folder / _OLD)
+    if os.path.lexists(place):
+        place.rename(old)
+    (folder / _NEW).rename(place)
+    _away(old)
+
+
+def _away(path: Path) -> Path:
+    """Take away what is there, a link but not what it leads to; returns the path."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+    return path
+
+
 def make(folder: Path, python: Python, archive: Path, manifest: Mapping[str, str]) -> None:
     """Make the environment from a zip of the wheels. Raises ChaosError or Unsupported with what went wrong.
 
-    A half-made one has no stamp: the next call makes it anew.
+    It is made beside the one before, which stays in use until this is whole: what undoes a fault imports from it.
     """
     if os.geteuid() != 0:
         raise ChaosError("The host's libraries are laid by root: run this with become.")
     os.umask(0o022)  # readable by whoever runs experiments without root
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / libraries.ENVIRONMENT / STAMP).unlink(missing_ok=True)
+    target = own(folder)
     with tempfile.TemporaryDirectory(prefix="exchange-chaos-") as scratch:
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(scratch)
         around = surroundings(os.environ, Path(scratch), list(manifest))
-        for command in commands(folder, python, Path(scratch), list(manifest)):
+        for command in commands(target, python, Path(scratch), list(manifest)):
             _run(command, around)
-    text = json.dumps(stamp(python, manifest), indent=1)
-    (folder / libraries.ENVIRONMENT / STAMP).write_text(f"{text}\n")
     label = relabel(folder, selinux=_SELINUX.exists(), restorecon=shutil.which("restorecon"))
     if label:
         _run(label, dict(os.environ))
+    text = json.dumps(stamp(python, manifest), indent=1)
+    (target / STAMP).write_text(f"{text}\n")
+    put_in_place(folder)
     if not libraries.trusted(libraries.site(folder, python.version), folder):
         raise ChaosError(f"{folder} could be written to by others than root, so nothing is imported from it.")
 

@@ -60,15 +60,19 @@ def cgroup_version() -> str | None:
 
 
 def bcc_python() -> str | None:
-    """Return the system Python that can import bcc, None where there is none."""
+    """Return the system Python that can import bcc and run the capture, None where there is none."""
     return next((python for python in SYSTEM_PYTHONS if _answer(python, "-c", _BCC)), None)
 
 
-_BCC = "import bcc; print(getattr(bcc, '__version__', '') or 'unknown')"
+# The capture runs under that Python and needs 3.9; RHEL 8 has its bcc for 3.6.
+_BCC = (
+    "import sys; sys.version_info < (3, 9) and sys.exit(1); "
+    "import bcc; print(getattr(bcc, '__version__', '') or 'unknown')"
+)
 
 
 def bcc_version() -> str | None:
-    """Return the version of bcc, None where it is missing."""
+    """Return the version of bcc, None where it is missing or for a Python that is too old."""
     return next(
         (version for python in SYSTEM_PYTHONS for version in [_answer(python, "-c", _BCC)] if version), None
     )

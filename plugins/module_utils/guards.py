@@ -12,14 +12,15 @@ from pathlib import Path
 from .engine import Target
 from .errors import ChaosError
 
-#: Where the owner of a remote host agrees to experiments: a regular file of root's that nobody else can write.
+#: Where the owner of a remote host agrees to experiments: a regular file of root's that nobody else can write, in a
+#: folder of the same kind, since whoever writes there may move another file of root's to its place.
 CONSENT = Path("/etc/exchange-chaos/consent")
 
 
 def require_consent(path: Path = CONSENT) -> None:
     """Raise ChaosError unless the consent file is there and can only be root's word."""
     try:
-        found = os.lstat(path)
+        found, folder = os.lstat(path), path.parent.stat()
     except OSError:
         raise ChaosError(
             f"This remote host has not been prepared for experiments: its owner's consent, {path}, is missing."
@@ -27,6 +28,10 @@ def require_consent(path: Path = CONSENT) -> None:
     if not stat.S_ISREG(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
         raise ChaosError(
             f"The consent file {path} is not root's alone: it must be a regular file of root's, writable by no other."
+        )
+    if folder.st_uid != 0 or folder.st_mode & 0o022:
+        raise ChaosError(
+            f"The folder of the consent, {path.parent}, is not root's alone: it must be root's, writable by no other."
         )
 
 

@@ -71,9 +71,13 @@ MANAGERS: Mapping[str, Manager] = {
 
 
 def parse(listing: str) -> frozenset[str]:
-    """Return the names of what is installed, from a manager's listing; what is only half there is not."""
+    """Return the names of what is installed, from a manager's listing; what is only half there is not.
+
+    The archives' keys, which rpm lists beside packages, are none: a first install imports them, and they stay.
+    """
     pairs = (line.split() for line in listing.splitlines())
-    return frozenset(pair[1] for pair in pairs if len(pair) == 2 and pair[0] == "installed")
+    names = frozenset(pair[1] for pair in pairs if len(pair) == 2 and pair[0] == "installed")
+    return names - {"gpg-pubkey"}
 
 
 def installed(manager: Manager) -> frozenset[str]:
@@ -90,8 +94,8 @@ def lacking(wanted: Sequence[str], present: Iterable[str]) -> list[str]:
 def install(manager: Manager, names: Sequence[str], files: Path | None, record: Path) -> list[str]:
     """Install packages from the distribution's archive, or from ``files``, and note what came.
 
-    Returns what was installed, dependencies included. Raises ChaosError with the manager's own words; what it had
-    installed by then is noted all the same.
+    Returns what was installed, dependencies included. Raises ChaosError with the manager's own words, or when it is
+    content and what was wanted is still not there; what it had installed by then is noted all the same.
     """
     before = installed(manager)
     try:
@@ -107,9 +111,14 @@ def install(manager: Manager, names: Sequence[str], files: Path | None, record: 
                 _run(manager.refresh)
             _run([*manager.install, *names])
     finally:
-        came = sorted(installed(manager) - before)
+        present = installed(manager)
+        came = sorted(present - before)
         if came:
             _note(record, sorted({*noted(record), *came}))
+    still = lacking(names, present)
+    if still:
+        where = "the package files that were carried over do not hold it" if files else "its archive has none"
+        raise ChaosError(f"{' and '.join(still)} did not come: {where}.")
     return came
 
 

@@ -68,7 +68,10 @@ def host(say: Callable[[str, str], None], *, remote: bool, folder: Path) -> tupl
     if has["bcc"]:
         say("ok", f"bcc {has['bcc']} found")
     else:
-        say("warn", "bcc is missing, so the kernel is not watched; playbooks/setup-hosts.yml brings it")
+        say(
+            "warn",
+            "bcc is missing, so the kernel is not watched; playbooks/setup-hosts.yml brings it (not on RHEL 8)",
+        )
     return report, engine
 
 

@@ -113,7 +113,6 @@ def examine(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str,
     """Look at the host once and try what each experiment needs; what makes one impossible is its reason."""
     state = State(parameters["state_dir"])
     found: dict[str, Any] = {"rows": [], "clean": True, "facts": {}, "held_by": ""}
-    found["uncollected"] = [record.path.name for record in state.records()]
     try:
         report, engine = preflight.host(lines.say, remote=parameters["remote"], folder=state.root)
         found["facts"] = report.facts
@@ -124,10 +123,13 @@ def examine(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str,
             lines.say("warn", f"Project {held.project} is taken by {held.describe()}")
     except ChaosError as error:
         lines.say("fail", str(error))
+        found["clean"] = not state.runs()  # not looked into, or one that resists
         found["rows"] = [
             _row(experiment, "impossible", [str(error)]) for experiment in parameters["experiments"]
         ]
         return found
+    finally:  # with those of runs that were ended just now
+        found["uncollected"] = [record.path.name for record in state.records()]
     common = [line["text"] for line in lines.lines if line["level"] == "warn"]
     found["rows"] = [
         _examined(parameters, experiment, report.facts, engine, common)
@@ -164,6 +166,16 @@ def _row(experiment: dict[str, Any], ready: str, why: list[str]) -> dict[str, An
     return {**{key: experiment.get(key) for key in ("number", "name", "title")}, "ready": ready, "why": why}
 
 
+def closing(found: dict[str, Any], *, acted: bool) -> str:
+    """Return the sentence on what an earlier run left, and whether that is gone by now."""
+    uncollected = len(found["uncollected"])
+    left = f"{uncollected} records wait on it" if uncollected else "no record waits on it"
+    if found["clean"]:
+        return f"The host is clean; {left}"
+    cleaned = "cleaned of what an earlier run left" if acted else "not clean of what an earlier run left"
+    return f"The host is {cleaned}; {left}"
+
+
 def main() -> None:
     """Parse, call, report."""
     module = AnsibleModule(
@@ -179,16 +191,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     lines = Lines()
-    found = examine(module.params, lines, act=not module.check_mode)
-    left = (
-        f"{len(found['uncollected'])} records wait on it" if found["uncollected"] else "no record waits on it"
-    )
-    lines.say(
-        "ok", f"The host is {'clean' if found['clean'] else 'cleaned of what an earlier run left'}; {left}"
-    )
-    module.exit_json(
-        changed=not found["clean"] and not module.check_mode, chaos_lines=lines.lines, chaos_bpf=[], **found
-    )
+    act = not module.check_mode
+    found = examine(module.params, lines, act=act)
+    acted = act and not any(line["level"] == "fail" for line in lines.lines)
+    lines.say("ok" if found["clean"] or acted else "warn", closing(found, acted=acted))
+    module.exit_json(changed=not found["clean"] and acted, chaos_lines=lines.lines, chaos_bpf=[], **found)
 
 
 if __name__ == "__main__":

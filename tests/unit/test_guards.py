@@ -49,6 +49,19 @@ def test_what_another_could_have_written_is_none(tmp_path: Path, how: str) -> No
         guards.require_consent(path)
 
 
+@ROOT
+@pytest.mark.parametrize("how", ["group", "others", "owner"])
+def test_nor_is_what_lies_where_another_may_move_files(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "exchange-chaos"
+    folder.mkdir()
+    (folder / "consent").write_text("")
+    folder.chmod({"group": 0o775, "others": 0o757, "owner": 0o755}[how])
+    if how == "owner":
+        os.chown(folder, 65534, 0)
+    with pytest.raises(ChaosError, match="folder of the consent"):
+        guards.require_consent(folder / "consent")
+
+
 def test_a_container_with_namespaces_of_its_own_may_be_touched() -> None:
     guards.refuse_shared(target(), set())
     guards.refuse_shared(target(host={"NetworkMode": "bridge"}), set())

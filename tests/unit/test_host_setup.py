@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -12,11 +13,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jinja2
 import pytest
 import yaml
+from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.action.libraries import ActionModule
 from ansible_collections.exchange.chaos.plugins.module_utils import environment, libraries, packages
 from ansible_collections.exchange.chaos.plugins.module_utils.environment import Python
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
@@ -105,12 +109,21 @@ def test_the_role_lays_them_where_our_code_looks() -> None:
 
 def test_every_file_that_imports_a_library_looks_there_first() -> None:
     """One forgotten would work wherever the system has the library, and nowhere else."""
-    for path in (ROOT / "plugins" / "module_utils").rglob("*.py"):
-        text = path.read_text()
-        for name in ("docker", "pyroute2", "jmespath", "urllib3"):
-            for line in (f"\n    import {name}\n", f"\n    from {name} import", f"\n    from {name}."):
-                if line in text:
-                    assert "libraries.reach()" in text[: text.index(line)], f"{path.name}: {line.strip()}"
+    imported = set()
+    for path in (ROOT / "plugins").glob("module*/**/*.py"):
+        lines = path.read_text().splitlines()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = {str(node.module).partition(".")[0]}
+            else:
+                continue
+            ours = names & {"docker", "pyroute2", "jmespath", "urllib3", "requests"}
+            imported |= ours
+            if ours:
+                assert "libraries.reach()" in lines[: node.lineno], f"{path.name}: line {node.lineno}"
+    assert {"docker", "pyroute2", "jmespath", "urllib3"} <= imported
 
 
 # --- the environment -----------------------------------------------------------------------------------------
@@ -118,6 +131,59 @@ def test_every_file_that_imports_a_library_looks_there_first() -> None:
 
 def test_an_environment_as_it_should_be_is_left_alone(tmp_path: Path) -> None:
     made(tmp_path)
+    assert environment.reason(tmp_path, PYTHON, MANIFEST, os.geteuid()) == ""
+
+
+def test_an_environment_that_our_code_would_not_trust_is_made_again(tmp_path: Path) -> None:
+    """Else it would be missing to every run, and setup, which brings it, would say that all is well."""
+    site = made(tmp_path)
+    for folder in (site, tmp_path / "venv", tmp_path):
+        mode = folder.stat().st_mode
+        folder.chmod(0o777)
+        assert "others than root" in environment.reason(tmp_path, PYTHON, MANIFEST, os.geteuid())
+        folder.chmod(mode)
+    assert "others than root" in environment.reason(tmp_path, PYTHON, MANIFEST, os.geteuid() + 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose folder it is")
+@pytest.mark.parametrize("how", ["writable", "another's", "link"])
+def test_an_environment_that_others_could_write_to_is_replaced_by_roots_own(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "ours"
+    made(folder if how != "link" else tmp_path / "elsewhere")
+    if how == "writable":
+        (folder / "venv").chmod(0o777)
+        folder.chmod(0o777)
+    elif how == "another's":
+        os.chown(folder / "venv", 65534, 65534)
+        os.chown(folder, 65534, 65534)
+    else:
+        folder.mkdir()
+        (folder / "venv").symlink_to(tmp_path / "elsewhere" / "venv")
+    (folder / "venv.new").mkdir()
+    (folder / "venv.new" / "half").touch()  # of a setup that broke off
+    fresh = environment.own(folder)
+    fresh.mkdir(mode=0o755)
+    environment.put_in_place(folder)
+    assert [path.name for path in folder.iterdir()] == ["venv"]
+    assert list((folder / "venv").iterdir()) == []
+    assert libraries.trusted(folder / "venv", folder)
+    assert how != "link" or (tmp_path / "elsewhere" / "venv" / environment.STAMP).exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose folder it is")
+def test_a_setup_that_breaks_off_leaves_the_environment_before_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What undoes a fault at boot imports from it."""
+
+    def fail(*_given: Any) -> None:
+        raise ChaosError("no room")
+
+    made(tmp_path)
+    monkeypatch.setattr(environment, "_run", fail)
+    archive = wheels.pack([], tmp_path)
+    with pytest.raises(ChaosError, match="no room"):
+        environment.make(tmp_path, PYTHON, archive, MANIFEST)
     assert environment.reason(tmp_path, PYTHON, MANIFEST) == ""
 
 
@@ -135,10 +201,10 @@ def test_an_environment_is_made_again_for_another_python_other_wheels_or_what_is
 
 
 def test_the_commands_need_no_pip_and_no_network(tmp_path: Path) -> None:
-    venv, pip = environment.commands(tmp_path, PYTHON, Path("/scratch"), list(MANIFEST))
+    venv, pip = environment.commands(tmp_path / "venv.new", PYTHON, Path("/scratch"), list(MANIFEST))
     assert venv[:3] == ["/usr/bin/python3", "-m", "venv"]
     assert "--without-pip" in venv
-    assert pip[0] == str(tmp_path / "venv" / "bin" / "python")
+    assert pip[0] == str(tmp_path / "venv.new" / "bin" / "python")
     assert {"--no-index", "--no-cache-dir"} <= set(pip)
     carried = [word for word in pip if word.endswith(".whl")]
     assert carried == [f"/scratch/{name}" for name in sorted(MANIFEST) if not name.startswith("pip-")]
@@ -172,6 +238,46 @@ def test_selinux_labels_are_laid_where_there_is_selinux() -> None:
     ]
     assert environment.relabel(folder, selinux=True, restorecon=None) == []
     assert environment.relabel(folder, selinux=False, restorecon="/sbin/restorecon") == []
+
+
+class Carrying(ActionModule):  # type: ignore[misc]  # ansible-core is untyped
+    """The action with a connection that only notes which temporary folders there are on the host."""
+
+    def __init__(self, folder: Path) -> None:
+        self._task = SimpleNamespace(args={"wheels": str(folder)}, check_mode=False)
+        self._connection = SimpleNamespace(
+            _shell=SimpleNamespace(tmpdir=None, join_path=lambda *parts: "/".join(parts))
+        )
+        self.there: list[str] = []
+        self.carried: list[str] = []
+        self._make_tmp_path()  # as Ansible does first of all for an action that transfers files
+
+    def _make_tmp_path(self, remote_user: Any = None) -> str:
+        self._connection._shell.tmpdir = f"/tmp/{len(self.there)}"
+        self.there.append(self._connection._shell.tmpdir)
+        return str(self._connection._shell.tmpdir)
+
+    def _remove_tmp_path(self, tmp_path: Any, force: bool = False) -> None:
+        self.there.remove(tmp_path)
+        self._connection._shell.tmpdir = None
+
+    def _transfer_file(self, local_path: Any, remote_path: Any) -> Any:
+        self.carried.append(remote_path)
+
+    def _module(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        return {"changed": True, "archive": arguments.get("archive")}
+
+
+def test_the_wheels_leave_no_temporary_folder_on_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ActionBase, "run", lambda *_given: {})
+    for name, version in pins().items():
+        (tmp_path / f"{name.replace('-', '_')}-{version}-py3-none-any.whl").write_text(name)
+    action = Carrying(tmp_path)
+    assert action.run(task_vars={})["archive"] == "/tmp/0/wheels.zip"
+    assert action.carried == ["/tmp/0/wheels.zip"]
+    assert action.there == []
 
 
 # --- the wheels on the controller ----------------------------------------------------------------------------
@@ -230,11 +336,17 @@ def test_what_is_only_half_there_is_missing() -> None:
     assert packages.lacking(["python3-bpfcc", "bash"], packages.parse(LISTING)) == ["python3-bpfcc"]
 
 
+def test_an_archives_key_is_no_package() -> None:
+    """The first install imports it; removed with the rest it would be missing to the owner, or stop the removal."""
+    assert packages.parse("installed bash\ninstalled gpg-pubkey\ninstalled gpg-pubkey\n") == {"bash"}
+
+
 class Manager:
     """A package manager of our own: what is installed, which commands came, which of them fail."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, present: set[str], *, fails: str = "") -> None:
         self.present, self.fails, self.commands = present, fails, list[list[str]]()
+        self.brings = {"libbpfcc", "python3-bpfcc"}
         monkeypatch.setattr(packages, "_run", self.run)
 
     def run(self, command: Any) -> str:
@@ -243,7 +355,7 @@ class Manager:
             return "".join(f"installed {name}\n" for name in sorted(self.present))
         self.commands.append(words)
         if "install" in words:
-            self.present |= {"libbpfcc", "python3-bpfcc"}
+            self.present |= self.brings
         if self.fails and self.fails in words:
             raise ChaosError("dpkg failed: other depends on libbpfcc")
         if words[:2] == ["dpkg", "--purge"]:
@@ -301,6 +413,17 @@ def test_files_that_were_carried_over_download_nothing(
     assert "--disablerepo=*" in packages.MANAGERS["dnf"].carried
 
 
+def test_files_without_what_was_wanted_are_no_success(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A folder for another kind of host, or half a one, of which the package manager has nothing to complain."""
+    Manager(monkeypatch, {"bash"}).brings = {"libbpfcc"}
+    (tmp_path / "libbpfcc.deb").touch()
+    with pytest.raises(ChaosError, match="python3-bpfcc did not come: the package files"):
+        packages.install(packages.MANAGERS["apt"], ["python3-bpfcc"], tmp_path, tmp_path / "packages.json")
+    assert packages.noted(tmp_path / "packages.json") == ["libbpfcc"]
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROLE / "vars").glob("[A-Z]*.yml")))
 def test_every_known_distribution_is_told_in_full(name: str) -> None:
     known = yaml.safe_load((ROLE / "vars" / f"{name}.yml").read_text())
@@ -321,10 +444,46 @@ KINDS = [
     ("AlmaLinux", "RedHat", "8", "3.11", "dnf "),
     ("Fedora", "RedHat", "41", "3.13", "dnf python3-bcc"),
     ("Debian", "Debian", "10", "3.9", "runs Debian 10, which setup does not know"),
+    ("Debian", "Debian", "sid", "3.13", "runs Debian sid, which setup does not know"),
     ("CentOS", "RedHat", "7", "3.9", "runs CentOS 7, which setup does not know"),
     ("SLES", "Suse", "15", "3.11", "runs SLES 15, which setup does not know"),
     ("Ubuntu", "Debian", "22", "3.8", "Python 3.8, on this; 3.9 or later is needed"),
 ]
+
+
+def played(
+    folder: Path, inventory: dict[str, Any], play: dict[str, Any], *options: str
+) -> subprocess.CompletedProcess[str]:
+    """Play one play from a folder of its own, with this checkout's collection."""
+    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    (folder / "ansible.cfg").write_text("[defaults]\n")
+    (folder / "play.yml").write_text(yaml.safe_dump([play]))
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml", *options],
+        cwd=folder,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
+            "ANSIBLE_FORKS": "10",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def here(tasks: str, **variables: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inventory and the play that run one file of the role's tasks on this machine."""
+    role = {"name": "exchange.chaos.host", "tasks_from": tasks}
+    inventory = {
+        "all": {
+            "hosts": {"this": {}},
+            "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
+        }
+    }
+    task = {"ansible.builtin.include_role": role, "vars": variables}
+    return inventory, {"hosts": "all", "gather_facts": False, "tasks": [task]}
 
 
 def test_what_is_brought_follows_from_the_hosts_facts(tmp_path: Path) -> None:
@@ -354,28 +513,72 @@ def test_what_is_brought_follows_from_the_hosts_facts(tmp_path: Path) -> None:
             {"ansible.builtin.debug": {"msg": "WANTS {{ __host_manager }} {{ __host_wanted | join(' ') }}."}},
         ],
     }
-    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
-    (tmp_path / "ansible.cfg").write_text("[defaults]\n")
-    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml"],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".collections"),
-            "ANSIBLE_FORKS": "10",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = played(tmp_path, inventory, play)
     for number, (*_kind, expected) in enumerate(KINDS):
         lines = "".join(part for part in re.split(r"(?=^(?:ok|fatal): )", done.stdout, flags=re.MULTILINE)
                         if part.startswith((f"ok: [kind{number}]", f"fatal: [kind{number}]")))  # fmt: skip
         told = " ".join(lines.replace(f"kind{number}", "this").split())
         wanted = f"WANTS {expected}." if expected.startswith(("apt", "dnf")) else expected
         assert wanted in told, f"{KINDS[number]}: {told[-1500:]}\n{done.stderr}"
+
+
+@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="asks a package manager what there is")
+def test_libraries_that_nothing_brings_are_refused(tmp_path: Path) -> None:
+    """Without bcc a run goes on, without them none does."""
+    wanted = {"__host_manager": "apt", "__host_bcc": ["no-bcc"], "__host_library_packages": ["no-sdk"]}
+    given = {"host_libraries": "distribution", "host_offline": True, **wanted}
+    done = played(tmp_path, *here("packages", **given), "--check")
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0, said
+    assert "this lacks no-sdk, and nothing is downloaded there (host_offline)" in said
+    done = played(tmp_path, *here("packages", **{**given, "host_libraries": "wheels"}), "--check")
+    assert done.returncode == 0, done.stdout
+
+
+def tasks(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load((ROLE / "tasks" / f"{name}.yml").read_text()))
+
+
+def test_files_of_a_folder_that_was_wrong_do_not_stay_beside_the_right_ones() -> None:
+    (block,) = (task for task in tasks("packages") if "block" in task)
+    assert any("exchange.chaos.packages" in task for task in block["block"])
+    assert block["always"][0]["ansible.builtin.file"] == {
+        "path": "{{ __host_folder }}/packages",
+        "state": "absent",
+    }
+
+
+def test_consent_is_the_last_thing_laid_and_the_first_taken() -> None:
+    """A setup or a removal may break off anywhere: no run begins on a host without the units, say."""
+    laid = [str(task) for task in tasks("main") if "ansible.builtin.debug" not in task]
+    assert "/etc/exchange-chaos/consent" in laid[-1]
+    taken = [
+        task["ansible.builtin.file"]["path"] for task in tasks("remove") if "ansible.builtin.file" in task
+    ]
+    assert taken[0] == "/etc/exchange-chaos/consent"
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_of_the_folder_of_runs_only_what_is_ours_is_taken_away(tmp_path: Path, foreign: bool) -> None:
+    state = tmp_path / "state"
+    for name in ("runs", "locks", "records"):
+        (state / name).mkdir(parents=True)
+    if foreign:
+        (state / ".kept").write_text("another's")
+    done = played(tmp_path, *here("remove_state", host_state_dir=str(state)))
+    assert done.returncode == 0, done.stdout
+    assert state.exists() == foreign
+    assert not foreign or [path.name for path in state.iterdir()] == [".kept"]
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [({}, "/var/lib/exchange-chaos"), ({"chaos_state_dir": ""}, "/var/lib/exchange-chaos"),
+     ({"chaos_state_dir": "/data/chaos"}, "/data/chaos")],
+)  # fmt: skip
+def test_the_boot_unit_looks_where_runs_live(told: dict[str, str], expected: str) -> None:
+    default = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())["host_state_dir"]
+    assert jinja2.Template(default).render(told) == expected
 
 
 # --- units ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,20 @@ def program(folder: Path, name: str, script: str) -> None:
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
+
+
+@pytest.mark.parametrize(("version", "found"), [((3, 6, 8), None), ((3, 9, 0), "0.30")])
+def test_bcc_for_a_python_that_cannot_run_the_capture_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], found: str | None
+) -> None:
+    pretend = (
+        f"import sys, types; sys.version_info = {version}; sys.modules['bcc'] = types.SimpleNamespace("
+        "__version__='0.30'); exec(sys.argv[1])"
+    )
+    program(tmp_path, "python3", f'exec {sys.executable} -c "{pretend}" "$2"')
+    monkeypatch.setattr(facts, "SYSTEM_PYTHONS", (str(tmp_path / "python3"),))
+    assert facts.bcc_version() == found
+    assert facts.bcc_python() == (str(tmp_path / "python3") if found else None)
 
 
 def test_compose_is_found_as_plugin_or_program_and_is_missing_otherwise(

@@ -1,7 +1,7 @@
 """The disk of an exchange host as its owner has it: stock Debian with systemd, a Docker engine, sshd; made once.
 
 A recipe (packages, files, sizes) makes one disk, which lies in `.cache/vm` under the recipe's checksum and is never
-written to again: the machine runs on an overlay of it. Needs root, mmdebstrap, sfdisk and mke2fs; the packages come
+written to again: the machine runs on a copy of it. Needs root, mmdebstrap, sfdisk and mke2fs; the packages come
 from wherever this machine's own come from, and none are fetched once the machine runs.
 """
 
@@ -82,7 +82,8 @@ def disk() -> Disk:
             _debian(tree, Path(scratch) / "files", public)
             _partitioned(tree, made.path)
             shutil.copy(tree / "vmlinuz", made.kernel)
-            shutil.copy(tree / "initrd.img", made.initrd)  # the last: it tells that the rest is whole
+            shutil.copy(tree / "initrd.img", folder / "initrd.new")
+            (folder / "initrd.new").replace(made.initrd)  # the last: it tells that the rest is whole
     return made
 
 

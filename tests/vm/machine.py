@@ -80,6 +80,7 @@ class Vm:
             if process.poll() is not None:
                 raise BenchError(f"QEMU ended: {(self.folder / 'qemu.log').read_text()[-1000:]}")
             if time.monotonic() > begin + BOOT_S:
+                process.kill()
                 raise BenchError(
                     f"no SSH within {BOOT_S:.0f} s; its console is {self.folder / 'console.log'}"
                 )
@@ -103,8 +104,12 @@ class Vm:
         with socket.socket(socket.AF_UNIX) as line:
             line.settimeout(10)
             line.connect(str(self.folder / "monitor"))
-            while b"(qemu)" not in line.recv(4096):
-                pass
+            said = b""
+            while b"(qemu)" not in said:
+                heard = line.recv(4096)
+                if not heard:
+                    raise BenchError(f"QEMU's monitor hung up before {command}")
+                said += heard
             line.sendall(command.encode() + b"\n")
             time.sleep(0.5)
 
@@ -157,6 +162,8 @@ class Vm:
         pid = self.pid
         if pid is None:
             return
+        with contextlib.suppress(OSError, BenchError):
+            self.pause(False)  # one that stands still hears nothing
         self.call("systemctl", "poweroff")
         until = time.monotonic() + 60
         while self.pid and time.monotonic() < until:

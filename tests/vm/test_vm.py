@@ -5,13 +5,15 @@ Every run's own output goes to the terminal as it comes, since docs/test-vm.txt 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +37,13 @@ pytestmark = pytest.mark.timeout(1800)
 
 @pytest.fixture(scope="session")
 def vm() -> Iterator[Vm]:
-    """The machine, up; one that was left up is used, and VM_KEEP=1 leaves it up, standing still."""
+    """The machine, up, from a new disk if VM_FRESH=1, else as it was left; VM_KEEP=1 leaves it up, standing still."""
     machine = Vm()
+    fresh = os.environ.get("VM_FRESH") == "1"
+    if fresh:
+        machine.stop()
     if machine.pid is None:
-        say(f"up after {machine.start(fresh=os.environ.get('VM_FRESH') == '1'):.0f} s")
+        say(f"up after {machine.start(fresh=fresh):.0f} s")
     else:
         machine.pause(False)
         machine.call("date", "--set", f"@{time.time():.3f}")  # as a time server would: its clock stood, too
@@ -75,11 +80,21 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "NO_COLOR": "1"}
 
 
-def play(vm: Vm, playbook: str, **variables: str) -> tuple[int, str]:
-    """Run a playbook to its end, its output to ours as it comes; returns exit code and output."""
+def changed(vm: Vm, playbook: str, **variables: str) -> int:
+    """Run a playbook that must go through; returns how many of its tasks changed something."""
+    code, said = play(vm, playbook, {"ANSIBLE_STDOUT_CALLBACK": "default"}, **variables)
+    assert code == 0, said
+    return int(re.findall(r"^vm\s.*changed=(\d+)", said, re.MULTILINE)[-1])
+
+
+def play(vm: Vm, playbook: str, more: Mapping[str, str] | None = None, **variables: str) -> tuple[int, str]:
+    """Run a playbook to its end, its output to ours as it comes; returns exit code and output.
+
+    more: environment variables besides the usual ones.
+    """
     said = []
     with subprocess.Popen(
-        words(vm, playbook, **variables), cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL,
+        words(vm, playbook, **variables), cwd=ROOT, env={**environment(), **(more or {})}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1,
     ) as process:  # fmt: skip
         assert process.stdout is not None
@@ -156,11 +171,13 @@ def limits(vm: Vm) -> dict[str, str]:
 
 
 def left(vm: Vm) -> list[str]:
-    """What of ours is on the machine: processes of a run, runs, locks, queues, tables."""
+    """What of ours is on the machine: processes of a run, runs, locks, queues, tables, and what could not be seen."""
     script = (
         f"pgrep -af '[c]haos.pyz.*{STATE}/runs' ; ls -d {STATE}/runs/* {STATE}/locks/* 2>/dev/null; "
-        "for pid in $(docker ps -q | xargs docker inspect -f '{{.State.Pid}}'); do "
-        "nsenter -t $pid -n tc qdisc | grep -E 'netem|htb'; nsenter -t $pid -n nft list tables | grep chaos; done; true"
+        "docker ps -q | grep -q . || echo there are no containers; "
+        "for id in $(docker ps -q); do pid=$(docker inspect -f '{{.State.Pid}}' $id); "
+        "{ nsenter -t $pid -n tc qdisc && nsenter -t $pid -n nft list tables; } || echo chaos unseen in $id; "
+        "done | grep -E 'netem|htb|chaos'; true"
     )
     return vm.output("sh", "-c", script).splitlines()
 
@@ -170,7 +187,8 @@ def test_the_machine_is_what_it_stands_for(vm: Vm) -> None:
     assert vm.output("stat", "-fc", "%T", "/sys/fs/cgroup").strip() == "cgroup2fs"
     assert vm.output("cat", "/proc/1/comm").strip() == "systemd"
     assert vm.output("uname", "-r").strip().endswith("-amd64")
-    assert vm.call("sh", "-c", "ls /lib/modules/$(uname -r)/build/ /usr/src/linux-headers-*") != 0
+    headers = "ls -d /lib/modules/$(uname -r)/build/ /usr/src/linux-headers-* 2>/dev/null; true"
+    assert vm.output("sh", "-c", headers) == ""
     assert vm.call("modprobe", "sch_netem") == 0
     driver = vm.output(
         "docker", "info", "--format", "{{.CgroupDriver}} {{.CgroupVersion}} {{.Driver}}"
@@ -180,12 +198,22 @@ def test_the_machine_is_what_it_stands_for(vm: Vm) -> None:
 
 
 def test_the_host_is_set_up(vm: Vm) -> None:
-    """Consent and units by setup-hosts, which fetches nothing."""
-    code, said = play(vm, "playbooks/setup-hosts.yml", host_consent="make test-vm")
-    assert code == 0, said
-    assert vm.output("cat", "/etc/exchange-chaos/consent").strip() == "make test-vm"
-    assert vm.output("systemctl", "is-enabled", "exchange-chaos-recover.service").strip() == "enabled"
-    assert vm.output("systemctl", "is-active", "exchange-chaos-recover.timer").strip() == "active"
+    """Consent and units by setup-hosts, which fetches nothing; once more it changes nothing; all of it goes."""
+    for again in (False, True):
+        changed(vm, "playbooks/setup-hosts.yml", host_consent="make test-vm")
+        assert vm.output("cat", "/etc/exchange-chaos/consent").strip() == "make test-vm"
+        assert vm.output("systemctl", "is-enabled", "exchange-chaos-recover.service").strip() == "enabled"
+        assert vm.output("systemctl", "is-active", "exchange-chaos-recover.timer").strip() == "active"
+        assert (
+            vm.output("systemctl", "show", "-P", "NeedDaemonReload", "exchange-chaos-recover.timer") == "no\n"
+        )
+        assert changed(vm, "playbooks/setup-hosts.yml", host_consent="make test-vm") == 0
+        if not again:
+            changed(vm, "playbooks/remove-hosts.yml")
+            units = "/etc/systemd/system/*exchange-chaos* /etc/systemd/system/*.wants/*exchange-chaos*"
+            ours = f"ls -d /etc/exchange-chaos /usr/local/lib/exchange-chaos {units} 2>/dev/null; true"
+            assert vm.output("sh", "-c", ours) == ""
+            assert "exchange-chaos-recover" not in vm.output("systemctl", "list-units", "--all", "--plain")
 
 
 def test_the_exchange_is_up(vm: Vm) -> None:
@@ -200,7 +228,10 @@ def test_preflight(exchange: Vm) -> None:
     code, said = play(exchange, "playbooks/00-preflight.yml")
     assert code == 0
     assert "cgroup v2" in said
-    assert "netem" in said
+    rows = dict(re.findall(r"\b(\d\d)  [A-Za-z/ -]+?  [^\w\s] ((?:ready|degraded|impossible).*)", said))
+    assert len(rows) == 10, said
+    for number in ("01", "02", "03", "04", "05", "09"):  # what is run here
+        assert rows[number].startswith("ready"), f"{number}: {rows[number]}"
 
 
 def test_01_database_sudden_death(exchange: Vm, tmp_path: Path) -> None:
@@ -263,7 +294,8 @@ def test_a_reboot_while_the_limit_is_in_force(
         else:
             exchange.call("systemctl", "reboot")
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself: the output says why
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
         print((tmp_path / "output").read_text(), flush=True)
     say(f"{how}; the controller was killed; up again after {exchange.wait_for_boot_after(boot):.0f} s")
@@ -290,6 +322,7 @@ def test_a_reboot_while_the_limit_is_in_force(
     )
     for fault in record["faults"]:
         say(f"fault {fault['id']} undone by {fault['undone_by']}")
+    assert {fault["undone_by"] for fault in record["faults"]} == {"boot"}
     assert record["outcome"] == "aborted"
     assert record["verdicts"]["restored"] == "pass"
 
@@ -299,7 +332,8 @@ def wait_for_limit(vm: Vm, name: str, before: str, process: subprocess.Popen[byt
     script = (
         f"i=$(docker inspect -f '{{{{.Id}}}}' {PROJECT}-trading-api); "
         f"p=$(ls -d /sys/fs/cgroup/system.slice/docker-$i.scope)/{name}; "
-        f'for _ in $(seq 150); do b=$(cat $p); [ "$b" = "{before}" ] || {{ echo "$p|$b"; exit; }}; sleep 0.2; done'
+        f'for _ in $(seq 150); do b=$(cat $p); [ -z "$b" ] || [ "$b" = "{before}" ] || '
+        '{ echo "$p|$b"; exit; }; sleep 0.2; done'
     )
     until = time.monotonic() + 900
     while time.monotonic() < until and process.poll() is None:
