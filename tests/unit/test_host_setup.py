@@ -111,7 +111,7 @@ def test_every_file_that_imports_a_library_looks_there_first() -> None:
     """One forgotten would work wherever the system has the library, and nowhere else."""
     imported = set()
     for path in (ROOT / "plugins").glob("module*/**/*.py"):
-        lines = path.read_text().splitlines()
+        lines = [line.strip() for line in path.read_text().splitlines()]
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names = {alias.name.partition(".")[0] for alias in node.names}
