@@ -31,8 +31,8 @@ def test_a_kill_that_kills_nothing_is_invalid(tmp_path: Path) -> None:
 def test_a_capture_of_the_wrong_port_is_invalid(tmp_path: Path) -> None:
     change = (
         "roles/chaos/vars/main.yml",
-        "chaos_ports.database | string: 'database'",
-        "(chaos_ports.database | int + 1) | string: 'database'",
+        "__chaos_stores.database.port | string: 'database'",
+        "(__chaos_stores.database.port | int + 1) | string: 'database'",
     )
     report = live.broken(support.EXPERIMENT, tmp_path, change, **ONLY_CRASH)
     assert report.record["hosts"][0]["bpf"]["positive_control"] is False
