@@ -44,25 +44,25 @@ setup-dev: ## Prepare this machine to run the tests and gates, too
 	@tools/bootstrap dev
 
 lint: setup-dev ## The gates alone: style, types, docs, sanity, the built artifact
-	@python tools/parts.py lint
+	@python -m tools.parts lint
 
 test: setup-dev ## Everything but what takes minutes: gates, unit, module, end-to-end and fleet tests
-	@python tools/parts.py lint unit lab module e2e fleet
+	@python -m tools.parts lint unit lab module e2e fleet
 
 test-unit: setup-dev ## Tests that need neither root nor Docker
-	@python tools/parts.py unit
+	@python -m tools.parts unit
 
 test-module: setup-dev ## Tests of modules and processes on this machine
-	@python tools/parts.py lab module
+	@python -m tools.parts lab module
 
 test-e2e: setup-dev ## Whole experiments on the embedded exchange
-	@python tools/parts.py lab e2e
+	@python -m tools.parts lab e2e
 
 test-fleet: setup-dev ## Several remote exchanges in containers
-	@python tools/parts.py lab fleet
+	@python -m tools.parts lab fleet
 
-test-full: setup-dev ## Everything, with the tests that take minutes (PARTS="lab fleet": some of it)
-	@python tools/parts.py --full $(PARTS)
+test-full: setup-dev ## Everything, with the tests that take minutes (PARTS=fleet: some of it)
+	@python -m tools.parts --full $(PARTS)
 
 test-bare: setup-dev ## `make demo`, twice, on a Debian with nothing but make and git
 	@tools/bare-debian

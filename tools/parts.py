@@ -1,6 +1,7 @@
 """Run parts of the project's tests and gates, and close with a table of what each found and how long it took.
 
-Usage: python tools/parts.py [--full] PART...   (a part: lint, one gate of tools/gates, unit, lab, module, e2e, fleet)
+Usage: python -m tools.parts [--full] PART...   (lint, one gate of tools/gates, unit, lab, module, e2e, fleet, or
+one file of the last three, such as e2e/test_mutations.py)
 
 Gates and unit tests run first, two at a time, and show their output only when they fail; the rest runs one after the
 other, since it measures time, and shows its output as it goes. `lab` brings up the embedded exchange, and the engine it
@@ -12,21 +13,21 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import re
 import subprocess
 import sys
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tools import results_page
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache" / "parts"
-STEPS = ("lab", "module", "e2e", "fleet")
+SUITES = ("module", "e2e", "fleet")
+STEPS = ("lab", *SUITES)
 # The slowest first, so that the two lanes end at about the same time.
 GATES = ("sanity", "artifact", "ansible-lint", "docs", "oldest-ansible", "types", "yaml", "shell", "ruff")
 LANES = ("sanity", "unit", *GATES[1:])
@@ -84,16 +85,21 @@ def run_quietly(name: str) -> Result:
     return Result(name, 1 - failed, failed, 0, seconds)
 
 
+def report_of(name: str) -> Path:
+    """Where pytest reports what it found on tests/<name>."""
+    return RESULTS / f"{name.replace('/', '-')}.xml"
+
+
 def pytest(name: str, *more: str) -> list[str]:
     """Return the words that run pytest on tests/<name>."""
-    report = RESULTS / f"{name}.xml"
+    report = report_of(name)
     report.unlink(missing_ok=True)
     return [sys.executable, "-m", "pytest", f"tests/{name}", f"--junitxml={report}", *more]
 
 
 def counted(name: str, code: int, seconds: float) -> Result:
     """Return what pytest's report on tests/<name> came to, and its exit code."""
-    passed, failed, skipped = counts(RESULTS / f"{name}.xml")
+    passed, failed, skipped = counts(report_of(name))
     if code != 0 and failed == 0:  # no test collected, an interrupt, a crash of pytest itself
         failed = 1
     return Result(name, passed, failed, skipped, seconds)
@@ -131,53 +137,34 @@ def table(results: list[Result]) -> str:
     return "\n".join([*lines, "", f"{passed} passed, {failed} failed, {skipped} skipped"])
 
 
-def skips(report: Path) -> Counter[str]:
-    """Return why tests of a JUnit file were skipped, and how many for each reason."""
-    cases = ElementTree.parse(report).getroot().iter("skipped") if report.exists() else ()
-    return Counter(str(case.get("message")) for case in cases)
+def kept_rows(result: Result) -> list[results_page.Row]:
+    """Return a part's rows for the page: one for each file of a suite's tests, one for anything else."""
+    if result.part.partition("/")[0] in SUITES and (found := results_page.rows(report_of(result.part))):
+        return found
+    return [results_page.Row(result.part, result.passed, result.failed, result.skipped, result.seconds)]
 
 
-def page(results: list[Result], reasons: dict[str, Counter[str]], old: str) -> str:
-    """Return docs/test-results.md: a row a part, each with when and at which commit, and why tests were skipped.
+def keep(results: list[Result]) -> None:
+    """Write docs/test-results.md."""
+    words = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    path = ROOT / "docs" / "test-results.md"
+    new = [row for result in results for row in kept_rows(result)]
+    path.write_text(
+        results_page.page(new, path.read_text(), datetime.now(timezone.utc), commit, (*LANES, *STEPS))
+    )
 
-    Rows and reasons of parts that did not run now are taken over from the page as it was (``old``).
-    """
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
-    now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
-    rows: dict[str, str] = {}
-    skipped: dict[str, list[str]] = {}
-    for line in old.splitlines():
-        if found := re.match(r"\| (\S+) \| \d+ \|", line):
-            rows[found[1]] = line
-        elif found := re.match(r"- (\S+): ", line):
-            skipped.setdefault(found[1], []).append(line)
-    for result in results:
-        rows[result.part] = (
-            f"| {result.part} | {result.passed} | {result.failed} | {result.skipped} | {result.seconds:.0f} "
-            f"| {now} | {commit} |"
-        )
-        skipped[result.part] = [
-            f"- {result.part}: {reason} ({count})" for reason, count in sorted(reasons[result.part].items())
-        ]
-    order = [part for part in (*LANES, *STEPS) if part in rows]
-    why = [line for part in order for line in skipped.get(part, [])]
-    lines = [
-        "# Results of make test-full",
-        "",
-        f"Last run on {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}; `make",
-        "test-full` writes this page. A part that was run alone later has a date and commit of its own (UTC).",
-        "",
-        "| part | passed | failed | skipped | seconds | run | commit |",
-        "|---|---|---|---|---|---|---|",
-        *(rows[part] for part in order),
-        "",
-        "Skipped, and why:" if why else "Nothing was skipped.",
-        "",
-        *why,
-    ]
-    return "\n".join(lines).rstrip() + "\n"
+
+def part(word: str) -> str:
+    """Return a part that the command line names. Raises ArgumentTypeError for anything else."""
+    suite, slash, name = word.partition("/")
+    if word in ("lint", *LANES, *STEPS) or (
+        suite in SUITES and slash and (ROOT / "tests" / suite / name).is_file()
+    ):
+        return word
+    raise argparse.ArgumentTypeError(
+        f"{word!r} is no part; it must be lint, one of {', '.join((*LANES, *STEPS))}, or such as e2e/test_mutations.py"
+    )
 
 
 def main() -> int:
@@ -185,7 +172,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="the suites' tests marked full, too")
-    parser.add_argument("parts", nargs="+", choices=["lint", *LANES, *STEPS], metavar="PART")
+    parser.add_argument("parts", nargs="+", type=part, metavar="PART")
     options = parser.parse_args()
     wanted = {*options.parts, *(GATES if "lint" in options.parts else ())}
 
@@ -194,16 +181,15 @@ def main() -> int:
     begin = time.monotonic()
     with ThreadPoolExecutor(max_workers=2) as lanes:
         results = list(lanes.map(run_quietly, [name for name in LANES if name in wanted]))
-    for step in STEPS:
-        if step in wanted:
-            results.append(run_lab() if step == "lab" else run_suite(step, options.full))
+    for step in sorted(
+        wanted - {*LANES, "lint"}, key=lambda name: (STEPS.index(name.partition("/")[0]), name)
+    ):
+        results.append(run_lab() if step == "lab" else run_suite(step, options.full))
 
     seconds = time.monotonic() - begin
     print(f"\n{seconds:.0f} s in all", table(results), sep="\n", flush=True)
     if options.full:
-        kept = ROOT / "docs" / "test-results.md"
-        reasons = {result.part: skips(RESULTS / f"{result.part}.xml") for result in results}
-        kept.write_text(page(results, reasons, kept.read_text()))
+        keep(results)
     return 0 if all(result.ok for result in results) else 1
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import argparse
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from tools import parts
+from tools import parts, results_page
 
 
 def test_counts_come_from_the_report(tmp_path: Path) -> None:
@@ -35,27 +36,53 @@ def test_the_last_line_sums_up() -> None:
     assert parts.table(results).splitlines()[-1] == "41 passed, 2 failed, 3 skipped"
 
 
-def test_the_page_says_what_was_skipped_and_why(tmp_path: Path) -> None:
-    report = tmp_path / "suite.xml"
-    case = '<testcase><skipped message="no netem"/></testcase>'
-    report.write_text(f'<testsuites><testsuite tests="3">{case}{case}<testcase/></testsuite></testsuites>')
-    page = parts.page([parts.Result("module", 1, 0, 2, 7.4)], {"module": parts.skips(report)}, "")
-    assert "| module | 1 | 0 | 2 | 7 |" in page
-    assert "- module: no netem (2)" in page
+AT = datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc)
+SKIPPED = '<skipped message="no netem"/>'
 
 
-def test_a_part_that_ran_alone_renews_its_own_row_and_no_other() -> None:
-    was = parts.page(
-        [parts.Result("unit", 9, 0, 0, 1), parts.Result("e2e", 3, 1, 1, 60)],
-        {"unit": Counter(), "e2e": Counter({"no netem": 1})},
-        "",
+def suite(folder: Path, **cases: str) -> Path:
+    """A JUnit file with a test for each name, in the file of tests that its beginning names."""
+    tests = "".join(
+        f'<testcase classname="tests.e2e.test_{name[0]}" name="{name}" time="2">{inner}</testcase>'
+        for name, inner in cases.items()
     )
-    rows = [line for line in was.splitlines() if line.startswith(("| unit", "| e2e", "- e2e"))]
-    now = parts.page([parts.Result("e2e", 4, 0, 0, 61)], {"e2e": Counter()}, was)
-    assert rows[0] in now
-    assert "| e2e | 4 | 0 | 0 | 61 |" in now
-    assert "| e2e | 3 |" not in now
-    assert "Nothing was skipped." in now
+    path = folder / "suite.xml"
+    path.write_text(f"<testsuites><testsuite>{tests}</testsuite></testsuites>")
+    return path
+
+
+def test_the_page_has_a_row_for_each_file_and_says_what_was_skipped_and_why(tmp_path: Path) -> None:
+    report = suite(tmp_path, a1="", a2=SKIPPED, a3="<failure/>", b1="", b2="<error/>", b3=SKIPPED, b4=SKIPPED)
+    page = results_page.page(results_page.rows(report), "", AT, "abc", ("e2e",))
+    assert "| e2e/test_a | 1 | 1 | 1 | 6 | 2026-01-02 03:04 | abc |" in page
+    assert "| e2e/test_b | 1 | 1 | 2 | 8 |" in page
+    assert "- e2e/test_b: no netem (2)" in page
+    assert "2 passed, 2 failed, 3 skipped" in page
+
+
+def test_a_part_that_ran_alone_renews_its_own_rows_and_no_other(tmp_path: Path) -> None:
+    was = results_page.page(
+        [results_page.Row("unit", 9), *results_page.rows(suite(tmp_path, a1="<failure/>", b1=SKIPPED))],
+        "", AT, "abc", ("unit", "e2e"),
+    )  # fmt: skip
+    now = results_page.page(results_page.rows(suite(tmp_path, a1="", a2="")), was, AT, "def", ("unit", "e2e"))
+    for kept in (
+        "| unit | 9 | 0 | 0 | 0 | 2026-01-02 03:04 | abc |",
+        "| e2e/test_b | 0 | 0 | 1 |",
+        "- e2e/test_b: ",
+    ):
+        assert kept in now
+    assert "| e2e/test_a | 2 | 0 | 0 | 4 | 2026-01-02 03:04 | def |" in now
+    assert now.count("| e2e/test_a |") == 1
+    assert "11 passed, 0 failed, 1 skipped" in now
+
+
+def test_a_part_is_a_gate_a_suite_or_one_file_of_it() -> None:
+    for word in ("lint", "ruff", "fleet", "e2e/test_mutations.py"):
+        assert parts.part(word) == word
+    for word in ("e2e/", "e2e/test_nothing.py", "unit/test_state.py", "everything"):
+        with pytest.raises(argparse.ArgumentTypeError, match="it must be"):
+            parts.part(word)
 
 
 def test_every_gate_is_run() -> None:
