@@ -72,10 +72,11 @@ def page(new: Iterable[Row], old: str, at: datetime, commit: str, order: Sequenc
         sum(int(number) for number in column) for column in zip(*(_numbers(kept[name]) for name in names))
     ]
     why = [line for name in names for line in skips.get(name, [])]
+    kernel = platform.release().partition("-")[0]
     lines = [
         "# Results of make test-full",
         "",
-        f"{sums[0]} passed, {sums[1]} failed, {sums[2]} skipped; {os.cpu_count()} cores, Linux {platform.release().partition('-')[0]},",
+        f"{sums[0]} passed, {sums[1]} failed, {sums[2]} skipped; {os.cpu_count()} cores, Linux {kernel},",
         f"Python {platform.python_version()}. `make test-full` writes this page; a part that was run alone later",
         "(`make test-full PARTS=e2e/test_mutations.py`) has a time (UTC) and a commit of its own.",
         "",
