@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from . import aims, clock, external
+from . import aims, clock, external, lease
 from .abort import why
 from .engine import Engine
 from .errors import ChaosError
@@ -145,6 +145,7 @@ def absent(wanted: Mapping[str, Any]) -> dict[str, Any]:
     entries = [entry for entry in Journal(run).open_entries() if entry.fault == wanted["id"]]
     lines = [line for entry in entries for line in entry.plan]
     done = undo(run, by="module", wanted=lambda entry: entry.fault == wanted["id"])
+    lease.word(run)  # until now the fault's own time to live was the run's as well
     if done and not run.saw("steady", fault=wanted["id"]):
         inject.quiet(run, clock.now() + wanted["linger"])
     shown = result(bool(done), lines, before=_text(lines), after="")

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from .errors import ChaosError
 from .journal import Journal
 from .rundir import RunDir, read_json
 
@@ -23,6 +24,15 @@ def renew(run: RunDir, seconds: float) -> None:
     """
     expiries = [entry.expires for entry in Journal(run).open_entries()]
     run.renew(seconds * run.slow + patience(run), latest=min(expiries, default=None))
+
+
+def word(run: RunDir) -> None:
+    """Renew the run, since the controller has come by.
+
+    A full disk keeps the deadline as it is: an undo must go on, and whatever else must be written will say so.
+    """
+    with suppress(ChaosError):
+        renew(run, LEASE_S)
 
 
 def patience(run: RunDir) -> float:

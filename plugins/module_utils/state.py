@@ -201,9 +201,7 @@ def open_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
     if not run.file("spec.json").exists():
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
     clock.resume(run.anchor)
-    # A full disk keeps the deadline as it is. An undo must go on; whatever else must be written will say so.
-    with contextlib.suppress(ChaosError):
-        lease.renew(run, lease.LEASE_S)
+    lease.word(run)
     return run
 
 

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a fault's undo by its module means for the run: it lives on, and no longer than its lease."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils import clock, fault_module, lease, undo
+from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import Proof
+from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry, Journal
+from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+
+RUN = "exp-01-20261125-100000"
+UNDO = {"op": "running", "project": "lab", "service": "postgres", "containers": ["c1"], "held": True}
+TTL_S = 2.0
+
+
+class Undone:
+    """A fault that is undone at once."""
+
+    def undo(self, entry: Entry, engine: Engine) -> str:
+        return "as before"
+
+    def in_force(self, entry: Entry, engine: Engine) -> list[Proof]:
+        return []
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
+    """A run with one fault in force, whose time to live is nearly over."""
+    monkeypatch.setattr(undo, "by_kind", lambda kind: Undone())
+    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls: object()))
+    home = State(tmp_path / "state")
+    home.lock("lab", RUN, "anna")
+    made = home.create(RUN)
+    anchor = {"boottime": clock.now(), "realtime": time.time(), "boot_id": clock.boot_id()}
+    write_json(made.file("spec.json"), {"project": "lab", "anchor": anchor, "patience_s": 3})
+    Journal(made).planned("outage", "kill", "postgres", ["kill"], UNDO, TTL_S)
+    return made
+
+
+def test_a_run_whose_fault_is_undone_lives_as_long_as_any_other(run: RunDir) -> None:
+    """The controller may have other hosts to talk to before it comes by again: one out of reach, say."""
+    lease.word(run)
+    assert run.deadline() <= clock.now() + TTL_S, "a fault in force bounds it"
+    wanted = {"run_id": RUN, "state_dir": str(run.path.parent.parent), "id": "outage", "linger": 0.0}
+    assert fault_module.absent(wanted)["changed"] is True
+    assert run.deadline() == pytest.approx(clock.now() + lease.LEASE_S + 3, abs=1)
+
+
+def test_a_full_disk_keeps_neither_fault_nor_run_any_longer(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, value: object, **how: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ansible_collections.exchange.chaos.plugins.module_utils.rundir.write_json", refuse)
+    lease.word(run)
+    assert run.deadline() == 0
