@@ -66,6 +66,8 @@ VARIABLES: dict[str, Any] = {
     # Fifty hosts on two cores answer late, which is no news about them.
     "chaos_thresholds": {"error_ratio": 0.5, "p99_ms": 10000, "loss_visible_ms": 10},
     "chaos_client_timeout_s": 10,
+    # One pass of a module over all of them takes up to half a minute here, and a fault must outlast several.
+    "chaos_ttl_margin_s": 300,
 }
 
 

@@ -57,6 +57,9 @@ def test_the_fault_begins_within_ten_milliseconds_on_twenty_hosts(
     (report,) = remote.reports(tmp_path)
     hosts = remote.hosts_of(report)
     assert len(hosts) == HOSTS
+    assert "aborted" not in {host["outcome"] for host in hosts.values()}, [
+        host["notes"] for host in hosts.values()
+    ]
     for host in bench.hosts:
         clock, wanted = hosts[host.name]["clock"], 1000 * ahead_s.get(host.number, 0.0)
         assert abs(clock["offset_ms"] - wanted) <= clock["uncertainty_ms"] + 1.0, (host.name, clock)
