@@ -165,9 +165,9 @@ def _sums(load: Mapping[str, Any]) -> list[str]:
             f"Through the proxy at most {PROXY_RATE_MAX:g} orders per second may go (its rate limit would answer, "
             f"not the exchange); rate, watch_rate and burst_rate make {total:g}."
         )
-    if (load.get("floor") or 0) > load["rate"]:
+    if (load.get("floor") or 0) >= load["rate"]:
         found.append(
-            f"load.floor ({load['floor']:g}) is above load.rate ({load['rate']:g}): every run would be invalid."
+            f"load.floor ({load['floor']:g}) is not below load.rate ({load['rate']:g}): every run would be invalid."
         )
     return found
 

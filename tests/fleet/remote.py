@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,18 @@ def limits(identity: str) -> dict[str, str]:
 
 
 def processes(pid: int) -> list[str]:
-    """Programs that run on the machine whose first process is ``pid``, outside its containers; not SSH's sessions."""
+    """Programs that run on the machine whose first process is ``pid``, outside its containers; not SSH's sessions.
+
+    Health checks start programs of the engine all the time: what counts is what two looks, two seconds apart, have seen.
+    """
+    before = _commands(pid)
+    time.sleep(2)
+    return sorted(command for identity, command in _commands(pid).items() if before.get(identity) == command)
+
+
+def _commands(pid: int) -> dict[str, str]:
     here = os.readlink(f"/proc/{pid}/ns/mnt")
-    found = []
+    found = {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
             if os.readlink(path / "ns" / "mnt") != here:
@@ -179,9 +189,9 @@ def processes(pid: int) -> list[str]:
             words = (path / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if words[0] and not words[0].startswith(b"sshd:"):
-            found.append(b" ".join(words).decode(errors="replace"))
-    return sorted(found)
+        if words[0] and not words[0].startswith(b"sshd:") and Path(os.fsdecode(words[0])).name != "runc":
+            found[path.name] = b" ".join(words).decode(errors="replace")
+    return found
 
 
 def processes_with(word: str) -> list[str]:

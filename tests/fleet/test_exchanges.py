@@ -22,6 +22,7 @@ CRASH = {**support.QUICK, "database_sudden_death_outage": False}
 LIGHT = {
     "chaos_slow_host": 4,
     "chaos_rate": 5,
+    "chaos_floor": 2,
     "chaos_watch_rate": 10,
     "chaos_burst_rate": 40,
     "chaos_thresholds": {"error_ratio": 0.05, "p99_ms": 1000, "loss_visible_ms": 100},

@@ -76,6 +76,7 @@ def test_good_settings_have_nothing_wrong_with_them() -> None:
         ("timeout_s", 0.05, "load.timeout_s must be between 0.1 and 60"),
         ("timeout_s", 61, "load.timeout_s must be between 0.1 and 60"),
         ("floor", 11, "every run would be invalid"),
+        ("floor", 10, "is not below"),
         ("url", "127.0.0.1:8080", "load.url must begin with http"),
         ("url", None, "load.url is missing"),
         ("order.path", "api/orders", "must begin with a slash"),
