@@ -172,7 +172,7 @@ def limits(identity: str) -> dict[str, str]:
 def processes(pid: int) -> list[str]:
     """Programs that run on the machine whose first process is ``pid``, outside its containers; not SSH's sessions.
 
-    Health checks start programs of the engine all the time: what counts is what two looks, two seconds apart, have seen.
+    Health checks start programs of the engine all the time: what counts is what two looks, 2 s apart, have seen.
     """
     before = _commands(pid)
     time.sleep(2)
