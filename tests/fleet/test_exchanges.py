@@ -19,7 +19,7 @@ FIRST, SECOND = "playbooks/01-database-sudden-death.yml", "playbooks/02-network-
 SUMMARY = "playbooks/shared/suite.yml"
 CRASH = {**support.QUICK, "database_sudden_death_outage": False}
 #: Three exchanges with their observers share this machine's processors: asked less often, so that each can answer.
-LIGHT = {
+LIGHT: dict[str, Any] = {
     "chaos_slow_host": 4,
     "chaos_rate": 5,
     "chaos_floor": 2,
@@ -277,7 +277,7 @@ def test_a_host_that_is_cut_off_undoes_itself_and_its_record_is_collected_later(
     path = report.stem.with_name(f"{report.stem.name}.json")
     support.wait_for(
         lambda: away.call("sh", "-c", "ls /var/lib/exchange-chaos/records/*/record.json") == 0,
-        60,
+        LIGHT["chaos_slow_host"] * 20 + 60,  # its lease, and the end of the run
         "its record",
     )
     done = remote.playbook(three.inventory, "playbooks/collect.yml", chaos_record=str(path), chaos_gate=False)
