@@ -51,6 +51,7 @@ def slower(report: support.Report, fault: str) -> float:
     )
 
 
+@pytest.mark.full
 def test_a_chatty_exchange_breaks_the_hypothesis(tmp_path: Path) -> None:
     """Every order asks the database ten times more."""
     with live.weakened("chatty_store"):
