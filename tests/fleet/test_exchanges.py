@@ -17,8 +17,7 @@ from tests.fleet import remote
 
 FIRST, SECOND = "playbooks/01-database-sudden-death.yml", "playbooks/02-network-partition.yml"
 SUMMARY = "playbooks/shared/suite.yml"
-CRASH = {**support.QUICK, "database_sudden_death_outage": False}
-#: Three exchanges with their observers share this machine's processors: asked less often, so that each can answer.
+#: Two or three exchanges with their observers share this machine: asked less often, so that each can answer.
 LIGHT: dict[str, Any] = {
     "chaos_slow_host": 4,
     "chaos_rate": 5,
@@ -27,6 +26,7 @@ LIGHT: dict[str, Any] = {
     "chaos_burst_rate": 40,
     "chaos_thresholds": {"error_ratio": 0.05, "p99_ms": 1000, "loss_visible_ms": 100},
 }
+CRASH = {**support.QUICK, **LIGHT, "database_sudden_death_outage": False}
 #: How long the database is held down, and what its time to live has besides, in the test that cuts a host off.
 OUTAGE_S, MARGIN_S = 12, 8
 #: What the services' health checks run.
