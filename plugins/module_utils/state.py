@@ -217,17 +217,21 @@ def processes(run: RunDir) -> dict[str, dict[str, Any]]:
 
 def unkept(run: RunDir) -> bool:
     """True when a run has lost its watchdogs: another boot, or both are dead. One being opened has none to lose yet."""
-    if run.of_earlier_boot:
-        return True
-    keepers = [entry["alive"] for name, entry in processes(run).items() if name in KEEPERS]
-    return bool(keepers) and not any(keepers)
+    keepers = _keepers(run)
+    return run.of_earlier_boot or (bool(keepers) and not any(keepers))
 
 
 def abandoned(run: RunDir) -> bool:
     """True when nobody looks after a run any more: it lost its watchdogs, or its opening died before it had any."""
-    if unkept(run):
-        return True
-    return not any(name in processes(run) for name in KEEPERS) and _age(run.file("spec.json")) >= BEGINNING_S
+    keepers = _keepers(run)
+    return run.of_earlier_boot or (
+        not any(keepers) if keepers else _age(run.file("spec.json")) >= BEGINNING_S
+    )
+
+
+def _keepers(run: RunDir) -> list[bool]:
+    """Whether each watchdog that a run has had is alive; empty while it has none yet."""
+    return [entry["alive"] for name, entry in processes(run).items() if name in KEEPERS]
 
 
 def _age(path: Path) -> float:
