@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from tests.e2e import live, support
-from tests.module import lab_stack
 from tests.module.apart_stack import Apart, apart
 
 pytestmark = [pytest.mark.full, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -22,10 +21,7 @@ PASSWORD = "trading"
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[Apart]:
-    image = lab_stack.lab_image()
-    if image is None:
-        pytest.skip("the embedded exchange's image is not here; make lab makes it")
-    with apart(image) as made:
+    with apart() as made:
         yield made
 
 

@@ -32,10 +32,7 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 def exchange() -> Iterator[Apart]:
-    image = lab_stack.lab_image()
-    if image is None:
-        pytest.skip("the embedded exchange's image is not here; make lab makes it")
-    with apart(image) as made:
+    with apart() as made:
         yield made
 
 
