@@ -138,10 +138,16 @@ def table(results: list[Result]) -> str:
 
 
 def kept_rows(result: Result) -> list[results_page.Row]:
-    """Return a part's rows for the page: one for each file of a suite's tests, one for anything else."""
-    if result.part.partition("/")[0] in SUITES and (found := results_page.rows(report_of(result.part))):
-        return found
-    return [results_page.Row(result.part, result.passed, result.failed, result.skipped, result.seconds)]
+    """Return a part's rows for the page: one for each file of a suite's tests, one for anything else.
+
+    What failed beside the tests themselves (an interrupt, a crash of pytest) is a row in the part's own name.
+    """
+    suite = result.part.partition("/")[0] in SUITES
+    found = results_page.rows(report_of(result.part)) if suite else []
+    if not found:
+        return [results_page.Row(result.part, result.passed, result.failed, result.skipped, result.seconds)]
+    beside = result.failed - sum(row.failed for row in found)
+    return [*found, *([results_page.Row(result.part, failed=beside)] if beside > 0 else [])]
 
 
 def keep(results: list[Result]) -> None:
@@ -149,10 +155,9 @@ def keep(results: list[Result]) -> None:
     words = ["git", "describe", "--always", "--dirty"]
     commit = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     path = ROOT / "docs" / "test-results.md"
+    old = results_page.without(path.read_text(), [result.part.removesuffix(".py") for result in results])
     new = [row for result in results for row in kept_rows(result)]
-    path.write_text(
-        results_page.page(new, path.read_text(), datetime.now(timezone.utc), commit, (*LANES, *STEPS))
-    )
+    path.write_text(results_page.page(new, old, datetime.now(timezone.utc), commit, (*LANES, *STEPS)))
 
 
 def part(word: str) -> str:

@@ -50,6 +50,18 @@ def rows(report: Path) -> list[Row]:
     return list(found.values())
 
 
+def without(page: str, parts: Sequence[str]) -> str:
+    """Return a page without the rows and reasons of these parts and of their files, which may be no more."""
+    found = ((line, _ROW.match(line) or _SKIP.match(line)) for line in page.splitlines())
+    return "\n".join(
+        line
+        for line, named in found
+        if not (
+            named and any(named[1] == part or named[1].startswith((f"{part}/", f"{part}.")) for part in parts)
+        )
+    )
+
+
 def page(new: Iterable[Row], old: str, at: datetime, commit: str, order: Sequence[str]) -> str:
     """Return the page with the new rows in place of the old ones of their names; ``order`` is that of the parts."""
     kept: dict[str, str] = {}

@@ -77,6 +77,26 @@ def test_a_part_that_ran_alone_renews_its_own_rows_and_no_other(tmp_path: Path) 
     assert "11 passed, 0 failed, 1 skipped" in now
 
 
+def test_a_file_that_is_no_more_leaves_the_page_with_its_suite(tmp_path: Path) -> None:
+    rows = [results_page.Row("unit", 9), *results_page.rows(suite(tmp_path, a1="", b1=SKIPPED))]
+    was = results_page.page(rows, "", AT, "abc", ("unit", "e2e"))
+    assert results_page.without(was, ["e2e/test_b"]).count("e2e/test_b") == 0
+    assert "| e2e/test_a |" in results_page.without(was, ["e2e/test_b"])
+    left = results_page.without(was, ["e2e"])
+    assert "| unit | 9 |" in left
+    assert "e2e/test_" not in left.replace("e2e/test_mutations.py", "")
+
+
+def test_a_suite_that_broke_off_is_no_page_of_green_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tests up to then passed, and pytest's exit code is all that tells."""
+    monkeypatch.setattr(parts, "RESULTS", tmp_path)
+    suite(tmp_path, a1="").rename(tmp_path / "e2e.xml")
+    rows = parts.kept_rows(parts.Result("e2e", 1, 1, 0, 9.0))
+    assert [(row.name, row.passed, row.failed) for row in rows] == [("e2e/test_a", 1, 0), ("e2e", 0, 1)]
+
+
 def test_a_part_is_a_gate_a_suite_or_one_file_of_it() -> None:
     for word in ("lint", "ruff", "fleet", "e2e/test_mutations.py"):
         assert parts.part(word) == word
