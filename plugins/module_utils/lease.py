@@ -17,13 +17,15 @@ LEASE_S = 20.0
 
 
 def renew(run: RunDir, seconds: float) -> None:
-    """Let the run live ``seconds`` (more on a slow host) and its patience from now, unless it may live longer already.
+    """Let the run live ``seconds`` and its patience from now, unless it may live longer already.
+
+    On a slow host both are that many times as long: what its siblings do there takes longer, too.
 
     While a fault is in force never beyond its time to live: a controller's process that outlived the controller
     could renew the run for ever.
     """
     expiries = [entry.expires for entry in Journal(run).open_entries()]
-    run.renew(seconds * run.slow + patience(run), latest=min(expiries, default=None))
+    run.renew((seconds + patience(run)) * run.slow, latest=min(expiries, default=None))
 
 
 def word(run: RunDir) -> None:
@@ -49,4 +51,4 @@ def lasting(run: RunDir, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        run.shorten(LEASE_S * run.slow + patience(run), earliest=before)
+        run.shorten((LEASE_S + patience(run)) * run.slow, earliest=before)

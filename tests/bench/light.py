@@ -66,7 +66,9 @@ VARIABLES: dict[str, Any] = {
     # Fifty hosts on two cores answer late, which is no news about them.
     "chaos_thresholds": {"error_ratio": 0.5, "p99_ms": 10000, "loss_visible_ms": 10},
     "chaos_client_timeout_s": 10,
-    # One pass of a module over all of them takes up to half a minute here, and a fault must outlast several.
+    # A pass of preflight over fifty takes two minutes here, a shorter module half a minute: a lease must outlast the
+    # one, a fault several of the others.
+    "chaos_slow_host": 4,
     "chaos_ttl_margin_s": 300,
 }
 

@@ -238,6 +238,15 @@ def test_in_a_large_wave_the_controllers_next_word_may_come_later(home: State) -
     assert many.deadline() - alone.deadline() == pytest.approx(49.0, abs=0.5)
 
 
+def test_a_wave_of_slow_hosts_passes_that_many_times_as_slowly(home: State) -> None:
+    run = home.create("exp-01-slow")
+    write_json(run.file("spec.json"), {"patience_s": 49.0, "slow_host": 4})
+    lease.renew(run, lease.LEASE_S)
+    with lease.lasting(run, 300):
+        pass
+    assert run.deadline() == pytest.approx(clock.now() + 4 * (lease.LEASE_S + 49.0), abs=1)
+
+
 def test_a_long_piece_of_work_leaves_no_long_lease_behind(home: State) -> None:
     run = opened(home)
     with lease.lasting(run, 300):
