@@ -1,11 +1,16 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Aborting a run: said once, heeded by all. Nothing is injected from then on; the watchdog undoes what is in force."""
+"""Aborting a run: said once, heeded by all. Nothing is injected from then on; the watchdog undoes what is in force.
+
+A run that goes no further by what it has seen itself is not aborted: it only waits for its siblings and its record, and
+may end without another word.
+"""
 
 from __future__ import annotations
 
 from .errors import ChaosError
+from .journal import Journal
 from .rundir import RunDir
 from .state import State
 
@@ -27,6 +32,19 @@ def abort(run: RunDir, reason: str, *, by: str) -> bool:
     run.timeline("aborted", reason=reason, by=by)
     run.log("fail", f"{_WHO.get(by, _HOST)}: {reason}; every fault is undone now.")
     return True
+
+
+def no_more_faults(run: RunDir, reason: str) -> None:
+    """Write into the timeline that the run injects nothing more, since its own measurements speak against it.
+
+    Raises ChaosError when the disk refuses.
+    """
+    run.timeline("no_more_faults", reason=reason)
+
+
+def complete(run: RunDir) -> bool:
+    """Return whether nothing is missing from the run if it ends now, though its controller has not come for it."""
+    return run.saw("no_more_faults") and not Journal(run).open_entries()
 
 
 def why(state: State, run_id: str) -> str:

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from . import lease, processes
+from .abort import no_more_faults
 from .errors import ChaosError
 from .facts import bcc_python, is_root
 from .rundir import RunDir, read_json, write_json
@@ -35,7 +37,14 @@ def begin(run: RunDir) -> bool:
     except ChaosError as error:
         return _without(run, "failed", str(error))
     found = state_of(run)
+    if blind(found):
+        no_more_faults(run, "the kernel capture is blind")
     return bool(found["status"] == "attached")
+
+
+def blind(found: Mapping[str, Any]) -> bool:
+    """Return whether a capture runs and did not see what was done for it to see: then nothing may be injected."""
+    return found["status"] == "attached" and found.get("positive_control") is False
 
 
 def state_of(run: RunDir) -> dict[str, Any]:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from . import aims, clock, external, lease
-from .abort import why
+from .abort import no_more_faults, why
 from .engine import Engine
 from .errors import ChaosError
 from .facts import is_root
@@ -64,7 +65,15 @@ def run(module: AnsibleModule, kind: str, fault: Fault, **more: Any) -> None:
     except ChaosError as error:
         # for the action of all fault modules: the wave must hear of an abort that no window will tell of
         aborted = why(State(parameters["state_dir"]), parameters["run_id"])
+        if parameters["state"] == "present" and not module.check_mode:
+            _go_no_further(parameters, str(error))
         module.fail_json(msg=str(error), at=clock.now(), aborted=aborted, **result(False, [], "", ""))
+
+
+def _go_no_further(parameters: Mapping[str, Any], reason: str) -> None:
+    """Have the host know, where the run is still under way, that a fault which failed is the last."""
+    with suppress(ChaosError):
+        no_more_faults(open_run(parameters["run_id"], parameters["state_dir"]), reason)
 
 
 def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from . import clock
+from . import clock, pace
 from .http_client import Client, Reply
 from .jsonl import Writer
 from .lifespan import Lifespan
@@ -125,11 +125,12 @@ def main(run: RunDir) -> int:
     writer = Writer(run.file("load.jsonl"))
     started = tick = clock.now()
     schedule = Schedule(run.spec["load"], started)
+    every = pace.tick(run.spec, TICK_S)
     ready = False
     while not life.stopping:
         now = clock.now()
         if now >= tick:
-            tick = now + TICK_S
+            tick = now + every
             schedule.marks(life.marks())
             writer.write(*load.take())
             if not ready and (load.acknowledged or now - started >= READY_S):

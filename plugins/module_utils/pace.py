@@ -13,11 +13,18 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST = 50.0
+#: An observer must hear of a fault that was announced (a second before) in time to come more often.
+_LONGEST_TICK_S = 0.3
 
 
 def of(spec: Mapping[str, Any]) -> float:
     """Return by how much the host is slower than most; 1 unless the specification says so."""
     return float(spec.get("slow_host") or 1)
+
+
+def tick(spec: Mapping[str, Any], seconds: float) -> float:
+    """Return how long an observer sleeps between two looks at the run, where it is ``seconds`` on most hosts."""
+    return min(seconds * of(spec), max(seconds, _LONGEST_TICK_S))
 
 
 def problems(spec: Mapping[str, Any]) -> list[str]:

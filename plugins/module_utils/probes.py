@@ -21,6 +21,7 @@ from . import clock
 from .engine import Engine
 from .jsonl import Tail, Writer
 from .lifespan import Lifespan
+from .pace import tick
 from .probe_addresses import Addresses, first_known
 from .probe_kinds import TIMEOUT_S, HttpProbe, Probe, Sample, TcpProbe
 from .probe_schedule import Pace, next_slot
@@ -119,6 +120,7 @@ def main(run: RunDir) -> int:
     started = clock.now()
     for sampler in probes:
         sampler.thread.start()
+    every = tick(run.spec, TICK_S)
     ready = False
     engine = Tail(run.file("engine.jsonl"))
     while not life.stopping:
@@ -130,7 +132,7 @@ def main(run: RunDir) -> int:
         if not ready and (all(sampler.samples for sampler in probes) or clock.now() - started >= READY_S):
             run.ready("probes")
             ready = True
-        time.sleep(TICK_S)
+        time.sleep(every)
     stopped.set()
     for sampler in probes:
         sampler.end()

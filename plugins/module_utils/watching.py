@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import clock, evidence, lease, rescue, steady
+from .abort import no_more_faults
 from .evidence import Evidence
 from .jsonl import Tail
 from .phases import BASELINE
@@ -112,6 +113,7 @@ def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> No
             run.log("ok", "Steady state holds before the fault", "steady")
         else:
             run.timeline("no_steady_state", reasons=reasons)
+            no_more_faults(run, "no steady state")
             run.log("fail", f"No steady state, so nothing is injected: {'; '.join(reasons)}", "steady")
     elif window.until_steady and is_steady:
         run.timeline("steady", fault=window.fault)
@@ -120,6 +122,7 @@ def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> No
         run.log("warn", f"Not steady within {window.seconds:g} s: {'; '.join(reasons)}", "observe")
         if window.fault and window.phase != window.fault:
             rescue.advise(run, window.fault)
+            no_more_faults(run, "not steady again")
 
 
 def _outlast(run: RunDir, until: float) -> None:

@@ -61,7 +61,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils import processes
-from ansible_collections.exchange.chaos.plugins.module_utils.capturing import begin, state_of
+from ansible_collections.exchange.chaos.plugins.module_utils.capturing import begin, blind, state_of
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
 from ansible_collections.exchange.chaos.plugins.module_utils.state import open_run
@@ -84,8 +84,7 @@ def main() -> None:
         run = open_run(module.params["run_id"], module.params["state_dir"])
         changed = begin(run) if module.params["state"] == "present" else processes.stop(run, "capture")
         bpf = state_of(run)
-        blind = bpf["status"] == "attached" and bpf.get("positive_control") is False
-        module.exit_json(**deliver(run, changed=changed, bpf=bpf, blind=blind))
+        module.exit_json(**deliver(run, changed=changed, bpf=bpf, blind=blind(bpf)))
     except ChaosError as error:
         module.fail_json(msg=str(error), changed=False, **empty)
 

@@ -17,9 +17,7 @@ EXPERIMENT = "playbooks/01-database-sudden-death.yml"
 HOSTS = 20
 MOST_MS = 10.0
 SHORT = {
-    "chaos_baseline_s": 4,
     "database_sudden_death_outage": False,
-    "database_sudden_death_crash_window_s": 4,
     "chaos_programs": [],
     "chaos_gate": False,
     # twenty modules start on two cores before the first of them can be armed

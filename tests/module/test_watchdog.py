@@ -123,6 +123,41 @@ def test_a_run_that_nobody_renews_is_ended_with_a_record_and_leaves_no_process(h
     host.state.lock(host.project.name, "exp-01-next", "somebody")
 
 
+def ended_by_itself(host: Host, run: RunDir) -> dict[str, Any]:
+    """Let the run's lease run out; returns its record."""
+    record = host.state.record(RUN)
+    write_json(run.file("deadline.json"), {"t": clock.now() + 0.5})
+    wait_for(lambda: record.file("record.json").exists() and not run.path.exists(), 30)
+    return dict(json.loads(record.file("record.json").read_text()))
+
+
+def test_a_run_that_found_no_steady_state_is_invalid_though_nobody_comes_for_it(host: Host) -> None:
+    """The siblings of its wave go on for minutes, and it has no part in that."""
+    host.project.up("store")
+    run = host.open()
+    assert host.module("window", run_id=RUN, phase="baseline", seconds=1, slice=2)["steady"] is False
+    record = ended_by_itself(host, run)
+    assert record["outcome"] == "invalid"
+    assert any("no steady state" in note for note in record["notes"])
+    assert not any("aborted" in note for note in record["notes"])
+
+
+def test_a_run_whose_fault_was_refused_is_invalid_though_nobody_comes_for_it(host: Host) -> None:
+    host.project.up("store")
+    run = host.open()
+    with pytest.raises(AssertionError, match="no container of a service nothing"):
+        host.kill(fault="outage", service="nothing")
+    assert ended_by_itself(host, run)["outcome"] == "invalid"
+
+
+def test_a_run_with_a_fault_in_force_is_aborted_when_nobody_comes_whatever_else_it_found(host: Host) -> None:
+    host.project.up("store")
+    run = host.open()
+    hold(host, ttl=600)
+    run.timeline("no_more_faults", reason="not steady again")
+    assert ended_by_itself(host, run)["outcome"] == "aborted"
+
+
 def test_both_killed_then_halt_undoes_at_once(host: Host) -> None:
     store = host.project.up("store")
     run = host.open()

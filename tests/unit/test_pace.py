@@ -20,6 +20,13 @@ def test_a_usual_host_is_asked_as_written() -> None:
     assert pace.eased({"probes": [PROBE]})["probes"] == [PROBE]
 
 
+def test_observers_of_a_slow_host_look_at_the_run_less_often_but_in_time_for_a_fault() -> None:
+    assert pace.tick({}, 0.03) == 0.03
+    assert pace.tick({"slow_host": 4}, 0.03) == pytest.approx(0.12)
+    assert pace.tick({"slow_host": 50}, 0.03) == 0.3
+    assert pace.tick({"slow_host": 50}, 0.5) == 0.5
+
+
 @pytest.mark.parametrize("value", [0.5, 51, "slow", True])
 def test_what_is_no_factor_is_told(value: object) -> None:
     (problem,) = pace.problems({"slow_host": value})
