@@ -4,9 +4,10 @@ Usage: python -m tests.bench.control_plane [COUNT...]        (default: 1 10 50; 
 
 Experiment 01, crash and outage, on 1, 10 and 50 light hosts (light.py), all at a time. The hosts share this machine's
 processors, so wall time says little; CPU seconds are the kernel's, of the processes in two cgroups: ansible-playbook
-with all that it starts, and each host's sshd with all that runs under it (modules, watchdogs, observers). Round trips are counted by a callback on the controller (callbacks/round_trips.py). The exit code is 0 only
-if every host went through the whole experiment, its faults proved and undone, and what must hold of cost and round
-trips does; the growth is judged where three counts are given, each larger than the one before.
+with all that it starts, and each host's sshd with all that runs under it (modules, watchdogs, observers). Round trips
+are counted by a callback on the controller (callbacks/round_trips.py). The exit code is 0 only if every host went
+through the whole experiment, its faults proved and undone, and what must hold of cost and round trips does; the growth
+is judged where three counts are given, each larger than the one before.
 """
 
 from __future__ import annotations
