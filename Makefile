@@ -71,7 +71,7 @@ test-vm: setup-dev ## Experiments on a stock kernel under emulation (half an hou
 	@python -m tests.vm.run $(ARGS)
 
 bench: setup-dev ## What an experiment costs on 1, 10 and 50 light hosts
-	@ansible-playbook playbooks/lab.yml playbooks/lab-down.yml  # its image is wanted, and an idle machine
+	@ansible-playbook playbooks/lab.yml -e lab_healthcheck_interval=60s  # its image is wanted, and an idle machine
 	@python -m tests.bench.control_plane $(ARGS)
 
 ##### releasing
