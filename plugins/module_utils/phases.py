@@ -107,7 +107,7 @@ def windows(evidence: Evidence) -> tuple[Window, ...]:
         spec: Mapping[str, Any] = next(
             (one for one in evidence.spec.get("faults", []) if one["id"] == fault), {}
         )
-        undone = next(iter(evidence.events("fault_undone", fault)), None) or _undone(evidence, fault)
+        undone = next(iter(evidence.events("fault_undone", fault)), None) or journaled_undo(evidence, fault)
         aimed = tuple(aims.services(spec, event) or ["unknown"])
         found.append(
             Window(
@@ -145,8 +145,8 @@ def watched_until(evidence: Evidence) -> float:
     return min([*stops, *ends, evidence.ended])
 
 
-def _undone(evidence: Evidence, fault: str) -> Mapping[str, Any] | None:
-    """The journal's own word, for a run whose undo came to no timeline entry."""
+def journaled_undo(evidence: Evidence, fault: str) -> Mapping[str, Any] | None:
+    """The journal's own word, for a run whose undo came to no timeline entry; None while it has none."""
     lines = [line for line in evidence.journal if line.get("fault") == fault]
     return next((line for line in reversed(lines) if line.get("entry") in ("undone", "closed")), None)
 

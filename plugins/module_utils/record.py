@@ -12,7 +12,7 @@ from typing import Any
 from . import aims
 from .evidence import Evidence
 from .judge import Judgement, judge
-from .phases import Window, latency_ms, phases, windows, within
+from .phases import Window, journaled_undo, latency_ms, phases, windows, within
 from .proofs import proofs
 from .questions import questions
 from .stats import rounded
@@ -123,14 +123,19 @@ def _faults(evidence: Evidence) -> list[dict[str, Any]]:
 def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -> dict[str, Any]:
     iso = evidence.anchor.iso
     known = [] if window is None else proofs(evidence, window)
+    if window is not None:
+        undone, undone_by = window.undone, window.undone_by
+    else:  # what was begun and never came into force, as when the host lost its power meanwhile
+        line = journaled_undo(evidence, str(spec["id"])) or {}
+        undone, undone_by = line.get("t"), line.get("by")
     return {
         "id": str(spec["id"]),
         "kind": str(spec["kind"]),
         "target": ", ".join(aims.services(spec)),
         "engine": window.mode if window else _text(spec.get("mode")),
         "injected_at": None if window is None else evidence.anchor.exact(window.injected),
-        "undone_at": None if window is None or window.undone is None else iso(window.undone),
-        "undone_by": None if window is None else window.undone_by,
+        "undone_at": None if undone is None else iso(float(undone)),
+        "undone_by": undone_by,
         "proof": [
             {
                 "source": proof.source,

@@ -145,7 +145,12 @@ def _faults(host: Host) -> list[str]:
         engine = f" by {clean(fault['engine'])}" if fault["engine"] else ""
         what = f"  {clean(fault['id'])}: {clean(fault['kind'])} of {clean(fault['target'])}{engine}"
         if fault["injected_at"] is None:
-            out.append(f"{what}, not injected")
+            begun = (
+                f"; what was begun of it was undone by {clean(fault['undone_by'])}"
+                if fault["undone_by"]
+                else ""
+            )
+            out.append(f"{what}, not injected{begun}")
             continue
         length = quantity(seconds_between(fault["injected_at"], fault["undone_at"]), "s")
         undone = (

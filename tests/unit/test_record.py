@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,22 @@ def test_valid_and_complete(tmp_path: Path) -> None:
     }
     assert {proof["source"] for proof in outage["proof"]} == {"kernel", "engine", "tcp", "fault"}
     assert outage["proof"][-1]["value"] > 0.99
+
+
+def test_what_was_begun_and_undone_is_told_though_it_never_came_into_force(tmp_path: Path) -> None:
+    """As when the host loses its power while a fault is being applied: the journal alone knows of it."""
+    whole = Scenario().evidence(tmp_path)
+    timeline = [event for event in whole.timeline if event.get("fault") != "outage"]
+    journal = [
+        {**line, **({"by": "boot"} if line["entry"] == "undone" else {})}
+        for line in whole.journal
+        if line["fault"] != "outage" or line["entry"] != "applied"
+    ]
+    found = run_record(replace(whole, timeline=timeline, journal=journal))
+    outage = found["hosts"][0]["faults"][1]
+    assert (outage["injected_at"], outage["undone_by"], outage["proof"]) == (None, "boot", [])
+    assert outage["undone_at"] is not None
+    VALIDATOR.validate(json.loads(json.dumps(found)))
 
 
 def test_questions(tmp_path: Path) -> None:
