@@ -4,7 +4,8 @@ Usage: python -m tests.bench.control_plane [COUNT...]        (default: 1 10 50; 
 
 Experiment 01, crash and outage, on 1, 10 and 50 light hosts (light.py), all at a time. The hosts share this machine's
 processors, so wall time says little; CPU seconds are the kernel's, of the processes in two cgroups: ansible-playbook
-with all that it starts, and each host's sshd with all that runs under it (modules, watchdogs, observers). Round trips
+with all that it starts, and each host's sshd with the modules under it. What lives as long as the run (observers,
+watchdogs) is counted apart, by the second of a run: how long that takes is the bench's two cores' doing. Round trips
 are counted by a callback on the controller (callbacks/round_trips.py). The exit code is 0 only if every host went
 through the whole experiment, its faults proved and undone, and what must hold of cost and round trips does; the growth
 is judged where three counts are given, each larger than the one before.
@@ -46,14 +47,23 @@ MOST_GROWTH = 1.3
 
 @dataclass(frozen=True)
 class Cost:
-    """One run on ``hosts`` hosts: seconds in all, what its record says, and every round trip there was."""
+    """One run on ``hosts`` hosts: seconds in all, what its record says, and every round trip there was.
+
+    controller_s, host_s, observers_s: CPU seconds of the controller, of all hosts' modules, of all their observers.
+    """
 
     hosts: int
     wall_s: float
     controller_s: float
     host_s: float
+    observers_s: float
     record: dict[str, Any]
     trips: tuple[dict[str, Any], ...]
+
+    @property
+    def observing(self) -> float:
+        """Share of a core that the observers of a host take while the run lasts."""
+        return self.observers_s / self.hosts / self.wall_s
 
     @property
     def modules(self) -> list[dict[str, Any]]:
@@ -84,7 +94,7 @@ class Cost:
         A run that ends before its last fault is cheaper: what it cost says nothing of the experiment.
         """
         return [
-            f"{host['host']} ({'; '.join(map(str, host.get('notes', [])))[:200]})"
+            f"{host['host']} ({'; '.join(map(str, [*host['leftovers'], *host.get('notes', [])]))[:400]})"
             for host in self.record.get("hosts", [])
             if (host["verdicts"]["effect"], host["verdicts"]["restored"]) != ("pass", "pass")
             or host["outcome"] == "aborted"
@@ -98,7 +108,7 @@ def measure(count: int, **variables: Any) -> Cost:
     controller = CpuGroup(f"{light.PREFIX}-controller")
     controller.remove()
     controller.create()
-    before = sum(host.cpu.seconds() for host in bench.hosts)
+    before = spent(bench)
     with tempfile.TemporaryDirectory() as scratch:
         trips, reports = Path(scratch) / "trips.jsonl", Path(scratch) / "reports"
         reports.mkdir()
@@ -116,8 +126,15 @@ def measure(count: int, **variables: Any) -> Cost:
         if done.returncode != 0 or len(records) != 1 or len(records[0]["hosts"]) != count:
             raise BenchError(f"the run on {count} hosts ended with {done.returncode}:\n{done.stdout[-6000:]}")
         lines = tuple(json.loads(line) for line in trips.read_text().splitlines())
-    return Cost(
-        count, wall, used, sum(host.cpu.seconds() for host in bench.hosts) - before, records[0], lines
+    modules, observers = (now - then for now, then in zip(spent(bench), before))
+    return Cost(count, wall, used, modules, observers, records[0], lines)
+
+
+def spent(bench: light.Bench) -> tuple[float, float]:
+    """CPU seconds of all hosts so far: of sshd and modules, and of observers."""
+    return (
+        sum(host.cpu.seconds() for host in bench.hosts),
+        sum(host.observers.seconds() for host in bench.hosts),
     )
 
 
@@ -143,6 +160,7 @@ def table(costs: list[Cost]) -> list[str]:
         "a host",
         "host CPU s",
         "a host",
+        "observers",
         "modules",
         "slices",
         "SSH",
@@ -153,7 +171,7 @@ def table(costs: list[Cost]) -> list[str]:
             str(cost.hosts), f"{cost.wall_s:.1f}",
             f"{cost.controller_s:.1f}", f"{cost.controller_s / cost.hosts:.2f}",
             f"{cost.host_s:.1f}", f"{cost.host_s / cost.hosts:.2f}",
-            str(cost.most_modules), f"{cost.slices:.1f}", f"{cost.transfers:.1f}",
+            f"{cost.observing:.1%}", str(cost.most_modules), f"{cost.slices:.1f}", f"{cost.transfers:.1f}",
         )
         for cost in costs
     ]  # fmt: skip
@@ -198,6 +216,7 @@ def judge(costs: list[Cost]) -> list[tuple[bool, str]]:
         found.append((max(counted) <= MOST_ROUND_TRIPS, words))
     if len(costs) == len(COUNTS):
         found += [_judge_growth(costs, side) for side in ("controller", "host")]
+        found.append(_judge_observing(costs))
     return found
 
 
@@ -209,6 +228,15 @@ def _judge_growth(costs: list[Cost], side: str) -> tuple[bool, str]:
     return many <= MOST_GROWTH * few, (
         f"a further host costs {few:.2f} CPU s up to {costs[1].hosts} hosts and {many:.2f} beyond "
         f"({side} side): {many / few:.2f} times, at most {MOST_GROWTH}"
+    )
+
+
+def _judge_observing(costs: list[Cost]) -> tuple[bool, str]:
+    """Return whether watching a host costs it no more in a large fleet than in a small one, by the second."""
+    _one, few, many = (cost.observing for cost in costs)
+    return 0 < many <= MOST_GROWTH * few, (
+        f"its observers take {few:.1%} of a core among {costs[1].hosts} hosts and {many:.1%} among {costs[2].hosts}: "
+        f"at most {MOST_GROWTH} times"
     )
 
 

@@ -45,11 +45,15 @@ RATES = Path(__file__).with_name("light_rates.yml")
 NETWORK, FIRST = "10.83.77", 10
 #: What each light host has of its own, by where it looks for it.
 OWN = {"etc": Path("/etc/exchange-chaos"), "state": Path("/var/lib/exchange-chaos")}
-#: All clocks of this machine are one, and the kernel lends no namespace for the time of day. So Python is told another
-#: on a host that is to have one of its own; CLOCK_BOOTTIME, which has no meaning between hosts, is left alone.
-CLOCK = """import time
+#: What every Python on a host does first. All clocks of this machine are one, and the kernel lends no namespace for the
+#: time of day: so Python is told another on a host that is to have one of its own; CLOCK_BOOTTIME, which has no meaning
+#: between hosts, is left alone. And the processes of a run (observers, watchdogs) are counted apart from the modules.
+FIRST_OF_ALL = """import sys, time
 _true = time.time
-time.time = lambda: _true() + {ahead_s}
+if {ahead_s}:
+    time.time = lambda: _true() + {ahead_s}
+if any(word.endswith("/chaos.pyz") for word in sys.orig_argv):
+    open("{observers}/cgroup.procs", "w").write("0")
 """
 #: The exchange of the inventory's every host: one service plays all parts, at rates that fifty can have at once.
 VARIABLES: dict[str, Any] = {
@@ -109,8 +113,13 @@ class Light:
 
     @property
     def cpu(self) -> CpuGroup:
-        """All processes of the host: sshd, what Ansible runs there, and the runs' observers."""
+        """The processes of the host: sshd and what Ansible runs there."""
         return CpuGroup(self.project)
+
+    @property
+    def observers(self) -> CpuGroup:
+        """Of these the processes that live as long as a run does."""
+        return CpuGroup(f"{self.project}-observers")
 
     @property
     def port(self) -> int:
@@ -145,22 +154,25 @@ class Light:
         """Start its sshd, unless it runs. What Python runs there sees a clock that is ``ahead_s`` seconds ahead."""
         if self.cpu.pids():
             return
-        self.cpu.remove()
+        for group in (self.cpu, self.observers):
+            group.remove()
+            group.create()
         for name in OWN:
             (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o755)
         (self.folder / "etc" / "consent").write_text("exchange.chaos bench: experiments are welcome here\n")
         (self.folder / "port").write_text(str(free_port()))
-        (self.folder / "sitecustomize.py").write_text(CLOCK.format(ahead_s=ahead_s))
+        (self.folder / "sitecustomize.py").write_text(
+            FIRST_OF_ALL.format(ahead_s=ahead_s, observers=self.observers.path)
+        )
         config = self.folder / "sshd_config"
         config.write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {hosts.key()}\nPidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {hosts.key().with_suffix('.pub')}\nStrictModes no\nPermitRootLogin prohibit-password\n"
-            f"SetEnv PYTHONPATH={self.folder if ahead_s else ''}\n"
+            f"SetEnv PYTHONPATH={self.folder}\n"
             "MaxStartups 200\nMaxSessions 50\nSubsystem sftp internal-sftp\n"
         )
         binds = "".join(f"mount --bind {self.folder / name} {path} && " for name, path in OWN.items())
         script = f"hostname {self.name} && {binds} exec /usr/sbin/sshd -D -e -f {config}"
-        self.cpu.create()
         with (self.folder / "sshd.log").open("w") as log:
             subprocess.Popen(
                 self.cpu.within("unshare", "--mount", "--uts", "sh", "-c", script),
