@@ -50,6 +50,7 @@ class Cost:
     """One run on ``hosts`` hosts: seconds in all, what its record says, and every round trip there was.
 
     controller_s, host_s, observers_s: CPU seconds of the controller, of all hosts' modules, of all their observers.
+    complaints: the lines of its output that tell of a failure.
     """
 
     hosts: int
@@ -59,6 +60,7 @@ class Cost:
     observers_s: float
     record: dict[str, Any]
     trips: tuple[dict[str, Any], ...]
+    complaints: tuple[str, ...] = ()
 
     @property
     def observing(self) -> float:
@@ -127,7 +129,8 @@ def measure(count: int, **variables: Any) -> Cost:
             raise BenchError(f"the run on {count} hosts ended with {done.returncode}:\n{done.stdout[-6000:]}")
         lines = tuple(json.loads(line) for line in trips.read_text().splitlines())
     modules, observers = (now - then for now, then in zip(spent(bench), before))
-    return Cost(count, wall, used, modules, observers, records[0], lines)
+    complaints = tuple(line for line in done.stdout.splitlines() if "✗" in line)
+    return Cost(count, wall, used, modules, observers, records[0], lines, complaints)
 
 
 def spent(bench: light.Bench) -> tuple[float, float]:
@@ -259,6 +262,8 @@ def main() -> int:
             print(f"✓ {count} light hosts are up ({time.monotonic() - begin:.1f} s)", flush=True)
             costs.append(measure(count))
             print(f"✓ Experiment 01 on {count} ({costs[-1].wall_s:.1f} s)", flush=True)
+            if costs[-1].unproved:
+                print(*costs[-1].complaints, sep="\n", flush=True)
     except BenchError as error:
         print(f"✗ {error}", flush=True)
         return 1

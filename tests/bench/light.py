@@ -234,6 +234,19 @@ def entry(host: Light) -> dict[str, Any]:
     }
 
 
+def favour_engine(nice: int) -> None:
+    """Have the engine and its helpers run before all else, or (0) as usual.
+
+    Fifty hosts have fifty engines. Here they share one, which among as many busy groups would get a fiftieth of the
+    processors, and answer too late.
+    """
+    names = ("dockerd", "containerd", "containerd-shim")
+    for task in Path("/proc").glob("[0-9]*/task/[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (task.parents[1] / "exe").resolve().name.startswith(names):
+                os.setpriority(os.PRIO_PROCESS, int(task.name), nice)
+
+
 def up(count: int, ahead_s: Mapping[int, float] | None = None) -> Bench:
     """Bring up light hosts 1 to ``count`` where they are not up yet, and write their inventory.
 
@@ -258,6 +271,7 @@ def up(count: int, ahead_s: Mapping[int, float] | None = None) -> Bench:
     hosts.key()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda host: host.up((ahead_s or {}).get(host.number, 0.0)), made))
+    favour_engine(-15)
     inventory = STATE / f"hosts-{count}.yml"
     entries = {host.name: entry(host) for host in made}
     group = {"exchange": {"hosts": entries, "vars": VARIABLES}}
@@ -273,6 +287,7 @@ def down() -> None:
     if ids:
         run("docker", "rm", "--force", "--volumes", *ids)
     run("docker", "network", "rm", PREFIX, check=False)
+    favour_engine(0)
     shutil.rmtree(STATE, ignore_errors=True)
     with contextlib.suppress(OSError):  # this machine's own: only where nothing else made it
         OWN["etc"].rmdir()
