@@ -134,8 +134,8 @@ class Engine:
         self._client = client
 
     @classmethod
-    def connect(cls, timeout: int = 20) -> Engine:
-        """Connect to the local Docker engine.
+    def connect(cls, timeout: float = 20.0, slow: float = 1.0) -> Engine:
+        """Connect to the local Docker engine, which has ``timeout`` seconds for each answer, ``slow`` times as many.
 
         Raises Unsupported when the SDK or the engine is missing, ChaosError when DOCKER_HOST points elsewhere
         or the socket belongs to another engine.
@@ -148,7 +148,7 @@ class Engine:
             )
         try:
             client = docker.DockerClient(
-                base_url=host or "unix:///var/run/docker.sock", timeout=timeout, version="auto"
+                base_url=host or "unix:///var/run/docker.sock", timeout=timeout * slow, version="auto"
             )
             version = client.version()
         except (docker.errors.DockerException, OSError) as error:

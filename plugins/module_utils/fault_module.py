@@ -117,7 +117,7 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
     if any(entry.fault == wanted["id"] for entry in known):
         return {**result(False, [], "", ""), **deliver(run, changed=False)}
-    engine = Engine.connect()
+    engine = Engine.connect(slow=run.slow)
     change = planned(fault, wanted, engine)
     lines = change.lines()
     order = inject.Order(wanted["id"], wanted["kind"], change.service, lines, change.undo(), wanted["ttl"])

@@ -159,7 +159,9 @@ def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
     plan = load_plan.describe_end(run.spec["load"])
     if check:
         return _answer(run, check, changed=True, plan=plan, ledger={})
-    return _answer(run, check, changed=True, plan=plan, ledger=load_settle.account(run, Engine.connect()))
+    return _answer(
+        run, check, changed=True, plan=plan, ledger=load_settle.account(run, Engine.connect(slow=run.slow))
+    )
 
 
 def _answer(run: RunDir, check: bool, **fields: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Undone:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     """A run with one fault in force, whose time to live is nearly over."""
     monkeypatch.setattr(undo, "by_kind", lambda kind: Undone())
-    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls: object()))
+    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls, **how: object()))
     home = State(tmp_path / "state")
     home.lock("lab", RUN, "anna")
     made = home.create(RUN)

@@ -95,7 +95,7 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(instant, "AHEAD_S", 0.2)
-    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls: object()))
+    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls, **how: object()))
     return Stage(opened(tmp_path, 5000.0), ahead=0.8)
 
 

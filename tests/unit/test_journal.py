@@ -51,7 +51,7 @@ def run(tmp_path: Path) -> RunDir:
 def fault(monkeypatch: pytest.MonkeyPatch) -> FakeFault:
     made = FakeFault()
     monkeypatch.setattr(undo, "by_kind", lambda kind: made)
-    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls: object()))
+    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls, **how: object()))
     return made
 
 

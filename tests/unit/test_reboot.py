@@ -78,7 +78,7 @@ def test_after_a_reboot_no_proof_is_read_of_what_it_ended(
             return "as before"
 
     monkeypatch.setattr(undo, "by_kind", lambda kind: Held())
-    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls: object()))
+    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls, **how: object()))
     anchor = began(60) if rebooted else clock.anchor()
     write_json(tmp_path / "spec.json", {"anchor": asdict(anchor)})
     run = RunDir(tmp_path)
