@@ -48,7 +48,7 @@ class CpuGroup:
 
     def pids(self) -> list[int]:
         """Return the processes in it now."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # it is gone, or going this instant
             return [int(word) for word in (self.path / "cgroup.procs").read_text().split()]
         return []
 
