@@ -39,9 +39,10 @@ def cost(hosts: int, controller_s: float, host_s: float, *, modules: int = 3, **
         "outcome": "passed",
         "verdicts": {"effect": "pass", "restored": "pass"},
         "faults": [{"injected_at": "2026-11-25T11:00:00Z"}] * 2,
+        "leftovers": [],
     }
     record = {"hosts": [{"host": host, **whole, **told} for host in names]}
-    return Cost(hosts, 60.0, controller_s, host_s, record, tuple(trips))
+    return Cost(hosts, 60.0, controller_s, host_s, 0.6 * hosts, record, tuple(trips))
 
 
 def judged(*costs: Cost) -> list[bool]:
@@ -63,6 +64,15 @@ def test_a_further_host_may_cost_three_tenths_more_and_no_more_than_that(
     # up to ten hosts a further one costs 1 s on the controller and 3 s on the host
     controller, host = (times, 1.0) if side == "controller" else (1.0, times)
     large = cost(50, 14 + 40 * 1 * controller, 37 + 40 * 3 * host)
+    assert judged(cost(1, 5, 10), cost(10, 14, 37), large).count(False) == bad
+
+
+@pytest.mark.parametrize(("times", "bad"), [(0.0, 1), (0.4, 0), (1.29, 0), (1.31, 1)])
+def test_watching_a_host_may_cost_three_tenths_more_by_the_second_and_no_more_than_that(
+    times: float, bad: int
+) -> None:
+    large = cost(50, 54, 157)
+    large = dataclasses.replace(large, wall_s=600.0, observers_s=50 * 600 * 0.01 * times)
     assert judged(cost(1, 5, 10), cost(10, 14, 37), large).count(False) == bad
 
 
