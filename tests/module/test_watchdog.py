@@ -104,6 +104,14 @@ def test_whichever_watchdog_dies_another_takes_its_place_and_the_fault_is_undone
     assert [event["pid"] for event in taken] == [third, fourth]
 
 
+def ended_by_itself(host: Host, run: RunDir) -> dict[str, Any]:
+    """Let the run's lease run out; returns its record."""
+    record = host.state.record(RUN)
+    write_json(run.file("deadline.json"), {"t": clock.now() + 0.5})
+    wait_for(lambda: record.file("record.json").exists() and not run.path.exists(), 30)
+    return dict(json.loads(record.file("record.json").read_text()))
+
+
 def test_a_run_that_nobody_renews_is_ended_with_a_record_and_leaves_no_process(host: Host) -> None:
     store = host.project.up("store")
     run = host.open()
@@ -111,24 +119,15 @@ def test_a_run_that_nobody_renews_is_ended_with_a_record_and_leaves_no_process(h
     record = host.state.record(RUN)
     assert host.processes()
     assert host.state.holder(host.project.name) is not None
-    write_json(run.file("deadline.json"), {"t": clock.now() + 0.5})
-    wait_for(lambda: record.file("record.json").exists() and not run.path.exists(), 30)
+    outcome = ended_by_itself(host, run)["outcome"]
     wait_for(lambda: not host.processes(), 5)
     assert host.project.running(store.id) is not None
     assert last(record, "undone")["by"] == "watchdog"
     assert host.state.holder(host.project.name) is None
-    assert json.loads(record.file("record.json").read_text())["outcome"] == "aborted"
+    assert outcome == "aborted"
     assert not record.file("chaos.pyz").exists()
     # the next run is free to go
     host.state.lock(host.project.name, "exp-01-next", "somebody")
-
-
-def ended_by_itself(host: Host, run: RunDir) -> dict[str, Any]:
-    """Let the run's lease run out; returns its record."""
-    record = host.state.record(RUN)
-    write_json(run.file("deadline.json"), {"t": clock.now() + 0.5})
-    wait_for(lambda: record.file("record.json").exists() and not run.path.exists(), 30)
-    return dict(json.loads(record.file("record.json").read_text()))
 
 
 def test_a_run_that_found_no_steady_state_is_invalid_though_nobody_comes_for_it(host: Host) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils import engine, watchdog
@@ -46,6 +47,22 @@ def without(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_it_a_sentence_says_what_brings_it(without: None) -> None:
     with pytest.raises(Unsupported, match=r"The Docker SDK for Python \(docker\) is missing on this host"):
         Engine.connect()
+
+
+def test_on_a_slow_host_the_engine_has_that_much_longer_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    class Answering:
+        def __init__(self, **how: Any) -> None:
+            asked.append(how["timeout"])
+
+        def version(self) -> dict[str, Any]:
+            return {}
+
+    monkeypatch.setattr("docker.DockerClient", Answering)
+    Engine.connect()
+    Engine.connect(slow=4.0)
+    assert asked[1] == 4 * asked[0] > 0
 
 
 def test_what_the_engine_refuses_is_one_sentence() -> None:
