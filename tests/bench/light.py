@@ -164,6 +164,7 @@ class Light:
         (self.folder / "sitecustomize.py").write_text(
             FIRST_OF_ALL.format(ahead_s=ahead_s, observers=self.observers.path)
         )
+        (self.folder / "passwd").write_text(without_startup_files(Path("/etc/passwd").read_text()))
         config = self.folder / "sshd_config"
         config.write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {hosts.key()}\nPidFile none\nUsePAM no\n"
@@ -171,7 +172,8 @@ class Light:
             f"SetEnv PYTHONPATH={self.folder}\n"
             "MaxStartups 200\nMaxSessions 50\nSubsystem sftp internal-sftp\n"
         )
-        binds = "".join(f"mount --bind {self.folder / name} {path} && " for name, path in OWN.items())
+        own = {**OWN, "passwd": "/etc/passwd"}
+        binds = "".join(f"mount --bind {self.folder / name} {path} && " for name, path in own.items())
         script = f"hostname {self.name} && {binds} exec /usr/sbin/sshd -D -e -f {config}"
         with (self.folder / "sshd.log").open("w") as log:
             subprocess.Popen(
@@ -216,6 +218,16 @@ def image() -> str:
     if not found:
         raise BenchError("the embedded exchange's image is not here: run `make lab` once")
     return found[0]
+
+
+def without_startup_files(accounts: str) -> str:
+    """Return the lines of a passwd(5) file with a login shell for root that reads no file before a command.
+
+    sshd starts the account's shell for every command, and bash then reads its owner's ~/.bashrc: what whoever works
+    on this machine has put there is no cost of an experiment.
+    """
+    lines = [line.split(":") for line in accounts.splitlines()]
+    return "".join(":".join([*line[:-1], "/bin/sh"] if line[0] == "root" else line) + "\n" for line in lines)
 
 
 def free_port() -> int:
