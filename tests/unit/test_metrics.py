@@ -123,6 +123,17 @@ def test_storm_is_held_against_the_baseline(good: Evidence, tmp_path: Path) -> N
     assert value(busy, "reconnect_storm", "outage") == pytest.approx(10 / 5.6 / 2, rel=0.01)
 
 
+def test_storm_of_an_application_that_hardly_connects_is_the_same_after_a_longer_baseline(
+    tmp_path: Path,
+) -> None:
+    long = (T0 - 15.0, T0 + 9.0)
+    for connects in (0, 1, 3):
+        quiet = changed(tmp_path, run(before_connects=connects, baseline=long))
+        assert value(quiet, "reconnect_storm", "outage") == pytest.approx(10 / 5.6 * 8, rel=0.01), connects
+    busy = changed(tmp_path, run(before_connects=24, baseline=long))
+    assert value(busy, "reconnect_storm", "outage") == pytest.approx(10 / 5.6, rel=0.01)
+
+
 def test_rounds_of_a_pool_count_once(tmp_path: Path) -> None:
     pool = tuple(at + n * 0.001 for at in (0.5, 1.5, 2.5) for n in range(5))
     evidence = changed(tmp_path, one("outage", retries=pool))

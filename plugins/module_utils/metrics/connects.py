@@ -21,6 +21,8 @@ ECONNREFUSED = 111
 ROUND_S = 0.01
 #: Fewer gaps than this do not show whether they grow.
 _FEWEST_GAPS = 4
+#: Connects per second of an application that keeps its connections: one in 8 s, however long it was watched.
+_RARE_PER_S = 1 / 8
 #: Gaps grow if the last third is this much longer than the first.
 _GROWTH = 1.5
 
@@ -118,7 +120,7 @@ def connects_per_s(evidence: Evidence, window: Window) -> Measured:
 def reconnect_storm(evidence: Evidence, window: Window) -> Measured:
     """Connects per second while the target was away, against before any fault.
 
-    An application that did not connect at all before is taken to have connected once.
+    An application that connected more rarely than once in 8 s, or never, is taken to have connected that often.
     """
     during, before = connects_per_s(evidence, window), baseline(evidence)
     if not isinstance(during.value, float):
@@ -126,7 +128,7 @@ def reconnect_storm(evidence: Evidence, window: Window) -> Measured:
     if before is None or before.seconds <= 0:
         return Measured(None, "there was no baseline to compare with")
     count = len(connects(evidence, window, "CONN_ATTEMPT", before.start, before.end))
-    rate = max(count, 1) / before.seconds
+    rate = max(count / before.seconds, _RARE_PER_S)
     text = f"{during.evidence}; before: {count} in {before.seconds:.2f} s"
     return Measured(during.value / rate, text, during.samples + count)
 
