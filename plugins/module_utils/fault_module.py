@@ -73,7 +73,8 @@ def run(module: AnsibleModule, kind: str, fault: Fault, **more: Any) -> None:
 def _go_no_further(parameters: Mapping[str, Any], reason: str) -> None:
     """Have the host know, where the run is still under way, that a fault which failed is the last."""
     with suppress(ChaosError):
-        no_more_faults(open_run(parameters["run_id"], parameters["state_dir"]), reason)
+        run = open_run(parameters["run_id"], parameters["state_dir"])
+        no_more_faults(run, reason, fault=parameters["fault"])
 
 
 def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
     if any(entry.fault == wanted["id"] for entry in known):
         return {**result(False, [], "", ""), **deliver(run, changed=False)}
-    engine = Engine.connect(slow=run.slow)
+    engine = Engine.of(run)
     change = planned(fault, wanted, engine)
     lines = change.lines()
     order = inject.Order(wanted["id"], wanted["kind"], change.service, lines, change.undo(), wanted["ttl"])

@@ -66,7 +66,7 @@ def effect(evidence: Evidence) -> tuple[str, list[str]]:
     """Return the effect verdict over all injected faults, and the reasons against it.
 
     Each fault needs one fact from the kernel or the engine that holds, and a held one must have been in force
-    for most of its window. Nothing injected is unknown.
+    for most of its window. One that should have been injected and was not is unknown, and so is nothing injected.
     """
     verdicts = []
     against = []
@@ -75,9 +75,29 @@ def effect(evidence: Evidence) -> tuple[str, list[str]]:
         verdicts.append(verdict)
         if reason:
             against.append(f"{window.id}: {reason}")
+    for fault, reason in _not_injected(evidence):
+        verdicts.append("unknown")
+        against.append(f"{fault}: it was not injected: {reason}")
     if not verdicts:
         return "unknown", ["no fault was injected"]
     return next((verdict for verdict in ("fail", "unknown") if verdict in verdicts), "pass"), against
+
+
+def _not_injected(evidence: Evidence) -> list[tuple[str, str]]:
+    """Return the planned fault that could not be injected, with the reason; those after it were not tried.
+
+    A run that was stopped before it, or stopped by what it saw itself, has none; nor has one that came to no fault.
+    """
+    stops = evidence.events("no_more_faults")
+    by_itself = any(not event.get("fault") for event in stops)
+    if by_itself or evidence.events("aborted") or evidence.events("skipped"):
+        return []
+    injected = {window.id for window in windows(evidence)}
+    refused = {str(event["fault"]): str(event["reason"]) for event in stops}
+    planned = [str(spec["id"]) for spec in evidence.spec.get("faults", [])]
+    if injected and not refused:
+        refused = {fault: "the run ended before it" for fault in planned if fault not in injected}
+    return [(fault, reason) for fault, reason in refused.items() if fault not in injected][:1]
 
 
 def _effect_of(evidence: Evidence, window: Window) -> tuple[str, str]:

@@ -146,7 +146,9 @@ def test_a_run_whose_fault_was_refused_is_invalid_though_nobody_comes_for_it(hos
     run = host.open()
     with pytest.raises(AssertionError, match="no container of a service nothing"):
         host.kill(fault="outage", service="nothing")
-    assert ended_by_itself(host, run)["outcome"] == "invalid"
+    record = ended_by_itself(host, run)
+    assert record["outcome"] == "invalid"
+    assert any("no container of a service nothing" in note for note in record["notes"]), record["notes"]
 
 
 def test_a_run_with_a_fault_in_force_is_aborted_when_nobody_comes_whatever_else_it_found(host: Host) -> None:

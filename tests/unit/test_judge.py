@@ -103,6 +103,46 @@ def test_every_fault_needs_its_proof(tmp_path: Path) -> None:
     assert any(text.startswith("invalid: no proven effect: outage") for text in found.reasons)
 
 
+OUTAGE = {"id": "outage", "kind": "kill", "target": "postgres", "hold_s": 4}
+REFUSED = {"event": "no_more_faults", "fault": "outage", "reason": "the disk is full"}
+LOST = "invalid: no proven effect: outage: it was not injected: "
+
+
+@pytest.mark.parametrize(
+    ("stops", "outcome", "reasons"),
+    [
+        ([REFUSED], "invalid", [f"{LOST}the disk is full"]),
+        ([], "invalid", [f"{LOST}the run ended before it"]),
+        # by what the run had seen itself: the first fault is judged as if it were the only one
+        ([{"event": "no_more_faults", "reason": "not steady again"}], "passed", []),
+        ([{"event": "aborted", "reason": "halt", "by": "halt"}], "aborted", ["aborted by halt: halt"]),
+    ],
+)
+def test_a_planned_fault_that_could_not_be_injected_proves_nothing(
+    stops: list[dict[str, Any]], outcome: str, reasons: list[str], tmp_path: Path
+) -> None:
+    whole = Scenario()
+    crash = whole.episode("crash")
+    scenario = Scenario(
+        episodes=[crash],
+        extra_timeline=[{"t": whole.episode("outage").at - 1, **stop} for stop in stops],
+        spec={"faults": [*Scenario(episodes=[crash]).spec_data()["faults"], OUTAGE]},
+    )
+    found = judged(tmp_path, scenario)
+    assert found.outcome == outcome
+    assert [text for text in found.reasons if "outage" in text or "aborted" in text] == reasons
+
+
+def test_a_run_that_came_to_no_fault_says_so_once(tmp_path: Path) -> None:
+    faults = Scenario().spec_data()["faults"]
+    whole: dict[str, Any] = {"leftovers": [], "restarts": {}, "unchecked": []}
+    found = judged(tmp_path, Scenario(episodes=[], spec={"faults": faults}, restore=whole))
+    assert (found.outcome, found.effect) == ("invalid", "unknown")
+    assert [text for text in found.reasons if "injected" in text] == [
+        "invalid: no proven effect: no fault was injected"
+    ]
+
+
 def test_an_outage_that_did_not_last_is_no_effect(tmp_path: Path) -> None:
     scenario = Scenario()
     outage = scenario.episode("outage")
