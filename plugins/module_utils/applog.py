@@ -27,7 +27,7 @@ def collect(run: RunDir) -> None:
     injected = [event for event in events if event["event"] == "fault_injected"]
     if not injected or any(event["event"] == "app_log" for event in events):
         return
-    engine, anchor = Engine.connect(slow=run.slow), run.anchor
+    engine, anchor = Engine.of(run), run.anchor
     api = engine.containers(run.spec["project"], run.spec["services"]["api"])
     lines = [
         line

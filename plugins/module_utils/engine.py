@@ -16,10 +16,13 @@ from typing import Any
 
 from . import libraries
 from .errors import ChaosError, Unsupported
+from .rundir import RunDir
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
 NUMBER_LABEL = "com.docker.compose.container-number"
+#: Seconds the engine of a usual host may take for an answer.
+ANSWER_S = 20.0
 _LOCAL = "unix://"
 
 
@@ -134,8 +137,13 @@ class Engine:
         self._client = client
 
     @classmethod
-    def connect(cls, timeout: float = 20.0, slow: float = 1.0) -> Engine:
-        """Connect to the local Docker engine, which has ``timeout`` seconds for each answer, ``slow`` times as many.
+    def of(cls, run: RunDir, timeout: float = ANSWER_S) -> Engine:
+        """Connect to it for a run, on whose host it has so many times as long for an answer as the host is slow."""
+        return cls.connect(timeout=timeout * run.slow)
+
+    @classmethod
+    def connect(cls, timeout: float = ANSWER_S) -> Engine:
+        """Connect to the local Docker engine, which has ``timeout`` seconds for each answer.
 
         Raises Unsupported when the SDK or the engine is missing, ChaosError when DOCKER_HOST points elsewhere
         or the socket belongs to another engine.
@@ -148,7 +156,7 @@ class Engine:
             )
         try:
             client = docker.DockerClient(
-                base_url=host or "unix:///var/run/docker.sock", timeout=timeout * slow, version="auto"
+                base_url=host or "unix:///var/run/docker.sock", timeout=timeout, version="auto"
             )
             version = client.version()
         except (docker.errors.DockerException, OSError) as error:

@@ -26,7 +26,7 @@ _SHOWN = ("die", "start", "stop", "kill", "oom", "restart", "create", "destroy",
 def main(run: RunDir) -> int:
     """Follow the events until the run ends."""
     life = Lifespan(run)
-    engine = Engine.connect(slow=run.slow)
+    engine = Engine.of(run)
     writer = Writer(run.file("engine.jsonl"))
     thread = threading.Thread(target=_follow, args=(run, engine, writer), daemon=True)
     thread.start()

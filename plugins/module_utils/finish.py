@@ -135,13 +135,13 @@ def stop_observers(run: RunDir) -> None:
 
 def _account(run: RunDir) -> None:
     if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
-        account(run, Engine.connect(slow=run.slow))
+        account(run, Engine.of(run))
 
 
 def _reconcile(run: RunDir) -> None:
     """Reconcile the ledger now if the run's own reconciliation did not come to it."""
     if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
-        settle(run, Engine.connect(slow=run.slow), wait=False)
+        settle(run, Engine.of(run), wait=False)
     applog.collect(run)
 
 

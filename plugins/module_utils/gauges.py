@@ -87,7 +87,7 @@ class Gauges:
             self._waiting.put(due)
 
     def _follow(self) -> None:
-        engine = Engine.connect(timeout=5, slow=self._run.slow)
+        engine = Engine.of(self._run, timeout=5)
         spec = {**self._run.spec, "database": of_run(self._run)}
         while True:
             due, fault, moment = self._waiting.get()

@@ -17,7 +17,7 @@ from typing import Any
 from . import aims, clock, external, guards
 from .database import Store
 from .endpoints import resolve
-from .engine import Engine, Target
+from .engine import ANSWER_S, Engine, Target
 from .errors import ChaosError, Unsupported
 from .facts import facts, kernel_at_least
 from .faults import Site, planning
@@ -42,11 +42,13 @@ class Report:
         return [target for target in self.targets if target.service == name]
 
 
-def host(say: Callable[[str, str], None], *, remote: bool, folder: Path) -> tuple[Report, Engine]:
-    """Look at the host alone: consent, engine, kernel, disk, bcc."""
+def host(
+    say: Callable[[str, str], None], *, remote: bool, folder: Path, slow: float = 1.0
+) -> tuple[Report, Engine]:
+    """Look at the host alone: consent, engine, kernel, disk, bcc. It is ``slow`` times as slow as most."""
     if remote:
         guards.require_consent()
-    engine = Engine.connect()
+    engine = Engine.connect(timeout=ANSWER_S * slow)
     report = Report(say, facts(engine))
     has = report.facts["capabilities"]
     say("ok", f"Docker {has['docker']} answers")

@@ -21,6 +21,7 @@ from . import clock
 from .engine import Engine
 from .jsonl import Tail, Writer
 from .lifespan import Lifespan
+from .pace import of as slowness
 from .pace import tick
 from .probe_addresses import Addresses, first_known
 from .probe_kinds import TIMEOUT_S, HttpProbe, Probe, Sample, TcpProbe
@@ -84,7 +85,7 @@ def samplers(
 ) -> tuple[list[Sampler], Addresses]:
     """Build a sampler for each of ``probes`` of a run's specification. Raises ChaosError on a bad one."""
     services = {str(probe["service"]) for probe in spec["probes"] if _needs_lookup(probe)}
-    engine = Engine.connect(timeout=5) if services else None
+    engine = Engine.connect(timeout=5 * slowness(spec)) if services else None
 
     def lookup(service: str) -> str:
         return engine.container(str(spec["project"]), service).address if engine else ""

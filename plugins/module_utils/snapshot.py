@@ -40,7 +40,7 @@ _SETTLE_S = 15.0
 
 def take(run: RunDir) -> Snapshot:
     """Read the whole snapshot. What this user may not read is listed under ``unchecked`` with the reason."""
-    engine = Engine.connect(slow=run.slow)
+    engine = Engine.of(run)
     targets = engine.containers(run.spec["project"])
     found: Snapshot = {"unchecked": {}}
     for kind, part in (

@@ -33,7 +33,7 @@ def follow(run: RunDir) -> bool:
 
 
 def _sample(run: RunDir, service: str) -> None:
-    engine = Engine.connect(timeout=5, slow=run.slow)
+    engine = Engine.of(run, timeout=5)
     known: tuple[int, Cgroup] | None = None
     while True:
         try:

@@ -159,9 +159,7 @@ def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
     plan = load_plan.describe_end(run.spec["load"])
     if check:
         return _answer(run, check, changed=True, plan=plan, ledger={})
-    return _answer(
-        run, check, changed=True, plan=plan, ledger=load_settle.account(run, Engine.connect(slow=run.slow))
-    )
+    return _answer(run, check, changed=True, plan=plan, ledger=load_settle.account(run, Engine.of(run)))
 
 
 def _answer(run: RunDir, check: bool, **fields: Any) -> dict[str, Any]:

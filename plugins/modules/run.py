@@ -107,7 +107,9 @@ def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]
         return deliver(state.run(run_id), changed=False, plan=[], skipped_reason="")
     if module.params["secrets"]:
         spec["database"] = {**spec["database"], **(read_json(Path(module.params["secrets"])) or {})}
-    report, engine = preflight.host(lines.say, remote=module.params["remote"], folder=state.root)
+    report, engine = preflight.host(
+        lines.say, remote=module.params["remote"], folder=state.root, slow=pace.of(spec)
+    )
     recovery.end_abandoned(state, lines.say, act=not module.check_mode)
     held = state.holder(spec["project"])
     if held:

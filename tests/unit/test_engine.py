@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils import engine, watchdog
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.engine import ANSWER_S, Engine
 from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
 
@@ -49,7 +50,9 @@ def test_without_it_a_sentence_says_what_brings_it(without: None) -> None:
         Engine.connect()
 
 
-def test_on_a_slow_host_the_engine_has_that_much_longer_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_slow_host_the_engine_has_that_much_longer_to_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     asked: list[float] = []
 
     class Answering:
@@ -60,9 +63,11 @@ def test_on_a_slow_host_the_engine_has_that_much_longer_to_answer(monkeypatch: p
             return {}
 
     monkeypatch.setattr("docker.DockerClient", Answering)
+    (tmp_path / "spec.json").write_text(json.dumps({"slow_host": 4}))
     Engine.connect()
-    Engine.connect(slow=4.0)
-    assert asked[1] == 4 * asked[0] > 0
+    Engine.of(RunDir(tmp_path))
+    Engine.of(RunDir(tmp_path), timeout=5)
+    assert asked == [ANSWER_S, 4 * ANSWER_S, 20]
 
 
 def test_what_the_engine_refuses_is_one_sentence() -> None:
