@@ -70,7 +70,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         seed = str(given["sample_seed"]) or str(secrets.randbelow(_SEEDS)) if wanted else ""
         drawn = waves.sample(list(groups), wanted, seed)
         radius = waves.Radius(list(groups), waves.split(drawn, [str(one) for one in given["waves"]]), seed)
-        waves.check_engine(radius.waves, int(context.CLIARGS["forks"]), str(constants.DEFAULT_STRATEGY))
+        waves.check_engine(
+            radius.waves,
+            int(context.CLIARGS["forks"]),
+            str(constants.DEFAULT_STRATEGY),
+            simultaneous=bool(given["simultaneous"]),
+        )
         return radius
 
 

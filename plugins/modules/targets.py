@@ -19,8 +19,8 @@ description:
   - The hosts, the sample drawn of them and the waves are chosen on the command line alone. C(chaos_targets),
     C(chaos_sample), C(chaos_sample_seed), C(chaos_waves) or C(chaos_simultaneous) set in the inventory, and not with
     C(-e), is refused. So is a guard rail that the inventory gives a target and not the controller, which heeds it.
-  - Shows the plan. Refuses a wave with more hosts than Ansible's forks, and several waves with a strategy other than
-    linear.
+  - Shows the plan. Refuses a wave with more hosts than Ansible's forks, and several waves or one instant with a
+    strategy other than linear.
 options:
   pattern:
     description: Host pattern of the targets, such as a group. V(all) is refused.

@@ -100,11 +100,12 @@ def slice_limit(hosts: int) -> float:
     return SLICE_S if hosts > 1 else _NO_LIMIT_S
 
 
-def check_engine(waves: Sequence[Sequence[str]], forks: int, strategy: str) -> None:
+def check_engine(waves: Sequence[Sequence[str]], forks: int, strategy: str, *, simultaneous: bool) -> None:
     """Raise TargetError when Ansible, as it is set, cannot run these waves.
 
     A host beyond the forks would begin its window when that of another has ended, and its fault be overdue by then.
-    Only the linear strategy has all hosts of a wave at its end before the next begins.
+    Only the linear strategy has all hosts of a wave at its end before the next begins, and at one task together, which
+    is where they agree on an instant.
     """
     for number, wave in enumerate(waves, 1):
         if len(wave) > forks:
@@ -112,10 +113,17 @@ def check_engine(waves: Sequence[Sequence[str]], forks: int, strategy: str) -> N
                 f"Wave {number} has {len(wave)} hosts, and Ansible works on {forks} at a time: give -f {len(wave)} "
                 f"(or ANSIBLE_FORKS={len(wave)}), or make chaos_waves smaller."
             )
-    if len(waves) > 1 and strategy.rpartition(".")[2] != "linear":
+    if strategy.rpartition(".")[2] == "linear":
+        return
+    if len(waves) > 1:
         raise TargetError(
             f"Several waves need Ansible's linear strategy, and it is set to {strategy}; "
             "unset it, or run all hosts in one wave."
+        )
+    if simultaneous:
+        raise TargetError(
+            f"One instant for all hosts (chaos_simultaneous) needs Ansible's linear strategy, and it is set to "
+            f"{strategy}, with which each would take one of its own; unset it, or do without chaos_simultaneous."
         )
 
 

@@ -94,18 +94,21 @@ def test_the_facts_say_the_same_of_every_host() -> None:
 
 
 def test_a_wave_beyond_the_forks_is_refused_with_the_number_to_give() -> None:
-    waves.check_engine([HOSTS[:5], HOSTS[5:10]], 5, "linear")
+    waves.check_engine([HOSTS[:5], HOSTS[5:10]], 5, "linear", simultaneous=True)
     with pytest.raises(
         TargetError, match=r"^Wave 2 has 6 hosts, and Ansible works on 5 at a time: give -f 6 "
     ):
-        waves.check_engine([HOSTS[:1], HOSTS[1:7]], 5, "linear")
+        waves.check_engine([HOSTS[:1], HOSTS[1:7]], 5, "linear", simultaneous=False)
 
 
-def test_several_waves_need_the_linear_strategy() -> None:
-    waves.check_engine([HOSTS[:5]], 5, "free")
-    waves.check_engine([HOSTS[:1], HOSTS[1:2]], 5, "ansible.builtin.linear")
-    with pytest.raises(TargetError, match=r"linear strategy, and it is set to ansible\.builtin\.free"):
-        waves.check_engine([HOSTS[:1], HOSTS[1:2]], 5, "ansible.builtin.free")
+@pytest.mark.parametrize("strategy", ["free", "ansible.builtin.free", "host_pinned"])
+def test_several_waves_and_one_instant_need_the_linear_strategy(strategy: str) -> None:
+    waves.check_engine([HOSTS[:5]], 5, strategy, simultaneous=False)
+    waves.check_engine([HOSTS[:1], HOSTS[1:2]], 5, "ansible.builtin.linear", simultaneous=True)
+    with pytest.raises(TargetError, match=f"^Several waves .* strategy, and it is set to {strategy};"):
+        waves.check_engine([HOSTS[:1], HOSTS[1:2]], 5, strategy, simultaneous=False)
+    with pytest.raises(TargetError, match=f"^One instant .* strategy, and it is set to {strategy},"):
+        waves.check_engine([HOSTS[:5]], 5, strategy, simultaneous=True)
 
 
 def test_the_plan_names_every_host_its_wave_the_seed_and_the_bound() -> None:

@@ -256,6 +256,10 @@ def test_more_hosts_than_forks_and_another_strategy_are_refused(
     monkeypatch.setenv("ANSIBLE_STRATEGY", "free")
     (told,) = complaints(fleet.play("-f", "4", chaos_waves=[4]))
     assert told.startswith("Several waves need Ansible's linear strategy, and it is set to free")
+    before = fleet.batches
+    (told,) = complaints(fleet.play("-f", "5", chaos_simultaneous=True))
+    assert told.startswith("One instant for all hosts (chaos_simultaneous) needs Ansible's linear strategy")
+    assert fleet.batches == before
 
 
 def test_check_mode_shows_every_wave_and_leaves_nothing(fleet: Fleet) -> None:
