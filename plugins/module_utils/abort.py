@@ -34,12 +34,12 @@ def abort(run: RunDir, reason: str, *, by: str) -> bool:
     return True
 
 
-def no_more_faults(run: RunDir, reason: str, **fault: str) -> None:
+def no_more_faults(run: RunDir, reason: str, fault: str | None = None) -> None:
     """Write into the timeline that the run injects nothing more, since its own measurements speak against it.
 
     ``fault`` names the one that could not be injected, if that is why. Raises ChaosError when the disk refuses.
     """
-    run.timeline("no_more_faults", reason=reason, **fault)
+    run.timeline("no_more_faults", reason=reason, fault=fault)
 
 
 def complete(run: RunDir) -> bool:

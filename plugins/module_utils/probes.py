@@ -21,7 +21,6 @@ from . import clock
 from .engine import Engine
 from .jsonl import Tail, Writer
 from .lifespan import Lifespan
-from .pace import of as slowness
 from .pace import tick
 from .probe_addresses import Addresses, first_known
 from .probe_kinds import TIMEOUT_S, HttpProbe, Probe, Sample, TcpProbe
@@ -80,12 +79,11 @@ class Sampler:
         }
 
 
-def samplers(
-    spec: Mapping[str, Any], pace: Pace, out: deque[dict[str, Any]]
-) -> tuple[list[Sampler], Addresses]:
+def samplers(run: RunDir, pace: Pace, out: deque[dict[str, Any]]) -> tuple[list[Sampler], Addresses]:
     """Build a sampler for each of ``probes`` of a run's specification. Raises ChaosError on a bad one."""
+    spec = run.spec
     services = {str(probe["service"]) for probe in spec["probes"] if _needs_lookup(probe)}
-    engine = Engine.connect(timeout=5 * slowness(spec)) if services else None
+    engine = Engine.of(run, timeout=5) if services else None
 
     def lookup(service: str) -> str:
         return engine.container(str(spec["project"]), service).address if engine else ""
@@ -114,7 +112,7 @@ def main(run: RunDir) -> int:
     life = Lifespan(run)
     pace = Pace()
     out: deque[dict[str, Any]] = deque()
-    probes, addresses = samplers(run.spec, pace, out)
+    probes, addresses = samplers(run, pace, out)
     writer = Writer(run.file("probes.jsonl"))
     stopped = threading.Event()
     addresses.start(stopped.is_set)
