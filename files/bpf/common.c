@@ -8,7 +8,7 @@
  *
  * Not a header: bcc rewrites map accesses in its main text only, so this text stands before the programs'.
  *
- * chaos_config.h is generated for the running kernel (plugins/module_utils/bpf_sources.py):
+ * chaos_config.h is generated for the running kernel (plugins/module_utils/bpf/sources.py):
  *   HAS_<event>, HAS_<event>_<field>   what the kernel's tracepoint format files hold
  *   OFF_<structure>_<member>           byte offsets from the kernel's own BTF; absent where there is no BTF
  *   CHAOS_RINGBUF, CHAOS_PAGES         transport: ring buffer (kernel 5.8) or one perf buffer per CPU
@@ -19,7 +19,7 @@
 
 #include <chaos_config.h>
 
-/* Kinds of records; plugins/module_utils/bpf_*.py decode by these numbers, a unit test compares them. */
+/* Kinds of records; plugins/module_utils/bpf/programs/ decode by these numbers, a unit test compares them. */
 enum chaos_kind {
 	CHAOS_CONN_ATTEMPT = 1,
 	CHAOS_CONN_OK = 2,

@@ -10,7 +10,7 @@
  * epochs before and deletes them, so none is read twice and no phase gets a part of another's.
  */
 
-/* plugins/module_utils/bpf_*.py name these; a unit test compares the numbers. */
+/* plugins/module_utils/bpf/programs/ name these; a unit test compares the numbers. */
 enum chaos_series {
 	CHAOS_RUN_QUEUE = 1,
 	CHAOS_SWITCHES = 2,

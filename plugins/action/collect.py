@@ -12,21 +12,16 @@ from typing import Any
 from ansible_collections.exchange.chaos.plugins.action import record as record_action
 from ansible_collections.exchange.chaos.plugins.action.report import plain, summary
 from ansible_collections.exchange.chaos.plugins.modules import collect as module
-from ansible_collections.exchange.chaos.plugins.plugin_utils import (
-    collecting,
-    documented,
-    fleet,
-    presence,
-    rendering,
-    report_files,
-    text,
-)
-from ansible_collections.exchange.chaos.plugins.plugin_utils.collecting import CollectError, Found, Plan
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record import RecordError, check
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import FileError
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import collect, report_files
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.collect import CollectError, Found, Plan
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import RecordError, check
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import hosts_overview, render, text
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
-_ARGUMENTS = documented.arguments(module.DOCUMENTATION)
+_ARGUMENTS = argument_spec.arguments(module.DOCUMENTATION)
 _REQUIRED = [("state", "fetched", ["plan"]), ("state", "written", ["plan"])]
 
 Arguments = dict[str, Any]
@@ -63,12 +58,12 @@ class ActionModule(record_action.ActionModule):
 
     def _plan(self, arguments: Arguments) -> Result:
         if arguments["record"]:
-            plan = collecting.from_record(arguments["record"])
+            plan = collect.from_record(arguments["record"])
         elif arguments["run_id"]:
             inventory = self._task.get_variable_manager()._inventory
             # this play runs on the controller: the hosts it is restricted to are not those meant (--limit counts)
             chosen = inventory.get_hosts(arguments["targets"], ignore_restrictions=True)
-            plan = collecting.from_run(
+            plan = collect.from_run(
                 arguments["run_id"], arguments["report_dir"], [host.name for host in chosen]
             )
         else:
@@ -106,9 +101,9 @@ class ActionModule(record_action.ActionModule):
         # Told, not failed: a play in which all hosts fail would end before what the others gave is written.
         if result.get("failed"):
             problem = str(result.get("msg")) if result.get("known", True) else ""
-            said = _line("fail", problem) if problem else _line("info", collecting.NOTHING_THERE)
+            said = _line("fail", problem) if problem else _line("info", collect.NOTHING_THERE)
             if "chaos_unreachable" in result:
-                problem = collecting.AWAY
+                problem = collect.AWAY
             return {**nothing, "asked": True, "problem": problem, "chaos_lines": [said]}
         kept = {
             key: result[key]
@@ -121,7 +116,7 @@ class ActionModule(record_action.ActionModule):
         answers = {host: answer for host, answer in zip(plan.hosts, collected) if isinstance(answer, dict)}
         if self._task.check_mode:
             return {"waiting": plan.hosts, "added": []}
-        found = collecting.sort(plan, answers)
+        found = collect.sort(plan, answers)
         result: Result = {"waiting": sorted(found.waiting), "added": sorted(found.records)}
         lines = []
         if found.records:
@@ -137,8 +132,8 @@ class ActionModule(record_action.ActionModule):
         ]
         result["chaos_lines"] = lines
         if found.waiting:
-            names = ", ".join(sorted(found.waiting)[: fleet.NAMED])
-            more = len(found.waiting) - fleet.NAMED
+            names = ", ".join(sorted(found.waiting)[: hosts_overview.NAMED])
+            more = len(found.waiting) - hosts_overview.NAMED
             who = f"{names}{f' and {more} more' if more > 0 else ''}"
             result.update(
                 failed=True,
@@ -152,11 +147,11 @@ class ActionModule(record_action.ActionModule):
 
     def _complete(self, plan: Plan, found: Found) -> Result:
         """Write the completed record and its report under a name of its own."""
-        record = check(collecting.complete(plan, found), "The completed record")
-        files = report_files.paths(plan.stem, *rendering.RENDERED, "json")
+        record = check(collect.complete(plan, found), "The completed record")
+        files = report_files.paths(plan.stem, *render.RENDERED, "json")
         report_files.create(files["json"], f"{json.dumps(record, indent=1, ensure_ascii=False)}\n", sync=True)
-        collecting.carry(plan, found)
-        rendering.render(record, files, plan.stem)
+        collect.carry(plan, found)
+        render.render(record, files, plan.stem)
         if not presence.present(presence.REPORT) and not presence.present(presence.CONSOLE):
             self._display.display("\n".join(text.report(record, files, brief=True)))
         return {

@@ -10,10 +10,11 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.modules import gate as module
-from ansible_collections.exchange.chaos.plugins.plugin_utils import documented, waves
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import waves
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
-_ARGUMENTS = documented.arguments(module.DOCUMENTATION)
+_ARGUMENTS = argument_spec.arguments(module.DOCUMENTATION)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import wheels
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import wheels
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped

@@ -13,7 +13,8 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import reach, report_files
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -21,7 +22,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
     _requires_connection = True
 
-    @reach.noticing()
+    @unreachable.noticing()
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module; with ``stem`` fetch what it packed and, once that is safe here, drop it on the host."""
         super().run(tmp, task_vars)

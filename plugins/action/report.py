@@ -12,21 +12,18 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.modules import report as module
-from ansible_collections.exchange.chaos.plugins.plugin_utils import (
-    documented,
-    presence,
-    rendering,
-    report_files,
-    text,
-)
-from ansible_collections.exchange.chaos.plugins.plugin_utils.merge import merge
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record import RecordError, load, schema
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import FileError
-from ansible_collections.exchange.chaos.plugins.plugin_utils.schema import problems
-from ansible_collections.exchange.chaos.plugins.plugin_utils.stub import stub
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import stub
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import RecordError, load, schema
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import problems
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import render, text
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import parse_time, utc_now
 
-_ARGUMENTS = documented.arguments(module.DOCUMENTATION)
+_ARGUMENTS = argument_spec.arguments(module.DOCUMENTATION)
 _REQUIRED = [
     ("state", "reserved", ["report_dir", "number", "name"]),
     ("state", "written", ["stem", "hosts", "run_id", "experiment", "started_at", "collection_version"]),
@@ -86,7 +83,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             return {"stem": wanted, "chaos_report": {**report, "state": "planned"}}
         stem = report_files.reserve(wanted, _RESERVED)
         title = arguments["title"] or arguments["name"].replace("_", " ").capitalize()
-        report_files.append(f"{stem}{report_files.ENDINGS['log']}", rendering.joined(text.banner(title)))
+        report_files.append(f"{stem}{report_files.ENDINGS['log']}", render.joined(text.banner(title)))
         kinds = ("log", "bpf", "json", "xml")
         return {
             "stem": stem,
@@ -137,14 +134,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         path = os.path.abspath(arguments["record"])
         record = load(path)
         source = path[: -len(".json")] if path.endswith(".json") else path
-        stem = _free(source, rendering.head(record))
-        files = {**report_files.paths(stem, *rendering.RENDERED), "json": path}
+        stem = _free(source, render.head(record))
+        files = {**report_files.paths(stem, *render.RENDERED), "json": path}
         result = {**summary(record), "stem": stem, "files": files}
         result["chaos_report"] = {"state": "rendered", "stem": stem}
         if self._task.check_mode:
             return {**result, "chaos_record": None}
         report_files.check_folder(os.path.dirname(path))
-        rendering.render(record, files, source)
+        render.render(record, files, source)
         if not presence.present(presence.REPORT) and not presence.present(presence.CONSOLE):
             self._display.display("\n".join(text.report(record, files, brief=True)))
         return result
@@ -200,7 +197,7 @@ def _free(source: str, head: str) -> str:
     stem, attempt = source, 1
     while not all(
         report_files.blank(path, head if kind == "log" else "")
-        for kind, path in report_files.paths(stem, *rendering.RENDERED).items()
+        for kind, path in report_files.paths(stem, *render.RENDERED).items()
     ):
         attempt += 1
         stem = f"{source}-{attempt}"

@@ -9,9 +9,9 @@ import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import reach
-from ansible_collections.exchange.chaos.plugins.plugin_utils.host_clock import measure
-from ansible_collections.exchange.chaos.plugins.plugin_utils.runtime import build
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.host_clock import measure
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import build
 
 
 class ActionModule(ActionBase):
@@ -19,7 +19,7 @@ class ActionModule(ActionBase):
 
     _requires_connection = True
 
-    @reach.noticing(
+    @unreachable.noticing(
         "nothing was injected there, and a run that was opened after all is ended by the host itself"
     )
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

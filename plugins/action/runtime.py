@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils.runtime import build
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import build
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped

@@ -13,12 +13,13 @@ from typing import Any
 from ansible import constants, context
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.modules import targets as module
-from ansible_collections.exchange.chaos.plugins.plugin_utils import documented, targets, waves
-from ansible_collections.exchange.chaos.plugins.plugin_utils.version import collection_version
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import guard_rails, waves
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.version import collection_version
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
 _ACCEPT = "chaos_i_accept_production"
-_ARGUMENTS = documented.arguments(module.DOCUMENTATION)
+_ARGUMENTS = argument_spec.arguments(module.DOCUMENTATION)
 #: Values of a seed nobody gave.
 _SEEDS = 1_000_000
 
@@ -43,7 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         }
         try:
             radius = self._radius(given)
-        except targets.TargetError as error:
+        except guard_rails.TargetError as error:
             return {**found, "failed": True, "msg": str(error)}
         plan = waves.plan(radius, pattern=str(given["pattern"]), simultaneous=bool(given["simultaneous"]))
         # host: the plan is the controller's word, even if the controller is one of the targets
@@ -54,18 +55,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         variables = self._task.get_variable_manager()
         inventory = variables._inventory
         known = _known(variables, inventory)
-        targets.check_command_line(known, variables.extra_vars)
+        guard_rails.check_command_line(known, variables.extra_vars)
         pattern = str(given["pattern"])
         # this play runs on the controller: the hosts it is restricted to are not those meant (--limit counts)
         chosen = inventory.get_hosts(pattern, ignore_restrictions=True)
         groups = {host.name: [group.name for group in host.get_groups()] for host in chosen}
         # only the command line counts: an inventory that accepts for everybody would accept for nobody in particular
-        accepted = targets.is_true(variables.extra_vars.get(_ACCEPT, False))
-        targets.check_pattern(pattern, list(groups))
+        accepted = guard_rails.is_true(variables.extra_vars.get(_ACCEPT, False))
+        guard_rails.check_pattern(pattern, list(groups))
         controller = _own(variables, inventory.get_host("localhost"))
-        targets.check_rails(controller, {host: known[host] for host in groups}, variables.extra_vars)
-        targets.check_groups(groups, [str(name) for name in given["forbidden_groups"]], accepted)
-        targets.check_hours(str(given["allowed_hours"]), datetime.now())
+        guard_rails.check_rails(controller, {host: known[host] for host in groups}, variables.extra_vars)
+        guard_rails.check_groups(groups, [str(name) for name in given["forbidden_groups"]], accepted)
+        guard_rails.check_hours(str(given["allowed_hours"]), datetime.now())
         wanted = str(given["sample"])
         seed = str(given["sample_seed"]) or str(secrets.randbelow(_SEEDS)) if wanted else ""
         drawn = waves.sample(list(groups), wanted, seed)

@@ -13,7 +13,7 @@ import os
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import reach, siblings
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import aborts, unreachable
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -22,7 +22,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
-    @reach.noticing(done=True)
+    @unreachable.noticing(done=True)
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Watch one slice of the window."""
         play = multiprocessing.parent_process()
@@ -31,10 +31,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         run_id, host = str(arguments.get("run_id")), str((task_vars or {}).get("inventory_hostname"))
-        told = "" if self._task.check_mode else siblings.found(run_id, host)
+        told = "" if self._task.check_mode else aborts.found(run_id, host)
         if told:
             arguments["abort"] = told
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
         if not told:
-            siblings.pass_on(run_id, host, result)
+            aborts.pass_on(run_id, host, result)
         return result

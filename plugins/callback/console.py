@@ -35,18 +35,19 @@ from typing import Any
 
 from ansible import constants
 from ansible.plugins.callback import CallbackBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import presence, text
-from ansible_collections.exchange.chaos.plugins.plugin_utils.closing import WIDTH
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record import Record, RecordError
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import existing
-from ansible_collections.exchange.chaos.plugins.plugin_utils.results import (
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import (
     Hosts,
     finished,
     mapping,
     message,
     told,
 )
-from ansible_collections.exchange.chaos.plugins.plugin_utils.screen import LiveLine, progress
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live.screen import LiveLine, progress
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import Record, RecordError
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import existing
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import text
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.ending import WIDTH
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import clean, log_line, utc_now
 
 _COLOURS = {

@@ -34,8 +34,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import presence, text
-from ansible_collections.exchange.chaos.plugins.plugin_utils.follow import Follower
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live.follow import Follower
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import text
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import clean
 
 

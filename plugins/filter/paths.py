@@ -9,22 +9,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.exchange.chaos.plugins.plugin_utils import paths
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import fault_path
 
 
 def path(hostvars: Mapping[str, Mapping[str, Any]], **given: Any) -> dict[str, Any]:
     """Return the path's parts, or fail with the sentence that says why there is none."""
     try:
-        return paths.path(hostvars, **given)
-    except paths.PathError as error:
+        return fault_path.path(hostvars, **given)
+    except fault_path.PathError as error:
         raise AnsibleFilterError(str(error)) from error
 
 
 def stores(hostvars: Mapping[str, Mapping[str, Any]], **given: Any) -> dict[str, Any]:
     """Return where the stores answer, or fail with the sentence that says what is wrong."""
     try:
-        return paths.stores(given["external"], hostvars, given["ports"])
-    except paths.PathError as error:
+        return fault_path.stores(given["external"], hostvars, given["ports"])
+    except fault_path.PathError as error:
         raise AnsibleFilterError(str(error)) from error
 
 

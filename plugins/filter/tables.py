@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.plugin_utils import results, tables, waves
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import waves
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live import results
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import tables
 
 
 class FilterModule:

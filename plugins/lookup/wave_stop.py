@@ -37,13 +37,13 @@ _raw:
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils import siblings
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import aborts
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core is untyped
-    """Thin: see plugin_utils/siblings.py."""
+    """Thin: see plugin_utils/fleet/aborts.py."""
 
     def run(self, terms: list[Any], variables: Any = None, **kwargs: Any) -> list[str]:
         """Return the reason for (run id, host)."""
         run_id, host = (str(term) for term in terms)
-        return [siblings.found(run_id, host)]
+        return [aborts.found(run_id, host)]

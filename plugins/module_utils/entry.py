@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Entry of the host runtime: ``python chaos.pyz <command> <run folder>``.
 
-A command is the module of that name in this package; only what the command needs is imported, because
-``capture`` runs under the system's Python, which may have bcc and nothing else.
+Only what the command needs is imported, because ``capture`` runs under the system's Python, which may have bcc and
+nothing else.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = (
-    "capture",
-    "charge",
-    "contend",
-    "events",
-    "finish",
-    "impair",
-    "load",
-    "probes",
-    "recover",
-    "sessions",
-    "watchdog",
-)
+#: The module behind each command, in this package. The names are contract: units on prepared hosts call them.
+COMMANDS = {
+    "capture": "bpf.capture",
+    "charge": "faults.mechanisms.memory_hog",
+    "contend": "faults.mechanisms.disk_hog",
+    "events": "observe.docker_events",
+    "finish": "lifecycle.finish",
+    "impair": "faults.mechanisms.relay",
+    "load": "observe.load.main",
+    "probes": "observe.probes.main",
+    "recover": "lifecycle.recover",
+    "sessions": "faults.mechanisms.session_holder",
+    "watchdog": "lifecycle.watchdog",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -33,6 +34,6 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"usage: {argv[0]} {{{','.join(COMMANDS)}}} RUN_FOLDER\n")
         return 2
     package = __package__ or "exchange_chaos"
-    rundir = importlib.import_module(f"{package}.rundir")
-    command = importlib.import_module(f"{package}.{argv[1]}")
-    return int(command.main(rundir.RunDir(argv[2])))
+    folder = importlib.import_module(f"{package}.run.folder")
+    command = importlib.import_module(f"{package}.{COMMANDS[argv[1]]}")
+    return int(command.main(folder.RunDir(argv[2])))

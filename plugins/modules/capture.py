@@ -60,11 +60,15 @@ blind:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import processes
-from ansible_collections.exchange.chaos.plugins.module_utils.capturing import begin, blind, state_of
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.state import open_run
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.start_capture import (
+    begin,
+    blind,
+    state_of,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import open_run
 
 
 def main() -> None:

@@ -76,8 +76,8 @@ diff:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import fault_module
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import cpu
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import cpu
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:

@@ -94,8 +94,8 @@ diff:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import fault_module
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import disk
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import disk
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:

@@ -48,10 +48,10 @@ ended:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import recovery
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
     )
     lines = Lines()
     try:
-        ended = recovery.halt(
+        ended = abandoned.halt(
             State(module.params["state_dir"]), module.params["project"], lines.say, act=not module.check_mode
         )
         module.exit_json(changed=bool(ended), ended=ended, chaos_lines=lines.lines, chaos_bpf=[])

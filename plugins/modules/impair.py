@@ -143,8 +143,9 @@ diff:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import fault_module, shaping
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import impair
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import impair
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import shaping
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:

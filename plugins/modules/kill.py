@@ -112,8 +112,8 @@ diff:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import fault_module
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import kill
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import kill
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:

@@ -56,8 +56,9 @@ site:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import environment, libraries
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common import libraries
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.host import environment
 
 
 def main() -> None:

@@ -119,18 +119,15 @@ chaos_bpf:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import (
-    load_plan,
-    load_settle,
-    orders,
-    probing,
-    processes,
-)
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines, deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, read_json
-from ansible_collections.exchange.chaos.plugins.module_utils.state import open_run
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange import reconcile, trial_order
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import load_plan
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes import start
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, read_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import open_run
 
 
 def present(run: RunDir, check: bool, probes: bool) -> dict[str, Any]:
@@ -142,10 +139,10 @@ def present(run: RunDir, check: bool, probes: bool) -> dict[str, Any]:
         started = not running or (probes and not processes.alive(run, "probes"))
         return _answer(run, check, changed=bool(started), plan=plan, ledger={})
     if not running:
-        run.timeline("book", depth=orders.depth(load))
+        run.timeline("book", depth=trial_order.depth(load))
         processes.start(run, "load")
         run.log("ok", f"Sending {load['rate']:g} orders per second to {load['url']}", "steady")
-    started = probes and probing.begin(run)
+    started = probes and start.begin(run)
     return _answer(run, check, changed=not running or started, plan=plan, ledger={})
 
 
@@ -159,7 +156,7 @@ def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
     plan = load_plan.describe_end(run.spec["load"])
     if check:
         return _answer(run, check, changed=True, plan=plan, ledger={})
-    return _answer(run, check, changed=True, plan=plan, ledger=load_settle.account(run, Engine.of(run)))
+    return _answer(run, check, changed=True, plan=plan, ledger=reconcile.account(run, Engine.of(run)))
 
 
 def _answer(run: RunDir, check: bool, **fields: Any) -> dict[str, Any]:

@@ -79,8 +79,8 @@ diff:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import fault_module
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import memory
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import memory
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:

@@ -100,13 +100,14 @@ uncollected:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import external, preflight, recovery
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange import external
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
-from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines
-from ansible_collections.exchange.chaos.plugins.module_utils.spec import first_sentence
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, preflight
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import first_sentence
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
 
 
 def examine(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def examine(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str,
     try:
         report, engine = preflight.host(lines.say, remote=parameters["remote"], folder=state.root)
         found["facts"] = report.facts
-        found["clean"] = recovery.end_abandoned(state, lines.say, act=act) == 0
+        found["clean"] = abandoned.end_abandoned(state, lines.say, act=act) == 0
         held = state.holder(parameters["project"])
         if held:
             found["held_by"] = held.describe()

@@ -65,17 +65,19 @@ chaos_bpf:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import load_plan, probing, processes
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines, deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
-from ansible_collections.exchange.chaos.plugins.module_utils.state import open_run
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import load_plan
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes import start
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import open_run
 
 
 def present(run: RunDir, check: bool) -> dict[str, Any]:
     """Start the process unless it runs."""
     plan = load_plan.describe_probes(run.spec["probes"])
-    changed = not processes.alive(run, "probes") if check else probing.begin(run)
+    changed = not processes.alive(run, "probes") if check else start.begin(run)
     return _answer(run, check, changed=changed, plan=plan)
 
 

@@ -74,13 +74,13 @@ import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import bundle
-from ansible_collections.exchange.chaos.plugins.module_utils.abort import abort
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.finish import finish, summary
-from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.finish import finish, summary
+from ansible_collections.exchange.chaos.plugins.module_utils.run import bundle
+from ansible_collections.exchange.chaos.plugins.module_utils.run.abort import abort
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
 
 
 def ended(state: State, run_id: str, why: str) -> tuple[RunDir, bool]:

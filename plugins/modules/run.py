@@ -87,13 +87,18 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils import opening, pace, preflight, recovery
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Site, planning
-from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines, deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import read_json
-from ansible_collections.exchange.chaos.plugins.module_utils.spec import first_sentence, validate
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, opening, preflight
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import (
+    first_sentence,
+    validate,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.run import slow_host
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import read_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
 
 
 def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]:
@@ -102,15 +107,15 @@ def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]
     problems = validate(spec)
     if problems:
         raise ChaosError(first_sentence(problems))
-    spec = pace.eased(spec)
+    spec = slow_host.eased(spec)
     if state.run(run_id).file("spec.json").exists():
         return deliver(state.run(run_id), changed=False, plan=[], skipped_reason="")
     if module.params["secrets"]:
         spec["database"] = {**spec["database"], **(read_json(Path(module.params["secrets"])) or {})}
     report, engine = preflight.host(
-        lines.say, remote=module.params["remote"], folder=state.root, slow=pace.of(spec)
+        lines.say, remote=module.params["remote"], folder=state.root, slow=slow_host.of(spec)
     )
-    recovery.end_abandoned(state, lines.say, act=not module.check_mode)
+    abandoned.end_abandoned(state, lines.say, act=not module.check_mode)
     held = state.holder(spec["project"])
     if held:
         raise ChaosError(

@@ -95,11 +95,11 @@ aborted:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils.abort import abort, why
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.result import deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State, open_run
-from ansible_collections.exchange.chaos.plugins.module_utils.watching import Window, watch
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.window import Window, watch
+from ansible_collections.exchange.chaos.plugins.module_utils.run.abort import abort, why
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State, open_run
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
 
 from tests.module import capture_support as support
 

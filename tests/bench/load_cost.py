@@ -15,7 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".collections"))
 
-from ansible_collections.exchange.chaos.plugins.module_utils import jsonl, processes
+from ansible_collections.exchange.chaos.plugins.module_utils.common import jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 
 from tests.module.load_api import Api, load_spec, make_run
 

@@ -39,7 +39,7 @@ def test_an_exchange_with_a_pool_bears_it(tmp_path: Path) -> None:
 def test_sessions_that_nobody_holds_are_no_effect(tmp_path: Path) -> None:
     """The instrument broken: every session is let go as soon as it was taken."""
     change = (
-        "plugins/module_utils/sessions.py",
+        "plugins/module_utils/faults/mechanisms/session_holder.py",
         "        clock.sleep(PAUSE_S)\n",
         "        holder.release()\n        clock.sleep(20 * PAUSE_S)\n",
     )

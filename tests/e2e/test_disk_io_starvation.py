@@ -48,7 +48,7 @@ def test_contention_keeps_the_whole_disk_busy_and_ends(tmp_path: Path) -> None:
 def test_an_undo_that_writes_nothing_back_fails_the_host(tmp_path: Path) -> None:
     before = live.limits("postgres", *LIMITS)
     change = (
-        "plugins/module_utils/limits.py",
+        "plugins/module_utils/faults/mechanisms/limits.py",
         'differed = write(cgroup, entry["before"], entry["device"])',
         "differed = True",
     )

@@ -46,6 +46,10 @@ def test_a_leak_breaks_the_hypothesis(tmp_path: Path) -> None:
 
 def test_a_charge_that_charges_nothing_is_invalid(tmp_path: Path) -> None:
     before = live.limits("trading-api", *LIMITS)
-    change = ("plugins/module_utils/charge.py", "written += _write(pipe)", "written += len(_BLOCK)")
+    change = (
+        "plugins/module_utils/faults/mechanisms/memory_hog.py",
+        "written += _write(pipe)",
+        "written += len(_BLOCK)",
+    )
     live.without_effect(PLAYBOOK, tmp_path, change, **SHORT)
     assert live.limits("trading-api", *LIMITS) == before

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("ready")
 
 def test_a_kill_that_kills_nothing_is_invalid(tmp_path: Path) -> None:
     change = (
-        "plugins/module_utils/faults/kill.py",
+        "plugins/module_utils/faults/kinds/kill.py",
         "signal.pidfd_send_signal(pidfd, signal.SIGKILL)",
         "signal.pidfd_send_signal(pidfd, signal.SIGCONT)",
     )
@@ -42,7 +42,7 @@ def test_a_capture_of_the_wrong_port_is_invalid(tmp_path: Path) -> None:
 @pytest.mark.full
 def test_a_run_without_load_is_invalid(tmp_path: Path) -> None:
     change = (
-        "plugins/module_utils/load.py",
+        "plugins/module_utils/observe/load/main.py",
         "def send(self, at: float, stream: str) -> None:",
         "def send(self, at: float, stream: str) -> None:\n        return\n\n"
         "    def sent(self, at: float, stream: str) -> None:",
@@ -55,7 +55,7 @@ def test_a_run_without_load_is_invalid(tmp_path: Path) -> None:
 def test_an_undo_that_undoes_nothing_fails_the_host(tmp_path: Path) -> None:
     before = support.container("postgres")
     change = (
-        "plugins/module_utils/faults/kill.py",
+        "plugins/module_utils/faults/kinds/kill.py",
         "        _start(container_id, engine)\n",
         "",
     )

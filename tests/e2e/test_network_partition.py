@@ -36,8 +36,8 @@ def test_a_cut_path_is_proved_borne_and_healed(tmp_path: Path) -> None:
 
 def test_a_partition_that_cuts_nothing_is_invalid(tmp_path: Path) -> None:
     change = (
-        "plugins/module_utils/faults/partition.py",
-        "nft.Ruleset(table, far.addresses, change.only,",
-        'nft.Ruleset(table, ("192.0.2.1",), change.only,',
+        "plugins/module_utils/faults/kinds/partition.py",
+        "nftables.Ruleset(table, far.addresses, change.only,",
+        'nftables.Ruleset(table, ("192.0.2.1",), change.only,',
     )
     live.without_effect(PLAYBOOK, tmp_path, change, **SHORT)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.exchange.chaos.plugins.plugin_utils import wheels
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import wheels
 
 from tests.bench import hosts
 from tests.bench.machine import Machine, build_image, run, wait_until

@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, jsonl
-from ansible_collections.exchange.chaos.plugins.plugin_utils import runtime
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
 PYTHON = "/usr/bin/python3"
 IMAGE = "exchange-chaos-test-busybox:1"

@@ -24,11 +24,12 @@ from typing import Any
 
 import docker
 import docker.errors
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, jsonl, opening
-from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State
-from ansible_collections.exchange.chaos.plugins.plugin_utils import runtime
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import opening
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
 from tests.module import capture_support
 

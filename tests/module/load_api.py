@@ -18,9 +18,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.module_utils import clock
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.plugin_utils.runtime import content
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import content
 
 BEHAVIOURS = ("ok", "delay", "hang", "reset", "close", "error", "empty", "garbage")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common import jsonl
 
 from tests.module import capture_support as support
 from tests.module.capture_support import CLOSED, OPEN, Exchange

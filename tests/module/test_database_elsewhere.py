@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, database, netns, orders, snapshot
-from ansible_collections.exchange.chaos.plugins.module_utils.database import Store
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, partition
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry
-from ansible_collections.exchange.chaos.plugins.module_utils.load_orders import Numbering
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange import database, trial_order
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange.database import Store
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders import Numbering
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Scene, Site
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import partition
+from ansible_collections.exchange.chaos.plugins.module_utils.host import netns
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry
+from ansible_collections.exchange.chaos.plugins.module_utils.snapshot import snapshot
 
 from tests.module import lab_stack
 from tests.module.apart_stack import Apart, apart
@@ -54,8 +58,8 @@ def test_an_order_is_found_counted_and_cancelled_over_tcp(
 ) -> None:
     load = load_spec(f"http://{exchange.address(exchange.container('trading-api'))}:8080")
     store = Store(engine, exchange.project, where, load)
-    load["price"]["first_number"] = orders.choose_first_number(store, load["price"])
-    found = orders.trial(load, store)
+    load["price"]["first_number"] = trial_order.choose_first_number(store, load["price"])
+    found = trial_order.trial(load, store)
     print(f"accepted in {found.accepted_ms:g} ms, found in {found.found_ms:g} ms")
     assert found.cancelled
     numbering = Numbering.of(load["price"])

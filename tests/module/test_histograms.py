@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
 
 from tests.module import capture_support as support
 from tests.module.capture_support import CLOSED, OPEN, Exchange

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import connection_loader
-from ansible_collections.exchange.chaos.plugins.plugin_utils import host_clock
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import host_clock
 
 SSHD = "/usr/sbin/sshd"
 pytestmark = [

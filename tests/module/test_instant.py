@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 
 from tests.module.core_support import ROOT
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine, Target
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, inject, kill
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.exchange.chaos.plugins.module_utils.undo import undo
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Scene, Site
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import kill
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.undo import undo
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine, Target
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
 
 from tests.module import core_support
 from tests.module.core_support import LISTEN, PORT, Host, sentence, wait_for

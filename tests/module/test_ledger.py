@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import jsonl, load_settle, orders, processes
-from ansible_collections.exchange.chaos.plugins.module_utils.database import Store
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine, Target
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.load_orders import Numbering
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.common import jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange import reconcile, trial_order
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange.database import Store
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders import Numbering
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine, Target
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 from tests.module.load_api import Api, load_spec, make_run, wait_for
 
@@ -87,7 +89,7 @@ def store(engine: Engine, exchange: Exchange) -> Store:
 def spec(exchange: Exchange, store: Store) -> dict[str, Any]:
     """``load`` with a free range of numbers."""
     found = load_spec(exchange.url, rate=60)
-    found["price"]["first_number"] = orders.choose_first_number(store, found["price"])
+    found["price"]["first_number"] = trial_order.choose_first_number(store, found["price"])
     return found
 
 
@@ -184,14 +186,14 @@ def test_orders_that_stay_open_are_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Sells alone find no counterpart, so all of them wait in the book."""
-    monkeypatch.setattr(load_settle, "AFTER_S", 0.5)
+    monkeypatch.setattr(reconcile, "AFTER_S", 0.5)
     run = open_run({**spec, "side": {"field": "side", "values": ["SELL", "SELL"]}})
-    before = orders.depth(spec)
+    before = trial_order.depth(spec)
     run.timeline("book", depth=before)
     processes.start(run, "load")
     time.sleep(0.8)
     processes.stop(run, "load")
-    ledger = load_settle.settle(run, engine)
+    ledger = reconcile.settle(run, engine)
     assert ledger["open_orders_cancelled"] == ledger["acknowledged"] > 30
     assert exchange.rows(Numbering.of(spec["price"]), "status <> 'CANCELLED'") == ["0"]
     assert (ledger["book_before"], ledger["book_after"]) == (before, before)
@@ -201,13 +203,13 @@ def test_a_database_that_does_not_answer_leaves_a_ledger_of_unknowns(
     engine: Engine, spec: dict[str, Any], open_run: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The report must come, and must not say that nothing was lost."""
-    monkeypatch.setattr(load_settle, "AFTER_S", 0.0)
-    monkeypatch.setattr(load_settle, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(reconcile, "AFTER_S", 0.0)
+    monkeypatch.setattr(reconcile, "_PATIENCE_S", 0.0)
     run = open_run(spec, database={**DATABASE, "name": "no_such_database"})
     processes.start(run, "load")
     time.sleep(0.3)
     processes.stop(run, "load")
-    ledger = load_settle.settle(run, engine)
+    ledger = reconcile.settle(run, engine)
     assert ledger["acknowledged"] > 5
     assert ledger["lost"] is ledger["duplicated"] is ledger["unacknowledged_applied"] is None
     told = [event["text"] for event in run.events() if event.get("level") == "fail"]
@@ -223,7 +225,7 @@ def test_an_order_that_is_stored_late_is_not_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An exchange may acknowledge first and store later: it has until no request can be under way any more."""
-    monkeypatch.setattr(load_settle, "AFTER_S", 2.0)
+    monkeypatch.setattr(reconcile, "AFTER_S", 2.0)
     run = open_run({**spec, "timeout_s": 1})
     processes.start(run, "load")
     time.sleep(0.8)
@@ -236,17 +238,17 @@ def test_an_order_that_is_stored_late_is_not_lost(
     exchange.sql(move.format(elsewhere, here, identity))
     later = threading.Timer(1.0, exchange.sql, [move.format(here, elsewhere, identity)])
     later.start()
-    ledger = load_settle.settle(run, engine)
+    ledger = reconcile.settle(run, engine)
     later.join()
     assert (ledger["lost"], ledger["in_database"]) == (0, ledger["acknowledged"])
 
 
 def test_an_acknowledged_order_is_not_waited_for_once_the_exchange_is_sound() -> None:
     attempts = [{"sent": 100.0, "ok": True}, {"sent": 103.5, "ok": False}, {"sent": 109.0, "ok": True}]
-    assert load_settle.quiet_at(attempts, 3.0, 105.0) == 103.5 + 3 + 5
-    assert load_settle.quiet_at(attempts, 3.0, math.inf) == 109 + 3 + 5
-    assert load_settle.quiet_at(attempts[::2], 3.0, 0.0) == 0
-    assert load_settle.quiet_at([], 3.0, math.inf) == 0
+    assert reconcile.quiet_at(attempts, 3.0, 105.0) == 103.5 + 3 + 5
+    assert reconcile.quiet_at(attempts, 3.0, math.inf) == 109 + 3 + 5
+    assert reconcile.quiet_at(attempts[::2], 3.0, 0.0) == 0
+    assert reconcile.quiet_at([], 3.0, math.inf) == 0
 
 
 @pytest.mark.parametrize(
@@ -261,7 +263,7 @@ def test_an_acknowledged_order_is_not_waited_for_once_the_exchange_is_sound() ->
 def test_an_exchange_is_sound_since_steady_state_returned_after_the_last_fault(
     marks: list[tuple[str, float]], since: float
 ) -> None:
-    assert load_settle.sound_since([{"event": event, "t": t} for event, t in marks], 3.0) == since
+    assert reconcile.sound_since([{"event": event, "t": t} for event, t in marks], 3.0) == since
 
 
 def test_the_probe_of_a_run_is_started_and_ended_by_its_module(
@@ -299,7 +301,7 @@ def test_the_probe_of_a_run_is_started_and_ended_by_its_module(
 def test_the_trial_order_goes_in_is_found_and_is_cancelled(
     exchange: Exchange, spec: dict[str, Any], store: Store
 ) -> None:
-    found = orders.trial(spec, store)
+    found = trial_order.trial(spec, store)
     assert found.cancelled
     assert found.warnings == []
     assert exchange.rows(Numbering.of(spec["price"]), what="status") == ["CANCELLED"]
@@ -356,7 +358,7 @@ def test_each_failure_of_the_trial_is_one_sentence_and_leaves_no_open_order(
     database: dict[str, Any],
     told: str,
 ) -> None:
-    monkeypatch.setattr(orders, "FOUND_S", 0.3)
+    monkeypatch.setattr(trial_order, "FOUND_S", 0.3)
     changed = json.loads(json.dumps(spec))
     for path, value in load.items():
         *folders, name = path.split(".")
@@ -365,7 +367,7 @@ def test_each_failure_of_the_trial_is_one_sentence_and_leaves_no_open_order(
             part = part[folder]
         part[name] = value
     with pytest.raises(ChaosError, match=told) as raised:
-        orders.trial(changed, Store(engine, PROJECT, {**DATABASE, **database}, changed))
+        trial_order.trial(changed, Store(engine, PROJECT, {**DATABASE, **database}, changed))
     assert "\n" not in str(raised.value)
     assert exchange.rows(Numbering.of(spec["price"]), "status IN ('PENDING', 'PARTIALLY_FILLED')") == ["0"]
 
@@ -373,10 +375,10 @@ def test_each_failure_of_the_trial_is_one_sentence_and_leaves_no_open_order(
 def test_an_order_that_cannot_be_cancelled_is_a_warning(
     exchange: Exchange, spec: dict[str, Any], store: Store
 ) -> None:
-    found = orders.trial({**spec, "cancel": {"path": "/api/nothing/{order_id}"}}, store)
+    found = trial_order.trial({**spec, "cancel": {"path": "/api/nothing/{order_id}"}}, store)
     assert not found.cancelled
     assert "could not be cancelled (status 404" in found.warnings[0]
-    assert orders.cancel_all(spec, [found.order_id]) == (1, [])
+    assert trial_order.cancel_all(spec, [found.order_id]) == (1, [])
 
 
 def test_an_exchange_that_fails_once_is_asked_again(
@@ -388,7 +390,7 @@ def test_an_exchange_that_fails_once_is_asked_again(
     later = threading.Timer(1.2, subprocess.run, [["docker", "unpause", database]], {"capture_output": True})
     later.start()
     try:
-        found = orders.trial(spec, store)
+        found = trial_order.trial(spec, store)
     finally:
         later.join()
     assert found.cancelled
@@ -403,6 +405,6 @@ def test_an_api_that_hangs_is_told_as_such(store: Store) -> None:
         with pytest.raises(
             ChaosError, match=r"cannot be reached \(no answer from 127\.0\.0\.1:\d+ within 0\.3 s\)"
         ):
-            orders.trial(load_spec(api.url, timeout_s=0.3), store)
+            trial_order.trial(load_spec(api.url, timeout_s=0.3), store)
     finally:
         api.refuse()

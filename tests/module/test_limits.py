@@ -20,18 +20,17 @@ from typing import Any
 
 import docker.errors
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import contend, disks, limits
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import (
-    Scene,
-    Site,
-    cpu,
-    disk,
-    endings,
-    memory,
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Scene, Site
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import cpu, disk, memory
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import (
+    container_end,
+    disk_hog,
+    limits,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Journal
+from ansible_collections.exchange.chaos.plugins.module_utils.host import disks
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Journal
 
 from tests.module import core_support
 from tests.module.core_support import Host, sentence, wait_for
@@ -305,7 +304,7 @@ def test_a_kill_that_does_not_come_leaves_the_limits_as_they_were(
     before, pid = memory_limits(store), host.project.pid(store.id)
     run, engine = host.inert(), Engine.connect()
     monkeypatch.setattr(memory, "_KILL_S", 1.0)
-    monkeypatch.setattr(endings, "EXIT_S", 2.0)
+    monkeypatch.setattr(container_end, "EXIT_S", 2.0)
     targets = engine.containers(host.project.name)
     change = memory.from_spec({"rate_mb": 1}, targets, Site(targets, True))
     entry = Journal(run).planned("oom", "memory", "store", change.lines(), change.undo(), 60)
@@ -399,13 +398,13 @@ def test_contention_is_refused_without_consent(host: Host, volume: dict[str, Any
     assert "set chaos_accept_shared_disk: true" in sentence(call(host, "disk", mode="contention"))
 
 
-@pytest.mark.parametrize("tool", contend.TOOLS)
+@pytest.mark.parametrize("tool", disk_hog.TOOLS)
 def test_contention_keeps_that_disk_busy_until_the_undo(
     tool: str, host: Host, volume: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shutil.which(tool) is None:
         pytest.skip(f"needs {tool}")
-    monkeypatch.setattr(contend, "TOOLS", (tool,))
+    monkeypatch.setattr(disk_hog, "TOOLS", (tool,))
     host.project.up("store", **volume)
     run, engine = host.inert(), Engine.connect()
     if disks.disk_of(run.path) != disk.from_spec(_busy(), _targets(host, engine), Site([], True)).device:

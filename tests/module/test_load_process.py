@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, jsonl, load, processes
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import main
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 from tests.module.load_api import Api, load_spec, make_run, wait_for
 
@@ -94,7 +96,7 @@ def test_a_slow_api_does_not_slow_the_load_and_its_clients_wait_is_told(api: Api
 
 def test_an_order_that_goes_out_late_counts_from_when_it_was_meant_to(api: Api) -> None:
     """The load's own process may be held up; its clients' wait began all the same (no coordinated omission)."""
-    sender = load.Load(load_spec(api.url))
+    sender = main.Load(load_spec(api.url))
     at = clock.now() - 0.5
     sender.send(at, "steady")
     (line,) = wait_for(sender.take)
@@ -161,9 +163,9 @@ def test_when_all_connections_wait_the_order_is_written_as_dropped(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A load that cannot send must say so; one that stays silent makes an outage look quiet."""
-    monkeypatch.setattr(load, "MOST_OUTSTANDING", 3)
+    monkeypatch.setattr(main, "MOST_OUTSTANDING", 3)
     api.be("hang")
-    sender = load.Load(load_spec(api.url, timeout_s=0.5))
+    sender = main.Load(load_spec(api.url, timeout_s=0.5))
     for k in range(5):
         sender.send(clock.now(), "steady" if k else "burst")
     lines = wait_for(lambda: sender.take(), 0.4)
@@ -180,8 +182,8 @@ def test_when_all_connections_wait_the_order_is_written_as_dropped(
 def test_when_the_numbers_are_used_up_the_order_is_dropped_and_none_is_used_twice(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load, "ORDERS", 4)
-    sender = load.Load(load_spec(api.url))
+    monkeypatch.setattr(main, "ORDERS", 4)
+    sender = main.Load(load_spec(api.url))
     for _ in range(6):
         sender.send(clock.now(), "steady")
     lines: list[dict[str, Any]] = []

@@ -18,23 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import (
-    clock,
-    impair,
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Applied, Scene, Site
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import impair as impairing
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import partition
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import (
     netem,
-    netns,
-    nft,
-    routes,
+    relay,
     shaping,
-    tunnel,
+    tun,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Target
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Applied, Scene, Site, partition
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import impair as impairing
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.plugin_utils import runtime
+from ansible_collections.exchange.chaos.plugins.module_utils.host import netns, nftables, routes
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Target
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
 from tests.module.netns_support import OTHER, PEER, PEER6, PORT, SECOND, TARGET, Net, net
 from tests.unit.containers import target
@@ -209,7 +208,7 @@ def test_the_kernel_ends_a_partition_by_itself(stage: Stage) -> None:
     while stage.spaces.target.connects(PEER, PORT, timeout=0.2) == [None]:
         assert time.monotonic() - begun < 10
     assert 3.5 < time.monotonic() - begun < 6
-    state = netns.inside(stage.spaces.target.pid, nft.state, nft.table_name("exp-02-test", "cut"))
+    state = netns.inside(stage.spaces.target.pid, nftables.state, nftables.table_name("exp-02-test", "cut"))
     assert (state["there"], state["elements"]) == (True, 0)
     time.sleep(3)
     late = partition.in_force(replace(entry, expires=done.at + 4.0), stage.scene)
@@ -383,7 +382,7 @@ def test_an_engine_that_does_not_delay_is_no_effect(stage: Stage, monkeypatch: p
 
 
 def test_packets_to_the_peer_alone_are_in_our_class(stage: Stage) -> None:
-    pid, table = stage.spaces.target.pid, nft.table_name("exp-02-test", "slow")
+    pid, table = stage.spaces.target.pid, nftables.table_name("exp-02-test", "slow")
 
     def plant() -> None:
         from pyroute2 import IPRoute
@@ -391,7 +390,7 @@ def test_packets_to_the_peer_alone_are_in_our_class(stage: Stage) -> None:
         with IPRoute() as ip:
             (link,) = routes.towards(ip, PEER)
             netem.send(ip, netem.tree(shaping.Impairment(delay_ms=5), link)[:2])
-        nft.install(netem.rules(table, [PEER], PORT, 60))
+        nftables.install(netem.rules(table, [PEER], PORT, 60))
 
     netns.inside(pid, plant)
     assert stage.spaces.target.middle(PEER, PORT, count=3) < 20
@@ -436,5 +435,5 @@ def test_what_runs_in_a_namespace_answers_or_fails_in_words() -> None:
     with pytest.raises(ChaosError, match="cannot be entered"):
         netns.inside(2**22 - 2, time.sleep, 0)
     assert netns.throwaway(lambda: [1, "two"]) == [1, "two"]
-    assert impair.COMMAND == "impair"
-    assert tunnel.TAKEN != tunnel.RETURNED
+    assert relay.COMMAND == "impair"
+    assert tun.TAKEN != tun.RETURNED

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import netns, nft, routes
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Site, partition
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import impair as impairing
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import impair as impairing
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import partition
+from ansible_collections.exchange.chaos.plugins.module_utils.host import netns, nftables, routes
 
 from tests.module import test_network_faults as faults
 from tests.module.netns_support import OTHER, PEER, PEER6, PORT, TARGET, Net, net
@@ -81,27 +82,27 @@ def test_a_partition_from_a_network_drops_all_of_it_and_not_its_neighbour(stage:
     assert [proof.fact.startswith("control path") for proof in by(done.proofs, "tcp")] == [True]
     silent(stage, PEER, NEAR)
     reached(stage, BESIDE, PEER6, OTHER)
-    state = netns.inside(stage.spaces.target.pid, nft.state, nft.table_name("exp-02-test", "cut"))
+    state = netns.inside(stage.spaces.target.pid, nftables.state, nftables.table_name("exp-02-test", "cut"))
     assert (state["there"], state["elements"]) == (True, 1)
     # and the kernel ends it by itself, as it ends that of an address
     while stage.spaces.target.connects(NEAR, PORT, timeout=0.2) == [None]:
         assert time.monotonic() < begun + 15
     assert time.monotonic() > begun + 7
-    assert netns.inside(stage.spaces.target.pid, nft.state, state_of(stage))["elements"] == 0
+    assert netns.inside(stage.spaces.target.pid, nftables.state, state_of(stage))["elements"] == 0
     partition.undo(entry, stage.scene)
 
 
 def state_of(stage: Stage) -> str:
-    return nft.table_name(stage.run.path.name, "cut")
+    return nftables.table_name(stage.run.path.name, "cut")
 
 
 def test_an_address_within_a_network_is_counted_once(stage: Stage) -> None:
     """A packet that two rules match would count twice, and prove a flow that is half of it."""
     _done, entry = stage.apply(partition, CUT, peer_addresses=[PEER, PAIR])
     assert entry.undo["addresses"] == [PAIR]
-    before = netns.inside(stage.spaces.target.pid, nft.state, state_of(stage))["packets"]
+    before = netns.inside(stage.spaces.target.pid, nftables.state, state_of(stage))["packets"]
     stage.spaces.peer.datagrams(TARGET, 20)
-    after = netns.inside(stage.spaces.target.pid, nft.state, state_of(stage))["packets"]
+    after = netns.inside(stage.spaces.target.pid, nftables.state, state_of(stage))["packets"]
     assert after - before == 20
     partition.undo(entry, stage.scene)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, jsonl, processes
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 
 from tests.module.load_api import load_spec, make_run, wait_for
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, jsonl, processes
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 from tests.module.load_api import Api, load_spec, make_run, wait_for
 

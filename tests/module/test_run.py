@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import guards, opening, processes, snapshot
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines
-from ansible_collections.exchange.chaos.plugins.plugin_utils import runtime
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.host import consent
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import opening
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
+from ansible_collections.exchange.chaos.plugins.module_utils.snapshot import snapshot
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
 from tests.module import core_support
 from tests.module.core_support import LISTEN, Host, Project, sentence, wait_for
@@ -241,11 +244,11 @@ def test_podmans_socket(host: Host, tmp_path: Path) -> None:
 
 
 def test_a_remote_host_without_its_owners_consent(host: Host) -> None:
-    if guards.CONSENT.exists():
+    if consent.CONSENT.exists():
         pytest.skip("somebody gave consent on this very machine")
     text = refused(host, _remote=True)
     assert "owner's consent, /etc/exchange-chaos/consent, is missing" in text
-    assert not guards.CONSENT.parent.exists()
+    assert not consent.CONSENT.parent.exists()
 
 
 def test_a_disk_without_room(host: Host, tmp_path: Path) -> None:

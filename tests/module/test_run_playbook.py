@@ -16,7 +16,7 @@ from typing import Any
 
 import docker
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 from tests.module import core_support
 from tests.module.core_support import PROJECT, ROOT, SERVICE, Host, Project, wait_for

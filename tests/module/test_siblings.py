@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
-from ansible_collections.exchange.chaos.plugins.plugin_utils import waves
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import waves
 
 from tests.module import core_support
 from tests.module.core_support import ROOT, Host, wait_for

@@ -24,11 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, instant
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import load
-from ansible_collections.exchange.chaos.plugins.module_utils.record import host_record
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.plugin_utils import clock_offset, spread
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import load
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import host_record
+from ansible_collections.exchange.chaos.plugins.module_utils.run import instant
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import spread
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import clock_offset
 
 from tests.module import core_support
 from tests.module.core_support import ROOT, Host, Project, sentence
@@ -50,7 +52,7 @@ time.time_ns = lambda: int(time.time() * 1e9)
 time.clock_gettime = lambda which: _clock_gettime(which) + ({off} if which == time.CLOCK_REALTIME else 0)
 """
 ANCHOR = (
-    "import json; from ansible_collections.exchange.chaos.plugins.module_utils import clock; "
+    "import json; from ansible_collections.exchange.chaos.plugins.module_utils.common import clock; "
     "print(json.dumps(vars(clock.anchor())))"
 )
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import snapshot
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.snapshot import snapshot
 
 from tests.module import core_support
 from tests.module.core_support import LISTEN, PORT, Host, Project, wait_for

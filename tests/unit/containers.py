@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Target, describe
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Target, describe
 
 
 def attrs(service: str = "postgres", **changes: Any) -> dict[str, Any]:

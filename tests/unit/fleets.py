@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.plugin_utils.merge import merge
-from ansible_collections.exchange.chaos.plugins.plugin_utils.stub import stub
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import stub
 
 DATA = Path(__file__).parent / "data"
 Record = dict[str, Any]

@@ -9,8 +9,8 @@ import gzip
 import json
 from pathlib import Path
 
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence, load
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence, load
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
 
 DATA = Path(__file__).resolve().parent / "data" / "runs"
 NUMBERS = tuple(range(1, 11))

@@ -15,9 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.module_utils import steady
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence, load, orders, samples
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence import steady_state
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import (
+    Evidence,
+    load,
+    orders,
+    samples,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 T0 = 5000.0
 REALTIME = 1795456800.0
@@ -498,9 +503,9 @@ class Scenario:
                 (folder / f"{name}.json").write_text(json.dumps(data))
         return folder
 
-    def signals(self) -> list[steady.Signal]:
+    def signals(self) -> list[steady_state.Signal]:
         """Return the signals of steady state, without a detour over the disk."""
-        return steady.signals(self.spec_data(), orders(self.load_lines()), samples(self.probe_lines()))
+        return steady_state.signals(self.spec_data(), orders(self.load_lines()), samples(self.probe_lines()))
 
     def evidence(self, folder: Path) -> Evidence:
         """Write the raw files and load them again, as a run's end does."""

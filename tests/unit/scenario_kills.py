@@ -22,7 +22,7 @@ class Kills(Scenario):
     """A run whose faults kill ``targets``; their ports are down as the episodes say for the store.
 
     further: probes besides those of every run. gauges: name -> {moment: value}, read in each fault; moments as in
-    module_utils/gauges.py. kills: exits by service, seconds after the injection.
+    module_utils/observe/gauges.py. kills: exits by service, seconds after the injection.
     """
 
     targets: Sequence[str] = ("redis",)

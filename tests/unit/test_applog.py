@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import applog
-from ansible_collections.exchange.chaos.plugins.module_utils.clock import Anchor
+from ansible_collections.exchange.chaos.plugins.module_utils.common.clock import Anchor
+from ansible_collections.exchange.chaos.plugins.module_utils.observe import application_log
 
 #: 2026-11-23T18:00:00Z is boottime 1000.
 ANCHOR = Anchor(boottime=1000.0, realtime=1795456800.0, boot_id="b")
@@ -20,7 +20,7 @@ def test_the_engines_stamp_becomes_boottime_and_leaves_the_text() -> None:
         "no stamp at all",
         "",
     ]
-    found = applog.stamp(lines, ANCHOR)
+    found = application_log.stamp(lines, ANCHOR)
     assert [text for _, text in found] == ["first", "second: key=value  two spaces"]
     assert [at for at, _ in found] == [pytest.approx(1001.0), pytest.approx(1002.5)]
 
@@ -32,7 +32,7 @@ def test_the_first_line_from_the_fault_on_that_names_it() -> None:
         (6.0, "cannot reach POSTGRES"),
         (7.0, "postgres again"),
     ]
-    assert applog.first(lines, "postgres", 2.0) == (6.0, "cannot reach POSTGRES")
-    assert applog.first(lines, "postgres", 0.0) == (1.0, "postgres is fine")
-    assert applog.first(lines, "redis", 0.0) is None
-    assert applog.first([], "redis", 0.0) is None
+    assert application_log.first(lines, "postgres", 2.0) == (6.0, "cannot reach POSTGRES")
+    assert application_log.first(lines, "postgres", 0.0) == (1.0, "postgres is fine")
+    assert application_log.first(lines, "redis", 0.0) is None
+    assert application_log.first([], "redis", 0.0) is None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.exchange.chaos.plugins.plugin_utils.results import message
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import message
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = sorted(

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import bpf_exit, bpf_oom, bpf_tcp
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_programs import HEAD, Head
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_registry import PROGRAMS
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.program import HEAD, Head
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs import oom as bpf_oom
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs import process_exit
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs import tcp as bpf_tcp
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.registry import PROGRAMS
 
-ALL_KINDS = (bpf_tcp.KINDS, bpf_exit.KINDS, bpf_oom.KINDS)
+ALL_KINDS = (bpf_tcp.KINDS, process_exit.KINDS, bpf_oom.KINDS)
 
 
 def head(kind: int, flags: int = 0) -> Head:
@@ -82,8 +84,8 @@ def test_a_reset_has_a_direction(flags: int, direction: str, passive: bool) -> N
 
 
 def exited(flags: int, signal: int, status: int, by_pid: int = 0, by: bytes = b"") -> dict[str, Any]:
-    body = bpf_exit._BODY.pack(signal, status, by_pid, 0, by)
-    _name, fields = bpf_exit.decode(head(16, flags), HEAD.pack(*head(16, flags)) + body)
+    body = process_exit._BODY.pack(signal, status, by_pid, 0, by)
+    _name, fields = process_exit.decode(head(16, flags), HEAD.pack(*head(16, flags)) + body)
     return fields
 
 
@@ -132,7 +134,7 @@ def fields_of(text: str, structure: str) -> list[tuple[str, int]]:
     ("source", "structure", "body"),
     [
         ("oom.c", "chaos_oom", bpf_oom._BODY),
-        ("exit.c", "chaos_exit", bpf_exit._BODY),
+        ("exit.c", "chaos_exit", process_exit._BODY),
         ("tcp.c", "chaos_tcp", bpf_tcp._BODY),
     ],
 )

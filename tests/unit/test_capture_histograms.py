@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import bpf_histograms, clock
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_block import device
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_docker import Container
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_histograms import Bucket, Histograms
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_registry import PROGRAMS
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_scope import UNRESOLVED, Owner
-from ansible_collections.exchange.chaos.plugins.module_utils.stats import percentile_of_buckets
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf import histograms
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.attribution import UNRESOLVED, Owner
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.histograms import Bucket, Histograms
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.block import device
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.registry import PROGRAMS
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.stats import percentile_of_buckets
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_socket import Container
 
 SERIES = {
     number: (program.name, one) for program in PROGRAMS.values() for number, one in program.series.items()
@@ -183,7 +184,7 @@ def test_a_namespace_that_died_is_remembered(kernel: Kernel, now: list[float]) -
 def test_keys_and_lines_have_their_limits(
     kernel: Kernel, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bpf_histograms, "MOST_LINES", 60)
+    monkeypatch.setattr(histograms, "MOST_LINES", 60)
     made = books(kernel)
     for name in ("baseline", "outage"):
         made.step(phase(name))
@@ -191,10 +192,10 @@ def test_keys_and_lines_have_their_limits(
             kernel.count(RTT, detail=port | 0x10000)
     made.close()
     first = [line for line in kernel.written if line["phase"] == "baseline"]
-    assert len(first) == bpf_histograms.MOST_KEYS
+    assert len(first) == histograms.MOST_KEYS
     assert first[-1]["key"] == {"others": True}
     assert sum(line["count"] for line in first) == 200
-    assert (made.lines, made.unwritten) == (60, 2 * bpf_histograms.MOST_KEYS - 60)
+    assert (made.lines, made.unwritten) == (60, 2 * histograms.MOST_KEYS - 60)
     assert len(kernel.written) == 60
 
 

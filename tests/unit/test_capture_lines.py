@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_lines import format_event
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_statistics import statistics
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.event_lines import format_event
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.event_statistics import statistics
 
 AT = "2026-11-23T14:30:45.678Z"
 

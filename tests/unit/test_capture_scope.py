@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import bpf_scope, clock
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_docker import Container
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_scope import UNRESOLVED, Scope, container_id
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf import attribution
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.attribution import (
+    UNRESOLVED,
+    Scope,
+    container_id,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_socket import Container
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 API, STORE = Container(A, "lab-api", "api"), Container(B, "lab-store", "store")
@@ -147,7 +152,7 @@ def test_by_network_namespace_where_no_process_is_known(tmp_path: Path, time: li
 
 def test_services_are_those_of_the_capture_else_all(time: list[float]) -> None:
     spec: dict[str, Any] = {"containers": {"api": [], "store": []}, "capture": {}}
-    everything = bpf_scope.make(spec, [API, STORE], Engine(), {7: A}.get)
+    everything = attribution.make(spec, [API, STORE], Engine(), {7: A}.get)
     assert everything.owner(1, 0, 7) == API
-    one = bpf_scope.make({**spec, "capture": {"services": ["store"]}}, [API, STORE], Engine(), {7: A}.get)
+    one = attribution.make({**spec, "capture": {"services": ["store"]}}, [API, STORE], Engine(), {7: A}.get)
     assert one.owner(1, 0, 7) is None

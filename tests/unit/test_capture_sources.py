@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import (
-    bpf_control,
-    bpf_docker,
-    bpf_loader,
-    bpf_sources,
-    bpf_tracefs,
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf import (
     capture,
+    loader,
+    positive_control,
+    sources,
+    tracepoints,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_btf import Btf
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_registry import PROGRAMS
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf_sources import Settings
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.btf import Btf
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.registry import PROGRAMS
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.sources import Settings
+from ansible_collections.exchange.chaos.plugins.module_utils.host import docker_socket
 
 FORMAT = """name: inet_sock_set_state
 ID: 2287
@@ -43,17 +43,17 @@ def tracefs(tmp_path: Path) -> Path:
 
 
 def test_the_fields_of_a_tracepoint(tracefs: Path) -> None:
-    assert bpf_tracefs.fields(tracefs, "sock:inet_sock_set_state") == {
+    assert tracepoints.fields(tracefs, "sock:inet_sock_set_state") == {
         "common_type": "unsigned short",
         "skaddr": "const void *",
         "reason": "enum sk_rst_reason",
         "saddr_v6": "__u8",
     }
-    assert bpf_tracefs.fields(tracefs, "sock:none") is None
+    assert tracepoints.fields(tracefs, "sock:none") is None
 
 
 def test_what_a_kernel_lacks_is_compiled_out(tracefs: Path) -> None:
-    text = bpf_sources.config([PROGRAMS["tcp"]], tracefs, Settings(ports=(5432, 6379), host_netns=9), None)
+    text = sources.config([PROGRAMS["tcp"]], tracefs, Settings(ports=(5432, 6379), host_netns=9), None)
     lines = text.splitlines()
     assert "#define HAS_inet_sock_set_state 1" in lines
     assert "#define HAS_inet_sock_set_state_skaddr 1" in lines
@@ -62,25 +62,25 @@ def test_what_a_kernel_lacks_is_compiled_out(tracefs: Path) -> None:
     assert "#define CHAOS_HOST_NETNS 9" in lines
     assert "enum sk_rst_reason { CHAOS_enum_sk_rst_reason };" in lines
     assert "OFF_" not in text
-    assert "#define CHAOS_PORT(port) (1)" in bpf_sources.config([], tracefs, Settings(), None)
+    assert "#define CHAOS_PORT(port) (1)" in sources.config([], tracefs, Settings(), None)
 
 
 def test_a_program_that_cannot_run_here_is_told_by_its_tracepoints(tracefs: Path) -> None:
-    assert bpf_loader.missing(PROGRAMS["tcp"], tracefs) == []
-    assert bpf_loader.missing(PROGRAMS["exit"], tracefs) == ["sched:sched_process_exit"]
+    assert loader.missing(PROGRAMS["tcp"], tracefs) == []
+    assert loader.missing(PROGRAMS["exit"], tracefs) == ["sched:sched_process_exit"]
 
 
 def test_the_list_of_headers_is_complete(root: Path, tmp_path: Path) -> None:
     folder = root / "files/bpf/include"
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.h")}
-    assert there == set(bpf_sources.HEADERS)
-    bpf_sources.lay_out(tmp_path, "", (6, 18, 300))
+    assert there == set(sources.HEADERS)
+    sources.lay_out(tmp_path, "", (6, 18, 300))
     assert "LINUX_VERSION_CODE 398079" in (tmp_path / "include/linux/version.h").read_text()
 
 
 def test_every_program_has_its_source() -> None:
     for program in PROGRAMS.values():
-        assert "TRACEPOINT_PROBE" in bpf_sources.program_text([program])
+        assert "TRACEPOINT_PROBE" in sources.program_text([program])
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_every_program_has_its_source() -> None:
     [("6.1.0-18-amd64", (6, 1, 0)), ("5.14.0-362.el9.x86_64", (5, 14, 0)), ("6.6", (6, 6, 0))],
 )
 def test_kernel_versions(release: str, version: tuple[int, int, int]) -> None:
-    assert bpf_sources.kernel_version(release) == version
+    assert sources.kernel_version(release) == version
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_kernel_versions(release: str, version: tuple[int, int, int]) -> None:
 def test_the_package_that_brings_bcc(tmp_path: Path, os_release: str, package: str) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/os-release").write_text(os_release)
-    assert bpf_loader.package(tmp_path) == package
+    assert loader.package(tmp_path) == package
 
 
 def test_ring_buffer_by_release_where_there_is_no_btf() -> None:
-    assert bpf_loader.has_ring(None, "5.8.0")
-    assert not bpf_loader.has_ring(None, "5.4.0-150-generic")
-    assert not bpf_loader.has_ring(None, "5.8.0", bpf=object), "an older bcc cannot read it"
+    assert loader.has_ring(None, "5.8.0")
+    assert not loader.has_ring(None, "5.4.0-150-generic")
+    assert not loader.has_ring(None, "5.8.0", bpf=object), "an older bcc cannot read it"
 
 
 class Bpf:
@@ -136,7 +136,7 @@ class Bpf:
 def test_a_record_of_a_full_perf_buffer_is_lost_once_whoever_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = [0, 0]
     bpf = Bpf(counts)
-    tracer = bpf_loader.Tracer(bpf, [], Settings(ring=False), False)
+    tracer = loader.Tracer(bpf, [], Settings(ring=False), False)
     bpf.lose(5)  # an old kernel: our program heard nothing
     assert tracer.lost() == 5
     counts[:] = [
@@ -148,9 +148,9 @@ def test_a_record_of_a_full_perf_buffer_is_lost_once_whoever_tells(monkeypatch: 
 
 def test_records_of_perf_buffers_come_in_the_order_of_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
     bpf = Bpf([0])
-    tracer = bpf_loader.Tracer(bpf, [], Settings(ring=False), False)
+    tracer = loader.Tracer(bpf, [], Settings(ring=False), False)
     now = [100]
-    monkeypatch.setattr(bpf_loader.time, "monotonic_ns", lambda: now[0])
+    monkeypatch.setattr(loader.time, "monotonic_ns", lambda: now[0])
     # While the second buffer was read, 110 came into the first one, and 120 into the second.
     bpf.rounds = [[90, 120, 80], [110]]
     first = [int.from_bytes(record, sys.byteorder) for record in tracer.poll()]
@@ -234,9 +234,9 @@ SPEC: dict[str, Any] = {
 
 
 def test_the_control_goes_where_the_engine_says_and_not_where_the_filter_looks() -> None:
-    assert bpf_control.target(SPEC) == ("api", "172.18.0.3", 99)
-    assert bpf_control.target({**SPEC, "capture": {}}) is None
-    assert bpf_control.target({**SPEC, "containers": {"store": [{"addresses": []}]}}) is None
+    assert positive_control.target(SPEC) == ("api", "172.18.0.3", 99)
+    assert positive_control.target({**SPEC, "capture": {}}) is None
+    assert positive_control.target({**SPEC, "containers": {"store": [{"addresses": []}]}}) is None
 
 
 def test_settings_of_a_run() -> None:
@@ -247,22 +247,22 @@ def test_settings_of_a_run() -> None:
 
 
 def test_an_engine_that_does_not_answer_is_none(tmp_path: Path) -> None:
-    assert bpf_docker.containers("lab", str(tmp_path / "docker.sock")) is None
+    assert docker_socket.containers("lab", str(tmp_path / "docker.sock")) is None
 
 
 def test_a_program_that_reads_one_thing_or_another_needs_one_of_them_whole() -> None:
     program, netns = PROGRAMS["rtt"], "#define OFF_sock_common_skc_net 48\n#define OFF_net_inum 0\n"
-    assert bpf_sources.able(program, f"{netns}#define HAS_tcp_probe_skaddr 1\n"), "an offset of 0 is one"
+    assert sources.able(program, f"{netns}#define HAS_tcp_probe_skaddr 1\n"), "an offset of 0 is one"
     either = "#define HAS_tcp_rcv_space_adjust {}\n#define OFF_tcp_sock_srtt_us 9\n"
-    assert bpf_sources.able(program, netns + either.format(1))
-    assert not bpf_sources.able(program, netns + either.format(0))
-    assert not bpf_sources.able(program, "#define HAS_tcp_probe_skaddr 1\n")
-    assert bpf_sources.able(PROGRAMS["tcp"], "")
+    assert sources.able(program, netns + either.format(1))
+    assert not sources.able(program, netns + either.format(0))
+    assert not sources.able(program, "#define HAS_tcp_probe_skaddr 1\n")
+    assert sources.able(PROGRAMS["tcp"], "")
 
 
 def test_the_text_of_programs_that_keep_nothing_has_no_histograms() -> None:
-    assert "chaos_buckets" not in bpf_sources.program_text([PROGRAMS["tcp"], PROGRAMS["exit"]])
-    text = bpf_sources.program_text([PROGRAMS["bytes"], PROGRAMS["tcp"]])
+    assert "chaos_buckets" not in sources.program_text([PROGRAMS["tcp"], PROGRAMS["exit"]])
+    text = sources.program_text([PROGRAMS["bytes"], PROGRAMS["tcp"]])
     order = [
         text.index(word)
         for word in (
@@ -277,7 +277,7 @@ def test_the_text_of_programs_that_keep_nothing_has_no_histograms() -> None:
 
 
 def test_a_tracepoint_has_one_probe_in_all_programs_together() -> None:
-    text = bpf_sources.program_text(PROGRAMS.values())
+    text = sources.program_text(PROGRAMS.values())
     probes = re.findall(r"^TRACEPOINT_PROBE\((\w+, \w+)\)", text, re.M)
     assert len(probes) == len(set(probes)) > 20
     known = {

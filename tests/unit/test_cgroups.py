@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import cgroups, disks, limits
-from ansible_collections.exchange.chaos.plugins.module_utils.cgroups import Cgroup, find
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Target
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Site, cpu, disk, memory, planning
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import cpu, disk, memory
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import limits
+from ansible_collections.exchange.chaos.plugins.module_utils.host import cgroups, disks
+from ansible_collections.exchange.chaos.plugins.module_utils.host.cgroups import Cgroup, find
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Target
 
 from tests.unit.cgroup_trees import Tree, tree
 from tests.unit.containers import down, target

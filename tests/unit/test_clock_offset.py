@@ -11,8 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import clock_offset, host_clock
-from ansible_collections.exchange.chaos.plugins.plugin_utils.clock_offset import (
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import clock_offset, host_clock
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.clock_offset import (
     ECHO,
     Exchange,
     Unmeasured,

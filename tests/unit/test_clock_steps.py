@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import (
-    clock,
-    events,
-    finish,
-    instant,
-    jsonl,
-    undo,
-)
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Journal
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import finish
+from ansible_collections.exchange.chaos.plugins.module_utils.observe import docker_events
+from ansible_collections.exchange.chaos.plugins.module_utils.run import instant
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Journal
 
 
 def opened(folder: Path, set_by: float, **more: Any) -> RunDir:
@@ -44,7 +41,7 @@ def test_what_the_engine_tells_afterwards_is_dated_as_if_it_had_not_been(
             return [{"Action": "die", "timeNano": time.time_ns(), "Actor": {"ID": "c1", "Attributes": {}}}]
 
     run, writer = opened(tmp_path, set_by), jsonl.Writer(tmp_path / "engine.jsonl")
-    events._follow(run, Telling(), writer)  # type: ignore[arg-type]
+    docker_events._follow(run, Telling(), writer)  # type: ignore[arg-type]
     (line,) = jsonl.read(tmp_path / "engine.jsonl")
     assert line["t"] == pytest.approx(clock.now(), abs=1)
 

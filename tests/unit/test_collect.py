@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import record as host_records
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import load as load_evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.plugin_utils import again, collecting
-from ansible_collections.exchange.chaos.plugins.plugin_utils import record as records
-from ansible_collections.exchange.chaos.plugins.plugin_utils.merge import merge
-from ansible_collections.exchange.chaos.plugins.plugin_utils.spread import LIMIT_MS
-from ansible_collections.exchange.chaos.plugins.plugin_utils.stub import owes, stub
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import load as load_evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.judge import record as host_records
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import collect, rejudge
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import read as records
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import owes, stub
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.spread import LIMIT_MS
 
 from tests.unit import fleets, recorded
 
@@ -177,7 +177,7 @@ def test_a_host_that_has_nothing_changes_nothing(fleet: Fleet) -> None:
     path = fleet.left(fleets.host(1), LOST)
     files = fleet.files()
     screen = fleet.run(chaos_record=str(path))
-    assert collecting.NOTHING_THERE in screen
+    assert collect.NOTHING_THERE in screen
     assert f"Nothing more to fetch of run {RUN}: no host holds any of it" in screen
     assert fleet.files() == files
     assert not fleet.state(2).exists()
@@ -198,7 +198,7 @@ def test_a_run_that_left_no_record_at_all(fleet: Fleet) -> None:
     assert done["run_id"] == RUN
     assert done["experiment"]["name"] == "database_sudden_death"
     assert done["hosts"][0] == first  # judged again from its raw samples: to the same end
-    assert done["hosts"][1] == {**stub("host-3", "invalid", collecting.NOTHING_THERE)}
+    assert done["hosts"][1] == {**stub("host-3", "invalid", collect.NOTHING_THERE)}
     assert done["hosts"][2] == second
     assert done["started_at"] < done["ended_at"]
     assert (fleet.reports / f"{NAME}.log").read_text() == "begun\n"
@@ -253,11 +253,11 @@ def test_a_host_that_is_not_in_the_inventory_waits(fleet: Fleet) -> None:
 
 def test_a_new_name_steps_aside_for_anything(tmp_path: Path) -> None:
     root = str(tmp_path / NAME)
-    assert collecting.free_stem(root) == root
+    assert collect.free_stem(root) == root
     (tmp_path / f"{NAME}.host-1.bpf.jsonl.gz").touch()
-    assert collecting.free_stem(root) == f"{root}-2"
+    assert collect.free_stem(root) == f"{root}-2"
     (tmp_path / f"{NAME}-2.log").touch()
-    assert collecting.free_stem(root) == f"{root}-3"
+    assert collect.free_stem(root) == f"{root}-3"
 
 
 def test_what_a_collection_that_was_killed_brought_home_is_not_lost(fleet: Fleet) -> None:
@@ -275,10 +275,10 @@ def test_what_a_collection_that_was_killed_brought_home_is_not_lost(fleet: Fleet
 def test_the_same_of_a_run_without_a_record(fleet: Fleet) -> None:
     brought(str(fleet.reports / NAME), "host-1")
     brought(str(fleet.reports / f"{NAME}-2"), "host-2")
-    plan = collecting.from_run(RUN, str(fleet.reports), ["host-1", "host-2"])
-    found = collecting.sort(plan, {host: {"asked": True} for host in plan.hosts})
+    plan = collect.from_run(RUN, str(fleet.reports), ["host-1", "host-2"])
+    found = collect.sort(plan, {host: {"asked": True} for host in plan.hosts})
     assert sorted(found.records) == ["host-1", "host-2"]
-    assert len(collecting.complete(plan, found)["hosts"]) == 2
+    assert len(collect.complete(plan, found)["hosts"]) == 2
 
 
 def test_the_spread_is_held_against_the_runs_own_limit(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,13 +289,13 @@ def test_the_spread_is_held_against_the_runs_own_limit(fleet: Fleet, monkeypatch
         "threshold": {"op": "<=", "value": 50.0}, "verdict": "pass", "evidence": "by their clocks",
     }  # fmt: skip
     first["findings"] = [*first["findings"], known]
-    found = collecting.Found(records={"host-2": fleets.host(2)})
+    found = collect.Found(records={"host-2": fleets.host(2)})
     asked = []
-    monkeypatch.setattr(collecting, "merge", lambda _hosts, **given: asked.append(given["spread_ms"]))
+    monkeypatch.setattr(collect, "merge", lambda _hosts, **given: asked.append(given["spread_ms"]))
     for host in (first, fleets.host(1)):
         path = fleet.left(fleets.host(1), LOST)
         path.write_text(json.dumps({**json.loads(path.read_text()), "hosts": [host, LOST]}))
-        collecting.complete(collecting.from_record(str(path)), found)
+        collect.complete(collect.from_record(str(path)), found)
     assert asked == [50.0, LIMIT_MS]
 
 
@@ -304,16 +304,16 @@ def test_another_run_of_the_same_second_is_not_mixed_in(fleet: Fleet) -> None:
     other = json.loads(path.read_text()) | {"run_id": f"{RUN}-2"}
     other["hosts"] = other["hosts"][:1]  # complete, but another run
     (fleet.reports / f"{NAME}-2.json").write_text(json.dumps(other))
-    plan = collecting.from_record(str(path))
+    plan = collect.from_record(str(path))
     assert (plan.base, plan.hosts, plan.stem) == (str(path), ["host-2"], str(fleet.reports / f"{NAME}-3"))
 
 
 def test_raw_samples_that_are_not_whole_are_not_judged(tmp_path: Path) -> None:
     stem = str(tmp_path / NAME)
-    assert again.evidence(stem, "host-1") is None
+    assert rejudge.evidence(stem, "host-1") is None
     for path in (recorded.DATA / "01").glob("*.jsonl.gz"):
         Path(f"{stem}.host-1.{path.name}").write_bytes(path.read_bytes())
-    assert again.evidence(stem, "host-1") is not None
-    assert again.evidence(stem, "host") is None
+    assert rejudge.evidence(stem, "host-1") is not None
+    assert rejudge.evidence(stem, "host") is None
     Path(f"{stem}.host-1.timeline.jsonl.gz").unlink()
-    assert again.evidence(stem, "host-1") is None
+    assert rejudge.evidence(stem, "host-1") is None

@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import connection_limit, preflight
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import (
-    Site,
-    by_kind,
-    connections,
-    planning,
-)
-from ansible_collections.exchange.chaos.plugins.module_utils.postgres_server import (
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site, by_kind
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import connections
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import connection_limit
+from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres.server import (
     Server,
     Usage,
     administrator,
 )
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import preflight
 
 from tests.unit.containers import down, target
 

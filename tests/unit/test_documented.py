@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.exchange.chaos.plugins.modules import collect, gate, report, targets
-from ansible_collections.exchange.chaos.plugins.plugin_utils import documented
-from ansible_collections.exchange.chaos.plugins.plugin_utils.spread import LIMIT_MS
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.spread import LIMIT_MS
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 
 MODULES: list[Any] = [collect, gate, report, targets]
 
 
 def test_what_an_argument_specification_has_is_read_and_nothing_else() -> None:
-    found = documented.arguments(gate.DOCUMENTATION)
+    found = argument_spec.arguments(gate.DOCUMENTATION)
     assert found["wave"] == {"type": "int", "required": True}
     assert found["problems"] == {"type": "list", "elements": "str", "default": []}
-    found = documented.arguments(report.DOCUMENTATION)
+    found = argument_spec.arguments(report.DOCUMENTATION)
     assert found["state"] == {
         "type": "str", "choices": ["reserved", "written", "rendered"], "required": True,
     }  # fmt: skip
@@ -30,12 +30,12 @@ def test_what_an_argument_specification_has_is_read_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_ansible_validates_by_it(module: Any) -> None:
-    found = ArgumentSpecValidator(documented.arguments(module.DOCUMENTATION)).validate({"nonsense": 1})
+    found = ArgumentSpecValidator(argument_spec.arguments(module.DOCUMENTATION)).validate({"nonsense": 1})
     assert any("nonsense" in message for message in found.error_messages)
 
 
 def test_a_value_is_converted_and_a_missing_one_named() -> None:
-    validator = ArgumentSpecValidator(documented.arguments(gate.DOCUMENTATION))
+    validator = ArgumentSpecValidator(argument_spec.arguments(gate.DOCUMENTATION))
     found = validator.validate({"wave": "1", "waves": [["a"]], "outcomes": "passed"})
     assert not found.error_messages
     assert found.validated_parameters["wave"] == 1

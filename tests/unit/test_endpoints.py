@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.endpoints import endpoint, resolve
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange.endpoints import endpoint, resolve
 
 from tests.unit.containers import down, target
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import engine, watchdog
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import ANSWER_S, Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
+from ansible_collections.exchange.chaos.plugins.module_utils.host import docker_engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import ANSWER_S, Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import watchdog
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 MODULES = "ansible_collections.exchange.chaos.plugins.modules"
 
@@ -75,7 +76,7 @@ def test_what_the_engine_refuses_is_one_sentence() -> None:
         class api:  # noqa: N801  # as the SDK names it
             @staticmethod
             def kill(container_id: str) -> None:
-                raise engine.sdk().errors.APIError("no such thing.")
+                raise docker_engine.sdk().errors.APIError("no such thing.")
 
     with pytest.raises(ChaosError, match="The Docker engine would not kill container abc: no such thing\\."):
         Engine(Refusing()).kill("abc")

@@ -11,18 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import (
-    bpf_control,
-    clues,
-    database,
-    external,
-    gauges,
-    opening,
-    preflight,
-)
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf import positive_control
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence import named_cause
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange import database, external
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import opening, preflight
+from ansible_collections.exchange.chaos.plugins.module_utils.observe import gauges
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
 
 from tests.unit.containers import target
 
@@ -117,8 +113,8 @@ def test_a_wrong_place_is_one_sentence(wrong: dict[str, Any], wanted: str) -> No
 
 
 def test_the_control_connects_to_where_it_lives() -> None:
-    assert bpf_control.target(spec()) == ("trading-api", "10.0.0.9", 5433)
-    assert bpf_control.target(spec(external={})) is None
+    assert positive_control.target(spec()) == ("trading-api", "10.0.0.9", 5433)
+    assert positive_control.target(spec(external={})) is None
 
 
 def test_its_probe_goes_there_and_any_other_stays() -> None:
@@ -144,7 +140,7 @@ def test_the_port_of_a_path_to_addresses_is_captured_as_well() -> None:
 
 
 def test_an_error_names_a_peer_by_its_address() -> None:
-    words = clues.cause({}, CUT)
+    words = named_cause.cause({}, CUT)
     assert words.search("could not connect to 10.0.0.9")
     assert not words.search("something else went wrong")
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.exchange.chaos.plugins.module_utils import abort, fault_module
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
+from ansible_collections.exchange.chaos.plugins.module_utils.run import abort
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "exp-01-core"

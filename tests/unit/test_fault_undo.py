@@ -9,12 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, fault_module, lease, undo
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Proof
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
+from ansible_collections.exchange.chaos.plugins.module_utils.run import lease
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
 
 RUN = "exp-01-20261125-100000"
 UNDO = {"op": "running", "project": "lab", "service": "postgres", "containers": ["c1"], "held": True}
@@ -60,6 +63,8 @@ def test_a_full_disk_keeps_neither_fault_nor_run_any_longer(
     def refuse(path: Path, value: object, **how: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ansible_collections.exchange.chaos.plugins.module_utils.rundir.write_json", refuse)
+    monkeypatch.setattr(
+        "ansible_collections.exchange.chaos.plugins.module_utils.run.folder.write_json", refuse
+    )
     lease.word(run)
     assert run.deadline() == 0

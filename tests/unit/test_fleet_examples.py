@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.common.validation import check_type_list
-from ansible_collections.exchange.chaos.plugins.plugin_utils import waves
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import waves
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"

@@ -12,7 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.gauges import QUIET_S, Agenda, problems, read
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.gauges import (
+    QUIET_S,
+    Agenda,
+    problems,
+    read,
+)
 
 FAULTS = [{"id": "crash", "hold_s": 0}, {"id": "outage", "hold_s": 15}, {"id": "short", "hold_s": 2}]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, guard, jsonl
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abort_when
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
 
 
 def orders(good: int, bad: int, latency: float = 0.01, end: float | None = None) -> list[dict[str, Any]]:
@@ -37,38 +38,38 @@ def orders(good: int, bad: int, latency: float = 0.01, end: float | None = None)
 def test_free_must_not_fall_below_and_the_others_not_rise_above(
     limits: dict[str, float | None], readings: dict[str, float | None], crossed: bool
 ) -> None:
-    assert (guard.crossed(limits, readings) is not None) is crossed
+    assert (abort_when.crossed(limits, readings) is not None) is crossed
 
 
 def test_the_reason_names_limit_reading_and_side() -> None:
     assert (
-        guard.crossed({"error_ratio": 0.5}, {"error_ratio": 0.75})
+        abort_when.crossed({"error_ratio": 0.5}, {"error_ratio": 0.75})
         == "error_ratio is 0.75, above its limit of 0.5"
     )
     assert (
-        guard.crossed({"free_disk_mb": 200}, {"free_disk_mb": 12.0})
+        abort_when.crossed({"free_disk_mb": 200}, {"free_disk_mb": 12.0})
         == "free_disk_mb is 12, below its limit of 200"
     )
 
 
 def test_readings_of_orders() -> None:
-    assert guard.order_readings(orders(15, 5)) == {"error_ratio": 0.25, "latency_ms": pytest.approx(10)}
-    assert guard.order_readings(orders(0, 20)) == {"error_ratio": 1.0, "latency_ms": None}
-    assert guard.order_readings(orders(19, 0)) == {"error_ratio": None, "latency_ms": None}
+    assert abort_when.order_readings(orders(15, 5)) == {"error_ratio": 0.25, "latency_ms": pytest.approx(10)}
+    assert abort_when.order_readings(orders(0, 20)) == {"error_ratio": 1.0, "latency_ms": None}
+    assert abort_when.order_readings(orders(19, 0)) == {"error_ratio": None, "latency_ms": None}
 
 
 def test_the_latency_is_the_99th_percentile_of_good_orders_from_the_intended_time() -> None:
     slow = orders(2, 0, latency=0.9)
-    readings = guard.order_readings([*orders(98, 0), *slow, *orders(0, 50, latency=5.0)])
+    readings = abort_when.order_readings([*orders(98, 0), *slow, *orders(0, 50, latency=5.0)])
     assert readings["latency_ms"] == pytest.approx(900)
-    readings = guard.order_readings([*orders(199, 0), *orders(1, 0, latency=0.9)])
+    readings = abort_when.order_readings([*orders(199, 0), *orders(1, 0, latency=0.9)])
     assert readings["latency_ms"] == pytest.approx(10)
 
 
 def test_only_the_last_seconds_count(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     write_json(run.file("spec.json"), {"abort_when": {"error_ratio": 0.2}})
-    watching = guard.Guard(run)
+    watching = abort_when.Guard(run)
     assert watching.crossed() is None
     writer = jsonl.Writer(run.file("load.jsonl"))
     writer.write(*orders(0, 100, end=clock.now() - 60))
@@ -80,6 +81,6 @@ def test_only_the_last_seconds_count(tmp_path: Path) -> None:
 
 
 def test_the_host_is_read_for_real(tmp_path: Path) -> None:
-    assert 0 < float(guard.free_memory_mb() or 0) < 1e8
-    assert 0 < float(guard.free_disk_mb(str(tmp_path)) or 0) < 1e10
-    assert guard.free_disk_mb("/nowhere/at/all") is None
+    assert 0 < float(abort_when.free_memory_mb() or 0) < 1e8
+    assert 0 < float(abort_when.free_disk_mb(str(tmp_path)) or 0) < 1e10
+    assert abort_when.free_disk_mb("/nowhere/at/all") is None

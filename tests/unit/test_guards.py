@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import guards
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.host import consent
 
 from tests.unit.containers import target
 
@@ -19,7 +19,7 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose file the 
 
 def test_no_consent_no_experiment(tmp_path: Path) -> None:
     with pytest.raises(ChaosError, match="owner's consent") as told:
-        guards.require_consent(tmp_path / "consent")
+        consent.require_consent(tmp_path / "consent")
     assert str(tmp_path / "consent") in str(told.value)
 
 
@@ -28,7 +28,7 @@ def test_roots_own_word_is_consent(tmp_path: Path) -> None:
     path = tmp_path / "consent"
     path.write_text("")
     path.chmod(0o644)
-    guards.require_consent(path)
+    consent.require_consent(path)
 
 
 @ROOT
@@ -46,7 +46,7 @@ def test_what_another_could_have_written_is_none(tmp_path: Path, how: str) -> No
         if how == "owner":
             os.chown(path, 65534, 0)
     with pytest.raises(ChaosError, match="not root's alone"):
-        guards.require_consent(path)
+        consent.require_consent(path)
 
 
 @ROOT
@@ -59,12 +59,12 @@ def test_nor_is_what_lies_where_another_may_move_files(tmp_path: Path, how: str)
     if how == "owner":
         os.chown(folder, 65534, 0)
     with pytest.raises(ChaosError, match="folder of the consent"):
-        guards.require_consent(folder / "consent")
+        consent.require_consent(folder / "consent")
 
 
 def test_a_container_with_namespaces_of_its_own_may_be_touched() -> None:
-    guards.refuse_shared(target(), set())
-    guards.refuse_shared(target(host={"NetworkMode": "bridge"}), set())
+    consent.refuse_shared(target(), set())
+    consent.refuse_shared(target(host={"NetworkMode": "bridge"}), set())
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_a_container_with_namespaces_of_its_own_may_be_touched() -> None:
 )
 def test_what_shares_with_the_host_or_a_neighbour_is_refused(host: dict[str, str], words: str) -> None:
     with pytest.raises(ChaosError, match=words) as told:
-        guards.refuse_shared(target(host=host), {"other"})
+        consent.refuse_shared(target(host=host), {"other"})
     assert "lab-postgres-1" in str(told.value)
 
 
 def test_sharing_among_the_named_is_allowed() -> None:
-    guards.refuse_shared(target(host={"NetworkMode": "container:abc"}), {"abc"})
+    consent.refuse_shared(target(host={"NetworkMode": "container:abc"}), {"abc"})

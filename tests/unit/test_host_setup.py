@@ -21,10 +21,11 @@ import pytest
 import yaml
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.action.libraries import ActionModule
-from ansible_collections.exchange.chaos.plugins.module_utils import environment, libraries, packages
-from ansible_collections.exchange.chaos.plugins.module_utils.environment import Python
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.plugin_utils import wheels
+from ansible_collections.exchange.chaos.plugins.module_utils.common import libraries
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.host import environment, packages
+from ansible_collections.exchange.chaos.plugins.module_utils.host.environment import Python
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import wheels
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = ROOT / "roles" / "host"
@@ -83,7 +84,7 @@ def test_the_private_libraries_come_before_the_systems_and_those_of_another_pyth
     (site / "jmespath.py").write_text("ours = True\n")
     script = (
         "import sys; from pathlib import Path\n"
-        "from ansible_collections.exchange.chaos.plugins.module_utils import libraries\n"
+        "from ansible_collections.exchange.chaos.plugins.module_utils.common import libraries\n"
         "print(libraries.reach(Path(sys.argv[1]), int(sys.argv[2])))\n"
         "import jmespath; print(getattr(jmespath, 'ours', False))\n"
     )

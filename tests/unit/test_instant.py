@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, instant, undo
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Applied, inject
-from ansible_collections.exchange.chaos.plugins.module_utils.instant import Instant
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject, undo
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Applied
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.run import instant
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.instant import Instant
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
 
 #: A sleeper on a busy machine; what is asserted more tightly is measured where nothing else runs (module tests).
 SOON_S = 0.05

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, jsonl, undo
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Proof, by_kind, inject
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, read_json, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject, undo
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof, by_kind
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, read_json, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
 
 UNDO = {"op": "running", "project": "lab", "service": "postgres", "containers": ["c1"], "held": True}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.judge import Judgement, decide, judge
-from ansible_collections.exchange.chaos.plugins.module_utils.phases import phases
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import phases
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import Judgement, decide, judge
 
 from tests.unit.scenario import T0, Scenario
 
@@ -155,8 +155,8 @@ def test_an_outage_that_did_not_last_is_no_effect(tmp_path: Path) -> None:
 def test_the_share_comes_from_the_engine_where_no_probe_looks(tmp_path: Path) -> None:
     evidence = Scenario().evidence(tmp_path)
     blind = Evidence(**{**vars(evidence), "probes": [one for one in evidence.probes if one.role != "store"]})
-    from ansible_collections.exchange.chaos.plugins.module_utils.phases import windows
-    from ansible_collections.exchange.chaos.plugins.module_utils.proofs import effect, in_force
+    from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import windows
+    from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect import effect, in_force
 
     assert in_force(blind, windows(blind)[1]) == pytest.approx((5.0 - 0.05) / 5.0, abs=0.001)
     neither = Evidence(**{**vars(blind), "engine": []})

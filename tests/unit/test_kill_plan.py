@@ -9,10 +9,12 @@ import os
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Target
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, endings, kill
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Scene, Site
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import kill
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import container_end
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Target
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry
 
 from tests.unit.containers import down, target
 
@@ -157,7 +159,7 @@ def test_an_exit_that_is_no_kill_is_no_proof(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_kill_that_did_nothing_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(endings, "EXIT_S", 0.1)
+    monkeypatch.setattr(container_end, "EXIT_S", 0.1)
     one = target()
     engine = Engine(one)
     monkeypatch.setattr(engine, "kill", lambda container_id: None)

@@ -9,7 +9,7 @@ import random
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.ledger import (
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange.ledger import (
     FaultWindow,
     fault_windows,
     reconcile,

@@ -9,7 +9,7 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.load_plan import (
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.load_plan import (
     describe,
     describe_probes,
     validate,

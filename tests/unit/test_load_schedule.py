@@ -10,7 +10,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.load_schedule import Schedule, most_outstanding
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.schedule import (
+    Schedule,
+    most_outstanding,
+)
 
 LOAD = {"rate": 10, "watch_rate": 40, "burst_rate": 200, "burst_s": 2.0, "timeout_s": 3}
 

@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.findings import check, finding, findings
-from ansible_collections.exchange.chaos.plugins.module_utils.metrics import Measured, get, measure, names
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import check, finding, findings
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import (
+    Measured,
+    get,
+    measure,
+    names,
+)
 
 from tests.unit.scenario import FINDINGS, REALTIME, T0, Scenario
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.findings import check, finding
-from ansible_collections.exchange.chaos.plugins.module_utils.metrics import Measured, measure
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import check, finding
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
 
 from tests.unit.scenario import API_PIDS, DATABASE_PORT, T0, Episode, Scenario
 

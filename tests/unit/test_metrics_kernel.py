@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import proofs_impair
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.findings import finding
-from ansible_collections.exchange.chaos.plugins.module_utils.metrics import Measured, measure
-from ansible_collections.exchange.chaos.plugins.module_utils.phases import windows
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import windows
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import finding
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs import impair
 
 from tests.unit.scenario import T0, Scenario
 
@@ -185,7 +185,7 @@ def test_the_path_of_a_fault_with_a_peer(tmp_path: Path) -> None:
     evidence = changed(scenario.evidence(tmp_path), LINES)
     assert outage(evidence, "rtt_p50_ms").value == pytest.approx(65.536)
     window = windows(evidence)[1]
-    assert [proof.holds for proof in proofs_impair.proofs(evidence, window)] == [True]
+    assert [proof.holds for proof in impair.proofs(evidence, window)] == [True]
     slower = {**dict(window.spec), "delay_ms": 200}
-    assert [proof.holds for proof in proofs_impair.proofs(evidence, replace(window, spec=slower))] == [False]
-    assert proofs_impair.proofs(changed(evidence, []), window) == []
+    assert [proof.holds for proof in impair.proofs(evidence, replace(window, spec=slower))] == [False]
+    assert impair.proofs(changed(evidence, []), window) == []

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Sample
-from ansible_collections.exchange.chaos.plugins.module_utils.findings import finding
-from ansible_collections.exchange.chaos.plugins.module_utils.judge import judge
-from ansible_collections.exchange.chaos.plugins.module_utils.metrics import Measured, measure
-from ansible_collections.exchange.chaos.plugins.module_utils.phases import windows
-from ansible_collections.exchange.chaos.plugins.module_utils.proofs import effect, proofs
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Sample
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import windows
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import finding
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect import effect, proofs
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge
 
 from tests.unit.scenario_kills import Kills, cache_run, proxy_run, several_run
 

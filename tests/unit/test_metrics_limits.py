@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.findings import check, finding
-from ansible_collections.exchange.chaos.plugins.module_utils.metrics import Measured, measure
-from ansible_collections.exchange.chaos.plugins.module_utils.phases import windows
-from ansible_collections.exchange.chaos.plugins.module_utils.proofs import effect, proofs
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import windows
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import check, finding
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect import effect, proofs
 
 from tests.unit.scenario import T0, Episode, Scenario
 

@@ -10,10 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.clock import Anchor
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import Evidence, orders, samples
-from ansible_collections.exchange.chaos.plugins.module_utils.findings import finding
-from ansible_collections.exchange.chaos.plugins.module_utils.metrics import Measured, measure
+from ansible_collections.exchange.chaos.plugins.module_utils.common.clock import Anchor
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import (
+    Evidence,
+    orders,
+    samples,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import finding
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
 
 T0, CUT, HEALED, END = 1000.0, 1010.0, 1020.0, 1030.0
 API, PORT = "trading-api", 5432

@@ -16,18 +16,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import (
-    clock,
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Scene, Site
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import impair, partition
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import (
     netem,
-    netpath,
-    nft,
+    network_path,
     shaping,
-    tunnel,
+    tun,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError, Unsupported
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Scene, Site, impair, partition
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.host import nftables
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry
 from pyroute2.netlink.exceptions import NetlinkError
 
 from tests.unit.containers import down, target
@@ -239,20 +240,20 @@ def test_an_address_that_nothing_leads_to_does_not_stop_netem(monkeypatch: pytes
 
 def test_the_detour_is_made_for_the_families_that_lead_to_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Routes()
-    monkeypatch.setattr(tunnel, "IPRoute", lambda: kernel)
-    monkeypatch.setattr(tunnel, "_refuse_foreign", lambda _ip: None)
-    monkeypatch.setattr(tunnel, "_raw", lambda _version: None)
-    monkeypatch.setattr(tunnel, "_device", lambda: kernel.asked.append(("device",)) or 0)
-    made = tunnel.build([PEER, PEER6])
+    monkeypatch.setattr(tun, "IPRoute", lambda: kernel)
+    monkeypatch.setattr(tun, "_refuse_foreign", lambda _ip: None)
+    monkeypatch.setattr(tun, "_raw", lambda _version: None)
+    monkeypatch.setattr(tun, "_device", lambda: kernel.asked.append(("device",)) or 0)
+    made = tun.build([PEER, PEER6])
     assert list(made.sockets) == [4]
     assert kernel.asked == [
         ("device",), ("set", 1400), ("route", socket.AF_INET), ("rule", socket.AF_INET),
     ]  # fmt: skip
 
 
-def rules(**changes: Any) -> nft.Ruleset:
+def rules(**changes: Any) -> nftables.Ruleset:
     given: dict[str, Any] = {"port": None, "ttl_s": 12.5, "chains": partition._CHAINS, **changes}
-    return nft.Ruleset("exchange-chaos-exp-02-x-cut", [PEER, PEER6], **given)
+    return nftables.Ruleset("exchange-chaos-exp-02-x-cut", [PEER, PEER6], **given)
 
 
 def names(rule: dict[str, Any]) -> list[str]:
@@ -261,7 +262,7 @@ def names(rule: dict[str, Any]) -> list[str]:
 
 
 def test_a_partition_drops_both_ways_and_both_families_and_elements_come_last() -> None:
-    sent = nft.messages(rules())
+    sent = nftables.messages(rules())
     kinds = [kind for kind, _fields in sent]
     assert kinds == [
         "table",
@@ -303,21 +304,21 @@ def payloads(rule: dict[str, Any]) -> list[tuple[int, int, int]]:
 
 def test_the_peers_side_of_each_header_is_looked_at() -> None:
     """Offsets as in RFC 791, RFC 8200 and RFC 9293: destination on the way out, source on the way in."""
-    found = [payloads(fields) for kind, fields in nft.messages(rules()) if kind == "rule"]
+    found = [payloads(fields) for kind, fields in nftables.messages(rules()) if kind == "rule"]
     assert found == [[(1, 16, 4)], [(1, 24, 16)], [(1, 12, 4)], [(1, 8, 16)]]
-    found = [payloads(fields) for kind, fields in nft.messages(rules(port=5432)) if kind == "rule"]
+    found = [payloads(fields) for kind, fields in nftables.messages(rules(port=5432)) if kind == "rule"]
     assert [one[0] for one in found] == [(2, 2, 2), (2, 2, 2), (2, 0, 2), (2, 0, 2)]
 
 
 def test_only_families_that_the_peer_has_get_rules() -> None:
-    only4 = nft.messages(nft.Ruleset("exchange-chaos-a", [PEER], None, 5, partition._CHAINS))
+    only4 = nftables.messages(nftables.Ruleset("exchange-chaos-a", [PEER], None, 5, partition._CHAINS))
     assert [kind for kind, _ in only4] == ["table", "set", "chain", "rule", "chain", "rule", "elements"]
 
 
 def test_a_detour_marks_only_what_is_not_marked_and_a_queue_gets_a_class() -> None:
     marking = [
         m
-        for m in nft.messages(tunnel.rules("exchange-chaos-a", [PEER], None, 5))
+        for m in nftables.messages(tun.rules("exchange-chaos-a", [PEER], None, 5))
         if m[0] in ("chain", "rule")
     ]
     assert marking[0][1]["type"] == "route"
@@ -333,7 +334,9 @@ def test_a_detour_marks_only_what_is_not_marked_and_a_queue_gets_a_class() -> No
         "meta",
     ]
     classed = [
-        m for m in nft.messages(netem.rules("exchange-chaos-a", [PEER], None, 5)) if m[0] in ("chain", "rule")
+        m
+        for m in nftables.messages(netem.rules("exchange-chaos-a", [PEER], None, 5))
+        if m[0] in ("chain", "rule")
     ]
     assert classed[0][1]["type"] == "filter"
     assert names(classed[1][1])[-3:] == ["counter", "immediate", "meta"]
@@ -341,8 +344,8 @@ def test_a_detour_marks_only_what_is_not_marked_and_a_queue_gets_a_class() -> No
 
 def test_only_tables_of_ours_are_ever_deleted() -> None:
     with pytest.raises(ChaosError, match="none of ours"):
-        nft.remove("filter")
-    assert nft.table_name("exp-02-20261123-180000-ab12", "cut").startswith(nft.MARK)
+        nftables.remove("filter")
+    assert nftables.table_name("exp-02-20261123-180000-ab12", "cut").startswith(nftables.MARK)
 
 
 def test_the_queues_of_netem() -> None:
@@ -535,13 +538,13 @@ def test_a_service_that_came_back_at_another_address_was_hit_until_then(
     wall = time.time() - (clock.now() - held.applied_at) + 4
     stamp = datetime.fromtimestamp(wall, timezone.utc).isoformat()
     store = target("postgres", network=networks(address), state={"StartedAt": stamp})
-    since = netpath.moved(held, scene(tmp_path, store))
+    since = network_path.moved(held, scene(tmp_path, store))
     (proof, *told) = reversed(fault.in_force(held, scene(tmp_path, store)))
     assert proof.share == 0.0, "the target itself is not there"
     if share is None:
         assert (since, told) == (math.inf, [])
         return
-    whole = netpath.share(held, scene(tmp_path), dict.fromkeys(held.undo["containers"], since))
+    whole = network_path.share(held, scene(tmp_path), dict.fromkeys(held.undo["containers"], since))
     assert whole == pytest.approx(share, abs=0.15)
     assert [(one.source, one.holds) for one in told] == [("fault", False)]
     assert "addresses of postgres are the ones" in told[0].fact
@@ -551,6 +554,6 @@ def test_share_is_the_part_of_the_window_until_the_first_container_lost_it(tmp_p
     now = clock.now()
     held: Any = SimpleNamespace(applied_at=now - 10, undo={"containers": ["a", "b"]})
     acting: Any = None
-    assert netpath.share(held, acting, {"a": now, "b": now}) == pytest.approx(1.0, abs=0.01)
-    assert netpath.share(held, acting, {"a": now, "b": now - 5}) == pytest.approx(0.5, abs=0.01)
-    assert netpath.share(held, acting, {"a": now}) == 0.0
+    assert network_path.share(held, acting, {"a": now, "b": now}) == pytest.approx(1.0, abs=0.01)
+    assert network_path.share(held, acting, {"a": now, "b": now - 5}) == pytest.approx(0.5, abs=0.01)
+    assert network_path.share(held, acting, {"a": now}) == 0.0

@@ -12,10 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import orders
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.http_client import Reply, expression
-from ansible_collections.exchange.chaos.plugins.module_utils.load_orders import (
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange import trial_order
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders import (
     ORDERS,
     SPAN,
     Judge,
@@ -23,6 +22,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.load_orders import 
     OrderTemplate,
     fill,
 )
+from ansible_collections.exchange.chaos.plugins.module_utils.host.http_client import Reply, expression
 
 LOAD: dict[str, Any] = {
     "url": "http://127.0.0.1:8080",
@@ -156,14 +156,14 @@ class FakeStore:
 
 def test_the_range_of_numbers_is_free_random_and_fits_below_one_unit_of_price() -> None:
     half = FakeStore(range(50_000_000))
-    chosen = {orders.choose_first_number(half, LOAD["price"]) for _ in range(20)}  # type: ignore[arg-type]
+    chosen = {trial_order.choose_first_number(half, LOAD["price"]) for _ in range(20)}  # type: ignore[arg-type]
     assert len(chosen) > 15
     assert all(50_000_000 <= first <= 10**8 - SPAN and first % 2 == 0 for first in chosen)
 
 
 def test_a_database_without_room_is_told_in_words() -> None:
     with pytest.raises(ChaosError, match="No free range of 65536 order numbers"):
-        orders.choose_first_number(FakeStore(range(10**8)), LOAD["price"])  # type: ignore[arg-type]
+        trial_order.choose_first_number(FakeStore(range(10**8)), LOAD["price"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -175,4 +175,4 @@ def test_a_database_without_room_is_told_in_words() -> None:
     ],
 )
 def test_the_depth_of_a_book_counts_both_sides(book: dict[str, Any], levels: int) -> None:
-    assert expression(orders.DEPTH, "depth")(book) == levels
+    assert expression(trial_order.DEPTH, "depth")(book) == levels

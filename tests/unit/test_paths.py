@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import paths
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import fault_path
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"a2.example": ["10.1.0.2", "fd01::2"], "b2": ["10.2.0.2"], "here": ["127.0.1.1"]}
@@ -42,7 +42,7 @@ def resolver(name: str) -> Sequence[str]:
 
 def path(host: str = "a1", hosts: Sequence[str] = ("a1", "a2", "b1", "b2"), **changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"service": "postgres", "port": 5432, "words": "database|5432", **changes}
-    return paths.path(HOSTS, host=host, hosts=hosts, groups=GROUPS, resolver=resolver, **given)
+    return fault_path.path(HOSTS, host=host, hosts=hosts, groups=GROUPS, resolver=resolver, **given)
 
 
 def test_the_path_leads_to_the_service_unless_something_else_is_asked() -> None:
@@ -65,7 +65,7 @@ def test_the_stores_are_of_the_project_unless_they_live_elsewhere() -> None:
     ports = {"database": 5432, "cache": 6379, "api": 8080}
 
     def stores(**external: Any) -> dict[str, Any]:
-        return paths.stores(external, HOSTS, ports, resolver)
+        return fault_path.stores(external, HOSTS, ports, resolver)
 
     assert stores() == {"database": {"address": "", "port": 5432}, "cache": {"address": "", "port": 6379}}
     found = stores(database={"address": "10.0.0.9", "port": 5433}, cache={"address": "b1"})
@@ -79,7 +79,7 @@ def test_the_stores_are_of_the_project_unless_they_live_elsewhere() -> None:
         ({"cache": {"address": "nobody.example"}}, "no address that the controller knows"),
         ({"cache": {"address": "127.0.0.1"}}, "only it can reach itself"),
     ):
-        with pytest.raises(paths.PathError, match=wanted):
+        with pytest.raises(fault_path.PathError, match=wanted):
             stores(**wrong)
 
 
@@ -125,7 +125,7 @@ def test_hosts_of_a_group_that_are_not_in_the_run_are_on_the_other_side_all_the_
     ],
 )
 def test_what_is_no_path_is_one_sentence(changes: dict[str, Any], wanted: str) -> None:
-    with pytest.raises(paths.PathError, match=re.escape(wanted)) as caught:
+    with pytest.raises(fault_path.PathError, match=re.escape(wanted)) as caught:
         path(**changes)
     assert str(caught.value).endswith(".")
 
@@ -134,16 +134,16 @@ def test_a_host_that_only_it_knows_by_name_has_a_path_all_the_same() -> None:
     """The controller itself, in a group: the other side's run, not its own, needs its address."""
     groups = {"near": ["here"], "far": ["b1"]}
     given: dict[str, Any] = {"service": "s", "port": 1, "words": "", "between_groups": ["near", "far"]}
-    found = paths.path(HOSTS, host="here", hosts=["here"], groups=groups, resolver=resolver, **given)
+    found = fault_path.path(HOSTS, host="here", hosts=["here"], groups=groups, resolver=resolver, **given)
     assert found["peer_addresses"] == ["10.2.0.1", "fd02::1"]
-    with pytest.raises(paths.PathError, match="only it can reach itself"):
-        paths.path(HOSTS, host="b1", hosts=["b1"], groups=groups, resolver=resolver, **given)
+    with pytest.raises(fault_path.PathError, match="only it can reach itself"):
+        fault_path.path(HOSTS, host="b1", hosts=["b1"], groups=groups, resolver=resolver, **given)
 
 
 def test_hosts_behind_one_address_have_no_path_between_them() -> None:
     hosts = {"a": {"ansible_host": "10.0.0.1"}, "b": {"ansible_host": "10.0.0.1"}}
-    with pytest.raises(paths.PathError, match=r"the same address 10\.0\.0\.1"):
-        paths.path(
+    with pytest.raises(fault_path.PathError, match=r"the same address 10\.0\.0\.1"):
+        fault_path.path(
             hosts, host="a", hosts=["a", "b"], groups={"za": ["a"], "zb": ["b"]}, service="s", port=1, words="",
             between_groups=["za", "zb"], resolver=resolver,
         )  # fmt: skip
@@ -164,32 +164,36 @@ def test_a_list_may_come_as_words_between_commas() -> None:
     assert path(peer_addresses="10.9.0.5")["peer_addresses"] == ["10.9.0.5"]
     assert path(peer_addresses="10.9.0.5, fd00::5")["peer_addresses"] == ["10.9.0.5", "fd00::5"]
     assert path(between_groups="zone_a,zone_b") == path(between_groups=["zone_a", "zone_b"])
-    with pytest.raises(paths.PathError, match=r"it has \['zone_a'\]"):
+    with pytest.raises(fault_path.PathError, match=r"it has \['zone_a'\]"):
         path(between_groups="zone_a")
     assert path(peer_addresses="", between_groups=" ") == path()
-    with pytest.raises(paths.PathError, match="no address"):  # a slip is not the way to the database
+    with pytest.raises(fault_path.PathError, match="no address"):  # a slip is not the way to the database
         path(peer_addresses=[""])
 
 
 def test_a_names_addresses_stand_in_an_order_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is planned, cut and judged by is asked for one after the other, and must be one and the same."""
     known = [
-        (paths.socket.AF_INET6, 1, 6, "", ("fd00::5", 0, 0, 0)),
-        *((paths.socket.AF_INET, 1, 6, "", (address, 0)) for address in ("10.0.0.7", "10.0.0.5")),
+        (fault_path.socket.AF_INET6, 1, 6, "", ("fd00::5", 0, 0, 0)),
+        *((fault_path.socket.AF_INET, 1, 6, "", (address, 0)) for address in ("10.0.0.7", "10.0.0.5")),
     ]
     for dealt in (known, known[::-1]):
-        monkeypatch.setattr(paths.socket, "getaddrinfo", lambda *_a, _found=tuple(dealt), **_k: list(_found))
-        assert paths.resolve("db.example") == ["10.0.0.5", "10.0.0.7", "fd00::5"]
+        monkeypatch.setattr(
+            fault_path.socket, "getaddrinfo", lambda *_a, _found=tuple(dealt), **_k: list(_found)
+        )
+        assert fault_path.resolve("db.example") == ["10.0.0.5", "10.0.0.7", "fd00::5"]
 
 
 @pytest.mark.parametrize("name", ["10.0.0..1", "a" * 64 + ".example"])
 def test_what_can_be_no_name_is_one_sentence_too(name: str) -> None:
-    with pytest.raises(paths.PathError, match=r"Host b1 \(.*\) has no address that the controller knows"):
-        paths.addresses("b1", {"b1": {"chaos_address": name}})
+    with pytest.raises(
+        fault_path.PathError, match=r"Host b1 \(.*\) has no address that the controller knows"
+    ):
+        fault_path.addresses("b1", {"b1": {"chaos_address": name}})
 
 
 def test_a_scope_is_no_part_of_an_address() -> None:
-    assert paths.addresses("x", {}, lambda name: ["fd00::1%eth0"]) == ["fd00::1"]
+    assert fault_path.addresses("x", {}, lambda name: ["fd00::1%eth0"]) == ["fd00::1"]
 
 
 @pytest.mark.parametrize("role", ["network_partition", "network_latency"])

@@ -10,9 +10,12 @@ import socket
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import netpath, nft, peers
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Site, impair, partition
+from ansible_collections.exchange.chaos.plugins.module_utils.common import peer_addresses
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import impair, partition
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import network_path
+from ansible_collections.exchange.chaos.plugins.module_utils.host import nftables
 
 from tests.unit.containers import target
 from tests.unit.test_network_faults import CUT, SLOW, networks
@@ -111,39 +114,42 @@ def test_a_gateway_that_is_named_is_meant() -> None:
 
 def test_peers_once_each_and_neighbours_stay_apart() -> None:
     given = ["fd00::5", "10.0.0.4", "10.0.0.5", "10.0.0.4/32", "10.1.0.7", "10.1.0.0/24", "fd00:0::5"]
-    assert peers.normal(given) == ["10.0.0.4", "10.0.0.5", "10.1.0.0/24", "fd00::5"]
+    assert peer_addresses.normal(given) == ["10.0.0.4", "10.0.0.5", "10.1.0.0/24", "fd00::5"]
 
 
 def test_a_network_is_never_connected_to() -> None:
-    assert peers.to_try(["10.1.0.0/24", "10.0.0.1", "10.0.0.2", "fd00::1", "10.0.0.3"]) == [
+    assert peer_addresses.to_try(["10.1.0.0/24", "10.0.0.1", "10.0.0.2", "fd00::1", "10.0.0.3"]) == [
         "10.0.0.1",
         "10.0.0.2",
         "fd00::1",
     ]
-    assert (peers.sample("10.1.0.0/24"), peers.sample("fd00::5")) == ("10.1.0.1", "fd00::5")
-    assert netpath.reached(api(), ["10.1.0.0/24"], None, service=False) == ""
+    assert (peer_addresses.sample("10.1.0.0/24"), peer_addresses.sample("fd00::5")) == ("10.1.0.1", "fd00::5")
+    assert network_path.reached(api(), ["10.1.0.0/24"], None, service=False) == ""
 
 
 def test_many_peers_are_counted_in_a_sentence() -> None:
-    assert peers.words([f"10.0.0.{n}" for n in range(1, 6)]) == "10.0.0.1, 10.0.0.2, 10.0.0.3 and 2 more"
+    assert (
+        peer_addresses.words([f"10.0.0.{n}" for n in range(1, 6)])
+        == "10.0.0.1, 10.0.0.2, 10.0.0.3 and 2 more"
+    )
 
 
 def test_a_packet_belongs_to_an_address_or_a_network() -> None:
-    known = peers.Known(FAR)
+    known = peer_addresses.Known(FAR)
     inside = ["10.0.0.5", "10.1.0.0", "10.1.0.255"]
     outside = ["10.0.0.4", "10.1.1.0", "10.0.255.255"]
     assert [socket.inet_aton(one) in known for one in inside + outside] == [True] * 3 + [False] * 3
     assert socket.inet_pton(socket.AF_INET6, "fd00::5") in known
     assert socket.inet_pton(socket.AF_INET6, "fd00::6") not in known
-    six = peers.Known(["fd00:1::/32"])
+    six = peer_addresses.Known(["fd00:1::/32"])
     assert socket.inet_pton(socket.AF_INET6, "fd00:1:ffff::9") in six
     # the same bits in the other family are somebody else's
     assert socket.inet_aton("253.0.0.1") not in six
 
 
 def test_the_end_of_a_connect_is_named_once() -> None:
-    assert netpath.at("postgres", "172.18.0.3", 5432) == "postgres 172.18.0.3:5432"
-    assert netpath.at("10.0.0.5, fd00::5", "fd00::5", 5432) == "[fd00::5]:5432"
+    assert network_path.at("postgres", "172.18.0.3", 5432) == "postgres 172.18.0.3:5432"
+    assert network_path.at("10.0.0.5, fd00::5", "fd00::5", 5432) == "[fd00::5]:5432"
 
 
 # ---- what the kernel is told
@@ -162,7 +168,7 @@ def bitwise(rule: dict[str, Any]) -> list[tuple[int, bytes, bytes]]:
 
 def test_a_network_is_a_set_of_its_own_looked_up_by_its_prefix() -> None:
     given = ["10.1.0.0/24", "10.0.0.5", "10.2.0.0/24", "fd00:1::/33"]
-    sent = nft.messages(nft.Ruleset("exchange-chaos-a", given, None, 5, partition._CHAINS[:1]))
+    sent = nftables.messages(nftables.Ruleset("exchange-chaos-a", given, None, 5, partition._CHAINS[:1]))
     assert [fields["name"] for kind, fields in sent if kind == "set"] == ["peers4", "peers4-24", "peers6-33"]
     masks = [bitwise(fields) for kind, fields in sent if kind == "rule"]
     assert masks == [

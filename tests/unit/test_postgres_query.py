@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import database, postgres_query
-from ansible_collections.exchange.chaos.plugins.module_utils import postgres_wire as wire
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange import database
+from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres import query
+from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres import wire as wire
 
 from tests.unit.test_postgres_wire import OK, READY, error
 
@@ -79,7 +80,7 @@ def login(port: int) -> wire.Login:
 def test_rows_come_as_text_and_the_question_may_only_read() -> None:
     answer = row("100.00000001", "t") + row("ä|\n", None) + DONE + READY
     with server(DONE + DONE + READY, answer) as there:
-        assert postgres_query.ask(login(there.port), "SELECT 1") == [["100.00000001", "t"], ["ä|\n", ""]]
+        assert query.ask(login(there.port), "SELECT 1") == [["100.00000001", "t"], ["ä|\n", ""]]
     begin, question, goodbye = there.asked
     assert begin[:1] == b"Q"
     assert b"BEGIN TRANSACTION READ ONLY" in begin
@@ -93,16 +94,16 @@ def test_a_failed_query_is_told_in_the_servers_words() -> None:
         server(DONE + READY, error("42P01", 'relation "trading.orders" does not exist') + READY) as there,
         pytest.raises(ChaosError, match=r'^relation "trading\.orders" does not exist$'),
     ):
-        postgres_query.ask(login(there.port), "SELECT")
+        query.ask(login(there.port), "SELECT")
 
 
 def test_an_answer_that_does_not_come_and_a_server_that_goes() -> None:
     with server(DONE + READY, b"") as there, pytest.raises(ChaosError, match="not come in time"):
-        postgres_query.ask(login(there.port), "SELECT pg_sleep(60)", within=0.5)
+        query.ask(login(there.port), "SELECT pg_sleep(60)", within=0.5)
     with server(DONE + READY) as there, pytest.raises(ChaosError, match="broke the session off"):
-        postgres_query.ask(login(there.port), "SELECT 1")
+        query.ask(login(there.port), "SELECT 1")
     with pytest.raises(ChaosError, match=f"nobody answers at 127.0.0.1:{there.port}"):
-        postgres_query.ask(login(there.port), "SELECT 1")
+        query.ask(login(there.port), "SELECT 1")
 
 
 def test_a_session_is_encrypted_where_the_server_can(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_a_session_is_encrypted_where_the_server_can(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with server(DONE + READY, row("1") + DONE + READY, context=context) as there:
-        assert postgres_query.ask(login(there.port), "SELECT 1") == [["1"]]
+        assert query.ask(login(there.port), "SELECT 1") == [["1"]]
     assert there.encrypted
 
 
@@ -133,7 +134,7 @@ def test_a_server_that_answers_and_opens_no_session_by_tls_is_not_called_silent(
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(ChaosError, match="offers TLS and opens no session by it") as told:
-            postgres_query.ask(login(listening.getsockname()[1]), "SELECT 1")
+            query.ask(login(listening.getsockname()[1]), "SELECT 1")
         thread.join(5)
     assert "nobody answers" not in str(told.value)
 

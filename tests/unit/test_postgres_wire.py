@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import postgres_wire as wire
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres import wire as wire
 
 OK = wire.message(b"R", struct.pack("!I", 0))
 READY = wire.message(b"Z", b"I")

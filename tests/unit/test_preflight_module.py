@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import recovery
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.preflight import Report
-from ansible_collections.exchange.chaos.plugins.module_utils.result import Lines
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.preflight import Report
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
 from ansible_collections.exchange.chaos.plugins.modules import preflight
 
 RUN = "exp-01-20261123-180000"
@@ -47,7 +47,7 @@ def test_a_run_that_resists_is_not_cleaned_away(tmp_path: Path, monkeypatch: pyt
         raise ChaosError("could not be ended")
 
     (tmp_path / "runs" / RUN).mkdir(parents=True)
-    monkeypatch.setattr(recovery, "end_abandoned", resist)
+    monkeypatch.setattr(abandoned, "end_abandoned", resist)
     assert examined(tmp_path)["clean"] is False
 
 
@@ -59,7 +59,7 @@ def test_the_record_of_a_run_ended_just_now_is_counted(
         (tmp_path / "records" / RUN).mkdir(parents=True)
         return 1
 
-    monkeypatch.setattr(recovery, "end_abandoned", end)
+    monkeypatch.setattr(abandoned, "end_abandoned", end)
     found = examined(tmp_path)
     assert (found["clean"], found["uncollected"]) == (False, [RUN])
 

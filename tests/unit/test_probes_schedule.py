@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.probe_addresses import Addresses, first_known
-from ansible_collections.exchange.chaos.plugins.module_utils.probe_schedule import Pace, next_slot
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.addresses import (
+    Addresses,
+    first_known,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.schedule import Pace, next_slot
 
 
 def test_a_fast_answer_keeps_the_grid() -> None:

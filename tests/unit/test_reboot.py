@@ -11,13 +11,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, finish, undo
-from ansible_collections.exchange.chaos.plugins.module_utils.engine import Engine
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.faults import Proof
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Entry, Journal
-from ansible_collections.exchange.chaos.plugins.module_utils.judge import judge
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import finish
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
 
 from tests.unit.scenario import Scenario
 

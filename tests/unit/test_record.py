@@ -13,9 +13,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence import load
-from ansible_collections.exchange.chaos.plugins.module_utils.record import fit, host_record, run_record
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import load
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import fit, host_record, run_record
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 from tests.unit.scenario import T0, Scenario
 

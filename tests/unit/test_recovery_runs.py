@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, recovery
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
 
 #: A runtime that says how it was called and takes the folder away, as the real one does.
 ENDS = """
@@ -70,14 +71,14 @@ def opened(
 
 def test_a_run_left_behind_is_ended_through_its_own_runtime(home: State, said: Said, tmp_path: Path) -> None:
     run = opened(home)
-    assert recovery.end_abandoned(home, said.say) == 1
+    assert abandoned.end_abandoned(home, said.say) == 1
     assert calls(tmp_path) == [f"finish {run.path} preflight"]
     assert said == [("warn", "Run exp-01-a was left behind; it was undone and ended")]
 
 
 def test_a_run_that_is_looked_after_is_left_alone(home: State, said: Said, tmp_path: Path) -> None:
     run = opened(home, watched=True)
-    assert recovery.end_abandoned(home, said.say) == 0
+    assert abandoned.end_abandoned(home, said.say) == 0
     assert (calls(tmp_path), said) == ([], [])
     assert run.path.exists()
     assert [event for event in run.events() if event["event"] == "aborted"] == []
@@ -86,8 +87,8 @@ def test_a_run_that_is_looked_after_is_left_alone(home: State, said: Said, tmp_p
 def test_without_leave_to_act_it_only_says_so(home: State, said: Said, tmp_path: Path) -> None:
     run = opened(home)
     before = sorted(run.path.iterdir())
-    assert recovery.end_abandoned(home, said.say, act=False) == 1
-    assert recovery.halt(home, None, said.say, act=False) == ["exp-01-a"]
+    assert abandoned.end_abandoned(home, said.say, act=False) == 1
+    assert abandoned.halt(home, None, said.say, act=False) == ["exp-01-a"]
     assert calls(tmp_path) == []
     assert sorted(run.path.iterdir()) == before
     assert "it must be undone" in said.text
@@ -97,11 +98,11 @@ def test_without_leave_to_act_it_only_says_so(home: State, said: Said, tmp_path:
 def test_halt_ends_all_or_those_of_a_project(home: State, said: Said, tmp_path: Path) -> None:
     opened(home, "exp-01-a", "lab", watched=True)
     opened(home, "exp-02-b", "shop")
-    assert recovery.halt(home, "nobody", said.say) == []
-    assert recovery.halt(home, "shop", said.say) == ["exp-02-b"]
-    assert recovery.halt(home, None, said.say) == ["exp-01-a"]
+    assert abandoned.halt(home, "nobody", said.say) == []
+    assert abandoned.halt(home, "shop", said.say) == ["exp-02-b"]
+    assert abandoned.halt(home, None, said.say) == ["exp-01-a"]
     assert [call.split()[2] for call in calls(tmp_path)] == ["halt", "halt"]
-    assert recovery.halt(home, None, said.say) == []
+    assert abandoned.halt(home, None, said.say) == []
     assert said[-1] == ("ok", "No run is under way on this host: nothing to undo")
 
 
@@ -111,7 +112,7 @@ def test_halt_goes_on_after_a_run_that_resists_and_says_its_last_words(
     first = opened(home, "exp-01-a", "lab", runtime=FAILS)
     opened(home, "exp-02-b", "shop")
     with pytest.raises(ChaosError, match=r"exp-01-a could not be ended: It resists\."):
-        recovery.halt(home, None, said.say)
+        abandoned.halt(home, None, said.say)
     assert [call.split()[1].rpartition("/")[2] for call in calls(tmp_path)] == ["exp-02-b"]
     # whoever still works on it injects nothing more
     assert [event["by"] for event in first.events() if event["event"] == "aborted"] == ["halt"]
@@ -123,13 +124,13 @@ def test_a_folder_that_never_became_a_run_goes_but_not_while_it_may_yet_become_o
     import os
 
     run = home.create("exp-01-a")
-    assert recovery.end_abandoned(home, said.say) == 0
+    assert abandoned.end_abandoned(home, said.say) == 0
     os.utime(run.path, (time.time() - 61, time.time() - 61))
-    assert recovery.end_abandoned(home, said.say, act=False) == 1
+    assert abandoned.end_abandoned(home, said.say, act=False) == 1
     assert run.path.exists()
-    assert recovery.end_abandoned(home, said.say) == 1
+    assert abandoned.end_abandoned(home, said.say) == 1
     assert not run.path.exists()
-    assert recovery.halt(home, None, said.say) == []
+    assert abandoned.halt(home, None, said.say) == []
 
 
 @pytest.mark.parametrize("caller", ["preflight", "halt"])
@@ -142,11 +143,11 @@ def test_a_lock_that_was_left_is_taken_away(home: State, said: Said, caller: str
     write_json(path, {"project": "lab", "run_id": "exp-01-a", "owner": "anna", "since": time.time() - 100})
     for act in (False, True):
         if caller == "halt":
-            recovery.halt(home, None, said.say, act=act)
+            abandoned.halt(home, None, said.say, act=act)
         else:
-            assert recovery.end_abandoned(home, said.say, act=act) == 1
+            assert abandoned.end_abandoned(home, said.say, act=act) == 1
         assert path.exists() is not act
     assert "The lock of project lab was left by run exp-01-a of anna, 100 s old" in said.text
     home.lock("lab", "exp-01-b", "berta")
-    recovery.halt(home, None, said.say)
+    abandoned.halt(home, None, said.say)
     assert home.holder("lab") is not None, "a lock that was just taken is nobody's leftover"

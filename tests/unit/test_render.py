@@ -13,15 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import (
-    closing,
-    finding_lines,
-    junit,
-    screen,
-    text,
-    words,
-)
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import paths
+from ansible_collections.exchange.chaos.plugins.plugin_utils import words
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live import screen
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import paths
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import ending, finding_lines, junit, text
 
 from tests.unit import fleets
 
@@ -76,7 +71,7 @@ def test_last_30_lines_hold_all_that_counts(name: str, count: int, width: int) -
     ):
         assert sum(line.startswith(start) for line in lines) == 1
     assert all(any(path in line for line in lines) for path in FILES.values())
-    shown = closing.closing(record, FILES, width)
+    shown = ending.closing(record, FILES, width)
     assert len(shown) <= 30
     assert (
         max(len(line) for line in shown if not line.startswith(("log:", "BPF", "record:", "JUnit:"))) <= width
@@ -92,7 +87,7 @@ def test_folding_keeps_what_failed() -> None:
     record = sample("passed")
     verdicts = ["pass"] * 20 + ["unknown"] * 3 + ["fail"] * 4
     record["hosts"][0]["findings"] = [finding(id=f"f{n}", verdict=v) for n, v in enumerate(verdicts)]
-    lines = closing.closing(record, FILES)
+    lines = ending.closing(record, FILES)
     findings = lines[1 : lines.index("FIVE QUESTIONS:") - 1]
     marks = [line.split()[-1] for line in findings[:-1]]
     assert marks == ["🚨"] * 4 + ["?"] * 3 + ["✓"] * 4
@@ -104,7 +99,7 @@ def test_folding_keeps_what_failed() -> None:
 def test_findings_that_fit_stay_in_their_order() -> None:
     record = sample("failed")
     record["hosts"][0]["findings"] = record["hosts"][0]["findings"][:5]
-    assert [line.split(".")[0].strip() for line in closing.closing(record, FILES)[1:6]] == list("12345")
+    assert [line.split(".")[0].strip() for line in ending.closing(record, FILES)[1:6]] == list("12345")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -119,7 +114,7 @@ def test_unknown_never_reads_as_good(name: str) -> None:
                 proof["holds"] = None
     lines = text.report(record, FILES)
     assert not [line for line in lines[1:] if "✓" in line]
-    assert all(line.rstrip().endswith("?") for line in closing.closing(record, FILES)[1:3] if ". " in line)
+    assert all(line.rstrip().endswith("?") for line in ending.closing(record, FILES)[1:3] if ". " in line)
 
 
 def test_nothing_good_is_said_of_a_record_that_knows_nothing() -> None:
@@ -157,7 +152,7 @@ def test_finding_text_is_made_of_its_data(value: Any, unit: str | None, limit: A
 
 
 def test_answers_of_one_host() -> None:
-    lines = "\n".join(closing.closing(sample("failed"), FILES))
+    lines = "\n".join(ending.closing(sample("failed"), FILES))
     assert "Did it recover by itself?        no\n" in lines
     assert "Was an acknowledged order lost?  yes, 17 of 1055; 4.9 ms of loss would have shown\n" in lines
     assert "Were the errors clear?           no: 130 clear, 955 unclear\n" in lines
@@ -167,7 +162,7 @@ def test_answers_of_one_host() -> None:
 
 def test_answers_of_several_hosts_name_the_worst() -> None:
     record = fleet("passed", "failed", "skipped")
-    lines = "\n".join(closing.closing(record, FILES, 200))
+    lines = "\n".join(ending.closing(record, FILES, 200))
     assert "Did it recover by itself?        no on db-2; ? not measured on db-3\n" in lines
     assert "How long did it take?            0.897 s on db-1; ? not measured on db-2, db-3\n" in lines
     assert "Was an acknowledged order lost?  yes, 17 of 1055 on db-2" in lines
@@ -248,7 +243,7 @@ def test_rendering_leaves_the_record_alone() -> None:
 def test_documentation_shows_what_is_rendered() -> None:
     page = (DATA.parents[2] / "docs" / "reading-a-report.md").read_text()
     excerpts = re.findall(r"```text\n(.*?)```", page, re.S)
-    one = closing.closing(sample("failed"), FILES)
+    one = ending.closing(sample("failed"), FILES)
     three = text.report(fleets.three(), FILES)
     assert len(excerpts) == 6
     for excerpt, rendered in zip(excerpts, (one, one, one, three, three, three)):

@@ -12,8 +12,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import bpf_log, report_files
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import FileError
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import bpf_log
 
 from tests.unit import fleets
 

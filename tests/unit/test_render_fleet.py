@@ -10,20 +10,18 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import (
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live import results
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import clocks, merge, missing_host
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import read as records
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import paths
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import (
     bpf_log,
-    clocks,
-    closing,
+    ending,
     finding_lines,
-    fleet,
+    hosts_overview,
     junit,
-    merge,
-    results,
-    stub,
     text,
 )
-from ansible_collections.exchange.chaos.plugins.plugin_utils import record as records
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report_files import paths
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import columns
 
 from tests.unit import fleets
@@ -70,7 +68,7 @@ def test_last_30_lines_hold_all_that_counts(name: str, width: int, brief: bool) 
                   "Effect:", "Hypothesis:", "Restored:"):  # fmt: skip
         assert sum(line.startswith(start) for line in last) == 1, start
     assert all(any(path in line for line in last) for path in FILES.values())
-    shown = closing.closing(record, FILES, width)
+    shown = ending.closing(record, FILES, width)
     assert len(shown) <= 30
     assert max(map(len, shown[: shown.index("") + 14])) <= width
     assert max(map(columns, table_of(record, width))) <= width
@@ -208,7 +206,7 @@ def test_thresholds_that_differ_are_not_mixed() -> None:
 
 def test_the_bad_findings_come_first_and_are_folded_last() -> None:
     for record in (fleets.three(), fleets.fifty()):
-        lines = closing.closing(record, FILES)
+        lines = ending.closing(record, FILES)
         marks = [line.split()[-1] for line in lines[1 : lines.index("") - 1]]
         assert marks == sorted(marks, key=["🚨", "?", "✓"].index)
     # of fifty hosts each bad finding is one line before any is left out
@@ -221,7 +219,7 @@ def test_numbers_are_those_of_the_full_list() -> None:
     full = text.report(record, FILES)
     evidence = full[full.index("FINDINGS AND THEIR EVIDENCE:") : full.index("KEY FINDINGS:")]
     assert "   6. 🚨 host-2: Acknowledged orders lost: 17 of 1002 orders (= 0)" in evidence
-    (line,) = [line for line in closing.closing(record, FILES) if "17 of 1002" in line and line[2] == "."]
+    (line,) = [line for line in ending.closing(record, FILES) if "17 of 1002" in line and line[2] == "."]
     assert line.startswith(" 6. host-2: ")
 
 
@@ -230,7 +228,7 @@ def test_numbers_are_those_of_the_full_list() -> None:
 
 def closing_of(record: Record, width: int = 200) -> dict[str, str]:
     """Return lines of the closing by their first word."""
-    lines = closing.closing(record, FILES, width)
+    lines = ending.closing(record, FILES, width)
     return {line.split(":")[0].strip(): line for line in lines} | {"all": "\n".join(lines)}
 
 
@@ -328,20 +326,20 @@ def test_skipped_outweighs_passed_and_nothing_else() -> None:
     assert merge.worst_outcome([outcomes["passed"], outcomes["skipped"]]) == "skipped"
     for worse in ("failed", "invalid"):
         assert merge.worst_outcome([outcomes[worse], outcomes["skipped"]]) == worse
-    assert [fleet.is_bad(host) for host in outcomes.values()] == [False, True, True, False]
+    assert [hosts_overview.is_bad(host) for host in outcomes.values()] == [False, True, True, False]
 
 
 # Stubs
 
 
 def test_stubs_are_known_by_what_they_do_not_say() -> None:
-    assert [stub.is_stub(each(1)) for each in (fleets.unreachable, fleets.not_begun)] == [True, True]
-    assert [stub.owes(each(1)) for each in (fleets.unreachable, fleets.not_begun)] == [True, False]
+    assert [missing_host.is_stub(each(1)) for each in (fleets.unreachable, fleets.not_begun)] == [True, True]
+    assert [missing_host.owes(each(1)) for each in (fleets.unreachable, fleets.not_begun)] == [True, False]
     noted = fleets.unreachable(1)
     noted["timeline"], noted["clock"] = [{"at": "x"}], {"offset_ms": 1, "uncertainty_ms": 1}
-    assert stub.owes(noted)
+    assert missing_host.owes(noted)
     for name in ("passed", "failed", "invalid", "skipped"):
-        assert not stub.is_stub(fleets.host(1, name))
+        assert not missing_host.is_stub(fleets.host(1, name))
 
 
 def test_junit_has_a_suite_for_each_host_and_says_why_a_stub_is_one() -> None:

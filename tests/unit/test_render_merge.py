@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import merge, record
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import merge, read
 
 DATA = Path(__file__).parent / "data"
 RUN = {
@@ -66,7 +66,7 @@ def test_merge_of_nothing() -> None:
 def test_merged_samples_match_the_schema() -> None:
     samples = [json.loads(path.read_text())["hosts"][0] for path in sorted(DATA.glob("record-*.json"))]
     merged = merge.merge(samples, **RUN)
-    assert record.check(merged, "it") is merged
+    assert read.check(merged, "it") is merged
     assert merged["outcome"] == "failed"
 
 
@@ -86,14 +86,14 @@ def test_merged_samples_match_the_schema() -> None:
 def test_what_is_no_record_is_told_in_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
     path = tmp_path / "r.json"
     path.write_bytes(content)
-    with pytest.raises(record.RecordError) as caught:
-        record.load(str(path))
+    with pytest.raises(read.RecordError) as caught:
+        read.load(str(path))
     assert str(caught.value).startswith(f"The record {path} {sentence}")
     assert "\n" not in str(caught.value)
 
 
 def test_unreadable(tmp_path: Path) -> None:
-    with pytest.raises(record.RecordError, match=r"cannot be read: No such file or directory\.$"):
-        record.load(str(tmp_path / "none.json"))
-    with pytest.raises(record.RecordError, match=r"cannot be read: Is a directory\.$"):
-        record.load(str(tmp_path))
+    with pytest.raises(read.RecordError, match=r"cannot be read: No such file or directory\.$"):
+        read.load(str(tmp_path / "none.json"))
+    with pytest.raises(read.RecordError, match=r"cannot be read: Is a directory\.$"):
+        read.load(str(tmp_path))

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.module_utils import bundle, jsonl
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common import jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.run import bundle
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
 
 
 def test_each_raw_file_comes_with_the_anchor_that_dates_it(tmp_path: Path) -> None:

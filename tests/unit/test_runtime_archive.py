@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils import entry
-from ansible_collections.exchange.chaos.plugins.plugin_utils import runtime
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def test_it_holds_all_of_module_utils_and_the_bpf_programs(root: Path) -> None:
         for path in (root / "plugins" / "module_utils").rglob("*.py")
     }
     assert {f"exchange_chaos/{path}" for path in sources} <= names
-    assert {f"exchange_chaos/bpf/{path.name}" for path in (root / "files" / "bpf").glob("*.c")} <= names
+    assert {f"exchange_chaos/bpf/source/{path.name}" for path in (root / "files" / "bpf").glob("*.c")} <= names
     assert not [name for name in names if "__pycache__" in name]
 
 
@@ -68,8 +68,8 @@ def test_it_runs_on_its_own_far_from_this_tree(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("usage: ")
-    for command in entry.COMMANDS:
-        imports = f"from exchange_chaos import {command}; {command}.main"
+    for command, module in entry.COMMANDS.items():
+        imports = f"import exchange_chaos.{module} as command; command.main"
         script = f"import sys; sys.path.insert(0, {str(archive)!r}); {imports}"
         done = subprocess.run(
             [sys.executable, "-I", "-c", script], capture_output=True, text=True, cwd="/", check=False

@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import schema as ours
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import schema as ours
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "files" / "record.schema.json").read_text())

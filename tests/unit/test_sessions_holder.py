@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import sessions
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.postgres_wire import Login, message
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import session_holder
+from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres.wire import Login, message
 
 WELCOME = message(b"R", struct.pack("!I", 0)) + message(b"Z", b"I")
 
@@ -63,13 +63,15 @@ def server() -> Iterator[Slots]:
 
 
 @pytest.fixture
-def holder(server: Slots, monkeypatch: pytest.MonkeyPatch) -> sessions.Holder:
-    monkeypatch.setattr(sessions, "_PATIENT_S", 0.3)
-    monkeypatch.setattr(sessions, "_BRIEF_S", 0.2)
-    return sessions.Holder(Login("127.0.0.1", server.port, "u", "d", "test"))
+def holder(server: Slots, monkeypatch: pytest.MonkeyPatch) -> session_holder.Holder:
+    monkeypatch.setattr(session_holder, "_PATIENT_S", 0.3)
+    monkeypatch.setattr(session_holder, "_BRIEF_S", 0.2)
+    return session_holder.Holder(Login("127.0.0.1", server.port, "u", "d", "test"))
 
 
-def test_it_takes_all_there_are_and_again_what_becomes_free(holder: sessions.Holder, server: Slots) -> None:
+def test_it_takes_all_there_are_and_again_what_becomes_free(
+    holder: session_holder.Holder, server: Slots
+) -> None:
     holder.take()
     assert (len(holder.sessions), holder.full, holder.refusal) == (
         3,
@@ -85,7 +87,7 @@ def test_it_takes_all_there_are_and_again_what_becomes_free(holder: sessions.Hol
 
 
 def test_no_answer_keeps_what_the_last_answer_said_while_all_sessions_live(
-    holder: sessions.Holder, server: Slots
+    holder: session_holder.Holder, server: Slots
 ) -> None:
     holder.take()
     server.silent = True
@@ -96,7 +98,7 @@ def test_no_answer_keeps_what_the_last_answer_said_while_all_sessions_live(
     assert (len(holder.sessions), holder.full) == (2, False), "a slot is free for all that we know"
 
 
-def test_no_answer_before_it_was_full_is_tried_again(holder: sessions.Holder, server: Slots) -> None:
+def test_no_answer_before_it_was_full_is_tried_again(holder: session_holder.Holder, server: Slots) -> None:
     server.silent = True
     holder.take()
     assert (holder.sessions, holder.full, holder.refusal) == ([], False, {})
@@ -104,7 +106,7 @@ def test_no_answer_before_it_was_full_is_tried_again(holder: sessions.Holder, se
 
 
 def test_a_refusal_for_another_reason_is_told_before_and_borne_after(
-    holder: sessions.Holder, server: Slots
+    holder: session_holder.Holder, server: Slots
 ) -> None:
     server.sqlstate = "28000"
     with pytest.raises(ChaosError, match="SQLSTATE 28000"):
@@ -119,14 +121,14 @@ def test_a_refusal_for_another_reason_is_told_before_and_borne_after(
 
 
 def test_a_server_without_a_single_slot_is_not_exhausted_by_us(
-    holder: sessions.Holder, server: Slots
+    holder: session_holder.Holder, server: Slots
 ) -> None:
     server.slots = 0
     holder.take()
     assert (holder.full, holder.refusal["sqlstate"]) == (False, "53300")
 
 
-def test_nobody_there_is_one_sentence(holder: sessions.Holder, server: Slots) -> None:
+def test_nobody_there_is_one_sentence(holder: session_holder.Holder, server: Slots) -> None:
     server.close()
     with pytest.raises(ChaosError, match=r"Nothing answers at 127\.0\.0\.1"):
         holder.take()

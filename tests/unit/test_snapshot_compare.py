@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import snapshot, snapshot_host, snapshot_net
+from ansible_collections.exchange.chaos.plugins.module_utils.snapshot import host, network, snapshot
 
 BEFORE: snapshot.Snapshot = {
     "unchecked": {},
@@ -101,18 +101,18 @@ def test_listeners_are_read_from_the_kernels_hexadecimal(
 ) -> None:
     path = tmp_path / "tcp"
     path.write_text(f"  sl  local_address rem_address   st\n   0: {table} 00000000:00000000\n")
-    assert [(str(address), port) for address, port in snapshot_host._listening(path)] == [
+    assert [(str(address), port) for address, port in host._listening(path)] == [
         (address if "ffff" not in address else str(__import__("ipaddress").ip_address(address)), port)
         for address, port in found
     ]
 
 
 def test_names_that_docker_makes_up_are_compared_without_them() -> None:
-    assert snapshot_net._stable("veth1a2b3c") == "veth"
-    assert snapshot_net._stable("eth0@if15") == "eth0"
-    assert snapshot_net._foreign("br-0123456789ab", {"br-feed"})
-    assert not snapshot_net._foreign("br-feed", {"br-feed"})
-    assert not snapshot_net._foreign("eth0", set())
+    assert network._stable("veth1a2b3c") == "veth"
+    assert network._stable("eth0@if15") == "eth0"
+    assert network._foreign("br-0123456789ab", {"br-feed"})
+    assert not network._foreign("br-feed", {"br-feed"})
+    assert not network._foreign("eth0", set())
 
 
 def test_a_health_check_caught_in_the_act_is_none_that_lasts() -> None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import facts
+from ansible_collections.exchange.chaos.plugins.module_utils.host import facts
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.instant import DOUBT, STARTED
-from ansible_collections.exchange.chaos.plugins.plugin_utils import collecting, merge, record, spread
-from ansible_collections.exchange.chaos.plugins.plugin_utils.collecting import Found, Plan
-from ansible_collections.exchange.chaos.plugins.plugin_utils.spread import Start
-from ansible_collections.exchange.chaos.plugins.plugin_utils.stub import stub
+from ansible_collections.exchange.chaos.plugins.module_utils.run.instant import DOUBT, STARTED
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import collect, merge, read, spread
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.collect import Found, Plan
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import stub
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.spread import Start
 
 RUN = {
     "run_id": "r",
@@ -120,7 +120,7 @@ def test_clocks_that_are_seconds_apart_are_corrected() -> None:
     assert found["evidence"].startswith("crash: alpha first, beta 2.0")
     assert [finding(one) for one in merged["hosts"]] == [found] * 3
     assert merged["outcome"] == "passed"
-    assert record.check(merged, "it") is merged
+    assert read.check(merged, "it") is merged
 
 
 def test_each_wave_has_its_own_instant() -> None:
@@ -170,7 +170,7 @@ def test_a_record_completed_later_is_held_against_the_limit_of_its_run(tmp_path:
     path = tmp_path / "chaos-r.json"
     path.write_text(json.dumps(base))
     plan = Plan("r", str(path), str(path.with_suffix("")), str(tmp_path / "chaos-r-2"), ["late"])
-    whole = collecting.complete(plan, Found({"late": host("late", 30)}))
+    whole = collect.complete(plan, Found({"late": host("late", 30)}))
     assert [finding(one)["threshold"]["value"] for one in whole["hosts"]] == [50] * 3
     assert [one["outcome"] for one in whole["hosts"]] == ["passed"] * 3
 

@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import abort, clock, lease, state
-from ansible_collections.exchange.chaos.plugins.module_utils.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.module_utils.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.run import abort, lease, state
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
 
 RUN = "exp-01-20261123-180000"
 

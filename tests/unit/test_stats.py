@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.stats import median, percentile, rounded
+from ansible_collections.exchange.chaos.plugins.module_utils.common.stats import median, percentile, rounded
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import tables
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import tables
 
 GOOD = {"effect": "pass", "hypothesis": "pass", "restored": "pass"}
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import targets
-from ansible_collections.exchange.chaos.plugins.plugin_utils.stub import stub
-from ansible_collections.exchange.chaos.plugins.plugin_utils.version import collection_version
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import guard_rails
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import stub
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.version import collection_version
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.version import coll
     ],
 )
 def test_every_host_is_no_target(pattern: str) -> None:
-    with pytest.raises(targets.TargetError, match="every host"):
-        targets.check_pattern(pattern, ["one"])
+    with pytest.raises(guard_rails.TargetError, match="every host"):
+        guard_rails.check_pattern(pattern, ["one"])
 
 
 @pytest.mark.parametrize(
@@ -60,21 +60,21 @@ def test_every_host_is_no_target(pattern: str) -> None:
     ],
 )
 def test_a_group_is(pattern: str) -> None:
-    targets.check_pattern(pattern, ["one"])
+    guard_rails.check_pattern(pattern, ["one"])
 
 
 def test_nobody_is_no_target() -> None:
-    with pytest.raises(targets.TargetError, match="no such host"):
-        targets.check_pattern("exchange", [])
+    with pytest.raises(guard_rails.TargetError, match="no such host"):
+        guard_rails.check_pattern("exchange", [])
 
 
 def test_a_forbidden_group_is_refused_unless_accepted() -> None:
     groups = {"one": ["exchange", "all"], "two": ["exchange", "prod", "all"]}
-    targets.check_groups({"one": groups["one"]}, ["production", "prod"], False)
-    with pytest.raises(targets.TargetError, match="Host two is in the forbidden group prod"):
-        targets.check_groups(groups, ["production", "prod"], False)
-    targets.check_groups(groups, ["production", "prod"], True)
-    targets.check_groups(groups, [], False)
+    guard_rails.check_groups({"one": groups["one"]}, ["production", "prod"], False)
+    with pytest.raises(guard_rails.TargetError, match="Host two is in the forbidden group prod"):
+        guard_rails.check_groups(groups, ["production", "prod"], False)
+    guard_rails.check_groups(groups, ["production", "prod"], True)
+    guard_rails.check_groups(groups, [], False)
 
 
 @pytest.mark.parametrize(
@@ -93,16 +93,16 @@ def test_a_forbidden_group_is_refused_unless_accepted() -> None:
 def test_hours(allowed: str, time: str, inside: bool) -> None:
     now = datetime.fromisoformat(f"2026-11-23T{time}:30")
     if inside:
-        targets.check_hours(allowed, now)
+        guard_rails.check_hours(allowed, now)
     else:
-        with pytest.raises(targets.TargetError, match=f"It is {time}"):
-            targets.check_hours(allowed, now)
+        with pytest.raises(guard_rails.TargetError, match=f"It is {time}"):
+            guard_rails.check_hours(allowed, now)
 
 
 @pytest.mark.parametrize("allowed", ["9-17", "09:00", "25:00-26:00", "09:00-17:00 ", "always"])
 def test_hours_that_cannot_be_read_allow_nothing(allowed: str) -> None:
-    with pytest.raises(targets.TargetError, match="must look like 09:00-17:00"):
-        targets.check_hours(allowed, datetime(2026, 11, 23, 12))
+    with pytest.raises(guard_rails.TargetError, match="must look like 09:00-17:00"):
+        guard_rails.check_hours(allowed, datetime(2026, 11, 23, 12))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_hours_that_cannot_be_read_allow_nothing(allowed: str) -> None:
     ],
 )
 def test_consent_on_the_command_line(value: object, meant: bool) -> None:
-    assert targets.is_true(value) is meant
+    assert guard_rails.is_true(value) is meant
 
 
 def test_the_version_is_galaxys() -> None:
@@ -141,11 +141,11 @@ def test_a_host_without_a_record_says_why_and_claims_nothing() -> None:
 
 def test_a_guard_rail_that_the_controller_does_not_see_is_no_guard_rail() -> None:
     hours = {"chaos_allowed_hours": "09:00-17:00"}
-    targets.check_rails(hours, {"one": hours}, set())
-    targets.check_rails(hours, {"one": {}}, set())
-    targets.check_rails({}, {"one": hours}, {"chaos_allowed_hours"})
+    guard_rails.check_rails(hours, {"one": hours}, set())
+    guard_rails.check_rails(hours, {"one": {}}, set())
+    guard_rails.check_rails({}, {"one": hours}, {"chaos_allowed_hours"})
     for controller in ({}, {"chaos_allowed_hours": ""}):
         with pytest.raises(
-            targets.TargetError, match="chaos_allowed_hours is set in the inventory for host one,"
+            guard_rails.TargetError, match="chaos_allowed_hours is set in the inventory for host one,"
         ):
-            targets.check_rails(controller, {"two": {}, "one": hours}, set())
+            guard_rails.check_rails(controller, {"two": {}, "one": hours}, set())

@@ -9,10 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, lease, watching
-from ansible_collections.exchange.chaos.plugins.module_utils.journal import Journal
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.module_utils.watching import Window
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import window
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.window import Window
+from ansible_collections.exchange.chaos.plugins.module_utils.run import lease
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Journal
 
 RECOVERY = Window("crash_recovery", "crash", 60.0, True)
 
@@ -37,20 +39,20 @@ def left(run: RunDir) -> float:
 
 def test_a_host_that_recovered_at_once_lives_as_long_as_the_others_may_take(tmp_path: Path) -> None:
     run = opened(tmp_path, 2.0)
-    assert watching.watch(run, RECOVERY, 2.0)["done"]
+    assert window.watch(run, RECOVERY, 2.0)["done"]
     assert left(run) > RECOVERY.seconds
 
 
 def test_a_host_alone_waits_for_nobody(tmp_path: Path) -> None:
     run = opened(tmp_path, 0.0)
-    assert watching.watch(run, RECOVERY, 2.0)["done"]
+    assert window.watch(run, RECOVERY, 2.0)["done"]
     assert left(run) <= lease.LEASE_S
 
 
 def test_a_baseline_may_begin_anew_on_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = opened(tmp_path, 1.0)
-    monkeypatch.setattr(watching, "_reasons", lambda *_given: [])
-    assert watching.watch(run, Window("baseline", None, 0.2, False), 0.2)["steady"]
+    monkeypatch.setattr(window, "_reasons", lambda *_given: [])
+    assert window.watch(run, Window("baseline", None, 0.2, False), 0.2)["steady"]
     assert left(run) > 50
 
 
@@ -58,12 +60,12 @@ def test_a_fault_in_force_keeps_its_time_to_live(tmp_path: Path) -> None:
     run = opened(tmp_path, 2.0)
     with Journal(run).lock():
         Journal(run).planned("outage", "kill", "postgres", ["kill"], {}, 15.0)
-    assert watching.watch(run, RECOVERY, 2.0)["done"]
+    assert window.watch(run, RECOVERY, 2.0)["done"]
     assert left(run) <= 15.0
 
 
 def test_a_run_that_was_aborted_is_not_kept(tmp_path: Path) -> None:
     run = opened(tmp_path, 2.0)
     run.timeline("aborted", reason="halt", by="halt")
-    assert watching.watch(run, RECOVERY, 2.0)["aborted"] == "halt"
+    assert window.watch(run, RECOVERY, 2.0)["aborted"] == "halt"
     assert left(run) <= lease.LEASE_S + 2.0

@@ -12,8 +12,8 @@ import jinja2
 import pytest
 import yaml
 from ansible.utils.helpers import pct_to_int
-from ansible_collections.exchange.chaos.plugins.plugin_utils import siblings, targets, waves
-from ansible_collections.exchange.chaos.plugins.plugin_utils.targets import TargetError
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import aborts, guard_rails, waves
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet.guard_rails import TargetError
 
 HOSTS = [f"host-{number}" for number in range(1, 21)]
 
@@ -202,21 +202,21 @@ def test_a_host_without_a_record_keeps_its_reason() -> None:
 
 def test_the_blast_radius_comes_by_the_command_line_alone() -> None:
     inventory = {"one": {"ansible_host"}, "two": {"ansible_host", "chaos_waves", "chaos_project"}}
-    targets.check_command_line(inventory, {"chaos_waves"})
-    targets.check_command_line({"one": {"ansible_host"}}, set())
+    guard_rails.check_command_line(inventory, {"chaos_waves"})
+    guard_rails.check_command_line({"one": {"ansible_host"}}, set())
     with pytest.raises(
         TargetError, match=r"^chaos_waves is set in the inventory \(for host two\).*-e chaos_waves="
     ):
-        targets.check_command_line(inventory, {"chaos_sample"})
+        guard_rails.check_command_line(inventory, {"chaos_sample"})
 
 
 def test_siblings_hear_of_each_other_but_not_of_themselves(tmp_path: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
-    assert siblings.found("exp-01-a", "one") == ""
-    siblings.leave("exp-01-a", "two/2", "error_ratio is 0.9")
-    assert siblings.found("exp-01-a", "two/2") == ""
-    assert siblings.found("exp-01-a", "one") == "two/2, of the same wave, was aborted: error_ratio is 0.9"
-    assert siblings.found("exp-01-b", "one") == "", "another run of a suite"
+    assert aborts.found("exp-01-a", "one") == ""
+    aborts.leave("exp-01-a", "two/2", "error_ratio is 0.9")
+    assert aborts.found("exp-01-a", "two/2") == ""
+    assert aborts.found("exp-01-a", "one") == "two/2, of the same wave, was aborted: error_ratio is 0.9"
+    assert aborts.found("exp-01-b", "one") == "", "another run of a suite"
 
 
 def facts_of(tasks: str) -> dict[str, jinja2.Template]:

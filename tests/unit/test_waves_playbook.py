@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.plugin_utils import record as records
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import read as records
 
 from tests.unit.test_callback import ANSIBLE, BOTH, ROOT
 

@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import clock, instant, lease
-from ..errors import ChaosError
-from ..instant import Instant
-from ..journal import Entry, Journal
-from ..rundir import RunDir
-from ..state import unkept
-from ..undo import undo
-from . import Applied, Proof
+from ..common import clock
+from ..common.errors import ChaosError
+from ..run import instant, lease
+from ..run.folder import RunDir
+from ..run.instant import Instant
+from ..run.journal import Entry, Journal
+from ..run.state import unkept
+from .contract import Applied, Proof
+from .undo import undo
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import aims
-from ..engine import Target
-from ..errors import ChaosError
-from ..load_settle import AFTER_S
-from . import Fault, Site, connections, cpu, disk, impair, kill, memory, partition
+from ..common.errors import ChaosError
+from ..exchange import fault_entry
+from ..exchange.reconcile import AFTER_S
+from ..host.docker_engine import Target
+from .contract import Fault, Site
+from .kinds import connections, cpu, disk, impair, kill, memory, partition
 
 #: Every kind; a new one adds its own line here and its file beside this one. By name, so that Ansible packs them.
 _KINDS: dict[str, Fault] = {
@@ -40,7 +41,9 @@ def trial(fault: Mapping[str, Any], site: Site) -> str:
 def chosen(targets: Sequence[Target], fault: Mapping[str, Any]) -> list[Target]:
     """Return the containers a fault takes, of each of its services."""
     replicas = str(fault.get("replicas", "one"))
-    return [target for service in aims.services(fault) for target in choose(targets, service, replicas)]
+    return [
+        target for service in fault_entry.services(fault) for target in choose(targets, service, replicas)
+    ]
 
 
 def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Target]:

@@ -1,0 +1,184 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whose socket, whose process: from what a record carries to a container of the exchange.
+
+Never by address: engines inside one another use the same addresses. A record tells the process's cgroup where the
+kernel has BTF; its name holds the container's id. Else the pid leads there through /proc/<pid>/cgroup, read again
+and again so that the dead are known, too. A record that knows no process (a segment for a socket older than the
+capture) tells its network namespace, which one container has for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Union
+
+from ..common import clock
+from ..host.docker_socket import Container
+
+#: A process or a namespace that is gone is still known for so long: its last records are on their way.
+_REMEMBERED_S = 3.0
+#: The engine is not asked more often.
+_ASK_EVERY_S = 0.2
+_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+
+
+class Unresolved:
+    """The engine did not answer yet; ask again."""
+
+
+UNRESOLVED = Unresolved()
+Owner = Union[Container, Unresolved, None]
+
+
+def container_id(text: str) -> str:
+    """Return the innermost container id in a cgroup's path or name; "" if it is no container's.
+
+    Handles the forms of cgroup v1 and v2, cgroupfs and systemd drivers, and engines inside one another.
+    """
+    found = _ID.findall(text)
+    return found[-1] if found else ""
+
+
+class Scope:
+    """The containers of one run, kept up to date.
+
+    services: the compose services that count; ask: returns all containers of the project, None if the engine
+    is silent; name_of: returns the name of a cgroup by the number a record carries.
+    """
+
+    def __init__(
+        self,
+        known: Iterable[Container],
+        services: Iterable[str],
+        ask: Callable[[], list[Container] | None],
+        name_of: Callable[[int], str | None],
+        proc: Path = Path("/proc"),
+    ) -> None:
+        self._services = set(services)
+        self._ask = ask
+        self._name_of = name_of
+        self._proc = proc
+        self._asked = 0.0
+        self._containers: dict[str, Container | None] = {each.id: each for each in known}
+        self._cgroups: dict[int, str] = {}
+        self._pids: dict[int, str] = {}
+        self._gone: dict[int, float] = {}
+        self._namespaces: dict[int, tuple[str, float]] = {}
+
+    def owner(self, pid: int, netns: int, cgroup: int) -> Owner:
+        """Return the container of the exchange a record belongs to, None for anybody else's."""
+        if cgroup:
+            identity = self._of_cgroup(cgroup)
+            found = self._by_id(identity)
+            if netns and isinstance(found, Container):
+                self._namespaces[netns] = (identity, clock.now())
+            return found
+        if pid:
+            return self._by_id(self._of_pid(pid))
+        return self._by_id(self._namespaces[netns][0]) if netns in self._namespaces else None
+
+    def victim(self, pid: int, cgroup: int) -> Owner:
+        """Return the container of a process to which another one, of that cgroup, did something.
+
+        The process's own; where it was gone before anybody could look, that of the other, which is the same or above.
+        """
+        identity = self._of_pid(pid) if pid else ""
+        return self._by_id(identity) if pid in self._pids else self.owner(0, 0, cgroup)
+
+    def named(self, cgroup: int) -> bool:
+        """Return whether the kernel has told the name of a cgroup, so that None as its owner is the last word."""
+        return cgroup in self._cgroups
+
+    def scan(self) -> None:
+        """Read which processes and network namespaces belong to which container now. Call twice a second."""
+        now = clock.now()
+        alive = {int(name) for name in os.listdir(self._proc) if name.isdigit()}
+        for pid in alive:
+            if pid not in self._pids or pid in self._gone:
+                self._gone.pop(pid, None)
+                self._pids[pid] = self._read(pid) or ""
+        for pid in self._pids.keys() - alive:
+            if now - self._gone.setdefault(pid, now) > _REMEMBERED_S:
+                del self._pids[pid], self._gone[pid]
+        for identity in {identity for pid, identity in self._pids.items() if identity and pid in alive}:
+            if isinstance(self._containers.get(identity), Container):
+                for netns in filter(None, (self._netns(pid) for pid in self._some_pids(identity, alive))):
+                    self._namespaces[netns] = (identity, now)
+                    break
+        self._namespaces = {
+            netns: entry for netns, entry in self._namespaces.items() if now - entry[1] <= _REMEMBERED_S
+        }
+
+    def pids(self, service: str) -> list[int]:
+        """Return the living processes of a service as of the last scan, oldest first."""
+        wanted = {each.id for each in self._containers.values() if each and each.service == service}
+        return sorted(
+            pid for pid, identity in self._pids.items() if identity in wanted and pid not in self._gone
+        )
+
+    def first(self, service: str) -> Container | None:
+        """Return a container of a service."""
+        return next((each for each in self._containers.values() if each and each.service == service), None)
+
+    def _by_id(self, identity: str) -> Owner:
+        if not identity:
+            return None
+        if identity not in self._containers:
+            now = clock.now()
+            if now - self._asked < _ASK_EVERY_S:
+                return UNRESOLVED
+            self._asked = now
+            answer = self._ask()
+            if answer is None:
+                return UNRESOLVED
+            self._containers.update({each.id: each for each in answer})
+            self._containers.setdefault(identity, None)
+        found = self._containers[identity]
+        return found if found is not None and found.service in self._services else None
+
+    def _of_cgroup(self, cgroup: int) -> str:
+        if cgroup not in self._cgroups:
+            name = self._name_of(cgroup)
+            if name is None:
+                return ""
+            self._cgroups[cgroup] = container_id(name)
+        return self._cgroups[cgroup]
+
+    def _of_pid(self, pid: int) -> str:
+        if pid not in self._pids:
+            found = self._read(pid)
+            if found is None:
+                return ""
+            self._pids[pid] = found
+        return self._pids[pid]
+
+    def _read(self, pid: int) -> str | None:
+        try:
+            return container_id((self._proc / str(pid) / "cgroup").read_text())
+        except OSError:
+            return None
+
+    def _some_pids(self, identity: str, alive: set[int]) -> list[int]:
+        return [pid for pid, each in self._pids.items() if each == identity and pid in alive][:3]
+
+    def _netns(self, pid: int) -> int:
+        try:
+            return os.stat(self._proc / str(pid) / "ns" / "net").st_ino
+        except OSError:
+            return 0
+
+
+def make(
+    spec: Mapping[str, Any],
+    known: Iterable[Container],
+    ask: Callable[[], list[Container] | None],
+    name_of: Callable[[int], str | None],
+) -> Scope:
+    """Return the scope of a run: ``capture.services`` of its specification, else all its services."""
+    services = spec["capture"].get("services") or list(spec.get("containers") or {})
+    return Scope(known, map(str, services), ask, name_of)

@@ -1,0 +1,198 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run left behind, as data: the raw files read once, so that every judgement is a pure function of them.
+
+``load`` is the only place of the judging code that touches the disk. A folder of raw files copied elsewhere
+loads the same, so a recorded run can be judged again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..common.clock import Anchor
+from ..common.errors import ChaosError
+from ..common.jsonl import read
+from ..run.folder import RunDir, read_json
+
+#: An answer of this status is our own load being turned away, and says nothing about the fault.
+RATE_LIMITED = 429
+#: An order of this kind was due but never sent, since every connection of the load was waiting.
+DROPPED = "dropped"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One finished attempt to place an order. Times are boottime seconds: intended, sent, answered or given up."""
+
+    n: int
+    stream: str
+    at: float
+    sent: float
+    end: float
+    status: int
+    ok: bool
+    kind: str
+    error: str | None
+
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds from the intended send time, so that a stalled generator does not flatter the exchange."""
+        return (self.end - self.at) * 1000
+
+    @property
+    def telling(self) -> bool:
+        """False when it says nothing of the exchange: our own rate was refused, or it was never sent at all."""
+        return self.status != RATE_LIMITED and self.kind != DROPPED
+
+    @property
+    def failed(self) -> bool:
+        """True when the client got no acknowledgement, for a reason other than our own rate."""
+        return not self.ok and self.telling
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One finished probe. ``status`` is the HTTP status, 0 where there was no answer."""
+
+    probe: str
+    role: str
+    at: float
+    end: float
+    ok: bool
+    status: int
+    kind: str
+    detail: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """All raw data of one run on one host. Lists are in time order; None says that the file is not there.
+
+    Never changed once loaded, and equal to itself only: what is costly to derive from it is derived once.
+    """
+
+    spec: Mapping[str, Any]
+    anchor: Anchor
+    orders: Sequence[Order] = ()
+    probes: Sequence[Sample] = ()
+    bpf: Sequence[Mapping[str, Any]] = ()
+    histograms: Sequence[Mapping[str, Any]] = ()
+    capture: Mapping[str, Any] = field(default_factory=lambda: {"status": "absent"})
+    engine: Sequence[Mapping[str, Any]] = ()
+    timeline: Sequence[Mapping[str, Any]] = ()
+    journal: Sequence[Mapping[str, Any]] = ()
+    ledger: Mapping[str, Any] | None = None
+    restore: Mapping[str, Any] | None = None
+
+    def events(self, name: str, fault: str | None = None) -> list[Mapping[str, Any]]:
+        """Return the timeline's events of a name, of one fault if given."""
+        return [
+            event
+            for event in self.timeline
+            if event["event"] == name and (fault is None or event.get("fault") == fault)
+        ]
+
+    def fault_spec(self, fault: str) -> Mapping[str, Any]:
+        """Return a fault as specified. Raises ChaosError naming the known ones."""
+        known = {str(entry["id"]): entry for entry in self.spec.get("faults", [])}
+        if fault not in known:
+            raise ChaosError(f"The run has no fault {fault!r}; it has: {', '.join(known) or 'none'}.")
+        return dict(known[fault])
+
+    def service(self, role: str) -> str | None:
+        """Return the compose service that plays a role (``api``, ``database``, …), None if nobody does."""
+        name = self.spec.get("services", {}).get(role)
+        return None if name is None else str(name)
+
+    @property
+    def seeing(self) -> bool:
+        """True when what the kernel capture reported is to be believed; what it did not report may still have been."""
+        return (
+            self.capture.get("status") in ("attached", "stopped")
+            and self.capture.get("positive_control") is not False
+        )
+
+    @property
+    def captured(self) -> bool:
+        """True when the capture's silence means something too: it ran to the end, and its control was seen."""
+        complete = bool(self.bpf) or not self.capture.get("events")
+        return (
+            self.capture.get("status") == "attached"
+            and self.capture.get("positive_control") is True
+            and complete
+        )
+
+    @property
+    def ended(self) -> float:
+        """Return the boottime of the last thing that was observed."""
+        return max(
+            [self.anchor.boottime]
+            + [float(event["t"]) for event in self.timeline[-1:]]
+            + [order.end for order in self.orders]
+            + [sample.end for sample in self.probes]
+        )
+
+
+def load(run: RunDir) -> Evidence:
+    """Read a run's folder. Raises ChaosError when it holds no run; other missing files are missing evidence."""
+    return Evidence(
+        spec=run.spec,
+        anchor=run.anchor,
+        orders=orders(read(run.file("load.jsonl"))),
+        probes=samples(read(run.file("probes.jsonl"))),
+        bpf=_timed(read(run.file("bpf.jsonl"))),
+        histograms=_timed(read(run.file("histograms.jsonl"))),
+        capture=read_json(run.file("capture.json")) or {"status": "absent"},
+        engine=_timed(read(run.file("engine.jsonl"))),
+        timeline=_timed([line for line in read(run.file("timeline.jsonl")) if "event" in line]),
+        journal=read(run.file("journal.jsonl")),
+        ledger=read_json(run.file("ledger.json")),
+        restore=read_json(run.file("restore.json")),
+    )
+
+
+def orders(lines: Sequence[Mapping[str, Any]]) -> list[Order]:
+    """Turn the lines of load.jsonl into orders, by send time; lines that are none (the summary) are left out."""
+    found = [
+        Order(
+            n=int(line.get("n") or 0),
+            stream=str(line.get("stream", "steady")),
+            at=float(line["at"]),
+            sent=float(line["sent"]),
+            end=float(line["end"]),
+            status=int(line.get("status") or 0),
+            ok=bool(line["ok"]),
+            kind=str(line.get("kind", "other")),
+            error=line.get("error"),
+        )
+        for line in lines
+        if "sent" in line and "end" in line
+    ]
+    return sorted(found, key=lambda order: order.sent)
+
+
+def samples(lines: Sequence[Mapping[str, Any]]) -> list[Sample]:
+    """Turn the lines of probes.jsonl into samples, by send time."""
+    found = [
+        Sample(
+            probe=str(line["probe"]),
+            role=str(line.get("role", "")),
+            at=float(line["at"]),
+            end=float(line["end"]),
+            ok=bool(line["ok"]),
+            status=int(line.get("status") or 0),
+            kind=str(line.get("kind", "other")),
+            detail=line.get("detail"),
+        )
+        for line in lines
+        if "probe" in line and "end" in line
+    ]
+    return sorted(found, key=lambda sample: sample.at)
+
+
+def _timed(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted((line for line in lines if "t" in line), key=lambda line: float(line["t"]))

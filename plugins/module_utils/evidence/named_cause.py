@@ -1,0 +1,51 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does a text name what failed? What an error must say to be of use to whoever reads it at night."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..common import peer_addresses
+from ..exchange import fault_entry
+
+#: What people and drivers call a service of a role.
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "database": ("database", "postgres", "postgresql", "asyncpg", "psycopg", "psycopg2", "sql", "db"),
+    "cache": ("cache", "redis"),
+    "proxy": ("proxy", "nginx", "upstream", "gateway"),
+    "api": ("api",),
+}
+
+
+def cause(spec: Mapping[str, Any], fault: Mapping[str, Any]) -> re.Pattern[str]:
+    """Return the pattern of a text that names the target of ``fault``, or the peer that it cannot reach.
+
+    That is the fault's own ``log_words`` (a regular expression), or any of: the target's service (of several, any),
+    the usual names of its role, its ports, its addresses; of a peer that is no service, its addresses alone. Each as a
+    word of its own, in any case.
+    """
+    addresses = peer_addresses.listed(fault.get("peer_addresses"))
+    named = [str(fault["peer"])] if fault.get("peer") else [] if addresses else fault_entry.services(fault)
+    known = {word for service in named for word in _words(spec, service)} | set(addresses)
+    words = "|".join(re.escape(word) for word in sorted(known))
+    own = fault.get("log_words")
+    return re.compile(f"(?:{own})|\\b(?:{words})\\b" if own else f"\\b(?:{words})\\b", re.IGNORECASE)
+
+
+def _words(spec: Mapping[str, Any], target: str) -> Iterator[str]:
+    yield target
+    roles = [role for role, service in spec.get("services", {}).items() if service == target]
+    for role in roles:
+        yield from NAMES.get(role, (role,))
+    for port, role in spec.get("capture", {}).get("ports", {}).items():
+        if role in roles:
+            yield str(port)
+    for probe in spec.get("probes", []):
+        if probe.get("service") == target and probe.get("port"):
+            yield str(probe["port"])
+    for container in spec.get("containers", {}).get(target, []):
+        yield from (address for address in container.get("addresses", []) if address)

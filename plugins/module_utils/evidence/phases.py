@@ -1,0 +1,228 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When was what: the phases of a run and the window of each fault, from the timeline and the engine's events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from ..common.stats import percentile, rounded
+from ..exchange import fault_entry
+from .evidence import DROPPED, Evidence, Order
+
+#: The exit of a killed process may be stamped a little before our own note of the kill, or follow it late.
+EARLY_S, LATE_S = 0.5, 2.0
+#: The phase in which steady state must hold before the first fault.
+BASELINE = "baseline"
+SIGKILL = 9
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the run, boottime; ``fault`` is the one it belongs to, None for the baseline."""
+
+    id: str
+    fault: str | None
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """Return its length."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """One injected fault, from its injection until the next one or the end. ``how`` says what the undo met.
+
+    ``targets``: every service it was aimed at, in dependency order; ``target`` is the first.
+    """
+
+    id: str
+    kind: str
+    target: str
+    targets: Sequence[str]
+    spec: Mapping[str, Any]
+    injected: float
+    undone: float | None
+    undone_by: str | None
+    how: str
+    end: float
+
+    @property
+    def mode(self) -> str:
+        """Return how it was carried out, as noted when it was, else as specified."""
+        return str(self.spec.get("engine") or self.spec.get("mode") or "unknown")
+
+    @property
+    def held(self) -> bool:
+        """True when the fault is meant to stay until its undo (an outage), False for a single blow (a crash)."""
+        return bool(self.spec.get("held")) or float(self.spec.get("hold_s") or 0) > 0
+
+
+def phases(evidence: Evidence) -> list[Phase]:
+    """Return the phases in order. One ends at its ``phase_end``, else where the next begins, else with the run.
+
+    A baseline that was not steady and began anew is called ``unsteady``.
+    """
+    found: list[Phase] = []
+    begun: Mapping[str, Any] | None = None
+    for event in [*evidence.timeline, {"t": watched_until(evidence), "event": "phase_end"}]:
+        if event["event"] not in ("phase", "phase_end"):
+            continue
+        if begun is not None:
+            start = float(begun["t"])
+            found.append(Phase(str(begun["id"]), begun.get("fault"), start, max(start, float(event["t"]))))
+        begun = event if event["event"] == "phase" else None
+    last = max((n for n, phase in enumerate(found) if phase.id == BASELINE), default=0)
+    return [
+        replace(phase, id="unsteady") if phase.id == BASELINE and n < last else phase
+        for n, phase in enumerate(found)
+    ]
+
+
+def baseline(evidence: Evidence) -> Phase | None:
+    """Return the phase before any fault: the one called so, else the first that belongs to no fault."""
+    before = [phase for phase in phases(evidence) if phase.fault is None]
+    named = [phase for phase in before if phase.id == BASELINE]
+    return next(iter(named or before), None)
+
+
+@lru_cache(maxsize=4)
+def windows(evidence: Evidence) -> tuple[Window, ...]:
+    """Return the window of every fault that was injected, in order; the same fault twice is one fault."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for event in evidence.events("fault_injected"):
+        first.setdefault(str(event["fault"]), event)
+    injected = list(first.values())
+    ends = [float(event["t"]) for event in injected[1:]] + [watched_until(evidence)]
+    found = []
+    for event, end in zip(injected, ends):
+        fault = str(event["fault"])
+        spec: Mapping[str, Any] = next(
+            (one for one in evidence.spec.get("faults", []) if one["id"] == fault), {}
+        )
+        undone = next(iter(evidence.events("fault_undone", fault)), None) or journaled_undo(evidence, fault)
+        aimed = tuple(fault_entry.services(spec, event) or ["unknown"])
+        found.append(
+            Window(
+                id=fault,
+                kind=str(spec.get("kind", event.get("kind", "unknown"))),
+                target=aimed[0],
+                targets=aimed,
+                spec={**spec, **_as_applied(evidence, event)},
+                injected=float(event["t"]),
+                undone=None if undone is None else float(undone["t"]),
+                undone_by=None if undone is None else undone.get("by"),
+                how=str((undone or {}).get("how") or ""),
+                end=max(end, float(event["t"])),
+            )
+        )
+    return tuple(found)
+
+
+def _as_applied(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, Any]:
+    """What was really done, where it may differ from what was specified: mode, engine, and whether it is held."""
+    found = {key: event[key] for key in ("engine", "mode") if event.get(key)}
+    for line in evidence.journal:
+        if line.get("fault") == event["fault"] and "held" in (line.get("undo") or {}):
+            found["held"] = line["undo"]["held"]
+    return found
+
+
+def watched_until(evidence: Evidence) -> float:
+    """Return when watching ended: with the last phase, or when an observer of steady state was told to stop before."""
+    stops = [
+        float(e["t"]) for e in evidence.events("observer_stopped") if e.get("command") in ("load", "probes")
+    ]
+    marks = [event for event in evidence.timeline if event["event"] in ("phase", "phase_end")]
+    ends = [float(event["t"]) for event in marks[-1:] if event["event"] == "phase_end"]
+    return min([*stops, *ends, evidence.ended])
+
+
+def journaled_undo(evidence: Evidence, fault: str) -> Mapping[str, Any] | None:
+    """The journal's own word, for a run whose undo came to no timeline entry; None while it has none."""
+    lines = [line for line in evidence.journal if line.get("fault") == fault]
+    return next((line for line in reversed(lines) if line.get("entry") in ("undone", "closed")), None)
+
+
+def main_pids(evidence: Evidence, window: Window) -> set[int]:
+    """Return the main processes the fault was aimed at, as noted when it was applied; empty if nobody noted them."""
+    notes: list[Mapping[str, Any]] = [*evidence.events("fault_injected", window.id)]
+    for line in evidence.journal:
+        if line.get("fault") == window.id:
+            notes += [line, line.get("facts") or {}, line.get("undo") or {}]
+    found: set[int] = set()
+    for note in notes:
+        pids = note.get("pids") or ([note["pid"]] if note.get("pid") else [])
+        found.update(int(pid) for pid in pids)
+    return found
+
+
+def kernel_exits(evidence: Evidence, window: Window) -> list[Mapping[str, Any]]:
+    """Return the exits by SIGKILL the kernel reported for the fault's main processes, soon after its injection.
+
+    Where the main processes were not noted, any of the target's counts that may be a main one.
+    """
+    pids = main_pids(evidence, window)
+    return [
+        event
+        for event in evidence.bpf
+        if event.get("event") == "PROC_EXIT"
+        and event.get("exit_signal") == SIGKILL
+        and window.injected - EARLY_S <= event["t"] <= window.injected + LATE_S
+        and (event.get("pid") in pids if pids else _maybe_main(event, window))
+    ]
+
+
+def _maybe_main(event: Mapping[str, Any], window: Window) -> bool:
+    return event.get("service") in window.targets and event.get("main") is not False
+
+
+@lru_cache(maxsize=16)
+def onset(evidence: Evidence, window: Window) -> float:
+    """Return the instant from which the fault was there: the kernel's report of the exit, else our injection."""
+    exits = kernel_exits(evidence, window) if evidence.seeing else []
+    return min((float(event["t"]) for event in exits), default=window.injected)
+
+
+def engine_events(
+    evidence: Evidence, window: Window, service: str | None, *actions: str
+) -> list[Mapping[str, Any]]:
+    """Return the engine's events of a service in a fault's window."""
+    return [
+        event
+        for event in evidence.engine
+        if event.get("service") == service
+        and event.get("action") in actions
+        and window.injected - EARLY_S <= event["t"] <= window.end
+    ]
+
+
+def restarted(evidence: Evidence, window: Window) -> float | None:
+    """Return when every target ran again: the engine's (last) start event, else the undo of a held fault."""
+    starts = [engine_events(evidence, window, service, "start") for service in window.targets]
+    if all(starts):
+        return max(float(events[0]["t"]) for events in starts)
+    return window.undone if window.held or not evidence.engine else None
+
+
+def within(orders: Sequence[Order], start: float, end: float) -> list[Order]:
+    """Return the orders that were sent and whose intended send time lies in [start, end)."""
+    return [order for order in orders if start <= order.at < end and order.kind != DROPPED]
+
+
+def latency_ms(orders: Sequence[Order]) -> dict[str, float | None]:
+    """Return p50, p95, p99 and max (nearest rank) of all finished attempts, whatever became of them."""
+    values = [order.latency_ms for order in orders]
+    return {
+        "p50": rounded(percentile(values, 50)),
+        "p95": rounded(percentile(values, 95)),
+        "p99": rounded(percentile(values, 99)),
+        "max": rounded(max(values, default=None)),
+    }

@@ -1,0 +1,39 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a service answers, as seen from the host: its published port, else its container's address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..common.errors import ChaosError
+from ..host.docker_engine import Target
+
+_ANY = ("", "0.0.0.0", "::")
+
+
+def endpoint(targets: Sequence[Target], service: str, port: int) -> tuple[str, int]:
+    """Return (address, port) at which the host reaches a container port of a service.
+
+    Raises ChaosError when it has neither a published port nor an address.
+    """
+    for target in (target for target in targets if target.service == service and target.running):
+        published = target.ports.get(f"{port}/tcp")
+        if published:
+            return ("127.0.0.1" if published[0] in _ANY else published[0]), published[1]
+        if target.address:
+            return target.address, port
+    raise ChaosError(
+        f"Service {service} can't be reached from the host on port {port}: no running container has an address."
+    )
+
+
+def resolve(part: Mapping[str, Any], targets: Sequence[Target]) -> dict[str, Any]:
+    """Return a load or HTTP probe with ``url`` filled in from ``service``, ``port`` and ``path`` where it has none."""
+    found = dict(part)
+    if not found.get("url") and found.get("service"):
+        address, port = endpoint(targets, str(found["service"]), int(found["port"]))
+        found["url"] = f"http://{address}:{port}{found.get('path', '')}"
+    return found

@@ -1,0 +1,158 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An order of ours: the number it carries, its exact text, and what the API's answer to it means. Pure.
+
+The API takes no client id, so each order carries its number in the low decimals of its price:
+number 123456 on base 100 with 8 decimals is the price 100.00123456, kept by a DECIMAL(20,8).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import quote
+
+from ..common.errors import ChaosError
+from ..host.http_client import Expectation, Reply, expression, short
+
+#: Numbers a run claims. The last pair is kept for preflight's trial order; the rest is for the load.
+SPAN = 1 << 16
+ORDERS = SPAN - 2
+_PLACE = "@price of the order@"
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """The numbers of one run and the prices that carry them.
+
+    base: the price without a number; decimals: how many the store keeps; first: the run's first number.
+    """
+
+    base: Decimal
+    decimals: int
+    first: int
+
+    @classmethod
+    def of(cls, price: Mapping[str, Any], first: int | None = None) -> Numbering:
+        """Build from ``load.price`` of a run's specification."""
+        number = price.get("first_number", 0) if first is None else first
+        return cls(Decimal(str(price["base"])), int(price["decimals"]), int(number))
+
+    @property
+    def last(self) -> int:
+        """The last number that the load may use."""
+        return self.first + ORDERS - 1
+
+    @property
+    def trial(self) -> int:
+        """The number of preflight's trial order, outside what the ledger counts."""
+        return self.first + SPAN - 1
+
+    @property
+    def room(self) -> int:
+        """How many numbers fit below the next whole unit of price."""
+        return int(10**self.decimals)
+
+    def nth(self, k: int) -> tuple[int, int]:
+        """Return number and side (0 or 1) of the k-th order of the run; two in a row are a pair.
+
+        Side 0 sells and side 1 buys one step higher, so the pair clears itself. Pairs go down in price: a sell
+        whose buy failed lies above every later buy and is not taken by one, which would leave that one's sell
+        waiting, and so on to the end of the run.
+        """
+        pair, side = divmod(k, 2)
+        return self.first + ORDERS - 2 * (pair + 1) + side, side
+
+    def price(self, number: int) -> str:
+        """Return the price that carries ``number``, with all its digits."""
+        return format(self.base + Decimal(number).scaleb(-self.decimals), f".{self.decimals}f")
+
+    def number(self, price: str) -> int:
+        """Return the number that a stored price carries. Raises ChaosError when it carries none."""
+        try:
+            steps = (Decimal(price) - self.base).scaleb(self.decimals)
+            number = int(steps)
+        except (InvalidOperation, ValueError, OverflowError):
+            number, steps = -1, Decimal(0)
+        if number < 0 or number != steps:
+            raise ChaosError(
+                f"The database look-up returned {price!r} where a price such as {self.price(self.first)} was expected; "
+                "check database.lookup: its first column must be the value that carries the order's number."
+            )
+        return number
+
+
+class OrderTemplate:
+    """The owner's order with the places for side and price filled in."""
+
+    def __init__(self, load: Mapping[str, Any]) -> None:
+        """Prepare from ``load`` of a run's specification. Raises ChaosError when it is no usable template."""
+        order = load["order"]
+        self.method = str(order.get("method", "POST"))
+        self.path = str(order["path"])
+        self.numbering = Numbering.of(load["price"])
+        self.sides = [str(value) for value in load["side"]["values"]]
+        if len(self.sides) != 2:
+            raise ChaosError(f"load.side.values must be two, the selling word first; it is {self.sides}.")
+        place = json.dumps(_PLACE)
+        self._halves = []
+        for side in self.sides:
+            body = {**order["body"], load["side"]["field"]: side, load["price"]["field"]: _PLACE}
+            before, after = json.dumps(body, separators=(",", ":")).split(place)
+            self._halves.append((before, after))
+
+    def body(self, number: int, side: int) -> bytes:
+        """Return the request body; the price is a JSON number with exact digits, never a rounded float."""
+        before, after = self._halves[side]
+        return f"{before}{self.numbering.price(number)}{after}".encode()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one order, as its sender learned it."""
+
+    ok: bool
+    kind: str
+    order_id: str | None
+    error: str | None
+
+
+class Judge:
+    """Turns the API's answers into verdicts, by the owner's expressions."""
+
+    def __init__(self, load: Mapping[str, Any]) -> None:
+        """Compile ``load.accept``, ``load.order_id`` and ``load.error``. Raises ChaosError on a bad expression."""
+        self._accept = Expectation.of(load["accept"], "load.accept")
+        self._order_id = expression(load["order_id"], "load.order_id")
+        self._error = expression(load.get("error"), "load.error")
+
+    def __call__(self, reply: Reply) -> Verdict:
+        """Judge one reply."""
+        body = reply.json()
+        kind = self._accept.judge(reply, body)
+        if kind == "ok":
+            order_id = self._order_id(body)
+            return Verdict(True, "ok", None if order_id is None else str(order_id), None)
+        if reply.kind:
+            return Verdict(False, kind, None, reply.detail)
+        return Verdict(False, kind, None, self._words(reply, body))
+
+    def _words(self, reply: Reply, body: Any) -> str:
+        """The API's own words: what the owner's expression finds, else the body as it came."""
+        said = self._error(body)
+        if isinstance(said, str) and said:
+            return short(said)
+        if said and said is not True:
+            return short(json.dumps(said))
+        return reply.text() or f"status {reply.status} with an empty body"
+
+
+def fill(path: str, **values: str) -> str:
+    """Put values into a path such as ``/api/orders/{order_id}``, each escaped for a URL."""
+    for name, value in values.items():
+        path = path.replace(f"{{{name}}}", quote(value, safe=""))
+    return path

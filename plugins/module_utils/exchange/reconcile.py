@@ -1,0 +1,180 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""After the load: wait until no request can be under way, hold the orders against the database, clear the book."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..common import clock
+from ..common.errors import ChaosError
+from ..common.jsonl import read
+from ..host.docker_engine import Engine
+from ..run import lease, processes
+from ..run.folder import RunDir, write_json
+from .database import Store, of_run
+from .ledger import fault_windows, reconcile
+from .orders import Numbering
+from .trial_order import cancel_all, depth
+
+#: Beyond the client's time-out, for what the service still does after its client has gone (s).
+AFTER_S = 5.0
+#: Beyond it, for the load to notice that it is to end and to write its last lines (s).
+_STOP_S = 10.0
+#: A database that has just come back may refuse for a moment (s).
+_PATIENCE_S = 10.0
+#: An order book may be served from a cache that lags the cancelling (s).
+_BOOK_LAG_S = 3.0
+
+
+def split(lines: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], Mapping[str, Any] | None]:
+    """Part the lines of load.jsonl into attempts and the closing summary, None when the observer wrote none."""
+    summary = next((line["summary"] for line in reversed(lines) if "summary" in line), None)
+    return [line for line in lines if "ok" in line], summary
+
+
+def quiet_at(attempts: Sequence[Mapping[str, Any]], timeout_s: float, sound: float) -> float:
+    """Return the boottime from which on no request of the load can still be under way; 0 when none can be now.
+
+    A request may be worked on until the client's time-out + 5 s after it was sent, unless it was acknowledged by an
+    exchange that was sound when it came: sent at boottime ``sound`` or later.
+    """
+    known = [float(line["sent"]) for line in attempts if not line["ok"] or float(line["sent"]) < sound]
+    return max(known) + timeout_s + AFTER_S if known else 0.0
+
+
+def sound_since(events: Sequence[Mapping[str, Any]], steady_s: float) -> float:
+    """Return since when steady state has held after the last fault; infinity where it has not, 0 without a fault.
+
+    It had held for ``steady_s`` when the timeline said so.
+    """
+    at = {
+        name: max((float(event["t"]) for event in events if event.get("event") == name), default=0.0)
+        for name in ("fault_injected", "steady")
+    }
+    if not at["fault_injected"]:
+        return 0.0
+    return at["steady"] - steady_s if at["steady"] > at["fault_injected"] else math.inf
+
+
+def _wait(run: RunDir, until: float) -> None:
+    quiet = max(0.0, until - clock.now())
+    clock.sleep(quiet)
+    run.timeline("waited", seconds=round(quiet, 3), why="no request under way")
+
+
+def account(run: RunDir, engine: Engine) -> dict[str, Any]:
+    """End the load when its last answers are in, and settle: the account of a run that ends in order."""
+    patience = float(run.spec["load"]["timeout_s"]) + _STOP_S
+    lease.renew(run, 2 * patience + lease.LEASE_S)
+    processes.stop(run, "load", timeout=patience)
+    return settle(run, engine)
+
+
+def settle(run: RunDir, engine: Engine, *, wait: bool = True) -> dict[str, Any]:
+    """Reconcile the run's orders, cancel what stays open, write and return ledger.json.
+
+    Waits until no request can be under way, and for every one before it calls an order lost, unless ``wait`` is
+    false: an aborted run is cleared away at once. What the database or the API will not tell
+    is None in the ledger and a warning in the run's log; nothing is raised for it, because the report must come.
+    """
+    load = run.spec["load"]
+    timeout_s = float(load["timeout_s"])
+    attempts, summary = split(read(run.file("load.jsonl")))
+    events = run.events()
+    sound = sound_since(events, float(run.spec["windows"]["steady_s"]))
+    if summary is None or int(summary["in_flight"]):  # not every answer is known
+        sound = math.inf
+    all_quiet = quiet_at(attempts, timeout_s, math.inf)
+    if wait:
+        _wait(run, quiet_at(attempts, timeout_s, sound))
+    numbering = Numbering.of(load["price"])
+    store = Store(engine, str(run.spec["project"]), of_run(run), load)
+    ledger = reconcile(attempts, _count(run, store, numbering), fault_windows(events))
+    if (
+        wait and ledger["lost"] and clock.now() < all_quiet
+    ):  # an exchange may acknowledge first and store later
+        _wait(run, all_quiet)
+        ledger = reconcile(attempts, _count(run, store, numbering), fault_windows(events))
+    cancelled = _clear(run, store, numbering, attempts)
+    before = next((event["depth"] for event in events if event.get("event") == "book"), None)
+    ledger.update(
+        open_orders_cancelled=cancelled,
+        book_before=before,
+        book_after=_book(load, before),
+        in_flight_unresolved=None if summary is None else int(summary["in_flight"]),
+    )
+    write_json(run.file("ledger.json"), ledger)
+    _tell(run, ledger)
+    return ledger
+
+
+def unpaired(attempts: Sequence[Mapping[str, Any]], first: int) -> list[str]:
+    """Return the ids of the acknowledged orders whose counterpart was not acknowledged: they may still wait."""
+    known = {int(line["n"]): line for line in attempts if line.get("n") is not None and line.get("ok")}
+    return [
+        str(line["id"])
+        for number, line in sorted(known.items())
+        if line.get("id") and ((number - first) ^ 1) + first not in known
+    ]
+
+
+def _count(run: RunDir, store: Store, numbering: Numbering) -> Mapping[int, int] | None:
+    until = clock.now() + _PATIENCE_S
+    while True:
+        try:
+            return store.count(numbering, numbering.first, numbering.last)
+        except ChaosError as error:
+            if clock.now() > until:
+                run.log("fail", f"The orders could not be counted: {error}", "reconcile")
+                return None
+            clock.sleep(0.5)
+
+
+def _clear(run: RunDir, store: Store, numbering: Numbering, attempts: Sequence[Mapping[str, Any]]) -> int:
+    try:
+        waiting = [
+            order_id for _number, order_id in store.waiting(numbering, numbering.first, numbering.last)
+        ]
+    except ChaosError as error:
+        waiting = unpaired(attempts, numbering.first)
+        run.log(
+            "warn",
+            f"Open orders are guessed from the answers, as the database did not tell: {error}",
+            "reconcile",
+        )
+    cancelled, failures = cancel_all(run.spec["load"], waiting)
+    if failures:
+        run.log("warn", f"{len(failures)} open orders could not be cancelled; {failures[0]}", "reconcile")
+    return cancelled
+
+
+def _book(load: Mapping[str, Any], before: int | None) -> int | None:
+    until = clock.now() + _BOOK_LAG_S
+    while True:
+        after = depth(load)
+        if before is None or after is None or after <= before or clock.now() > until:
+            return after
+        clock.sleep(0.3)
+
+
+def _tell(run: RunDir, ledger: Mapping[str, Any]) -> None:
+    """Say in the run's log what the account came to."""
+    counts = f"{ledger['acknowledged']} orders acknowledged"
+    if ledger["lost"] is not None:
+        counts += (
+            f", {ledger['lost']} lost, {ledger['duplicated']} duplicated, "
+            f"{ledger['unacknowledged_applied']} applied without acknowledgement"
+        )
+    well = ledger["lost"] == 0 and ledger["duplicated"] == 0
+    run.log("ok" if well else "warn", counts, "reconcile")
+    if ledger["open_orders_cancelled"]:
+        run.log(
+            "ok", f"{ledger['open_orders_cancelled']} orders that stayed open were cancelled", "reconcile"
+        )
+    before, after = ledger["book_before"], ledger["book_after"]
+    if None not in (before, after) and after > before:
+        run.log("warn", f"The order book is {after} levels deep and was {before} before the run", "reconcile")

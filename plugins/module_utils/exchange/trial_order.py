@@ -1,0 +1,194 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our orders in the exchange, one or all: a free range of numbers, preflight's trial, what stays open, the book."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..common import clock
+from ..common.errors import ChaosError
+from ..host.http_client import Client, Reply, expression, short
+from .database import Store
+from .orders import SPAN, Judge, Numbering, OrderTemplate, fill
+
+#: An order counts as found when the look-up shows it within this time (s): a store may lag its API.
+FOUND_S = 3.0
+#: A trial order that failed without being refused goes once more, after this time (s).
+_AGAIN_S = 1.0
+_SERVER_ERROR = 500
+_TRIES = 20
+_CANCELLING = 8
+#: Levels of the book on both sides, wherever the answer keeps them.
+DEPTH = "length([data.bids, data.asks, bids, asks][])"
+
+
+def choose_first_number(store: Store, price: Mapping[str, Any]) -> int:
+    """Return the first of 65,536 numbers of which the database holds none, at random.
+
+    At random, so that two runs in a row cannot take each other's orders for theirs. Raises ChaosError when the
+    look-up fails or no free range was found.
+    """
+    room = Numbering.of(price, 0).room
+    for _attempt in range(_TRIES):
+        # Even, so that a pair never straddles two ranges.
+        first = 2 * random.randrange((room - SPAN) // 2 + 1)
+        numbering = Numbering.of(price, first)
+        if not store.count(numbering, first, first + SPAN - 1):
+            return first
+    raise ChaosError(
+        f"No free range of {SPAN} order numbers was found in {_TRIES} tries: the database holds orders of this user "
+        "and symbol all over the price range; give another load.price.base or a symbol of its own."
+    )
+
+
+@dataclass
+class Trial:
+    """What preflight's one order showed: how long each step took, and what is worth a warning."""
+
+    order_id: str
+    accepted_ms: float
+    found_ms: float
+    cancelled: bool
+    depth: int | None
+    warnings: list[str] = field(default_factory=list)
+
+
+def trial(load: Mapping[str, Any], store: Store) -> Trial:
+    """Send one order, find it in the database, cancel it. Raises ChaosError with one sentence for what is wrong.
+
+    An exchange that fails to answer once is asked once more, as its clients would; the result says so.
+    """
+    template = OrderTemplate(load)
+    client = Client(load["url"], timeout=float(load["timeout_s"]))
+    number, hiccup = template.numbering.trial, ""
+    while True:
+        reply = client.request(template.method, template.path, template.body(number, 0))
+        verdict = Judge(load)(reply)
+        if verdict.ok and verdict.order_id:
+            break
+        _withdraw(load, store, template.numbering)
+        if hiccup or not (reply.kind or reply.status >= _SERVER_ERROR):
+            break
+        hiccup = verdict.error or verdict.kind
+        clock.sleep(_AGAIN_S)
+    if not verdict.ok:
+        raise ChaosError(_refusal(load, template, reply, verdict.error or verdict.kind))
+    if not verdict.order_id:
+        raise ChaosError(
+            f"The API accepted the trial order but load.order_id ({load['order_id']}) found no id in its answer: "
+            f"{reply.text()}"
+        )
+    begun = clock.now()
+    try:
+        found = _wait_for(store, template.numbering, number)
+    finally:
+        cancelled, words = cancel(load, client, verdict.order_id)
+        if hiccup:
+            _withdraw(load, store, template.numbering)  # the first may have been stored after all
+    if not found:
+        raise ChaosError(
+            f"The API accepted the trial order (id {verdict.order_id}, {load['price']['field']} "
+            f"{template.numbering.price(number)}) but the look-up did not find it in the database within "
+            f"{FOUND_S:g} s; check database.lookup, database.name and that load.url belongs to this exchange."
+        )
+    result = Trial(
+        order_id=verdict.order_id,
+        accepted_ms=round((reply.end - reply.sent) * 1000, 1),
+        found_ms=round((clock.now() - begun) * 1000, 1),
+        cancelled=cancelled,
+        depth=depth(load, client),
+    )
+    if hiccup:
+        result.warnings.append(f"The trial order failed once ({hiccup}) and went in {_AGAIN_S:g} s later.")
+    if found > 1:
+        result.warnings.append(f"The trial order stands {found} times in the database.")
+    if not cancelled:
+        result.warnings.append(
+            f"The trial order {verdict.order_id} could not be cancelled ({words}); "
+            "orders that are open at the end of the run would stay open too."
+        )
+    if result.depth is None:
+        book = load.get("book") or "load.book (not set)"
+        result.warnings.append(f"The depth of the book could not be read from {book}.")
+    return result
+
+
+def cancel(load: Mapping[str, Any], client: Client, order_id: str) -> tuple[bool, str]:
+    """Cancel one order through the API; returns whether it went, and the API's words if not."""
+    how = load.get("cancel")
+    if not how:
+        return False, "load.cancel is not set"
+    reply = client.request(str(how.get("method", "DELETE")), fill(str(how["path"]), order_id=order_id))
+    if not reply.kind and 200 <= reply.status < 300:
+        return True, ""
+    return False, reply.detail or f"status {reply.status}: {Judge(load)(reply).error or reply.text()}"
+
+
+def cancel_all(load: Mapping[str, Any], order_ids: Iterable[str]) -> tuple[int, list[str]]:
+    """Cancel orders through the API, a few at a time; returns how many went, and each failure in words."""
+    ids = list(order_ids)
+    if not ids:
+        return 0, []
+    client = Client(load["url"], timeout=float(load["timeout_s"]), connections=_CANCELLING)
+    with ThreadPoolExecutor(_CANCELLING) as pool:
+        results = list(pool.map(lambda order_id: cancel(load, client, order_id), ids))
+    failures = [f"order {order_id}: {words}" for order_id, (went, words) in zip(ids, results) if not went]
+    return len(ids) - len(failures), failures
+
+
+def depth(load: Mapping[str, Any], client: Client | None = None) -> int | None:
+    """Return the number of levels in the book of the load's symbol, None when it cannot be read."""
+    if not load.get("book"):
+        return None
+    client = client or Client(load["url"], timeout=float(load["timeout_s"]))
+    symbol = str(load["order"]["body"].get("symbol", ""))
+    reply = client.request("GET", fill(str(load["book"]), symbol=symbol))
+    if reply.kind or reply.status != 200:
+        return None
+    found = expression(load.get("depth") or DEPTH, "load.depth")(reply.json())
+    return int(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
+
+
+def _wait_for(store: Store, numbering: Numbering, number: int) -> int:
+    until = clock.now() + FOUND_S
+    while True:
+        rows = store.count(numbering, number, number)[number]
+        if rows or clock.now() > until:
+            return rows
+        time.sleep(0.2)
+
+
+def _withdraw(load: Mapping[str, Any], store: Store, numbering: Numbering) -> None:
+    """Cancel a trial order that may have gone in without telling its id; what cannot be done here is no news."""
+    with suppress(ChaosError):
+        cancel_all(
+            load,
+            [order_id for _number, order_id in store.waiting(numbering, numbering.trial, numbering.trial)],
+        )
+
+
+def _refusal(load: Mapping[str, Any], template: OrderTemplate, reply: Reply, words: str) -> str:
+    """One sentence for a trial order that did not go in."""
+    where = f"{template.method} {str(load['url']).rstrip('/')}{template.path}"
+    if reply.kind:
+        return f"The API cannot be reached ({words}); {load['url']} is load.url: check address and port."
+    if reply.status in (404, 405):
+        return f"{where} answered {reply.status}: that API has no such address; check load.url and load.order.path."
+    error = (reply.json() or {}).get("error") if isinstance(reply.json(), dict) else None
+    if isinstance(error, dict):
+        words = ", ".join(f"{key}: {error[key]}" for key in ("code", "message", "details") if error.get(key))
+    if 200 <= reply.status < 300:
+        expected = f"{load['accept'].get('status')} and {load['accept'].get('expression')}"
+        return f"{where} answered {reply.status}, but not as load.accept expects ({expected}): {reply.text()}"
+    return (
+        f"The API refused the trial order with status {reply.status}: {short(words)}. "
+        "Check load.order.body (user_id, symbol and the other fields)."
+    )

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One file per kind of fault: its plan (pure), how it is applied, how it is undone, what proves it.
+
+A kind is a module here that offers the functions of :class:`Fault`; others call it by the kind's name, so that a new
+fault changes nothing elsewhere but the one line in :mod:`.planning` that brings it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+from ..common.errors import ChaosError
+from ..host.docker_engine import Engine, Target
+from ..run.folder import RunDir
+from ..run.instant import Instant
+from ..run.journal import Entry
+from . import kinds
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One fact that shows a fault held or not: ``source`` is kernel, engine, tcp or fault; ``t`` is boottime.
+
+    ``share``: the part (0..1) of the fault's window in which it was in force, where the fault can tell.
+    """
+
+    source: str
+    fact: str
+    value: Any
+    t: float
+    holds: bool
+    share: float | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the proof as the fields of a timeline event."""
+        return {key: value for key, value in asdict(self).items() if key != "share" or value is not None}
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What applying gave: the boottime of the change, its proofs, and facts for the journal.
+
+    ``within``: by at most so many seconds the change itself may lie off ``at``, before or after it.
+    """
+
+    at: float
+    proofs: Sequence[Proof]
+    facts: dict[str, Any] = field(default_factory=dict)
+    within: float = 0.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a plan may look at: the project's containers, whether we are root, the engine for reading."""
+
+    targets: Sequence[Target]
+    root: bool
+    engine: Engine | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a fault acts through: the run it belongs to, the host's engine, the instant that a wave agreed on if any."""
+
+    run: RunDir
+    engine: Engine
+    agreed: Instant | None = None
+
+    def instant(self) -> contextlib.AbstractContextManager[None]:
+        """Return what is entered at the agreed instant, at once if there is none: around the change, and no more.
+
+        Entering raises ChaosError when the run was aborted meanwhile.
+        """
+        return contextlib.nullcontext() if self.agreed is None else self.agreed.moment()
+
+
+class Plan(Protocol):
+    """What a fault will do. ``service`` is its target."""
+
+    @property
+    def service(self) -> str: ...
+
+    def lines(self) -> list[str]:
+        """Return the plan in words, one line a change with its undo; the journal keeps these very lines."""
+
+    def undo(self) -> dict[str, Any]:
+        """Return the undo as typed data, never a command."""
+
+
+class Fault(Protocol):
+    """What a module of this package offers. ``fault`` is its entry in the run's specification."""
+
+    def check(self, fault: Mapping[str, Any]) -> list[str]:
+        """Return one sentence for each wrong argument; pure, before any host is asked."""
+
+    def trial(self, fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+        """Try what the fault needs on this host and say what was found; leaves nothing behind.
+
+        Raises Unsupported when this host cannot do it, ChaosError when something else must be mended first.
+        """
+
+    def from_spec(self, fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Any:
+        """Return the :class:`Plan` for the chosen containers. Raises ChaosError when it can't be done to them."""
+
+    def apply(self, change: Any, entry: Entry, scene: Scene) -> Applied:
+        """Carry the plan out, which is journaled as ``entry``, and read what proves it.
+
+        Prepare what can be prepared; what changes the host is done ``with scene.instant()``.
+        """
+
+    def in_force(self, entry: Entry, scene: Scene) -> Sequence[Proof]:
+        """Read, at the end of the fault window, what shows that the fault still holds."""
+
+    def undo(self, entry: Entry, scene: Scene) -> str:
+        """Undo a journal entry, whatever state the host is in, and say how; safe to call again."""
+
+
+def by_kind(kind: str) -> Fault:
+    """Return the fault module of a journaled kind. Raises ChaosError for what is no kind of this package."""
+    if kind not in {found.name for found in pkgutil.iter_modules(kinds.__path__)}:
+        raise ChaosError(f"The journal names a fault of kind {kind!r}, which this runtime does not know.")
+    fault: Fault = importlib.import_module(f".{kind}", kinds.__name__)
+    return fault

@@ -1,0 +1,347 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Exhausting a database's connections: by real sessions of the application's role, or by a lower max_connections.
+
+``sessions`` (the default) takes slots until PostgreSQL refuses one more, and holds them in a process of ours, whose
+end, however it comes, frees them. ``limit`` lowers the limit itself, which needs two restarts of the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+from ...common import clock
+from ...common.errors import ChaosError, Unsupported
+from ...common.jsonl import read
+from ...host import netns
+from ...host.docker_engine import Engine, Target
+from ...host.postgres.server import Server, Usage, administrator
+from ...host.postgres.wire import TOO_MANY, attempt
+from ...run import lease, processes
+from ...run.folder import RunDir, write_json
+from ...run.journal import Entry
+from ..contract import Applied, Proof, Scene, Site
+from ..mechanisms import connection_limit, session_holder
+from ..mechanisms.connection_limit import LimitPlan
+
+MODES = ("sessions", "limit")
+#: Where PostgreSQL listens inside its container's network namespace, and whom official images trust there.
+_LOOPBACK = "127.0.0.1"
+_START_S = 30.0
+_GONE_S = 5.0
+#: A server that is just starting is waited for this long before its sessions are counted.
+_ANSWERS_S = 20.0
+#: A sample speaks for this long at most: a holder that died or hangs holds nothing that we know of.
+_SPEAKS_S = 1.0
+#: Share of the slots of ordinary roles that are taken when the server counts as full.
+_FULL = 0.9
+
+
+@dataclass(frozen=True)
+class SessionsPlan:
+    """Sessions of ``user`` in the database of one container; ``superuser``: reserved slots are open to it, too."""
+
+    fault: str
+    target: Target
+    port: int
+    user: str
+    database: str
+    administrator: str
+    superuser: bool
+    password: str
+
+    @property
+    def service(self) -> str:
+        """Return the database's service."""
+        return self.target.service
+
+    def lines(self) -> list[str]:
+        """Return the plan in words."""
+        reserved = (
+            "the role is a superuser, so the slots reserved for superusers are taken, too"
+            if self.superuser
+            else "the slots reserved for superusers stay free"
+        )
+        return [
+            f"take sessions of role {self.user} in database {self.database} of {self.target.name} ({self.service}) "
+            f"until PostgreSQL refuses one more (SQLSTATE {TOO_MANY}), and hold them; {reserved}; "
+            "undo: end the process that holds them, whose end frees every one"
+        ]
+
+    def undo(self) -> dict[str, Any]:
+        """Return the undo as typed data."""
+        return {
+            "op": "end_sessions",
+            "mode": "sessions",
+            "project": self.target.project,
+            "service": self.service,
+            "container": self.target.id,
+            "started_at": self.target.started_at,
+            "user": self.user,
+            "database": self.database,
+            "administrator": self.administrator,
+            "superuser": self.superuser,
+            "held": True,
+        }
+
+
+Plan = Union[SessionsPlan, LimitPlan]
+
+
+def check(fault: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the fault's own arguments."""
+    identity = fault.get("id")
+    found = []
+    mode = str(fault.get("mode", MODES[0]))
+    if mode not in MODES:
+        found.append(f"The mode of fault {identity} is {mode!r}; it must be one of {', '.join(MODES)}.")
+    for key in ("user", "database"):
+        if not fault.get(key):
+            found.append(f"Fault {identity} has no {key}; it must be the application's own (chaos_database).")
+    if str(fault.get("replicas", "one")) not in ("one", "1"):
+        found.append(f"Fault {identity} takes the connections of one database; replicas must be one.")
+    if mode == "limit" and not _whole(fault.get("limit")):
+        found.append(
+            f"The limit of fault {identity} is {fault.get('limit')!r}; it must be a number: the new max_connections."
+        )
+    if fault.get("port") is not None and not 0 < _whole(fault["port"]) < 65536:
+        found.append(f"The port of fault {identity} is {fault['port']!r}; it must be from 1 to 65535.")
+    return found
+
+
+def _whole(value: Any) -> int:
+    """Return a positive whole number, 0 for anything else."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+    """Open one session where the holder would, close it, and read what PostgreSQL says of its connections."""
+    plan = from_spec(fault, chosen, site)
+    if isinstance(plan, LimitPlan):
+        return (
+            f"ok: max_connections is {plan.before}; the database is restarted twice, "
+            "so what happens to pooled sessions is the restart's doing as well"
+        )
+    if not site.root:
+        raise Unsupported(
+            f"Fault {fault['id']} opens sessions inside the network namespace of {plan.target.name}, which needs root: "
+            "run it with become: true."
+        )
+    answer = netns.inside(plan.target.pid, attempt, _login(plan, "exchange.chaos trial"))
+    if answer["sqlstate"] == TOO_MANY:
+        raise ChaosError(
+            f"PostgreSQL in {plan.target.name} refuses role {plan.user} already ({answer['message']}): "
+            "there is no session left to take, so the fault would show nothing."
+        )
+    if answer["sqlstate"]:
+        raise ChaosError(
+            f"PostgreSQL in {plan.target.name} refuses role {plan.user} at {_LOOPBACK}: {answer['message']} "
+            f"(SQLSTATE {answer['sqlstate']}); look at chaos_database and at its pg_hba.conf."
+        )
+    if site.engine is None:
+        return "ok"
+    usage = _server(plan, site.engine).usage("exchange.chaos trial")
+    milder = (
+        f"; role {plan.user} is a superuser, so even the slots reserved for superusers are taken"
+        if plan.superuser
+        else ""
+    )
+    return f"ok: {usage.others} of {usage.limit} connections in use, {usage.reserved} reserved{milder}"
+
+
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+    """Plan it for the one running container of the database. Reads the role and, for ``limit``, the setting."""
+    if not chosen or not chosen[0].running or chosen[0].pid <= 0:
+        what = f"{chosen[0].name} is {chosen[0].status}" if chosen else "there is no container"
+        raise ChaosError(f"Connections can be taken of a running database only; {what}.")
+    target = chosen[0]
+    reader = administrator(target, str(fault.get("administrator") or ""))
+    user, database = str(fault["user"]), str(fault["database"])
+    server = (
+        Server(site.engine, target.id, user=reader, database=database) if site.engine is not None else None
+    )
+    if str(fault.get("mode", MODES[0])) == "limit":
+        return connection_limit.plan(str(fault["id"]), target, int(fault["limit"]), reader, database, server)
+    return SessionsPlan(
+        fault=str(fault["id"]),
+        target=target,
+        port=int(fault.get("port") or 5432),
+        user=user,
+        database=database,
+        administrator=reader,
+        superuser=server.superuser(user) if server is not None else False,
+        password=str(fault.get("password") or ""),
+    )
+
+
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
+    """Take the sessions, or lower the limit; prove it by PostgreSQL's own word."""
+    if isinstance(change, LimitPlan):
+        return connection_limit.apply(change, entry, scene)
+    run, server = scene.run, _server(change, scene.engine)
+    if processes.alive(run, session_holder.COMMAND):
+        raise ChaosError("Another fault of this run holds the database's sessions already.")
+    name = mark(run)
+    came_in = server.login(change.user)[0]
+    _measured(run, entry.fault, "before", server.usage(name))
+    run.file(session_holder.SAMPLES).unlink(missing_ok=True)
+    wanted = {"pid": change.target.pid, "expires": entry.expires, "login": _login(change, name)}
+    write_json(run.file(session_holder.PARAMETERS), wanted)
+    with scene.instant():
+        lease.renew(run, 2 * _START_S)
+    ready = processes.start(run, session_holder.COMMAND, timeout=_START_S)
+    proofs = [
+        Proof(
+            "tcp",
+            f"one more session of role {change.user} refused",
+            f"SQLSTATE {ready['refusal']['sqlstate']}: {ready['refusal']['message']}",
+            ready["full_at"],
+            ready["refusal"]["sqlstate"] == TOO_MANY,
+        )
+    ]
+    if came_in:
+        proofs.append(_turned_away(server, change.user))
+    if not change.superuser:
+        usage = server.usage(name)
+        _measured(run, entry.fault, "held", usage)
+        proofs.append(_in_activity("our sessions in pg_stat_activity", usage))
+    return Applied(float(ready["full_at"]), proofs, {"engine": "sessions", "sessions": ready["held"]})
+
+
+def undo(entry: Entry, scene: Scene) -> str:
+    """End the holder and see that PostgreSQL has none of its sessions left; or put the limit back."""
+    if entry.undo.get("mode") == "limit":
+        return connection_limit.undo(entry, scene)
+    run, wanted = scene.run, entry.undo
+    ended = processes.stop(run, session_holder.COMMAND)
+    how = "the holder was ended, which freed its sessions" if ended else "the holder had ended before"
+    target, changed = _now(wanted, scene.engine)
+    if target is None:
+        return f"{how}; the database does not run, so it has none of our sessions"
+    server = Server(scene.engine, target.id, user=wanted["administrator"], database=wanted["database"])
+    server.wait(_ANSWERS_S)
+    usage = _none_left(server, mark(run))
+    with contextlib.suppress(ChaosError):  # a full disk must not keep the undo from being told
+        _measured(run, entry.fault, "after", usage)
+    return f"{how}; PostgreSQL counts {usage.ours} of ours{changed}"
+
+
+def in_force(entry: Entry, scene: Scene) -> list[Proof]:
+    """Read how long no slot was free, from the holder's samples, and what PostgreSQL says now."""
+    if entry.undo.get("mode") == "limit":
+        return connection_limit.in_force(entry, scene)
+    now = clock.now()
+    samples = read(scene.run.file(session_holder.SAMPLES))
+    share = held_share(samples, entry.applied_at or entry.planned_at, now)
+    held = int(samples[-1]["held"]) if samples and now - samples[-1]["t"] <= _SPEAKS_S else 0
+    found = [
+        Proof(
+            "fault",
+            "every slot taken, at the end of the window",
+            f"{held} sessions held",
+            now,
+            held > 0 and bool(samples[-1]["full"]),
+            share=share,
+        )
+    ]
+    target, _changed = _now(entry.undo, scene.engine)
+    if target is not None:
+        wanted = entry.undo
+        server = Server(scene.engine, target.id, user=wanted["administrator"], database=wanted["database"])
+        if wanted["superuser"]:
+            found.append(_turned_away(server, wanted["user"]))
+        else:
+            usage = server.usage(mark(scene.run))
+            found.append(_in_activity("our sessions in pg_stat_activity at the end of the window", usage))
+    return found
+
+
+def held_share(samples: Sequence[Mapping[str, Any]], start: float, end: float) -> float:
+    """Return the part (0..1) of [start, end] in which PostgreSQL had no slot left for the application's role.
+
+    A sample counts until the next one, and for a second at most.
+    """
+    if end <= start:
+        return 0.0
+    edges = [*(float(sample["t"]) for sample in samples), end]
+    held = 0.0
+    for sample, until in zip(samples, edges[1:]):
+        if sample["full"]:
+            low = max(start, float(sample["t"]))
+            held += max(0.0, min(until, float(sample["t"]) + _SPEAKS_S, end) - low)
+    return min(1.0, held / (end - start))
+
+
+def mark(run: RunDir) -> str:
+    """Return the application_name of the run's sessions; PostgreSQL keeps 63 bytes of it."""
+    return f"exchange.chaos {run.path.name}"[:63]
+
+
+def _login(plan: SessionsPlan, name: str) -> dict[str, Any]:
+    return {
+        "host": _LOOPBACK,
+        "port": plan.port,
+        "user": plan.user,
+        "database": plan.database,
+        "name": name,
+        "password": plan.password,
+    }
+
+
+def _server(plan: SessionsPlan, engine: Engine) -> Server:
+    return Server(engine, plan.target.id, user=plan.administrator, database=plan.database)
+
+
+def _measured(run: RunDir, fault: str, when: str, usage: Usage) -> None:
+    run.timeline("measured", fault=fault, name="connections", when=when, **usage.fields())
+
+
+def _in_activity(fact: str, usage: Usage) -> Proof:
+    """PostgreSQL's own count: ours are there, and with everybody else's they fill what ordinary roles may have.
+
+    A slot that has just become free is taken again within a moment, so nine tenths are enough.
+    """
+    slots = usage.limit - usage.reserved
+    full = usage.ours > 0 and usage.ours + usage.others >= _FULL * slots
+    return Proof("engine", fact, str(usage), clock.now(), full)
+
+
+def _turned_away(server: Server, user: str) -> Proof:
+    """Let PostgreSQL's own client try, which shares no code with the holder."""
+    came_in, words = server.login(user)
+    return Proof("engine", f"psql as role {user}", "came in" if came_in else words, clock.now(), not came_in)
+
+
+def _now(wanted: Mapping[str, Any], engine: Engine) -> tuple[Target | None, str]:
+    """Return the database's container as it is now, None if none runs, and what changed since the fault."""
+    target = engine.inspect(wanted["container"])
+    if target is not None and target.running:
+        restarted = target.started_at != wanted["started_at"]
+        return target, "; PostgreSQL was restarted meanwhile, which had ended them" if restarted else ""
+    running = [one for one in engine.containers(wanted["project"], wanted["service"]) if one.running]
+    if not running:
+        return None, ""
+    return running[0], f"; undone by replacement: {running[0].name} runs in its stead"
+
+
+def _none_left(server: Server, name: str) -> Usage:
+    """Wait until the server has noticed; a session that outlives its client is ended by the server itself."""
+    until = clock.now() + _GONE_S
+    usage = server.usage(name)
+    while usage.ours and clock.now() < until:
+        clock.sleep(0.1)
+        usage = server.usage(name)
+    if usage.ours:
+        server.end(name)
+        clock.sleep(0.5)
+        usage = server.usage(name)
+    if usage.ours:
+        raise ChaosError(
+            f"PostgreSQL still has {usage.ours} sessions of ours; restart its container to end them."
+        )
+    return usage

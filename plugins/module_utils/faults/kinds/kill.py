@@ -1,0 +1,326 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Killing a service's containers, or those of several at once: by SIGKILL to the main process, or through the engine.
+
+A SIGKILL from the host leaves the restart policy in charge; a kill through the engine switches it off until
+the next start (Engine API, ``POST /containers/{id}/kill``), which is what holds an outage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...common import clock
+from ...common.errors import ChaosError, Unsupported
+from ...host.docker_engine import Engine, Target
+from ...run.journal import Entry
+from ..contract import Applied, Proof, Scene, Site
+from ..mechanisms import container_end
+
+MODES = ("process", "engine")
+#: As root from the host, without root or to hold an outage through the engine.
+AUTO = "auto"
+#: Exit code of a main process that a SIGKILL ended: 128 + 9.
+_CONNECT_S = 0.2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a kill will do. ``hold``: the containers stay down until the undo. ``port``: tried after it as a proof.
+
+    ``targets`` stand in dependency order, what others need first: in this order the undo starts what does not run.
+    """
+
+    service: str
+    project: str
+    mode: str
+    hold: bool
+    targets: Sequence[Target]
+    port: int | None = None
+
+    @property
+    def starts_itself(self) -> bool:
+        """True when nobody but us will start the containers again: the engine's kill without an outage."""
+        return self.mode == "engine" and not self.hold
+
+    def lines(self) -> list[str]:
+        """Return the plan in words, one line a change; the journal keeps these very lines."""
+        how = {"process": "SIGKILL to main process {pid} of", "engine": "kill through the engine"}[self.mode]
+        after = (
+            "hold it down until the undo" if self.hold else "the restart policy ({policy}) starts it again"
+        )
+        if self.starts_itself:
+            after = "start it again ourselves"
+        return [
+            f"{how.format(pid=target.pid)} {target.name} ({target.service}); "
+            f"{after.format(policy=target.restart_policy)}; undo: see that it runs, start it if not"
+            for target in self.targets
+        ]
+
+    @property
+    def services(self) -> list[str]:
+        """Return the services whose containers are killed, each once, in the order of the targets."""
+        return list(dict.fromkeys(target.service for target in self.targets))
+
+    def undo(self) -> dict[str, Any]:
+        """Return the undo as typed data; of several services it says which container is whose."""
+        several = {"services": {target.id: target.service for target in self.targets}}
+        return {
+            "op": "running",
+            "project": self.project,
+            "service": self.service,
+            "containers": [target.id for target in self.targets],
+            "held": self.hold,
+            **(several if len(self.services) > 1 else {}),
+        }
+
+
+def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool, port: int | None = None) -> Plan:
+    """Plan a kill of running containers of one service, or of several in dependency order.
+
+    Raises ChaosError when a target does not run, when SIGKILL from the host needs root, when an outage is
+    asked of a mode that cannot hold it, or when a crash by process would find no restart policy to act.
+    """
+    if mode not in MODES:
+        raise ChaosError(f"A kill's mode is {mode!r}; it must be one of {', '.join(MODES)}.")
+    if not targets:
+        raise ChaosError("A kill needs at least one container.")
+    for target in targets:
+        if not target.running or target.pid <= 0:
+            raise ChaosError(
+                f"Container {target.name} of service {target.service} is {target.status}, not running: nothing to kill."
+            )
+        if mode == "process" and hold:
+            raise ChaosError(
+                "An outage is held by the engine: use mode engine with hold, since the restart policy undoes a SIGKILL."
+            )
+    if mode == "process" and not root:
+        raise ChaosError(
+            "SIGKILL to a container's main process needs root (become: true); mode engine works without."
+        )
+    first = targets[0]
+    return Plan(first.service, first.project, mode, hold, list(targets), port)
+
+
+def check(fault: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a kill's own arguments."""
+    found = []
+    mode = str(fault.get("mode", AUTO))
+    if mode not in (AUTO, *MODES):
+        found.append(
+            f"The mode of fault {fault.get('id')} is {mode!r}; it must be one of {AUTO}, {', '.join(MODES)}."
+        )
+    services = fault.get("targets")
+    if services and (len(set(services)) != len(services) or services[0] != fault.get("target")):
+        found.append(
+            f"The targets of fault {fault.get('id')} are {', '.join(map(str, services))}; they must differ, "
+            f"and the first must be its target {fault.get('target')}."
+        )
+    if services and len(services) > 1 and fault.get("port"):
+        found.append(f"Fault {fault.get('id')} names a port; that goes with a single service only.")
+    return found
+
+
+def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+    """Send signal 0 to what would be killed; say what will be milder than asked."""
+    found = []
+    mode, asked = _mode(fault, root=True), str(fault.get("mode", AUTO))
+    for target in chosen:
+        refused = _may_signal(target.pid) if mode == "process" else ""
+        if refused and asked == "process":
+            raise Unsupported(
+                f"Fault {fault['id']} sends SIGKILL from the host, which needs root: run it with become: true."
+            )
+        if refused:
+            found.append(f"without root ({refused}) it goes through the engine; self-healing can't be judged")
+        if not _hold(fault) and not target.restarts_itself:
+            found.append(
+                f"{target.name} has restart policy {target.restart_policy}; the run starts it again itself"
+            )
+    return "; ".join(["ok", *dict.fromkeys(found)])
+
+
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+    """Plan a kill as a specification words it: ``mode`` (auto: from the host as root, else by engine), ``hold_s``."""
+    port = int(fault["port"]) if fault.get("port") else None
+    return plan(chosen, mode=_mode(fault, root=site.root), hold=_hold(fault), root=site.root, port=port)
+
+
+def _mode(fault: Mapping[str, Any], *, root: bool) -> str:
+    mode = str(fault.get("mode", AUTO))
+    if mode != AUTO:
+        return mode
+    return "process" if root and not _hold(fault) else "engine"
+
+
+def _hold(fault: Mapping[str, Any]) -> bool:
+    return float(fault.get("hold_s") or 0) > 0
+
+
+def _may_signal(pid: int) -> str:
+    """Return why the process may not be signalled; empty when it may."""
+    try:
+        os.kill(pid, signal.SIG_DFL)
+    except OSError as error:
+        return str(error.strerror)
+    return ""
+
+
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
+    """Carry the kill out and see the main processes end.
+
+    Whatever can fail is done before the first signal, so that the kills lie as close together as system calls do.
+    ``at`` is the boottime of the first kill. Its proof: the kernel closes the pidfd of the exited process; the engine
+    reports the exit code.
+    """
+    engine = scene.engine
+    with contextlib.ExitStack() as opened:
+        watched = [(target, _open(target, opened)) for target in change.targets]
+        with scene.instant():
+            at = clock.now()
+            for target, pidfd in watched:
+                if change.mode == "process" and pidfd is not None:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                else:
+                    engine.kill(target.id)
+            within = clock.now() - at
+        gone = _exits({pidfd: target.pid for target, pidfd in watched if pidfd is not None})
+    proofs = [
+        Proof(
+            "kernel", f"exit of main process {pid}", when is not None, when or clock.now(), when is not None
+        )
+        for pid, when in gone.items()
+    ]
+    for target in change.targets:
+        proofs.append(container_end.ended(target, engine, _cause))
+        if change.starts_itself:
+            engine.start(target.id)
+    if change.port:
+        proofs += [refused(target.address, change.port) for target in change.targets]
+    return Applied(at, proofs, _facts(change, gone), within)
+
+
+def _facts(change: Plan, gone: Mapping[int, float | None]) -> dict[str, Any]:
+    """What journal and timeline keep of a kill; ``exited``: boottime at which the kernel had ended the process."""
+    facts: dict[str, Any] = {"pids": [target.pid for target in change.targets], "engine": change.mode}
+    if len(change.services) > 1:
+        facts["targets"] = change.services
+        facts["kills"] = [
+            {"service": target.service, "pid": target.pid, "exited": gone.get(target.pid)}
+            for target in change.targets
+        ]
+    return facts
+
+
+def undo(entry: Entry, scene: Scene) -> str:
+    """See that as many containers of each service run as were killed; start what does not, in dependency order."""
+    engine, wanted = scene.engine, entry.undo
+    how = []
+    for container_id in wanted["containers"]:
+        target = engine.inspect(container_id)
+        if target is None:
+            service = wanted.get("services", {}).get(container_id) or wanted["service"]
+            how.append(_replaced(wanted["project"], service, engine))
+            continue
+        if target.running:
+            how.append(f"{target.name} was running again")
+            continue
+        _start(container_id, engine)
+        how.append(f"{target.name} started through the engine")
+    return "; ".join(how)
+
+
+def in_force(entry: Entry, scene: Scene) -> list[Proof]:
+    """Read whether the killed containers are still down; a crash is not meant to hold and proves nothing here."""
+    proofs: list[Proof] = []
+    if not entry.undo["held"]:
+        return proofs
+    for container_id in entry.undo["containers"]:
+        target = scene.engine.inspect(container_id)
+        down = target is None or not target.running
+        proofs.append(Proof("engine", "still down at the end of the window", down, clock.now(), down))
+    return proofs
+
+
+def refused(address: str, port: int, within: float = 1.0) -> Proof:
+    """Connect to the killed service's port until a connect is turned away, for ``within`` seconds.
+
+    A container that is gone takes its address along, so that nobody is left to refuse: no answer proves as much.
+    """
+    what, until = f"connect to {address}:{port}", clock.now() + within
+    seen, holds = "no connect was tried", False
+    while clock.now() < until:
+        started = clock.now()
+        try:
+            socket.create_connection((address, port), timeout=_CONNECT_S).close()
+            seen, holds = "connected", False
+        except (TimeoutError, socket.timeout):
+            seen, holds = "no answer", True
+        except OSError as error:
+            return Proof("tcp", what, os.strerror(error.errno) if error.errno else str(error), started, True)
+        clock.sleep(0.01)
+    return Proof("tcp", what, seen, clock.now(), holds)
+
+
+def _open(target: Target, opened: contextlib.ExitStack) -> int | None:
+    """Open a pidfd on the main process, sure that it still is the container's; None without root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        pidfd = os.pidfd_open(target.pid)
+    except ProcessLookupError as error:
+        raise ChaosError(
+            f"Main process {target.pid} of {target.name} ended before it was killed; nothing was changed."
+        ) from error
+    opened.callback(os.close, pidfd)
+    if target.id not in Path(f"/proc/{target.pid}/cgroup").read_text():
+        raise ChaosError(
+            f"Process {target.pid} does not belong to container {target.name} any more; nothing was changed."
+        )
+    return pidfd
+
+
+def _exits(watched: Mapping[int, int]) -> dict[int, float | None]:
+    """Wait for the processes behind pidfds (pidfd -> pid); return when each was gone (boottime), None if it was not."""
+    gone: dict[int, float | None] = dict.fromkeys(watched.values())
+    poll, left, until = select.poll(), len(watched), clock.now() + container_end.EXIT_S
+    for pidfd in watched:
+        poll.register(pidfd, select.POLLIN)
+    while left and clock.now() < until:
+        for pidfd, _event in poll.poll(max(0.0, until - clock.now()) * 1000):
+            gone[watched[pidfd]] = clock.now()
+            poll.unregister(pidfd)
+            left -= 1
+    return gone
+
+
+def _cause(ended: Target) -> tuple[str, int | None, bool]:
+    return f"exit code of {ended.name}", ended.exit_code, ended.exit_code == container_end.KILLED
+
+
+def _start(container_id: str, engine: Engine) -> None:
+    engine.start(container_id)
+    target = container_end.running(container_id, engine)
+    if target is not None and not target.running:
+        raise ChaosError(
+            f"Container {container_id[:12]} was started but does not run; see docker logs {container_id[:12]}."
+        )
+
+
+def _replaced(project: str, service: str, engine: Engine) -> str:
+    running = [target for target in engine.containers(project, service) if target.running]
+    if not running:
+        raise ChaosError(
+            f"The killed container of {service} is gone and no other of that service runs; "
+            f"bring it back with: docker compose -p {project} up -d {service}"
+        )
+    return f"undone by replacement: {running[0].name} runs in its stead"

@@ -1,0 +1,301 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Memory running out: a service's limit lowered, memory charged to its cgroup until the kernel's OOM killer acts.
+
+Version 1: ``memory.limit_in_bytes`` and with it ``memory.memsw.limit_in_bytes``; version 2: ``memory.max`` and
+``memory.swap.max`` (Documentation/admin-guide/cgroup-v1/memory, cgroup-v2). A single blow: the restart policy acts, and
+the engine gives the new process its own limits; the undo compares them all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...common import clock
+from ...common.errors import ChaosError, Unsupported
+from ...host.cgroups import Cgroup
+from ...host.docker_engine import Engine, Target
+from ...run import processes
+from ...run.folder import read_json, write_json
+from ...run.journal import Entry
+from ..contract import Applied, Proof, Scene, Site
+from ..mechanisms import container_end, limits, memory_hog
+
+MB = 1024 * 1024
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+#: Above what the service uses, MB, where no limit is asked for; the sum is rounded up to a multiple of _STEP.
+MARGIN_MB = 24
+_STEP = 8 * MB
+#: What is charged each second, MB: slow enough for the kernel to reclaim first, fast enough for the burst around it.
+RATE_MB = 64
+#: The limit must lie this much above what is used, or it would be refused.
+_LEAST = 1.1
+_KILL_S = 10.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an OOM will do: the container's limits, and what is charged per second (bytes)."""
+
+    service: str
+    project: str
+    change: limits.Change
+    limit: int
+    rate: float
+
+    def lines(self) -> list[str]:
+        """Return the plan in words."""
+        one = self.change
+        return [
+            f"lower the memory of {one.target.name} ({one.target.service}) to {self.limit // MB} MB, swap with it: "
+            f"{one.words()}; undo: {one.back()}",
+            f"charge {self.rate / MB:g} MB per second to its cgroup until the kernel kills a process of it; the "
+            f"restart policy ({one.target.restart_policy}) starts it again; "
+            "undo: give the memory back, see that it runs",
+        ]
+
+    def undo(self) -> dict[str, Any]:
+        """Return the undo as typed data."""
+        return {
+            "op": "limits",
+            "project": self.project,
+            "service": self.service,
+            "containers": [self.change.journal()],
+            "held": False,
+        }
+
+
+def check(fault: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the arguments of an OOM."""
+    found = []
+    for key, least, most, what in (
+        ("limit_mb", 6, 1_000_000, "a number of megabytes above what the service uses"),
+        ("rate_mb", 1, 10_000, "megabytes per second"),
+    ):
+        given = fault.get(key)
+        if given in (None, "", 0, "0") and key == "limit_mb":
+            continue
+        try:
+            value = float(RATE_MB if given is None else given)
+        except (TypeError, ValueError):
+            value = 0.0
+        if isinstance(given, bool) or not least <= value <= most:
+            found.append(
+                f"The {key} of fault {fault.get('id')} is {given!r}; it must be {what}, from {least} to {most}."
+            )
+    if str(fault.get("replicas", "one")) not in ("one", "1"):
+        found.append(f"Fault {fault.get('id')} lets one container run out of memory; replicas must be one.")
+    return found
+
+
+def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+    """Write the limits as they stand, look for dd, and see that the limit asked for can be set."""
+    _needs_root(fault, site)
+    memory_hog.dd()
+    versions = set()
+    for target in chosen:
+        cgroup = limits.try_writing("memory", target, ("memory.limit_in_bytes", "memory.max"))
+        versions.add(cgroup.version)
+    planned = from_spec(fault, chosen, site)
+    found = [f"ok: cgroup v{max(versions)}"]
+    if not planned.change.target.restarts_itself:
+        target = planned.change.target
+        found.append(
+            f"{target.name} has restart policy {target.restart_policy}; nobody starts it before the undo"
+        )
+    return "; ".join(found)
+
+
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+    """Plan an OOM: ``limit_mb`` (by default what is used, and a margin), ``rate_mb`` charged per second."""
+    _needs_root(fault, site)
+    if not chosen:
+        raise ChaosError("Running out of memory needs a container.")
+    target = chosen[0]
+    cgroup = limits.of("memory", target)
+    used = memory_hog.usage(cgroup)
+    asked = float(fault.get("limit_mb") or 0)
+    limit = int(asked * MB) if asked else -(-(used + MARGIN_MB * MB) // _STEP) * _STEP
+    limit -= limit % _PAGE
+    had = configured(cgroup)
+    if limit < used * _LEAST:
+        raise ChaosError(
+            f"{target.name} uses {used / MB:.0f} MB; a limit of {limit / MB:.0f} MB would be refused: "
+            f"limit_mb must be at least {used * _LEAST / MB:.0f}, or left out."
+        )
+    if had is not None and limit > had:
+        raise ChaosError(
+            f"{target.name} is limited to {had / MB:.0f} MB already; limit_mb must be below, it is {limit / MB:.0f}."
+        )
+    _room(target, limit - used)
+    rate = float(fault.get("rate_mb") or RATE_MB) * MB
+    return Plan(target.service, target.project, _change(target, cgroup, limit, used, had), limit, rate)
+
+
+def _needs_root(fault: Mapping[str, Any], site: Site) -> None:
+    if not site.root:
+        raise Unsupported(
+            f"Fault {fault.get('id')} charges memory to a container's cgroup, which needs root: "
+            "run it with become: true."
+        )
+
+
+def _room(target: Target, needed: int) -> None:
+    """Refuse what the host itself could not bear."""
+    known = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(known["MemAvailable"].split()[0]) * 1024
+    if needed > free / 2:
+        raise ChaosError(
+            f"{needed / MB:.0f} MB would be charged to {target.name}, more than half of the host's free "
+            f"{free / MB:.0f} MB; set a lower limit_mb."
+        )
+
+
+def configured(cgroup: Cgroup) -> int | None:
+    """Return the limit a cgroup has, bytes; None without one."""
+    if cgroup.version == 2:
+        text = cgroup.read("memory.max")
+        return None if text == "max" else int(text)
+    limit = cgroup.number("memory.limit_in_bytes")
+    # version 1 says "none" by the largest number of pages there is
+    return None if limit >= 1 << 60 else limit
+
+
+def _change(target: Target, cgroup: Cgroup, limit: int, used: int, had: int | None) -> limits.Change:
+    if cgroup.version == 1:
+        after = {"memory.limit_in_bytes": str(limit), "memory.memsw.limit_in_bytes": str(limit)}
+    else:
+        after = {"memory.max": str(limit), "memory.swap.max": "0"}
+    after = {name: text for name, text in after.items() if cgroup.has(name)}
+    before = {name: cgroup.read(name) for name in after}
+    return limits.Change(target, "memory", before, after, known={"used": used, "configured": had})
+
+
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
+    """Lower the limits, charge memory, and see the kernel kill; the fault is there from the victim's exit on."""
+    run, one = scene.run, change.change
+    until = clock.now() + _ahead(scene) + _KILL_S
+    run.file(memory_hog.RESULT).unlink(missing_ok=True)
+    write_json(
+        run.file(memory_hog.PARAMETERS),
+        {
+            "container": one.target.id,
+            "pid": one.target.pid,
+            "limit": change.limit,
+            "rate": change.rate,
+            "until": min(until, entry.expires),
+        },
+    )
+    with scene.instant():
+        limits.apply(one)
+        begun = clock.now()
+    processes.start(run, "charge")
+    found = _result(scene, until + container_end.EXIT_S)
+    at = float(found.get("killed_at") or begun)
+    run.timeline(
+        "measured", fault=entry.fault, name="oom", value=_near_to_kill(found), target=one.target.pid,
+        service=change.service, used=one.known["used"], configured=one.known["configured"], **found,
+    )  # fmt: skip
+    return Applied(at, _proofs(one.target, found, scene.engine), _facts(one.target, change, found))
+
+
+def _ahead(scene: Scene) -> float:
+    """Return the seconds until the agreed instant, 0 without one."""
+    return max(0.0, scene.agreed.left) if scene.agreed is not None else 0.0
+
+
+def _near_to_kill(found: Mapping[str, Any]) -> float | None:
+    """Return the seconds from nine tenths of the limit to the kill."""
+    if found.get("killed_at") is None or found.get("near_at") is None:
+        return None
+    return max(0.0, float(found["killed_at"]) - float(found["near_at"]))
+
+
+def _result(scene: Scene, until: float) -> dict[str, Any]:
+    while clock.now() < until:
+        found = read_json(scene.run.file(memory_hog.RESULT))
+        if found is not None:
+            return dict(found)
+        time.sleep(0.01)
+    processes.stop(scene.run, "charge")
+    return {"reason": "nothing came of it", "kills": 0, "victims": []}
+
+
+def _facts(target: Target, change: Plan, found: Mapping[str, Any]) -> dict[str, Any]:
+    """What journal and timeline keep. ``engine`` process: the kill was the host's, so the restart policy acts."""
+    return {
+        "pids": [target.pid],
+        "engine": "process",
+        "limit_bytes": change.limit,
+        "victims": [victim["pid"] for victim in found["victims"]],
+        "kills": found["kills"],
+    }
+
+
+def _proofs(target: Target, found: Mapping[str, Any], engine: Engine) -> list[Proof]:
+    kills, victims = int(found["kills"]), list(found["victims"])
+    proofs = [
+        Proof(
+            "kernel",
+            f"oom_kill counter of the cgroup of {target.name} grew by",
+            kills,
+            clock.now(),
+            kills > 0,
+        )
+    ]
+    for victim in victims:
+        fact = f"exit of process {victim['pid']} ({victim['comm']}) of {target.name}"
+        proofs.append(Proof("kernel", fact, kills > 0, float(victim["t"]), kills > 0))
+    proofs.append(container_end.ended(target, engine, _cause))
+    return proofs
+
+
+def _cause(ended: Target) -> tuple[str, str, bool]:
+    """Down with the code of a SIGKILL, or by the engine's own word for it."""
+    value = f"exit code {ended.exit_code}, OOMKilled {str(ended.oom_killed).lower()}"
+    return f"{ended.name} ended", value, ended.oom_killed or ended.exit_code == container_end.KILLED
+
+
+def in_force(entry: Entry, scene: Scene) -> list[Proof]:
+    """Return nothing: a single blow is not meant to hold."""
+    return []
+
+
+def undo(entry: Entry, scene: Scene) -> str:
+    """Give the memory back, see that the container runs and has its limits to the byte; say how."""
+    processes.stop(scene.run, "charge", timeout=2.0)
+    wanted, engine = entry.undo, scene.engine
+    how = []
+    for one in wanted["containers"]:
+        target, started = engine.inspect(one["id"]), ""
+        if target is not None and not target.running:
+            # between its end and the policy's start it is only down for a moment
+            target = container_end.running(one["id"], engine) if target.restarts_itself else target
+        if target is not None and not target.running:
+            engine.start(one["id"])
+            container_end.running(one["id"], engine)
+            started = f"{one['name']} started through the engine; "
+        how.append(started + limits.restore(one, wanted["project"], wanted["service"], engine))
+        _tell_limits(entry, one, scene)
+    return "; ".join(how)
+
+
+def _tell_limits(entry: Entry, one: Mapping[str, Any], scene: Scene) -> None:
+    """Write down what the limits are now; a full disk must not keep the fault in force."""
+    with contextlib.suppress(ChaosError):
+        target = scene.engine.inspect(one["id"])
+        if target is None or not target.running:
+            return
+        cgroup = limits.of("memory", target)
+        now = {name: cgroup.read(name) for name in one["before"]}
+        scene.run.timeline(
+            "measured", fault=entry.fault, name="memory_limits", value=now == one["before"],
+            before=one["before"], after=now,
+        )  # fmt: skip

@@ -1,0 +1,307 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A path between a target's network namespace and a peer: what faults on it have in common.
+
+The peer is a service of the project, or addresses and networks that are none (:mod:`.peers`).
+A target is looked up again by its id whenever something is to be read or undone: a restarted container has another
+network namespace, and what was in the old one is gone with it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ...common import clock, peer_addresses
+from ...common.errors import ChaosError, Unsupported
+from ...exchange import fault_entry
+from ...host import consent, netns
+from ...host.docker_engine import Engine, Target
+from ...run.journal import Entry
+from ..contract import Proof, Scene, Site
+
+_PORT_MAX = 65535
+#: A connect to see who of the peers is there waits so long (s).
+_ANSWER_S = 1.0
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The far end: how it is called, its addresses and networks, and whether it is a service of the project."""
+
+    name: str
+    addresses: Sequence[str]
+    service: bool = True
+
+    def __str__(self) -> str:
+        """Name it with all its addresses, for a plan."""
+        return f"{self.name} ({', '.join(self.addresses)})" if self.service else ", ".join(self.addresses)
+
+
+def check(fault: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a fault's peer and port."""
+    name, found = fault.get("id"), []
+    given = peer_addresses.listed(fault.get("peer_addresses"))
+    if fault.get("peer") and given:
+        found.append(
+            f"Fault {name} has the peer {fault['peer']} and peer_addresses ({peer_addresses.words(given)}); "
+            "give one of both."
+        )
+    elif given:
+        found += peer_addresses.problems(f"Fault {name}", given)
+    elif not fault.get("peer"):
+        found.append(
+            f"Fault {name} has no peer; it must be a service of the project, or give peer_addresses."
+        )
+    elif _is_address(str(fault["peer"])):
+        found.append(
+            f"Fault {name} has the peer {fault['peer']}, which is no service; give it as peer_addresses."
+        )
+    elif fault["peer"] == fault.get("target"):
+        found.append(f"The peer of fault {name} is its target {fault['peer']}; it must be another service.")
+    for key in ("port", "control_port"):
+        if fault.get(key) and not _is_port(fault[key]):
+            found.append(
+                f"The {key} of fault {name} is {fault[key]!r}; it must be a number from 1 to {_PORT_MAX}."
+            )
+    if fault_entry.yes(fault.get("only_port")) and not fault.get("port"):
+        found.append(f"Fault {name} is to hit only one port of its peer and names none; set its port.")
+    return found
+
+
+def require_root(fault: Mapping[str, Any], site: Site) -> None:
+    """Raise Unsupported without root."""
+    if not site.root:
+        raise Unsupported(
+            f"Fault {fault['id']} works inside a container's network namespace, which needs root: "
+            "run it with become: true."
+        )
+
+
+def peer(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Peer:
+    """Return the far end of a fault's path. Raises ChaosError when there is none, or it may not be hit."""
+    for target in chosen:
+        _refuse_host(target, site)
+    given = peer_addresses.normal(peer_addresses.listed(fault.get("peer_addresses")))
+    if not given:
+        name = str(fault["peer"])
+        return Peer(name, addresses(site, name))
+    for target in chosen:
+        _refuse_own(target, given)
+    return Peer(peer_addresses.words(given), given, service=False)
+
+
+def _refuse_host(target: Target, site: Site) -> None:
+    """Raise ChaosError for a network borrowed of a container that has the host's: a fault there may cut the host off.
+
+    Preflight looks at the target alone, and takes the owner of its network for a container like any other.
+    """
+    known = {one.id: one for one in site.targets}
+    kind, _colon, other = target.network_mode.partition(":")
+    if kind == "container" and other in known:
+        consent.refuse_shared(known[other], set(known))
+
+
+def _refuse_own(target: Target, given: Sequence[str]) -> None:
+    """Raise ChaosError for a peer that is the target itself, or a network that takes its way out along."""
+    for own in (*target.addresses.values(), *target.addresses6.values()):
+        hit = peer_addresses.covers(given, own) if own else ""
+        if hit:
+            raise ChaosError(
+                f"The peer {hit} holds {own}, the own address of container {target.name}; "
+                "name the hosts that are meant."
+            )
+    for gateway in target.gateways:
+        hit = peer_addresses.covers(given, gateway)
+        if hit and peer_addresses.is_network(hit):
+            raise ChaosError(
+                f"The network {hit} holds {gateway}, the gateway of container {target.name}; "
+                "name the hosts that are meant, or the gateway by its address."
+            )
+
+
+def reached(
+    target: Target, values: Sequence[str], port: int | None, *, service: bool, patience: float = _ANSWER_S
+) -> str:
+    """Return the first of the peers that answers on a port from inside the target's namespace, empty if none does.
+
+    A service of the project was found healthy, so its first address is taken unasked.
+    """
+    candidates = peer_addresses.to_try(values)
+    if service or port is None:
+        return candidates[0] if candidates else ""
+    there = (one for one in candidates if netns.inside(target.pid, netns.answers, one, port, patience))
+    return next(there, "")
+
+
+def require_answer(fault: Mapping[str, Any], chosen: Sequence[Target], far: Peer) -> None:
+    """Raise ChaosError when no peer answers on the fault's port: that a cut path to it is silent would show nothing."""
+    number = fault_entry.port(fault)
+    if far.service or number is None or not peer_addresses.to_try(far.addresses):
+        return
+    for target in chosen:
+        if target.running and not reached(target, far.addresses, number, service=False):
+            raise ChaosError(
+                f"Nobody answers at {peer_addresses.words(peer_addresses.to_try(far.addresses))} on port {number} "
+                f"from inside {target.name}, so a fault on that path would show nothing; check addresses and port."
+            )
+
+
+def addresses(site: Site, service: str) -> list[str]:
+    """Return the addresses of a service's running containers, IPv4 first. Raises ChaosError when there are none.
+
+    An address stands for itself.
+    """
+    if _is_address(service):
+        return [service]
+    running = [target for target in site.targets if target.service == service and target.running]
+    found = [address for target in running for address in target.addresses.values() if address]
+    found += [address for target in running for address in target.addresses6.values() if address]
+    if not found:
+        raise ChaosError(
+            f"No container of service {service} runs with an address of its own; there is no path to it."
+        )
+    return found
+
+
+def at(name: str, address: str, port: int) -> str:
+    """Name the end of a connect: a service with its address, or an address alone."""
+    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return f"{name} {where}" if address not in name else where
+
+
+def ttl(fault: Mapping[str, Any]) -> float:
+    """Return the seconds a fault may live at most, as its module or the run's specification has them."""
+    return float(fault.get("ttl") or fault.get("ttl_s") or float(fault.get("window_s") or 0) + 15)
+
+
+def up(targets: Sequence[Target]) -> list[Target]:
+    """Return the targets. Raises ChaosError when there is none or one does not run."""
+    if not targets:
+        raise ChaosError("A fault on a path needs at least one container.")
+    for target in targets:
+        if not target.running or target.pid <= 0:
+            raise ChaosError(
+                f"Container {target.name} of service {target.service} is {target.status}, not running."
+            )
+    return list(targets)
+
+
+def undo_each(entry: Entry, scene: Scene, clean: Callable[..., str], *arguments: Any) -> str:
+    """Call ``clean`` in the namespace of each of the entry's containers as it is now; say what became of each.
+
+    ``clean`` returns what it took away in words, empty when there was nothing. Raises ChaosError when a container
+    that runs cannot be cleaned.
+    """
+    how = [_undo_one(container, entry, scene, clean, arguments) for container in entry.undo["containers"]]
+    return "; ".join(how)
+
+
+def _undo_one(
+    container: str, entry: Entry, scene: Scene, clean: Callable[..., str], arguments: tuple[Any, ...]
+) -> str:
+    before = 0
+    while True:
+        target = scene.engine.inspect(container)
+        if target is None:
+            return _gone(entry.undo, scene.engine)
+        if target.pid <= 0:
+            return (
+                f"undone by replacement: {target.name} is {target.status}, its network namespace went with it"
+            )
+        try:
+            done = str(netns.inside(target.pid, clean, *arguments))
+        except ChaosError:
+            # it may have restarted while we were on our way in
+            if target.pid == before:
+                raise
+            before = target.pid
+            continue
+        if done:
+            return f"{target.name}: {done}"
+        if same_namespace(entry, target):
+            return f"{target.name}: nothing was left of it"
+        return f"undone by replacement: {target.name} has another network namespace since it was restarted"
+
+
+def same_namespace(entry: Entry, target: Target) -> bool:
+    """Return whether a container still has the namespace the fault was applied in."""
+    noted = (entry.facts.get("namespaces") or {}).get(target.id)
+    return noted is not None and noted == netns.identity(target.pid)
+
+
+def moved(entry: Entry, scene: Scene) -> float:
+    """Return the boottime since which the peer, a service, may be reached at an address that is not hit.
+
+    A container of its that was replaced, or one more, may have such an address. Infinity where there is none.
+    """
+    service, known = entry.undo.get("peer_service"), set(entry.undo.get("addresses") or [])
+    since = math.inf
+    for one in scene.engine.containers(entry.undo["project"], service) if service else []:
+        own = {*one.addresses.values(), *one.addresses6.values()} - {""}
+        if one.running and own - known:
+            since = min(since, _boottime(scene, one.started_at))
+    return since
+
+
+def same_peer(entry: Entry, since: float) -> list[Proof]:
+    """Say that a peer has an address that is not hit, since a boottime (:func:`moved`); nothing where it has none."""
+    if since == math.inf:
+        return []
+    fact = f"addresses of {entry.undo['peer']} are the ones that the fault hits"
+    return [Proof("fault", fact, "it has another one since", since, False)]
+
+
+def share(entry: Entry, scene: Scene, still: Mapping[str, float]) -> float:
+    """Return the part of the time since it was applied in which the fault was in force on all its containers.
+
+    ``still``: by container id, boottime until which it was in force in the namespace it was applied in.
+    """
+    now = clock.now()
+    began = entry.applied_at if entry.applied_at is not None else now
+    if now <= began:
+        return 0.0
+    until = min((still.get(container, began) for container in entry.undo["containers"]), default=began)
+    return max(0.0, min(until, now) - began) / (now - began)
+
+
+def left(scene: Scene, target: Target | None) -> float:
+    """Return the boottime at which a restarted container's old namespace went: its last end. 0 if nobody knows."""
+    return 0.0 if target is None else _boottime(scene, target.finished_at)
+
+
+def _boottime(scene: Scene, stamp: str) -> float:
+    """Return the boottime of one of the engine's time stamps, 0 for one that names no time."""
+    try:
+        wall = datetime.fromisoformat(f"{stamp[:19]}+00:00").timestamp()
+    except ValueError:
+        return 0.0
+    anchor = scene.run.anchor
+    return anchor.boottime + (wall - anchor.realtime) if wall > 0 else 0.0
+
+
+def _gone(undo: Mapping[str, Any], engine: Engine) -> str:
+    running = [
+        target.name for target in engine.containers(undo["project"], undo["service"]) if target.running
+    ]
+    what = f"{running[0]} runs in its stead" if running else f"no container of {undo['service']} runs"
+    return f"undone by replacement: the container is gone and {what}"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text))
+    except ValueError:
+        return False
+
+
+def _is_port(value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and 0 < int(value) <= _PORT_MAX
+    except (TypeError, ValueError):
+        return False

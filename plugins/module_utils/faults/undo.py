@@ -1,0 +1,71 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Undoing what the journal holds, by whoever comes first: a module, the watchdog, halt, the next preflight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ..common import clock
+from ..host.docker_engine import Engine
+from ..run.folder import RunDir
+from ..run.journal import Entry, Journal
+from . import planning
+from .contract import Fault, Proof, Scene, by_kind
+
+#: `planning` brings every kind of fault: Ansible packs what a module imports by name, and by_kind asks for more later.
+__all__ = ["planning", "undo"]
+
+
+def undo(
+    run: RunDir, *, by: str, wanted: Callable[[Entry], bool] = lambda entry: True, step: str = "fault"
+) -> list[str]:
+    """Undo the open entries that are ``wanted``, newest first; each is closed only once its undo was seen to hold.
+
+    Returns a line per entry. Raises ChaosError from the first that cannot be undone, after trying the rest.
+    """
+    journal = Journal(run)
+    lines: list[str] = []
+    failure: Exception | None = None
+    with journal.lock():
+        entries = [entry for entry in journal.open_entries() if wanted(entry)]
+        if not entries:
+            return []
+        scene = Scene(run, Engine.of(run))
+        for entry in entries:
+            try:
+                fault = by_kind(entry.kind)
+                # a reboot ended it, when nobody looked; what the kernel counts now began after that
+                proofs = [] if run.of_earlier_boot else _in_force(fault, entry, scene)
+                at = clock.now()
+                how = fault.undo(entry, scene)
+                # only now is anything written: a full disk must not keep a fault in force
+                journal.undone(entry, by, how, at)
+                for proof in proofs:
+                    run.timeline("proof", fault=entry.fault, end_of_window=True, **proof.fields())
+                run.timeline("fault_undone", fault=entry.fault, t=at, by=by, how=how)
+                if not run.saw("steady", fault=entry.fault):
+                    run.timeline("phase", id=f"{entry.fault}_recovery", fault=entry.fault, t=at)
+            except Exception as error:
+                failure = failure or error
+                continue
+            lines.append(f"Fault {entry.fault} undone by {by}: {how}")
+    for line in lines:
+        run.log("ok", line, step)
+    if failure is not None:
+        raise failure
+    return lines
+
+
+def _in_force(fault: Fault, entry: Entry, scene: Scene) -> Sequence[Proof]:
+    """Read the proof at the end of the window; a fault that can't be read is undone all the same."""
+    try:
+        return fault.in_force(entry, scene)
+    except Exception:
+        return []
+
+
+def overdue(entry: Entry) -> bool:
+    """True when an entry's time to live is over."""
+    return clock.now() >= entry.expires

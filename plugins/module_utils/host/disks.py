@@ -1,0 +1,225 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks under containers: which one carries a volume, how busy it is, how long an fsync takes inside a cgroup.
+
+Sources: proc(5) (mountinfo), the kernel's Documentation/admin-guide/iostats, open(2) (O_TMPFILE).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..common import clock
+from ..common.errors import ChaosError, Unsupported
+from .cgroups import Cgroup
+from .docker_engine import Target
+
+PROC = Path("/proc")
+SYS = Path("/sys")
+#: What an engine mounts into every container beside its volumes.
+_ENGINE_FILES = ("/etc/resolv.conf", "/etc/hostname", "/etc/hosts")
+#: One trial's write.
+BYTES = 16 * 1024
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A mount of a container: where, of which kind and source, and its device as ``major:minor``."""
+
+    point: str
+    kind: str
+    source: str
+    device: str
+
+
+def mounts(pid: int, *, proc: Path = PROC) -> list[Mount]:
+    """Return the mounts that process ``pid`` sees. Raises ChaosError when they cannot be read."""
+    try:
+        lines = (proc / str(pid) / "mountinfo").read_text().splitlines()
+    except OSError as error:
+        raise ChaosError(f"The mounts of process {pid} cannot be read ({error.strerror}).") from error
+    found = []
+    for line in lines:
+        left, _dash, right = line.partition(" - ")
+        words, kind_source = left.split(), right.split()
+        point = words[4].encode().decode("unicode_escape")
+        found.append(Mount(point, kind_source[0], kind_source[1], words[2]))
+    return found
+
+
+def volume(target: Target, path: str = "", *, proc: Path = PROC) -> Mount:
+    """Return the mount that holds a container's data: that of ``path``, else of its only volume.
+
+    Raises ChaosError when it has none, or several on different devices and ``path`` names none of them.
+    """
+    known = mounts(target.pid, proc=proc)
+    if path:
+        over = [one for one in known if path == one.point or path.startswith(one.point.rstrip("/") + "/")]
+        if not over:
+            raise ChaosError(f"{path} is on no mount of {target.name}.")
+        return max(over, key=lambda one: len(one.point))
+    volumes = [one for one in known if one.source.startswith("/") and one.point not in _ENGINE_FILES]
+    volumes = [
+        one for one in volumes if one.point != "/" and one.kind not in ("proc", "sysfs", "tmpfs", "cgroup")
+    ]
+    if not volumes:
+        raise ChaosError(
+            f"Container {target.name} of service {target.service} has no volume on a disk; "
+            "name a folder in it by path, such as the database's data folder."
+        )
+    if len({one.device for one in volumes}) > 1:
+        points = ", ".join(one.point for one in volumes)
+        raise ChaosError(f"{target.name} has volumes on several devices ({points}); name one by path.")
+    return volumes[0]
+
+
+def disk(mount: Mount, *, sys: Path = SYS) -> str:
+    """Return the whole disk under a mount as ``major:minor``: of a partition, the disk it is part of.
+
+    Raises Unsupported for a file system that lies on no block device of its own (a network's, an overlay).
+    """
+    device = mount.device
+    folder = sys / "dev" / "block" / device
+    if not folder.exists() and mount.source.startswith("/dev/"):
+        # btrfs and its like have devices of their own making; the source is the real one
+        status = os.stat(mount.source)
+        device = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+        folder = sys / "dev" / "block" / device
+    if not folder.exists():
+        raise Unsupported(
+            f"{mount.point} lies on {mount.source} ({mount.kind}), which is no disk of this host; its speed can't be "
+            "limited here."
+        )
+    real = folder.resolve()
+    if (real / "partition").exists():
+        return (real.parent / "dev").read_text().strip()
+    return device
+
+
+def disk_of(path: Path, *, sys: Path = SYS) -> str:
+    """Return the whole disk under a path of the host, empty when there is none."""
+    number = os.stat(path).st_dev
+    mount = Mount(str(path), "", "", f"{os.major(number)}:{os.minor(number)}")
+    try:
+        return disk(mount, sys=sys)
+    except Unsupported:
+        return ""
+
+
+def name(device: str, *, sys: Path = SYS) -> str:
+    """Return a disk's name, such as ``sda``."""
+    return (sys / "dev" / "block" / device).resolve().name
+
+
+def busy_s(device: str, *, sys: Path = SYS) -> float:
+    """Return the seconds in which a disk had something to do since boot (field 10 of its statistics)."""
+    return int((sys / "dev" / "block" / device / "stat").read_text().split()[9]) / 1000
+
+
+def written(cgroup: Cgroup, device: str) -> dict[str, int]:
+    """Return the bytes a cgroup has read and written on a disk, as the kernel's throttle counts them: {read, write}."""
+    if cgroup.version == 2:
+        for line in cgroup.read("io.stat").splitlines():
+            words = line.split()
+            if words[:1] == [device]:
+                pairs = dict(word.split("=", 1) for word in words[1:])
+                return {"read": int(pairs.get("rbytes", 0)), "write": int(pairs.get("wbytes", 0))}
+        return {"read": 0, "write": 0}
+    found = {"read": 0, "write": 0}
+    for line in cgroup.read("blkio.throttle.io_service_bytes").splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0] == device and words[1].lower() in found:
+            found[words[1].lower()] = int(words[2])
+    return found
+
+
+def folder_for(target: Target, mount: Mount, device: str, ours: Path) -> Path:
+    """Return where a trial may write: our own folder if it is on that disk, else the volume itself, by its process."""
+    if disk_of(ours) == device:
+        return ours
+    return Path(f"/proc/{target.pid}/root{mount.point}")
+
+
+def fsyncs(cgroup: Cgroup, folder: Path, count: int, within: float) -> list[float]:
+    """Return the seconds that ``count`` writes of 16 KiB took until they were on disk, by a child inside the cgroup.
+
+    Its file has no name, so that nothing is left whatever happens. A trial that is not over after ``within`` seconds
+    counts with the time it has taken so far, and is the last. Raises ChaosError when nothing could be written.
+    """
+    reader, writer = os.pipe()
+    begun = clock.now()
+    child = os.fork()
+    if child == 0:
+        _trials(cgroup, folder, count, writer)
+    os.close(writer)
+    try:
+        said = _heard(reader, begun + within, count)
+    finally:
+        os.close(reader)
+    if len(said) >= count or any("error" in one for one in said):
+        os.waitpid(child, 0)
+    else:
+        # it waits for the disk and cannot be ended before; then it finds its pipe closed
+        os.waitpid(child, os.WNOHANG)
+    found = [float(one["s"]) for one in said if "s" in one]
+    errors = [str(one["error"]) for one in said if "error" in one]
+    if errors:
+        raise ChaosError(f"No fsync could be tried in {folder}: {errors[0]}.")
+    if len(found) < count:
+        found.append(clock.now() - begun - sum(found))
+    return found
+
+
+def _trials(cgroup: Cgroup, folder: Path, count: int, writer: int) -> None:
+    """The child: join, write, time; it never returns."""
+    try:
+        _close_all_but(writer)
+        cgroup.join(os.getpid())
+        fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
+        data = os.urandom(BYTES)
+        for number in range(count):
+            started = clock.now()
+            os.pwrite(fd, data, number * BYTES)
+            os.fdatasync(fd)
+            os.write(writer, json.dumps({"s": clock.now() - started}).encode() + b"\n")
+    except OSError as error:
+        _last_word(writer, f"{error.strerror}")
+    except ChaosError as error:
+        _last_word(writer, str(error).rstrip("."))
+    finally:
+        os._exit(0)
+
+
+def _close_all_but(kept: int) -> None:
+    """Close what was inherited: a child that waits for the disk must not hold the journal's lock for its parent."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in (0, 1, 2, kept):
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
+def _last_word(writer: int, text: str) -> None:
+    try:
+        os.write(writer, json.dumps({"error": text}).encode() + b"\n")
+    except OSError:
+        os._exit(1)
+
+
+def _heard(reader: int, until: float, count: int) -> list[dict[str, Any]]:
+    data = b""
+    while data.count(b"\n") < count and clock.now() < until:
+        if select.select([reader], [], [], max(0.0, until - clock.now()))[0]:
+            part = os.read(reader, 4096)
+            if not part:
+                break
+            data += part
+            if b'"error"' in data and data.endswith(b"\n"):
+                break
+    return [json.loads(line) for line in data.split(b"\n")[: data.count(b"\n")]]

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this host is and has: versions and abilities, read or tried, never guessed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from .docker_engine import Engine
+
+#: Pythons that may have the distribution's bcc, which is installed for the system's own.
+SYSTEM_PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python")
+_TIMEOUT_S = 20
+
+
+def facts(engine: Engine) -> dict[str, Any]:
+    """Return {kernel, capabilities{docker, compose, bcc, python, cgroup, root, systemd, trials}, engine_root}."""
+    return {
+        "kernel": platform.release(),
+        "engine_root": engine.root(),
+        "capabilities": {
+            "docker": engine.version(),
+            "compose": compose_version(),
+            "bcc": bcc_version(),
+            "python": platform.python_version(),
+            "cgroup": cgroup_version(),
+            "root": is_root(),
+            "systemd": Path("/run/systemd/system").is_dir(),
+            "trials": {},
+        },
+    }
+
+
+def is_root() -> bool:
+    """Return whether this process may act as root."""
+    return os.geteuid() == 0
+
+
+def kernel_at_least(release: str, wanted: tuple[int, int]) -> bool:
+    """Compare the first two numbers of a kernel release such as 5.14.0-427.el9 with (major, minor)."""
+    numbers = []
+    for word in release.split(".")[:2]:
+        digits = "".join(character for character in word.split("-")[0] if character.isdigit())
+        numbers.append(int(digits or 0))
+    return tuple(numbers) >= wanted
+
+
+def cgroup_version() -> str | None:
+    """Return v2 where the unified hierarchy holds the controllers, v1 where they have their own, else None."""
+    root = Path("/sys/fs/cgroup")
+    if (root / "cgroup.controllers").exists():
+        return "v2"
+    return "v1" if (root / "memory").is_dir() or (root / "cpu").is_dir() else None
+
+
+def bcc_python() -> str | None:
+    """Return the system Python that can import bcc and run the capture, None where there is none."""
+    return next((python for python in SYSTEM_PYTHONS if _answer(python, "-c", _BCC)), None)
+
+
+# The capture runs under that Python and needs 3.9; RHEL 8 has its bcc for 3.6.
+_BCC = (
+    "import sys; sys.version_info < (3, 9) and sys.exit(1); "
+    "import bcc; print(getattr(bcc, '__version__', '') or 'unknown')"
+)
+
+
+def bcc_version() -> str | None:
+    """Return the version of bcc, None where it is missing or for a Python that is too old."""
+    return next(
+        (version for python in SYSTEM_PYTHONS for version in [_answer(python, "-c", _BCC)] if version), None
+    )
+
+
+def compose_version() -> str | None:
+    """Return the version of Docker Compose (plugin or program), None where it is missing: it is not needed."""
+    return _answer("docker", "compose", "version", "--short") or _answer(
+        "docker-compose", "version", "--short"
+    )
+
+
+def _answer(program: str, *arguments: str) -> str | None:
+    """Return the one line a program prints, None when it is missing, fails or says nothing."""
+    if shutil.which(program) is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return (done.stdout.strip() or None) if done.returncode == 0 else None

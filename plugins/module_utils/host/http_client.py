@@ -1,0 +1,204 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""HTTP as a measuring instrument: one request, no retry, and every way it can end named by one word.
+
+The only file that knows urllib3 (1.26 and 2.x; it comes with the Docker SDK).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..common import clock, libraries
+from ..common.errors import ChaosError, Unsupported
+
+libraries.reach()
+try:
+    import urllib3
+    import urllib3.exceptions
+except ImportError:
+    urllib3 = None  # type: ignore[assignment]
+
+try:
+    import jmespath
+    import jmespath.exceptions
+except ImportError:
+    jmespath = None  # type: ignore[assignment]
+
+#: How an exchange of ours with a service can end. ``dropped`` is our own failure: the request was never sent.
+KINDS = ("ok", "error", "timeout", "refused", "reset", "empty", "other", "dropped")
+TEXT_MAX = 200
+_TIMED_OUT = ("ConnectTimeoutError", "ReadTimeoutError")
+_CUT_OFF = ("RemoteDisconnected", "IncompleteRead", "BadStatusLine")
+_HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "exchange-chaos"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back. ``kind`` is ``""`` for any answer, else the word for why there was none.
+
+    sent, end: boottime seconds around the request, body included. status: 0 without an answer.
+    """
+
+    sent: float
+    end: float
+    status: int
+    body: bytes
+    kind: str
+    detail: str
+
+    def json(self) -> Any:
+        """Return the body as JSON, None when it is none."""
+        try:
+            return json.loads(self.body) if self.body else None
+        except ValueError:
+            return None
+
+    def text(self) -> str:
+        """Return the body as one line of text, cut to what a report shows."""
+        return short(self.body.decode(errors="replace"))
+
+
+class Client:
+    """Requests to one base address over kept-alive connections; one Client may serve many threads."""
+
+    def __init__(self, url: str, *, timeout: float, connections: int = 1) -> None:
+        """Prepare; nothing is connected yet. Raises Unsupported without urllib3, ChaosError on a bad ``url``.
+
+        timeout: seconds to connect, and then between any two pieces of the answer. connections: most kept open.
+        """
+        if urllib3 is None:
+            raise Unsupported(libraries.missing("The Python library urllib3"))
+        # More connections than the pool keeps are closed after use; urllib3 would warn of each on stderr.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+        try:
+            parsed = urllib3.util.parse_url(url)
+        except urllib3.exceptions.LocationParseError:
+            parsed = None
+        if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ChaosError(f"{url!r} is no address of an API; give one such as http://127.0.0.1:8080.")
+        self.url = url.rstrip("/")
+        self._where = f"{parsed.host}:{parsed.port or (443 if parsed.scheme == 'https' else 80)}"
+        self._prefix = (parsed.path or "").rstrip("/")
+        self._timeout = timeout
+        self._pool = urllib3.connection_from_url(f"{parsed.scheme}://{parsed.netloc}", maxsize=connections)
+
+    def request(self, method: str, path: str, body: bytes | None = None) -> Reply:
+        """Send one request and return how it ended. Never raises for anything the service or network did."""
+        sent = clock.now()
+        try:
+            response = self._pool.request(
+                method,
+                self._prefix + path,
+                body=body,
+                headers=_HEADERS,
+                retries=False,
+                redirect=False,
+                timeout=urllib3.Timeout(total=self._timeout),
+            )
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            kind = kind_of(error)
+            return Reply(sent, clock.now(), 0, b"", kind, self._describe(kind, error))
+        return Reply(sent, clock.now(), int(response.status), response.data or b"", "", "")
+
+    def _describe(self, kind: str, error: BaseException) -> str:
+        said = {
+            "timeout": f"no answer from {self._where} within {self._timeout:g} s",
+            "refused": f"{self._where} refused the connection",
+            "reset": f"{self._where} closed the connection without an answer",
+        }
+        return said.get(kind) or short(f"{self._where}: {_root(error) or type(error).__name__}")
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the word for an exception of urllib3 or of a socket: timeout, refused, reset or other."""
+    seen: BaseException | None = error
+    for _step in range(6):
+        if seen is None:
+            break
+        name = type(seen).__name__
+        number = getattr(seen, "errno", None)
+        if isinstance(seen, socket.timeout) or name in _TIMED_OUT or number == errno.ETIMEDOUT:
+            return "timeout"
+        if isinstance(seen, ConnectionRefusedError):
+            return "refused"
+        if isinstance(seen, ConnectionError) or name in _CUT_OFF:
+            return "reset"
+        seen = _cause(seen)
+    return "other"
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """urllib3 carries the socket's own exception as its cause, its context, or among its arguments."""
+    inner = [item for item in error.args if isinstance(item, BaseException)]
+    return inner[0] if inner else error.__cause__ or error.__context__
+
+
+def _root(error: BaseException) -> str:
+    while True:
+        inner = _cause(error)
+        if inner is None:
+            return str(error)
+        error = inner
+
+
+def short(text: str) -> str:
+    """Return ``text`` on one line, at most TEXT_MAX characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= TEXT_MAX else line[: TEXT_MAX - 1] + "…"
+
+
+def expression(text: str | None, where: str) -> Callable[[Any], Any]:
+    """Compile a JMESPath expression; without one the result is always True. A failing search is None.
+
+    Raises ChaosError naming ``where`` when the expression is not JMESPath. Source: jmespath.org/specification.
+    """
+    if not text:
+        return lambda _: True
+    if jmespath is None:
+        raise Unsupported(libraries.missing("The Python library jmespath"))
+    try:
+        compiled = jmespath.compile(text)
+    except jmespath.exceptions.JMESPathError as error:
+        raise ChaosError(f"{where} is not a JMESPath expression ({short(str(error))}): {text!r}.") from None
+
+    def search(value: Any) -> Any:
+        try:
+            return compiled.search(value)
+        except jmespath.exceptions.JMESPathError:
+            return None
+
+    return search
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What makes an answer good: one of some statuses, and an expression on the body that is true."""
+
+    statuses: tuple[int, ...]
+    holds: Callable[[Any], Any]
+    reads_body: bool
+
+    @classmethod
+    def of(cls, wanted: Mapping[str, Any], where: str) -> Expectation:
+        """Build from ``{"status": 200 | [200, 204], "expression": "…"}``; the default status is 200."""
+        status = wanted.get("status", 200)
+        statuses = tuple(int(code) for code in (status if isinstance(status, (list, tuple)) else [status]))
+        text = wanted.get("expression")
+        return cls(statuses, expression(text, f"{where}.expression"), bool(text))
+
+    def judge(self, reply: Reply, body: Any) -> str:
+        """Return ``ok``, ``error`` or ``empty`` for an answer, its transport's word for none."""
+        if reply.kind:
+            return reply.kind
+        good = reply.status in self.statuses
+        if good and (not self.reads_body or self.holds(body) is True):
+            return "ok"
+        return "error" if reply.body.strip() else "empty"

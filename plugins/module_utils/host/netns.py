@@ -1,0 +1,165 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Work inside a network namespace, from a forked child, so that this process never leaves its own (setns(2)).
+
+What the child's function returns or raises comes back over a pipe. The snapshot has its own way in, on purpose: what
+judges the undo shares no code with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from ..common import clock
+from ..common.errors import ChaosError, Unsupported
+
+_CLONE_NEWNET = 0x40000000
+#: Linux's TCP_INFO begins with eight bytes and then words of 32 bits; tcpi_rtt (µs) is the 16th (linux/tcp.h).
+_TCP_INFO_BYTES = 8 + 24 * 4
+_RTT_AT = 8 + 15 * 4
+
+
+def inside(pid: int, function: Callable[..., Any], *arguments: Any, within: float = 30.0) -> Any:
+    """Call ``function`` in the network namespace of process ``pid`` and return its answer, which must be JSON's.
+
+    Raises what the function raised if that is one of our errors, else ChaosError; also when it took longer than
+    ``within`` seconds, or there is no such process.
+    """
+    return _in_child(lambda: enter(pid), function, arguments, within)
+
+
+def throwaway(function: Callable[..., Any], *arguments: Any, within: float = 30.0) -> Any:
+    """Call ``function`` in a network namespace of its own, which is gone afterwards with all that was made in it."""
+    return _in_child(_unshare, function, arguments, within)
+
+
+def enter(pid: int) -> None:
+    """Move this process itself into the network namespace of another. Raises OSError."""
+    with open(f"/proc/{pid}/ns/net") as namespace:
+        if _libc().setns(namespace.fileno(), _CLONE_NEWNET) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
+
+
+def identity(pid: int) -> int:
+    """Return the number of a process's network namespace, 0 when it cannot be read: another number, another one."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/net").st_ino
+    except OSError:
+        return 0
+
+
+def packed(address: str) -> bytes:
+    """Return an address, of either family, as the bytes of a packet."""
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def connect(address: str, port: int, timeout: float) -> dict[str, Any]:
+    """Connect once from where this process is: {seconds, kernel_ms, errno, timed_out}.
+
+    ``kernel_ms`` is the round trip of the handshake by the kernel's own measure (TCP_INFO); None if there was none.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    found: dict[str, Any] = {"kernel_ms": None, "errno": 0, "timed_out": False}
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(timeout)
+        began = clock.now()
+        try:
+            probe.connect((address, port))
+            info = probe.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+            found["kernel_ms"] = int.from_bytes(info[_RTT_AT : _RTT_AT + 4], "little") / 1000
+        except socket.timeout:
+            found["timed_out"] = True
+        except OSError as error:
+            found["errno"] = error.errno or 0
+        found["seconds"] = clock.now() - began
+    return found
+
+
+def answers(address: str, port: int, timeout: float) -> bool:
+    """Return whether somebody accepts a connect from where this process is.
+
+    It is reset at once, so that nothing of it is under way when the path is touched next.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(timeout)
+        try:
+            probe.connect((address, port))
+        except OSError:
+            return False
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return True
+
+
+def _in_child(
+    go: Callable[[], None], function: Callable[..., Any], arguments: tuple[Any, ...], within: float
+) -> Any:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            with os.fdopen(writer, "w") as stream:
+                json.dump(_answer(go, function, arguments), stream)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    text = _read(reader, clock.now() + within)
+    if text is None:
+        os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    if text is None:
+        raise ChaosError(f"Work in a network namespace took longer than {within:g} s.")
+    answer = json.loads(text or '{"error": "the child that worked in a network namespace died"}')
+    if "error" in answer:
+        raise (Unsupported if answer.get("unsupported") else ChaosError)(answer["error"])
+    return answer["value"]
+
+
+def _answer(
+    go: Callable[[], None], function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> dict[str, Any]:
+    try:
+        go()
+    except OSError as error:
+        return {"error": f"The network namespace cannot be entered ({error.strerror}).", "unsupported": False}
+    try:
+        return {"value": function(*arguments)}
+    except ChaosError as error:
+        return {"error": str(error), "unsupported": isinstance(error, Unsupported)}
+    except Exception as error:
+        return {"error": f"{type(error).__name__} in a network namespace: {error}"}
+
+
+def _read(reader: int, until: float) -> str | None:
+    """Read to the end of the pipe; None when that did not come in time."""
+    parts: list[bytes] = []
+    try:
+        while select.select([reader], [], [], max(0.0, until - clock.now()))[0]:
+            part = os.read(reader, 65536)
+            if not part:
+                return b"".join(parts).decode()
+            parts.append(part)
+        return None
+    finally:
+        os.close(reader)
+
+
+def _unshare() -> None:
+    if _libc().unshare(_CLONE_NEWNET) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def _libc() -> Any:
+    return ctypes.CDLL(None, use_errno=True)

@@ -1,0 +1,130 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One read-only question to a PostgreSQL over TCP, for a database that has no container on this host.
+
+By the simple query protocol, in a transaction that may read only and ends: one session, asked and closed. Source:
+PostgreSQL documentation, "Frontend/Backend Protocol", Simple Query, and its message formats.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import struct
+from dataclasses import dataclass, field
+
+from ...common import clock
+from ...common.errors import ChaosError
+from .wire import Login, Session, fields, message
+
+#: Answers longer than this are not read to the end: a look-up of a run's orders is far below.
+ANSWER_MAX = 64 << 20
+#: The transaction's own bounds: it changes nothing, and the server ends a statement that takes longer (ms).
+_STATEMENT_MS = 15000
+_BEGIN = f"BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = {_STATEMENT_MS}"
+
+
+@dataclass
+class _Answer:
+    """What one query gave: rows of text, an empty one for a null, and the server's complaint if there was one."""
+
+    rows: list[list[str]] = field(default_factory=list)
+    error: str = ""
+
+
+def ask(login: Login, sql: str, *, within: float = 20.0) -> list[list[str]]:
+    """Ask in a session of its own and return rows of text, as psql shows them: true is ``t``, a null is empty.
+
+    Raises ChaosError when nobody answers, the server refuses the session, the query fails, or it takes longer than
+    ``within`` seconds.
+    """
+    try:
+        session = Session.open(login)
+    except ssl.SSLError as error:
+        raise ChaosError(
+            f"{_where(login)} offers TLS and opens no session by it ({error.reason or error})"
+        ) from error
+    except OSError as error:
+        raise ChaosError(f"nobody answers at {_where(login)} ({error.strerror or error})") from error
+    try:
+        until = clock.now() + within
+        for query in (_BEGIN, sql):
+            answer = _query(session.connection, query, until)
+            if answer.error:
+                raise ChaosError(answer.error)
+        return answer.rows
+    except OSError as error:
+        raise ChaosError(f"{_where(login)} broke the session off ({error.strerror or error})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            session.close()
+
+
+def _where(login: Login) -> str:
+    return f"[{login.host}]:{login.port}" if ":" in login.host else f"{login.host}:{login.port}"
+
+
+def _query(connection: socket.socket, sql: str, until: float) -> _Answer:
+    connection.settimeout(max(0.001, until - clock.now()))
+    connection.sendall(message(b"Q", sql.encode() + b"\0"))
+    connection.setblocking(False)
+    answer, data = _Answer(), bytearray()
+    total = 0
+    while True:
+        kind, body = _message(data)
+        while kind:
+            if kind == b"D":
+                answer.rows.append(_row(body))
+            elif kind == b"E":
+                answer.error = fields(body).get("M", "no reason given")
+            elif kind == b"Z":
+                return answer
+            kind, body = _message(data)
+        part = _receive(connection, until)
+        total += len(part)
+        if total > ANSWER_MAX:
+            raise ChaosError(f"the answer is longer than {ANSWER_MAX >> 20} MiB")
+        data += part
+
+
+def _receive(connection: socket.socket, until: float) -> bytes:
+    """Return the next bytes. Raises ChaosError when none come in time, OSError when the server has closed."""
+    while True:
+        try:
+            part = connection.recv(1 << 18)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            if not select.select([connection], [], [], max(0.0, until - clock.now()))[0]:
+                raise ChaosError("the answer did not come in time") from None
+            continue
+        if not part:
+            raise ConnectionResetError("the server closed the connection")
+        return part
+
+
+def _message(data: bytearray) -> tuple[bytes, bytes]:
+    """Take the next whole message off ``data`` and return (kind, body); (b"", b"") when there is none."""
+    if len(data) < 5:
+        return b"", b""
+    size = struct.unpack_from("!I", data, 1)[0]
+    if not 4 <= size <= ANSWER_MAX:
+        raise ChaosError("what answers there does not speak PostgreSQL's protocol")
+    if len(data) < size + 1:
+        return b"", b""
+    kind, body = bytes(data[:1]), bytes(data[5 : size + 1])
+    del data[: size + 1]
+    return kind, body
+
+
+def _row(body: bytes) -> list[str]:
+    """Return the values of a DataRow: a count, then of each a length (-1 for a null) and its text."""
+    count, at = struct.unpack_from("!H", body)[0], 2
+    values: list[str] = []
+    for _value in range(count):
+        size = struct.unpack_from("!i", body, at)[0]
+        at += 4
+        values.append(body[at : at + max(0, size)].decode(errors="replace"))
+        at += max(0, size)
+    return values

@@ -1,0 +1,143 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What PostgreSQL says of its own connections, asked by ``psql`` inside its container, through the engine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...common import clock
+from ...common.errors import ChaosError
+from ..docker_engine import Engine, Target
+from ..http_client import short
+
+_PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
+_USAGE = (
+    "SELECT current_setting('max_connections'), current_setting('superuser_reserved_connections')::int "
+    "+ coalesce(current_setting('reserved_connections', true), '0')::int, "
+    "count(*) FILTER (WHERE application_name = '{name}'), "
+    "count(*) FILTER (WHERE application_name <> '{name}' AND backend_type = 'client backend' "
+    "AND pid <> pg_backend_pid()) FROM pg_stat_activity"
+)
+_FILE_SETTING = (
+    "SELECT setting FROM pg_file_settings WHERE name = 'max_connections' "
+    "AND sourcefile LIKE '%postgresql.auto.conf' ORDER BY seqno DESC LIMIT 1"
+)
+#: A server that a crowd connects to answers late; seconds, less than the engine's own patience.
+_PATIENCE = {"PGCONNECT_TIMEOUT": "15"}
+_UP_S = 60.0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Connections as the server counts them: the limit, slots kept for superusers, ours, everybody else's."""
+
+    limit: int
+    reserved: int
+    ours: int
+    others: int
+
+    def fields(self) -> dict[str, Any]:
+        """Return it as the fields of a timeline event."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        limit = f"max_connections {self.limit}, {self.reserved} reserved"
+        return f"{self.ours} of ours and {self.others} of others; {limit}"
+
+
+class Server:
+    """One database server, asked as a role that may still come in when all slots but the reserved ones are taken."""
+
+    def __init__(self, engine: Engine, container_id: str, *, user: str, database: str) -> None:
+        self._engine, self._id = engine, container_id
+        self._user, self._database = user, database
+
+    def usage(self, name: str) -> Usage:
+        """Count connections; ``name`` is the application_name that ours carry. Raises ChaosError."""
+        (row,) = self._ask(_USAGE.format(name=quoted(name)))
+        return Usage(*(int(value) for value in row))
+
+    def superuser(self, role: str) -> bool:
+        """Return whether a role is a superuser, whom the server keeps slots for. Raises ChaosError if there is none."""
+        rows = self._ask(f"SELECT rolsuper FROM pg_roles WHERE rolname = '{quoted(role)}'")
+        if not rows:
+            raise ChaosError(f"PostgreSQL has no role {role}; name the application's in chaos_database.user.")
+        return rows[0] == ["t"]
+
+    def end(self, name: str) -> None:
+        """Have the server end the sessions with that application_name."""
+        self._ask(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{quoted(name)}'"
+        )
+
+    def setting(self) -> int:
+        """Return max_connections as it is in force."""
+        return int(self._ask("SHOW max_connections")[0][0])
+
+    def file_setting(self) -> str | None:
+        """Return max_connections as ALTER SYSTEM has written it, None where it has not."""
+        rows = self._ask(_FILE_SETTING)
+        return rows[0][0] if rows else None
+
+    def least(self) -> int:
+        """Return the smallest max_connections with which this server surely starts and serves a client."""
+        row = self._ask(
+            "SELECT current_setting('superuser_reserved_connections')::int "
+            "+ coalesce(current_setting('reserved_connections', true), '0')::int "
+            "+ current_setting('max_wal_senders')::int * (current_setting('server_version_num')::int < 120000)::int + 1"
+        )
+        return int(row[0][0])
+
+    def write_setting(self, value: str | None) -> None:
+        """Write max_connections with ALTER SYSTEM, or take it out again; it counts from the server's next start."""
+        what = "RESET max_connections" if value is None else f"SET max_connections = '{quoted(value)}'"
+        self._ask(f"ALTER SYSTEM {what}")
+
+    def started(self) -> str:
+        """Return when the server was started, in its own words."""
+        return self._ask("SELECT pg_postmaster_start_time()")[0][0]
+
+    def restart(self) -> None:
+        """Restart the container and wait until the server answers. Raises ChaosError when it does not."""
+        self._engine.restart(self._id)
+        self.wait()
+
+    def wait(self, within: float = _UP_S) -> None:
+        """Wait until the server answers. Raises ChaosError when it does not in ``within`` seconds."""
+        until = clock.now() + within
+        while True:
+            try:
+                self._ask("SELECT 1")
+                return
+            except ChaosError:
+                if clock.now() >= until:
+                    raise
+            clock.sleep(0.1)
+
+    def login(self, user: str) -> tuple[bool, str]:
+        """Let psql log in as a role; returns whether it came in, and the server's words if not."""
+        argv = [*_PSQL, "-U", user, "-d", self._database, "-c", "SELECT 1"]
+        code, output = self._engine.execute(self._id, argv, environment=_PATIENCE)
+        return code == 0, "" if code == 0 else short(output)
+
+    def _ask(self, sql: str) -> list[list[str]]:
+        argv = [*_PSQL, "-U", self._user, "-d", self._database, "-c", sql]
+        code, output = self._engine.execute(self._id, argv, environment=_PATIENCE)
+        if code:
+            words = short(output).rstrip(".") or f"psql ended with {code}"
+            raise ChaosError(f"PostgreSQL could not be asked as role {self._user}: {words}.")
+        return [line.split("|") for line in output.splitlines() if line.strip()]
+
+
+def administrator(target: Target, named: str = "") -> str:
+    """Return the role that may read everything: the one named, else the image's POSTGRES_USER, else postgres."""
+    pairs = (str(pair).partition("=") for pair in target.config.get("Env") or [])
+    return named or next((value for key, _sign, value in pairs if key == "POSTGRES_USER"), "") or "postgres"
+
+
+def quoted(text: str) -> str:
+    """Return a text for use between single quotes in SQL."""
+    return text.replace("'", "''")

@@ -1,0 +1,181 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a finding as specified to a finding as measured: value, threshold, verdict, where the evidence lies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..common.errors import ChaosError
+from ..evidence.evidence import Evidence
+from .metrics.catalogue import Measured, Metric, get, measure
+from .metrics.registry import Scalar, Value
+
+#: A finding's threshold key and how a record writes it.
+OPERATORS = {"max": "<=", "min": ">=", "equals": "=="}
+_RANK = {"pass": 0, "unknown": 1, "fail": 2}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of a record. ``counts`` is False for one that informs only and decides nothing."""
+
+    id: str
+    title: str
+    value: Value | None
+    unit: str | None
+    threshold: tuple[str, Scalar] | None
+    verdict: str
+    evidence: str
+    counts: bool
+
+    def record(self) -> dict[str, Any]:
+        """Return it as the record wants it."""
+        value = [_short(part) for part in self.value] if isinstance(self.value, tuple) else _short(self.value)
+        threshold = None if self.threshold is None else dict(zip(("op", "value"), self.threshold))
+        return {
+            "id": self.id,
+            "title": self.title,
+            "value": value,
+            "unit": self.unit,
+            "threshold": threshold,
+            "verdict": self.verdict,
+            "evidence": self.evidence,
+        }
+
+
+def check(spec: Mapping[str, Any]) -> None:
+    """Raise ChaosError for a specified finding that could never be judged; for use before a run."""
+    name = spec.get("id", "?")
+    metric = get(str(spec.get("metric")))
+    given = [key for key in OPERATORS if spec.get(key) is not None]
+    if len(given) > 1:
+        raise ChaosError(f"Finding {name!r} has {' and '.join(given)}; give one of {', '.join(OPERATORS)}.")
+    limit = _threshold(spec)
+    if metric.scale is None and limit is not None and isinstance(limit[1], str):
+        raise ChaosError(
+            f"Finding {name!r} has a threshold of {limit[1]!r} for {metric.name}; it must be a number."
+        )
+    if metric.scale is not None and given and spec[given[0]] not in metric.scale:
+        raise ChaosError(
+            f"Finding {name!r} wants {spec[given[0]]!r} of {metric.name}, which is one of: {', '.join(metric.scale)}."
+        )
+
+
+def findings(evidence: Evidence) -> list[Finding]:
+    """Measure and judge every finding the run specifies, in their order."""
+    return [finding(evidence, spec) for spec in evidence.spec.get("findings", [])]
+
+
+def finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
+    """Measure and judge one finding; where it is measured in several fault windows, the worst one speaks."""
+    check(spec)
+    metric = get(str(spec["metric"]))
+    informs = bool(spec.get("informational"))
+    limit = None if informs else _threshold(spec)
+    fault = spec.get("fault")
+    found = _measured(evidence, metric.name, None if fault is None else str(fault))
+    judged = [(judge(one, limit, metric), name, one) for name, one in found.items()]
+    verdict, name, worst = max(judged, key=lambda item: (_RANK[item[0]], _badness(item[2], limit, metric)))
+    text = f"{name}: {worst.evidence}" if name else worst.evidence
+    if len(found) > 1:
+        text += f" (the worst of {', '.join(found)})"
+    value = worst.value
+    if worst.at_least and verdict == "unknown":
+        value, text = None, f"{text}; {_short(worst.value)} or more"
+    return Finding(
+        id=str(spec["id"]),
+        title=str(spec.get("title") or spec["id"]),
+        value=value,
+        unit=spec.get("unit", metric.unit),
+        threshold=limit,
+        verdict=verdict,
+        evidence=text,
+        counts=limit is not None,
+    )
+
+
+def _measured(evidence: Evidence, name: str, fault: str | None) -> dict[str, Measured]:
+    """Measure; a fault that was switched off takes its findings along instead of the whole record."""
+    if fault is not None and fault not in {str(one["id"]) for one in evidence.spec.get("faults", [])}:
+        return {fault: Measured(None, "this run has no such fault")}
+    return measure(evidence, name, fault)
+
+
+def problems(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one sentence for each specified finding that could never be judged; for use before a run."""
+    found = []
+    for spec in specs:
+        try:
+            check(spec)
+        except ChaosError as error:
+            found.append(str(error))
+    return found
+
+
+def judge(measured: Measured, limit: tuple[str, Scalar] | None, metric: Metric) -> str:
+    """Hold a measurement against a threshold ``(op, value)``.
+
+    What was not measured is ``unknown``, and so is an interval in which the threshold lies. Without a
+    threshold, to have measured it is all that is asked.
+    """
+    if measured.value is None:
+        return "unknown"
+    if limit is None:
+        return "unknown" if measured.at_least else "pass"
+    op, wanted = limit[0], _rank(limit[1], metric.scale)
+    low, high = _bounds(measured.value, metric.scale)
+    if measured.at_least:
+        if op == ">=":
+            return "pass" if low >= wanted else "unknown"
+        return "fail" if measured.never or low > wanted else "unknown"
+    if op == "==":
+        return "pass" if low == high == wanted else "fail"
+    if op == ">=":
+        return "pass" if low >= wanted else "fail" if high < wanted else "unknown"
+    return "pass" if high <= wanted else "fail" if low > wanted else "unknown"
+
+
+def _threshold(spec: Mapping[str, Any]) -> tuple[str, Scalar] | None:
+    return next(((op, _typed(spec[key])) for key, op in OPERATORS.items() if spec.get(key) is not None), None)
+
+
+def _typed(value: Any) -> Scalar:
+    """A threshold that went through a template may have come out as text: give it its type back."""
+    if not isinstance(value, str):
+        return value  # type: ignore[no-any-return]
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    try:
+        return float(value) if "." in value or "e" in value.lower() else int(value)
+    except ValueError:
+        return value
+
+
+def _rank(value: Any, scale: Sequence[str] | None) -> Any:
+    """A word of a scale counts by its place; all else as it is."""
+    return scale.index(value) if scale is not None and value in scale else value
+
+
+def _bounds(value: Value, scale: Sequence[str] | None) -> tuple[Any, Any]:
+    if isinstance(value, tuple):
+        return value
+    rank = _rank(value, scale)
+    return rank, rank
+
+
+def _badness(measured: Measured, limit: tuple[str, Scalar] | None, metric: Metric) -> float:
+    """How bad among equals in verdict: far to the wrong side of the threshold; not measured is worst."""
+    if measured.value is None:
+        return float("inf")
+    high = _bounds(measured.value, metric.scale)[1]
+    if isinstance(high, str):
+        return 0.0
+    return -float(high) if limit is not None and limit[0] == ">=" else float(high)
+
+
+def _short(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value

@@ -1,0 +1,65 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What went on without the killed service: orders, their latency, and the other services among themselves."""
+
+from __future__ import annotations
+
+from ...common.stats import percentile
+from ...evidence.evidence import Evidence
+from ...evidence.phases import Window, baseline, onset, within
+from .recovery import trouble_ends
+from .registry import Measured, per_fault
+
+#: A baseline faster than this (ms) would make ratios of noise.
+_LEAST_MS = 10.0
+_FEWEST = 10
+
+
+@per_fault("errors_while_away", "ratio")
+def errors_while_away(evidence: Evidence, window: Window) -> Measured:
+    """Share of failed orders among those sent while the target was away."""
+    start, end = onset(evidence, window), trouble_ends(evidence, window)
+    sent = [order for order in within(evidence.orders, start, end) if order.telling]
+    if not sent:
+        return Measured(
+            None, f"load.jsonl: no orders in the {end - start:.2f} s in which the target was away"
+        )
+    failed = sum(order.failed for order in sent)
+    kinds = sorted({order.kind for order in sent if order.failed})
+    text = f"load.jsonl: {failed} of {len(sent)} orders failed in {end - start:.2f} s"
+    return Measured(failed / len(sent), text + (f" ({', '.join(kinds)})" if kinds else ""), len(sent))
+
+
+@per_fault("latency_while_away", "times")
+def latency_while_away(evidence: Evidence, window: Window) -> Measured:
+    """95th percentile of the good orders' latency while the target was away, against the baseline's (or 10 ms).
+
+    Of the steady stream alone: the streams of a fault's first instants are dense there, so a short stall at the
+    kill would weigh in the whole as if it had lasted.
+    """
+    before = baseline(evidence)
+    if before is None:
+        return Measured(None, "there was no baseline to compare with")
+    start, end = onset(evidence, window), trouble_ends(evidence, window)
+    good = [order for order in evidence.orders if order.ok and order.stream == "steady"]
+    quiet = [order.latency_ms for order in within(good, before.start, before.end)]
+    during = [order.latency_ms for order in within(good, start, end)]
+    then, now = percentile(quiet, 95), percentile(during, 95)
+    if then is None or now is None or len(during) < _FEWEST:
+        text = f"load.jsonl: {len(during)} good orders of the steady stream while away, {len(quiet)} before"
+        return Measured(None, text)
+    text = f"load.jsonl: 95th percentile {then:.1f} ms before, {now:.1f} ms while away"
+    return Measured(now / max(then, _LEAST_MS), text, len(during))
+
+
+@per_fault("peer_errors", "ratio")
+def peer_errors(evidence: Evidence, window: Window) -> Measured:
+    """Share of bad answers of services that do not need the target, while it was away. Needs probes of role peer."""
+    start, end = onset(evidence, window), trouble_ends(evidence, window)
+    found = [one for one in evidence.probes if one.role == "peer" and start <= one.at < end]
+    if not found:
+        return Measured(None, "probes.jsonl: no samples of a probe with role peer while the target was away")
+    bad = [one for one in found if not one.ok]
+    text = f"probes.jsonl: {len(bad)} of {len(found)} answers bad"
+    return Measured(len(bad) / len(found), text + (f", first: {bad[0].detail}" if bad else ""), len(found))

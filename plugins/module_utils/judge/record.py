@@ -1,0 +1,245 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host's record of a run: everything a report shows, at most 64 KiB of it (files/record.schema.json)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..common.stats import rounded
+from ..evidence.evidence import Evidence
+from ..evidence.phases import Window, journaled_undo, latency_ms, phases, windows, within
+from ..exchange import fault_entry
+from .proofs.effect import proofs
+from .questions import questions
+from .verdicts import Judgement, judge
+
+SCHEMA_VERSION = 1
+#: A module's result stays under 64 KiB; what stands around the record needs some of it.
+LARGEST = 60 * 1024
+_TEXT_CHARS = 400
+_LISTED = 100
+_FEWEST = 10
+_STEPS = ("", "preflight", "capture", "steady", "fault", "observe", "reconcile", "restore", "report")
+_CAPABILITIES: Mapping[str, Any] = {
+    "docker": None,
+    "compose": None,
+    "bcc": None,
+    "python": None,
+    "cgroup": None,
+    "root": False,
+    "systemd": False,
+    "trials": {},
+}
+
+
+def run_record(evidence: Evidence) -> dict[str, Any]:
+    """Return the record of a run of which this host is the only one; the controller merges those of several."""
+    host = host_record(evidence)
+    started, ended = bounds(evidence)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": str(evidence.spec["run_id"]),
+        "experiment": {key: evidence.spec["experiment"][key] for key in ("number", "name", "title")},
+        "started_at": started,
+        "ended_at": ended,
+        "outcome": host["outcome"],
+        "verdicts": host["verdicts"],
+        "collection_version": str(evidence.spec["collection_version"]),
+        "hosts": [host],
+    }
+
+
+def bounds(evidence: Evidence) -> tuple[str, str]:
+    """Return when the run began and when the last of it was seen, ISO 8601."""
+    return evidence.anchor.iso(evidence.anchor.boottime), evidence.anchor.iso(evidence.ended)
+
+
+def host_record(evidence: Evidence) -> dict[str, Any]:
+    """Judge the evidence and return the host's record."""
+    judgement = judge(evidence)
+    facts = evidence.spec.get("facts", {})
+    record: dict[str, Any] = {
+        "host": str(evidence.spec.get("host", "localhost")),
+        "wave": int(evidence.spec.get("wave") or 1),
+        "kernel": str(facts.get("kernel") or "unknown"),
+        "capabilities": {
+            key: facts.get("capabilities", {}).get(key, value) for key, value in _CAPABILITIES.items()
+        },
+        "clock": {key: facts.get("clock", {}).get(key) for key in ("offset_ms", "uncertainty_ms")},
+        "outcome": judgement.outcome,
+        "verdicts": judgement.verdicts,
+        "faults": _faults(evidence),
+        "phases": _phases(evidence),
+        "load": _load(evidence),
+        "ledger": _ledger(evidence),
+        "findings": [finding.record() for finding in judgement.findings],
+        "questions": questions(evidence),
+        "bpf": _bpf(evidence),
+        "timeline": _timeline(evidence),
+        "leftovers": [{key: _scalar(value) for key, value in one.items()} for one in judgement.leftovers],
+        "notes": _notes(evidence, judgement),
+    }
+    return fit(record)
+
+
+def fit(record: dict[str, Any], largest: int = LARGEST) -> dict[str, Any]:
+    """Shorten the long lists of a host record until it is small enough, and say in its notes what was left out."""
+    whole = {key: record[key] for key in ("leftovers", "timeline", "notes")}
+    keep = max(_LISTED, *(len(items) for items in whole.values()))
+    fitted = record
+    while keep >= _FEWEST:
+        fitted = {**record, **{key: _ends(items, keep) for key, items in whole.items()}}
+        left_out = {
+            key: len(items) - len(fitted[key])
+            for key, items in whole.items()
+            if len(items) > len(fitted[key])
+        }
+        fitted["notes"] = [
+            *fitted["notes"],
+            *(f"{n} {key} entries left out here." for key, n in left_out.items()),
+        ]
+        if len(json.dumps(fitted)) <= largest:
+            break
+        keep = keep * 3 // 4
+    return fitted
+
+
+def _ends(items: Sequence[Any], keep: int) -> list[Any]:
+    """The first and the last of a list: what led to it, and how it ended."""
+    if len(items) <= keep:
+        return list(items)
+    return [*items[: keep // 2], *items[len(items) - (keep - keep // 2) :]]
+
+
+def _faults(evidence: Evidence) -> list[dict[str, Any]]:
+    found = {window.id: window for window in windows(evidence)}
+    return [_fault(evidence, spec, found.get(str(spec["id"]))) for spec in evidence.spec.get("faults", [])]
+
+
+def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -> dict[str, Any]:
+    iso = evidence.anchor.iso
+    known = [] if window is None else proofs(evidence, window)
+    if window is not None:
+        undone, undone_by = window.undone, window.undone_by
+    else:  # what was begun and never came into force, as when the host lost its power meanwhile
+        line = journaled_undo(evidence, str(spec["id"])) or {}
+        undone, undone_by = line.get("t"), line.get("by")
+    return {
+        "id": str(spec["id"]),
+        "kind": str(spec["kind"]),
+        "target": ", ".join(fault_entry.services(spec)),
+        "engine": window.mode if window else _text(spec.get("mode")),
+        "injected_at": None if window is None else evidence.anchor.exact(window.injected),
+        "undone_at": None if undone is None else iso(float(undone)),
+        "undone_by": undone_by,
+        "proof": [
+            {
+                "source": proof.source,
+                "fact": proof.fact,
+                "value": _scalar(proof.value),
+                "at": None if proof.t is None else iso(proof.t),
+                "holds": proof.holds,
+            }
+            for proof in known
+        ],
+    }
+
+
+def _phases(evidence: Evidence) -> list[dict[str, Any]]:
+    found = []
+    for phase in phases(evidence):
+        orders = within(evidence.orders, phase.start, phase.end)
+        found.append(
+            {
+                "id": phase.id,
+                "fault": phase.fault,
+                "started_at": evidence.anchor.iso(phase.start),
+                "ended_at": evidence.anchor.iso(phase.end),
+                "requests": len(orders),
+                "errors": sum(not order.ok for order in orders),
+                "latency_ms": latency_ms(orders),
+            }
+        )
+    return found
+
+
+def _load(evidence: Evidence) -> dict[str, Any]:
+    orders = within(evidence.orders, float("-inf"), float("inf"))
+    good = sum(order.ok for order in orders)
+    load = evidence.spec.get("load", {})
+    return {
+        "rate": float(load.get("rate") or 0),
+        "floor": float(load.get("floor") or 0),
+        "requests": len(orders),
+        "ok": good,
+        "errors": len(orders) - good,
+    }
+
+
+def _ledger(evidence: Evidence) -> dict[str, Any]:
+    ledger = evidence.ledger or {}
+    counts = ("acknowledged", "lost", "duplicated", "unacknowledged_applied")
+    shortest = ledger.get("shortest_visible_loss_ms")
+    return {**{key: ledger.get(key) for key in counts}, "shortest_visible_loss_ms": rounded(shortest)}
+
+
+def _bpf(evidence: Evidence) -> dict[str, Any]:
+    capture = evidence.capture
+    own = sum(not event.get("control") for event in evidence.bpf)
+    return {
+        "status": capture.get("status", "absent"),
+        "programs": [str(name) for name in capture.get("programs") or []],
+        "events": max(own, int(capture.get("events") or 0)),
+        "lost": int(capture.get("lost") or 0),
+        "positive_control": capture.get("positive_control"),
+        "cpu_s": rounded(capture.get("cpu_s")),
+    }
+
+
+def _timeline(evidence: Evidence) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": evidence.anchor.iso(event["t"]),
+            "level": event.get("level", "info"),
+            "step": event.get("step") if event.get("step") in _STEPS else "",
+            "text": _cut(str(event.get("text", ""))),
+        }
+        for event in evidence.events("log")
+    ]
+
+
+def _notes(evidence: Evidence, judgement: Judgement) -> list[str]:
+    notes = list(judgement.reasons)
+    if not evidence.captured:
+        reason = evidence.capture.get("reason") or "its positive control was not seen"
+        status = evidence.capture.get("status", "absent")
+        notes.append(
+            f"Kernel capture {status}: {str(reason).rstrip('.')}; findings that rest on it are unknown."
+        )
+    unsent = sum(order.kind == "dropped" for order in evidence.orders)
+    if unsent:
+        notes.append(
+            f"{unsent} orders were due but not sent: every connection of the load was waiting for an answer."
+        )
+    notes += [
+        f"Step {e.get('step', '?')} failed: {e.get('error', '')}" for e in evidence.events("step_failed")
+    ]
+    return [_cut(note) for note in notes]
+
+
+def _scalar(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    return round(value, 4) if isinstance(value, float) else _cut(str(value))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _TEXT_CHARS else f"{text[: _TEXT_CHARS - 1]}…"

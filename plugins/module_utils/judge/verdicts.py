@@ -1,0 +1,211 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The three verdicts of a run and its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..evidence import steady_state
+from ..evidence.evidence import Evidence
+from ..evidence.phases import BASELINE, EARLY_S, Phase, baseline, phases, windows, within
+from .findings import Finding, findings
+from .proofs.effect import ENDING, effect
+
+#: A phase shorter than this has no rate worth judging, seconds.
+_RATE_S = 1.0
+_SETTLE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How a run is judged, and why: ``reasons`` are sentences for people, ``leftovers`` as in the record."""
+
+    outcome: str
+    effect: str
+    hypothesis: str
+    restored: str
+    findings: list[Finding]
+    reasons: list[str] = field(default_factory=list)
+    leftovers: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """Return the three verdicts as the record wants them."""
+        return {"effect": self.effect, "hypothesis": self.hypothesis, "restored": self.restored}
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """Judge a run from its evidence alone."""
+    found = findings(evidence)
+    effect_verdict, effect_reasons = effect(evidence)
+    # Without a proven effect the findings describe an undisturbed exchange, for better or worse.
+    hypothesis_verdict = hypothesis(found) if effect_verdict == "pass" else "unknown"
+    restored_verdict, left, restored_notes = restored(evidence)
+    invalid = invalid_reasons(evidence, effect_verdict, effect_reasons, hypothesis_verdict)
+    aborts = [
+        f"aborted by {e.get('by', '?')}: {e.get('reason', 'no reason given')}"
+        for e in evidence.events("aborted")
+    ]
+    skips = [str(event.get("reason", "no reason given")) for event in evidence.events("skipped")]
+    began = bool(windows(evidence)) or bool(evidence.journal)
+    if skips and not began:
+        outcome = "skipped"
+    else:
+        outcome = decide(
+            not_restored=restored_verdict == "fail" or (began and restored_verdict != "pass"),
+            aborted=bool(aborts),
+            invalid=bool(invalid),
+            broken=hypothesis_verdict == "fail",
+        )
+    reasons = (
+        [*skips, *aborts] if outcome == "skipped" else [*aborts, *(f"invalid: {text}" for text in invalid)]
+    )
+    return Judgement(
+        outcome, effect_verdict, hypothesis_verdict, restored_verdict, found, reasons + restored_notes, left
+    )
+
+
+def decide(*, not_restored: bool, aborted: bool, invalid: bool, broken: bool) -> str:
+    """Return the outcome by precedence: not restored, aborted, invalid, failed, passed."""
+    if not_restored:
+        return "failed"
+    if aborted:
+        return "aborted"
+    if invalid:
+        return "invalid"
+    return "failed" if broken else "passed"
+
+
+def hypothesis(found: list[Finding]) -> str:
+    """Return fail if any finding that counts fails, unknown if none could be judged, else pass."""
+    verdicts = {finding.verdict for finding in found if finding.counts}
+    return "fail" if "fail" in verdicts else "pass" if "pass" in verdicts else "unknown"
+
+
+def invalid_reasons(
+    evidence: Evidence, effect_verdict: str, against: list[str], hypothesis_verdict: str
+) -> list[str]:
+    """Return in words why nothing was learned from the run; an empty list says that something was."""
+    reasons = [
+        f"no steady state at the start: {_reason(event)}" for event in evidence.events("no_steady_state")
+    ]
+    if not reasons:
+        reasons += [f"no steady state at the start: {text}" for text in _unsteady_baseline(evidence)]
+    if effect_verdict != "pass":
+        reasons += [f"no proven effect: {text}" for text in against]
+    if _blind(evidence):
+        reasons.append("the kernel capture was attached, but its positive control was not seen")
+    if windows(evidence):
+        reasons += _idle(evidence)
+        if effect_verdict == "pass" and hypothesis_verdict == "unknown":
+            reasons.append("no finding could be judged")
+    return reasons
+
+
+def _reason(event: Mapping[str, Any]) -> str:
+    return "; ".join(str(text) for text in event.get("reasons") or [event.get("reason", "no reason given")])
+
+
+def _blind(evidence: Evidence) -> bool:
+    """The capture ran, and a control that was to be made was not seen."""
+    wanted = bool(evidence.spec.get("capture", {}).get("control"))
+    control = evidence.capture.get("positive_control")
+    ran = evidence.capture.get("status") in ("attached", "stopped")
+    return ran and (control is False or (wanted and control is not True))
+
+
+def restored(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:
+    """Return the verdict on the host, its leftovers, and notes.
+
+    Everything must be as in the snapshot before, and every journaled change undone. A restart that nobody asked
+    for is a leftover too, unless the service died in a fault's window: that is what the experiment is about; or the
+    host was rebooted.
+    """
+    left = [_leftover("journal", fault, "undone", "open") for fault in _open_faults(evidence)]
+    if evidence.restore is None:
+        notes = ["The host was not compared with the snapshot from before the run."]
+        return ("fail" if left else "unknown"), left, notes
+    left += [
+        _leftover(
+            str(one.get("kind") or "other"), str(one.get("what", "")), one.get("before"), one.get("after")
+        )
+        for one in evidence.restore.get("leftovers", [])
+    ]
+    notes = []
+    counts: Mapping[str, int] = evidence.restore.get("restarts", {})
+    for service, count in sorted(counts.items()):
+        aimed_at = {window.kind for window in windows(evidence) if service in window.targets}
+        if aimed_at & set(ENDING):
+            notes.append(f"{service} was started anew, as the fault meant (containers: {count}).")
+        elif aimed_at:
+            notes.append(
+                f"{service} was started anew (containers: {count}), which the fault aimed at it does not do."
+            )
+        elif evidence.events("rebooted"):
+            notes.append(f"{service} was started anew with the host (containers: {count}).")
+        elif _died_in_a_window(evidence, service):
+            notes.append(
+                f"{service} died in a fault's window and was started anew; the plan did not name it."
+            )
+        else:
+            left.append(_leftover("restart", service, "0", str(count)))
+    notes += [f"Not checked for leftovers: {text}" for text in evidence.restore.get("unchecked", [])]
+    return ("fail" if left else "pass"), left, notes
+
+
+def _open_faults(evidence: Evidence) -> list[str]:
+    """Names of the faults of which a journaled change is not undone; each change has its own number."""
+    changes: dict[Any, str] = {}
+    closed = set()
+    for line in evidence.journal:
+        change = line.get("seq") if "seq" in line else line.get("fault")
+        if line.get("entry") in ("undone", "closed"):
+            closed.add(change)
+        else:
+            changes[change] = str(line.get("fault", "?"))
+    return [fault for change, fault in changes.items() if change not in closed]
+
+
+def _died_in_a_window(evidence: Evidence, service: str) -> bool:
+    deaths = [
+        e["t"] for e in evidence.engine if e.get("service") == service and e.get("action") in ("die", "oom")
+    ]
+    return any(window.injected - EARLY_S <= t <= window.end for window in windows(evidence) for t in deaths)
+
+
+def _unsteady_baseline(evidence: Evidence) -> list[str]:
+    """Why the thresholds did not hold in the baseline; nothing to say where there was none and no fault either."""
+    before = baseline(evidence)
+    if before is None:
+        return ["there was no baseline"] if windows(evidence) else []
+    found = steady_state.of(evidence)
+    first = [signal.times[0] for signal in found if signal.times]
+    # The phase may be declared a moment before the last observer sends.
+    start = max([before.start, *(t for t in first if t <= before.start + _SETTLE_S)])
+    return steady_state.reasons(found, start, before.end, steady_state.Thresholds.of(evidence.spec))
+
+
+def _idle(evidence: Evidence) -> list[str]:
+    """Phases in which the load was below its floor: a fault on an idle exchange proves nothing."""
+    floor = float(evidence.spec.get("load", {}).get("floor", 0))
+    watched = [
+        phase
+        for phase in phases(evidence)
+        if phase.seconds >= _RATE_S and (phase.fault or phase.id == BASELINE)
+    ]
+    watched = watched or [Phase(one.id, one.id, one.injected, one.end) for one in windows(evidence)]
+    found = []
+    for phase in watched:
+        rate = len(within(evidence.orders, phase.start, phase.end)) / max(phase.seconds, _RATE_S)
+        if rate < floor:
+            found.append(f"load in phase {phase.id} was {rate:.1f} orders/s, below the floor of {floor:g}")
+    return found
+
+
+def _leftover(kind: str, what: str, before: Any, after: Any) -> dict[str, Any]:
+    old, new = (None if value is None else str(value) for value in (before, after))
+    return {"kind": kind, "what": what, "before": old, "after": new}

@@ -1,0 +1,41 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When steady state does not return: the exact commands that bring the exchange back, and what its parts said last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..exchange import fault_entry
+from ..host.docker_engine import Engine
+from ..run.folder import RunDir
+
+_LINES = 50
+
+
+def advise(run: RunDir, fault: str) -> None:
+    """Log the recovery commands and the last log lines of the fault's target; restart where the owner allows it.
+
+    ``rescue: restart`` in the run's specification lets us run the commands; that is a manual intervention.
+    """
+    spec = run.spec
+    known: dict[str, Any] = next((entry for entry in spec["faults"] if entry["id"] == fault), {})
+    targets = fault_entry.services(known)
+    run.timeline("not_steady", fault=fault)
+    services = list(dict.fromkeys((*targets, str(spec["services"]["api"]))))
+    for service in services:
+        run.log(
+            "warn", f"To recover by hand: docker compose -p {spec['project']} restart {service}", "observe"
+        )
+    engine = Engine.of(run)
+    for target in targets:
+        for container in engine.containers(spec["project"], target):
+            for line in engine.logs(container.id, tail=_LINES):
+                run.log("info", f"{container.name}: {line}", "observe")
+    if spec.get("rescue") == "restart":
+        for service in services:
+            for container in engine.containers(spec["project"], service):
+                engine.restart(container.id)
+                run.timeline("rescue", fault=fault, service=service)
+                run.log("warn", f"Rescue: {container.name} was restarted", "observe")

@@ -1,0 +1,194 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The end of a run on its host, in order or not: undo, stop, reconcile, compare with before, judge, keep the record."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..common import clock
+from ..common.errors import ChaosError
+from ..evidence.evidence import load as load_evidence
+from ..exchange.reconcile import account, settle
+from ..faults.undo import undo
+from ..host.docker_engine import Engine
+from ..judge.record import host_record
+from ..observe import application_log
+from ..run import lease, processes
+from ..run.folder import RunDir, read_json, write_json
+from ..run.state import State
+from ..snapshot import snapshot
+
+#: Ending takes the patience of reconciliation and of the settling snapshot; the watchdog must not end it twice.
+_LEASE_S = 90.0
+#: A host's clock that was set by less than this during a run is not worth a word, s.
+_STEP_S = 0.1
+OBSERVERS = ("load", "probes", "capture", "events")
+
+
+def main(run: RunDir) -> int:
+    """End an abandoned run: the command ``finish`` of the runtime, for halt, preflight and the boot unit."""
+    finish(run, by=os.environ.get("EXCHANGE_CHAOS_BY", "finish"))
+    return 0
+
+
+def finish(run: RunDir, *, by: str) -> RunDir:
+    """Do all that is left to do of a run and return the folder its record now lies in.
+
+    Raises ChaosError while a fault resists its undo: the run, its journal and its watchdog stay then. Every later
+    step is tried whatever became of the one before; what failed is in the record's timeline.
+    """
+    rebooted = clock.resume(run.anchor, max((float(event["t"]) for event in run.events()), default=0.0))
+    with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
+        if not any(event["event"] == "finishing" for event in run.events()):
+            run.timeline("finishing", by=by)
+            if rebooted:
+                run.timeline("rebooted")
+                run.log("warn", "The host was rebooted in the run: what was measured ends there.")
+    _undo(run, by)
+    # only now: what resists its undo is tried again at once, not when this is over
+    lease.renew(run, _LEASE_S)
+    with _alone(run) as under_way:
+        if under_way:
+            return _close(run, by)
+    return _ended(run)
+
+
+def _close(run: RunDir, by: str) -> RunDir:
+    """Judge what was measured, keep the record, end everything of the run."""
+    steps: tuple[tuple[str, Callable[[RunDir], None]], ...] = (
+        # the play's own end has the time to wait for every order; who ends a run for it has not
+        *((("orders", _account),) if by == "module" else ()),
+        ("stop", stop_observers),
+        ("reconcile", _reconcile),
+        ("restore", _compare),
+    )
+    for name, step in steps:
+        try:
+            step(run)
+        except Exception as error:
+            run.timeline("step_failed", step=name, error=f"{type(error).__name__}: {error}")
+            run.log("fail", f"{name}: {error}")
+    _tell_time(run)
+    _tell_step(run)
+    run.timeline("finished", by=by)
+    try:
+        write_json(run.file("record.json"), host_record(load_evidence(run)), sync=True)
+    except OSError as error:
+        raise ChaosError(
+            f"Every fault of run {run.path.name} is undone, but its record cannot be written ({error.strerror})."
+        ) from error
+    _stop_watchdogs(run)
+    return State(run.path.parent.parent).finish(run)
+
+
+@contextlib.contextmanager
+def _alone(run: RunDir) -> Iterator[bool]:
+    """Wait until nobody else ends the run; False when somebody has ended it meanwhile (halt and the play's own end)."""
+    try:
+        lock = os.open(str(run.file("finish.lock")), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        until = clock.now() + _LEASE_S
+        while run.file("spec.json").exists():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if clock.now() > until:
+                    raise ChaosError(
+                        f"Run {run.path.name} is being ended by somebody else, and not done yet."
+                    ) from None
+                clock.sleep(0.1)
+        yield run.file("spec.json").exists()
+    finally:
+        os.close(lock)
+
+
+def _ended(run: RunDir) -> RunDir:
+    """Return the record of a run that somebody else ended. Raises ChaosError when it was collected already."""
+    record = State(run.path.parent.parent).record(run.path.name)
+    if not record.file("record.json").exists():
+        raise ChaosError(f"Run {run.path.name} was ended and its record collected by somebody else.")
+    return record
+
+
+def _undo(run: RunDir, by: str) -> None:
+    try:
+        undo(run, by=by)
+    except Exception as error:
+        raise ChaosError(
+            f"A fault of run {run.path.name} could not be undone yet ({error}); its watchdog tries on, "
+            "and playbooks/halt.yml does when the cause is gone."
+        ) from error
+
+
+def stop_observers(run: RunDir) -> None:
+    """End load, probes, capture and engine events, in this order."""
+    for command in OBSERVERS:
+        processes.stop(run, command)
+
+
+def _account(run: RunDir) -> None:
+    if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
+        account(run, Engine.of(run))
+
+
+def _reconcile(run: RunDir) -> None:
+    """Reconcile the ledger now if the run's own reconciliation did not come to it."""
+    if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
+        settle(run, Engine.of(run), wait=False)
+    application_log.collect(run)
+
+
+def _compare(run: RunDir) -> None:
+    before = read_json(run.file("snapshot-before.json"))
+    if before is None:
+        raise ChaosError("There is no snapshot from before the run to compare with.")
+    after = snapshot.settled(run, before)
+    write_json(run.file("snapshot-after.json"), after)
+    write_json(run.file("restore.json"), snapshot.compare(before, after, run.events()))
+
+
+def _tell_time(run: RunDir) -> None:
+    """Say how much of the run was waiting on purpose, and how much was our own work."""
+    whole = clock.now() - run.anchor.boottime
+    waited = sum(float(event["seconds"]) for event in run.events() if event["event"] == "waited")
+    run.log(
+        "info",
+        f"{whole:.1f} s since the run was opened: {waited:.1f} s of waiting on purpose, {whole - waited:.1f} s of work",
+        "report",
+    )
+
+
+def _tell_step(run: RunDir) -> None:
+    """Say that somebody set the host's clock in the run, which counts on another; the application's log does not."""
+    by = clock.stepped(run.anchor)
+    if abs(by) >= _STEP_S:
+        run.log(
+            "warn",
+            f"The host's clock was set by {by:+.3f} s during the run: its own times go on as if it had not been, but "
+            "what the application logged since then is dated that much off",
+            "report",
+        )
+
+
+def _stop_watchdogs(run: RunDir) -> None:
+    """End both watchdogs, the working one first as it would start another second; never the caller itself."""
+    run.timeline("watchdogs_stopped")
+    for name in ("watchdog", "standby", "watchdog", "standby"):
+        entry = processes.alive(run, name)
+        if entry and entry["pid"] != os.getpid():
+            processes.stop(run, name)
+
+
+def summary(run: RunDir) -> dict[str, Any]:
+    """Return the host record of a finished run."""
+    return dict(read_json(run.file("record.json")) or {})

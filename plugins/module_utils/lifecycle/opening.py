@@ -1,0 +1,80 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opening a run on its host: lock, folder, runtime, specification, snapshot, watchdogs, in an order losing nothing."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..common import clock
+from ..common.errors import ChaosError
+from ..common.jsonl import Writer
+from ..exchange import database
+from ..run import lease, processes
+from ..run.folder import RunDir, write_json
+from ..run.results import Lines
+from ..run.state import State
+from ..snapshot import snapshot
+
+
+def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lines: Lines) -> RunDir:
+    """Make the run: everything is undone again when a step fails.
+
+    ``spec`` is checked and resolved; ``runtime`` is the zipapp as carried to this host.
+    """
+    state.lock(str(spec["project"]), run_id, _owner())
+    run = None
+    try:
+        run = state.create(run_id)
+        shutil.copyfile(runtime, run.file("chaos.pyz"))
+        spec = {**_without_secrets(run, spec), "anchor": asdict(clock.anchor()), "run_id": run_id}
+        write_json(run.file("spec.json"), spec, sync=True)
+        writer = Writer(run.file("timeline.jsonl"))
+        writer.write({"t": clock.now(), "event": "opened", "said": [line["text"] for line in lines.lines]})
+        writer.close()
+        lease.renew(run, lease.LEASE_S)
+        taken = snapshot.take(run)
+        write_json(run.file("snapshot-before.json"), taken, sync=True)
+        for what, reason in sorted(taken["unchecked"].items()):
+            run.log("warn", f"{what} can't be compared after the run: {reason}", "preflight")
+        run.log(
+            "ok",
+            f"Snapshot taken: {sum(len(part) for part in taken.values())} facts to find again",
+            "preflight",
+        )
+        processes.start(run, "watchdog")
+        processes.start(run, "events")
+    except BaseException as error:
+        if run is not None:
+            for name in ("watchdog", "standby", "watchdog", "standby", "events"):
+                processes.stop(run, name)
+            state.discard(run)
+        state.unlock(str(spec["project"]), run_id)
+        state.tidy()
+        if isinstance(error, OSError):
+            raise ChaosError(
+                f"The run's folder under {state.root} cannot be written ({error.strerror})."
+            ) from error
+        raise
+    return run
+
+
+def _without_secrets(run: RunDir, spec: dict[str, Any]) -> dict[str, Any]:
+    """Put the database's password where only the run's processes look, and return the specification without it."""
+    known = dict(spec.get("database") or {})
+    password = known.pop("password", None)
+    if not password:
+        return spec
+    write_json(run.file(database.SECRETS), {"password": password}, sync=True)
+    return {**spec, "database": known}
+
+
+def _owner() -> str:
+    login = os.environ.get("SUDO_USER")
+    return login or getpass.getuser()

@@ -1,0 +1,218 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Preflight: is this host, is this exchange, is this run ready? Everything is looked at or tried, nothing guessed.
+
+What is required and wrong raises ChaosError (Unsupported where this host can't do it at all) with one sentence;
+what is optional and missing is a warning. The only thing sent to the exchange is one order, which is cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..common import clock
+from ..common.errors import ChaosError, Unsupported
+from ..exchange import external, fault_entry
+from ..exchange.database import Store
+from ..exchange.endpoints import resolve
+from ..exchange.trial_order import choose_first_number, trial
+from ..faults import planning
+from ..faults.contract import Site
+from ..host import consent
+from ..host.docker_engine import ANSWER_S, Engine, Target
+from ..host.facts import facts, kernel_at_least
+from .abort_when import free_disk_mb
+
+KERNEL = (4, 9)
+FREE_MB = 500.0
+_HEALTHY_S = 20.0
+
+
+@dataclass
+class Report:
+    """What preflight found: lines for people (level, text), the facts, the targets by service."""
+
+    say: Callable[[str, str], None]
+    facts: dict[str, Any] = field(default_factory=dict)
+    targets: list[Target] = field(default_factory=list)
+
+    def service(self, name: str) -> list[Target]:
+        """Return the containers of a service."""
+        return [target for target in self.targets if target.service == name]
+
+
+def host(
+    say: Callable[[str, str], None], *, remote: bool, folder: Path, slow: float = 1.0
+) -> tuple[Report, Engine]:
+    """Look at the host alone: consent, engine, kernel, disk, bcc. It is ``slow`` times as slow as most."""
+    if remote:
+        consent.require_consent()
+    engine = Engine.connect(timeout=ANSWER_S * slow)
+    report = Report(say, facts(engine))
+    has = report.facts["capabilities"]
+    say("ok", f"Docker {has['docker']} answers")
+    if not has["compose"]:
+        say(
+            "warn",
+            "Docker Compose was not found; it is not needed for a run, but recovery commands would name it",
+        )
+    if not kernel_at_least(report.facts["kernel"], KERNEL):
+        raise Unsupported(f"The kernel is {report.facts['kernel']}; 4.9 or later is needed.")
+    say(
+        "ok",
+        f"Kernel {report.facts['kernel']}, cgroup {has['cgroup'] or 'not mounted'}, Python {has['python']}",
+    )
+    for path in (str(_existing(folder)), report.facts["engine_root"]):
+        free = free_disk_mb(path)
+        if free is not None and free < FREE_MB:
+            raise ChaosError(f"Only {free:.0f} MB are free under {path}; {FREE_MB:.0f} MB are needed.")
+    if has["bcc"]:
+        say("ok", f"bcc {has['bcc']} found")
+    else:
+        say(
+            "warn",
+            "bcc is missing, so the kernel is not watched; playbooks/setup-hosts.yml brings it (not on RHEL 8)",
+        )
+    return report, engine
+
+
+def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
+    """Look at the exchange: project, services the experiment needs, their health and isolation."""
+    project = str(spec["project"])
+    report.targets = engine.containers(project)
+    if not report.targets:
+        known = ", ".join(engine.projects()) or "none"
+        raise ChaosError(
+            f"There is no compose project {project} on this host (found: {known}); set chaos_project."
+        )
+    away = external.services(spec)
+    external.refuse(spec["faults"], away)
+    needed = [str(spec["services"][role]) for role in spec.get("needs", ()) if role in spec["services"]]
+    targets = [service for fault in spec["faults"] for service in fault_entry.services(fault)]
+    needed += [service for service in dict.fromkeys(targets) if service not in needed]
+    needed = [service for service in needed if service not in away]
+    for service in needed:
+        _require_up(report, engine, project, service)
+    report.targets = engine.containers(project)
+    named = {target.id for target in report.targets}
+    for service in needed:
+        for target in report.service(service):
+            consent.refuse_shared(target, named)
+    report.say("ok", f"Project {project}: {', '.join(needed)} running and healthy")
+    for one in away.values():
+        milliseconds = external.reach(one)
+        report.say("ok", f"{one} answers in {milliseconds:.1f} ms")
+    flow = str(spec["services"].get("order_flow") or "")
+    if any(target.running for target in report.service(flow)):
+        report.say("warn", f"{flow} is running; our own load runs besides it, so stop it for clear figures")
+    elif report.service(flow):
+        report.say("ok", f"{flow} is stopped")
+
+
+def _require_up(report: Report, engine: Engine, project: str, service: str) -> None:
+    targets = report.service(service)
+    if not targets:
+        others = ", ".join(sorted({target.service for target in report.targets}))
+        raise ChaosError(
+            f"Project {project} has no service {service} (it has: {others}); name it in chaos_services. "
+            "A container of that name outside the project is never touched."
+        )
+    if not any(target.running for target in targets):
+        raise ChaosError(
+            f"Service {service} of project {project} is {targets[0].status}, but must run before the experiment; "
+            f"start it with: docker compose -p {project} up -d {service}"
+        )
+    until = clock.now() + _HEALTHY_S
+    while True:
+        sick = [
+            target
+            for target in engine.containers(project, service)
+            if target.running and target.health not in ("", "healthy")
+        ]
+        if not sick:
+            return
+        if clock.now() > until or sick[0].health == "unhealthy":
+            raise ChaosError(
+                f"Service {service} of project {project} is {sick[0].health}, but must be healthy before the run."
+            )
+        clock.sleep(0.5)
+
+
+def resolved(report: Report, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the specification with addresses, container identities and facts filled in."""
+    found = dict(spec)
+    found["load"] = resolve(spec["load"], report.targets)
+    away = external.services(spec)
+    found["probes"] = [
+        resolve(probe, report.targets) if probe.get("kind") == "http" else external.probe(probe, away)
+        for probe in spec["probes"]
+    ]
+    found["gauges"] = [
+        resolve(gauge, report.targets) if gauge.get("kind") == "http" else dict(gauge)
+        for gauge in spec.get("gauges") or []
+    ]
+    if spec.get("capture"):
+        found["capture"] = _watched(spec)
+    found["facts"] = {**report.facts, "clock": found.pop("clock", {})}
+    found["containers"] = {
+        service: [_identity(target) for target in report.service(service)]
+        for service in sorted({target.service for target in report.targets})
+    }
+    return found
+
+
+def _watched(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is captured, with the ports of paths to addresses: the kernel's programs look at known ports only."""
+    ports = dict(spec["capture"].get("ports") or {})
+    for fault in spec["faults"]:
+        if fault.get("peer_addresses") and fault.get("port"):
+            ports.setdefault(str(fault["port"]), "peer")
+    return {**spec["capture"], "ports": ports}
+
+
+def _identity(target: Target) -> dict[str, Any]:
+    return {
+        "id": target.id,
+        "name": target.name,
+        "pid": target.pid,
+        "addresses": [address for address in target.addresses.values() if address],
+        "restart_policy": target.restart_policy,
+    }
+
+
+def try_faults(report: Report, spec: Mapping[str, Any], engine: Engine) -> None:
+    """Try what each fault needs; warns of a fault that will be milder than asked. Raises Unsupported or ChaosError."""
+    has = report.facts["capabilities"]
+    site = Site(report.targets, bool(has["root"]), engine)
+    # the password is in no description of a fault: those are printed, and kept with the record
+    known = {"password": spec.get("database", {}).get("password", "")}
+    for fault in spec["faults"]:
+        found, *milder = planning.trial({**fault, **known}, site).split("; ")
+        has["trials"][str(fault["id"])] = found
+        for line in milder:
+            report.say("warn", f"Fault {fault['id']}: {line}")
+
+
+def try_order(report: Report, engine: Engine, spec: dict[str, Any]) -> None:
+    """Choose the run's range of numbers and send one order through: accepted, found in the database, cancelled."""
+    store = Store(engine, str(spec["project"]), spec["database"], spec["load"])
+    spec["load"]["price"] = {
+        **spec["load"]["price"],
+        "first_number": choose_first_number(store, spec["load"]["price"]),
+    }
+    found = trial(spec["load"], store)
+    report.say(
+        "ok",
+        f"Trial order accepted in {found.accepted_ms:g} ms, found in the database, "
+        f"{'cancelled' if found.cancelled else 'not cancelled'}",
+    )
+    for warning in found.warnings:
+        report.say("warn", warning)
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.parents) if parent.exists())

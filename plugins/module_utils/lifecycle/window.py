@@ -1,0 +1,185 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watching a window of a run: wait in slices, keep the run alive, say what was seen and whether it was steady."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..common import clock
+from ..common.jsonl import Tail
+from ..common.stats import percentile
+from ..evidence import evidence, steady_state
+from ..evidence.evidence import Evidence
+from ..evidence.phases import BASELINE
+from ..run import lease
+from ..run.abort import no_more_faults
+from ..run.folder import RunDir
+from . import advice
+
+#: The run is renewed for a slice and this many seconds for the controller to come back.
+MARGIN_S = 12.0
+_STEP_S = 0.1
+#: Bytes at the end of each raw file that hold the last seconds at the densest sampling, with room to spare.
+_RECENT = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Window:
+    """One observation window: ``seconds`` at most, until steady if asked."""
+
+    phase: str
+    fault: str | None
+    seconds: float
+    until_steady: bool
+
+
+def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
+    """Watch for a slice and return {chaos_progress, done, steady, reasons, aborted}."""
+    if window.until_steady and run.saw("steady", fault=window.fault):
+        _outlast(run, clock.now() + window.seconds)
+        return {"chaos_progress": {}, "done": True, "steady": True, "reasons": [], "aborted": _aborted(run)}
+    begun = _begin(run, window)
+    since = clock.now()
+    until = min(begun + window.seconds, since + slice_s)
+    lease.renew(run, max(0.0, until - clock.now()) + MARGIN_S)
+    # until the slice is over, or the steady time has passed and it is worth a look at what it showed
+    while clock.now() < until and not _aborted(run):
+        wait = min(until - clock.now(), 1.0 if window.until_steady else slice_s, 5 * _STEP_S)
+        clock.sleep(wait)
+        long_enough = window.until_steady and clock.now() - begun >= _steady_s(run)
+        if long_enough and not _reasons(run, recent(run), begun, window):
+            break
+    run.timeline("waited", seconds=round(clock.now() - since, 3), why=window.phase)
+    seen = recent(run)
+    reasons = _reasons(run, seen, begun, window)
+    aborted = _aborted(run)
+    is_steady = not reasons and not aborted
+    if _again(run, window, begun, reasons, aborted):
+        begun = _begin(run, window)
+    done = bool(aborted) or clock.now() >= begun + window.seconds or (window.until_steady and is_steady)
+    if done:
+        _end(run, window, is_steady, reasons)
+        _outlast(run, _latest(run, window, begun))
+    return {
+        "chaos_progress": _progress(seen, window, begun, clock.now() - slice_s, is_steady),
+        "done": done,
+        "steady": is_steady,
+        "reasons": reasons,
+        "aborted": aborted,
+    }
+
+
+def recent(run: RunDir) -> Evidence:
+    """Return the last seconds of orders and probes as evidence; cheap however long the run is."""
+    load, probes = ([*_tail(run, name).poll()] for name in ("load.jsonl", "probes.jsonl"))
+    return Evidence(
+        spec=run.spec, anchor=run.anchor, orders=evidence.orders(load), probes=evidence.samples(probes)
+    )
+
+
+def _tail(run: RunDir, name: str) -> Tail:
+    path = run.file(name)
+    size = path.stat().st_size if path.exists() else 0
+    return Tail(path, offset=max(0, size - _RECENT))
+
+
+def _begin(run: RunDir, window: Window) -> float:
+    """Return when the window began: with the fault's injection or undo, which said so, else with its first call."""
+    for event in reversed(run.events()):
+        if event["event"] == "phase" and event["id"] == window.phase:
+            return float(event["t"])
+    return float(run.timeline("phase", id=window.phase, fault=window.fault)["t"])
+
+
+def _again(run: RunDir, window: Window, begun: float, reasons: list[str], aborted: str) -> bool:
+    """Begin a baseline anew that was not steady, if there is time for a whole one: a hiccup is over by then."""
+    if window.phase != BASELINE or aborted or not reasons or clock.now() < begun + window.seconds:
+        return False
+    first = next(float(e["t"]) for e in run.events() if e["event"] == "phase" and e["id"] == window.phase)
+    limit = float(run.spec["windows"].get("baseline_timeout_s", window.seconds))
+    if clock.now() + window.seconds > first + limit:
+        return False
+    run.timeline("phase", id=window.phase, fault=None)
+    run.log("warn", f"Not steady yet, so the baseline begins anew: {'; '.join(reasons)}", "steady")
+    return True
+
+
+def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> None:
+    run.timeline("phase_end", id=window.phase, steady=is_steady)
+    if _aborted(run):
+        return  # whoever aborted the run has said why; the exchange had no time to show anything
+    if window.phase == BASELINE:
+        if is_steady:
+            run.log("ok", "Steady state holds before the fault", "steady")
+        else:
+            run.timeline("no_steady_state", reasons=reasons)
+            no_more_faults(run, "no steady state")
+            run.log("fail", f"No steady state, so nothing is injected: {'; '.join(reasons)}", "steady")
+    elif window.until_steady and is_steady:
+        run.timeline("steady", fault=window.fault)
+        run.log("ok", f"Steady again ({window.phase})", "observe")
+    elif window.until_steady:
+        run.log("warn", f"Not steady within {window.seconds:g} s: {'; '.join(reasons)}", "observe")
+        if window.fault and window.phase != window.fault:
+            advice.advise(run, window.fault)
+            no_more_faults(run, "not steady again")
+
+
+def _outlast(run: RunDir, until: float) -> None:
+    """Let the run of a host in a wave live until the others may be done with their window, too, at boottime ``until``.
+
+    Ansible has no host go on before, and no word comes meanwhile. A fault in force keeps its time to live.
+    """
+    if lease.patience(run) and not _aborted(run):
+        lease.renew(run, max(0.0, until - clock.now()) + MARGIN_S)
+
+
+def _latest(run: RunDir, window: Window, begun: float) -> float:
+    """Return when a window may be over at the latest, boottime: a baseline may have begun anew on another host."""
+    timeout = float(run.spec["windows"].get("baseline_timeout_s") or 0.0) if window.phase == BASELINE else 0.0
+    return begun + max(window.seconds, timeout)
+
+
+def _steady_s(run: RunDir) -> float:
+    return float(run.spec["windows"].get("steady_s", 3.0))
+
+
+def _reasons(run: RunDir, seen: Evidence, begun: float, window: Window) -> list[str]:
+    """Return what was not steady: in all of the baseline so far, else in the last ``steady_s`` seconds.
+
+    What is still under way is not judged yet.
+    """
+    now = clock.now() - _STEP_S
+    found, limits = steady_state.of(seen), steady_state.Thresholds.of(run.spec)
+    if window.phase == BASELINE:
+        return steady_state.reasons(found, begun, now, limits)
+    injected = [
+        float(e["t"]) for e in run.events() if e["event"] == "fault_injected" and e["fault"] == window.fault
+    ]
+    return steady_state.unsettled(found, (injected or [begun])[-1], now, _steady_s(run), limits)
+
+
+def _aborted(run: RunDir) -> str:
+    return next((str(event["reason"]) for event in run.events() if event["event"] == "aborted"), "")
+
+
+def _progress(seen: Evidence, window: Window, begun: float, since: float, is_steady: bool) -> dict[str, Any]:
+    """Say how far the window is and what the orders since ``since`` met."""
+    orders = [order for order in seen.orders if order.at >= max(begun, since)]
+    failed = sum(order.failed for order in orders)
+    p50 = percentile([order.latency_ms for order in orders if not order.failed], 50)
+    elapsed = min(clock.now() - begun, window.seconds)
+    median = "no order good" if p50 is None else f"median {p50:.1f} ms"
+    return {
+        "phase": window.phase,
+        "elapsed_s": round(elapsed, 1),
+        "total_s": window.seconds,
+        "requests": len(orders),
+        "errors": failed,
+        "p50_ms": None if p50 is None else round(p50, 2),
+        "text": f"{window.phase}: {elapsed:.0f} of {'at most ' if window.until_steady else ''}{window.seconds:g} s; "
+        f"last orders: {len(orders)}, failed: {failed}, {median}; {'steady' if is_steady else 'not steady'}",
+    }

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the application itself logged after a fault: the first line that names the failing dependency."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from ..common.clock import Anchor
+from ..evidence.named_cause import cause
+from ..host.docker_engine import Engine
+from ..run.folder import RunDir
+
+_LINE_CHARS = 300
+
+
+def collect(run: RunDir) -> None:
+    """Read the API's log through the engine and write, per fault, the first line that names its dependency.
+
+    What names it, :mod:`.clues` says. A null line says that the log was read and held none.
+    """
+    events = run.events()
+    faults = {fault["id"]: fault for fault in run.spec["faults"]}
+    injected = [event for event in events if event["event"] == "fault_injected"]
+    if not injected or any(event["event"] == "app_log" for event in events):
+        return
+    engine, anchor = Engine.of(run), run.anchor
+    api = engine.containers(run.spec["project"], run.spec["services"]["api"])
+    lines = [
+        line
+        for target in api
+        for line in engine.logs(target.id, tail=5000, since=anchor.wall(injected[0]["t"]) - 1)
+    ]
+    stamped = stamp(lines, anchor)
+    for event in injected:
+        words = cause(run.spec, faults.get(event["fault"]) or event).pattern
+        logged_at, text = first(stamped, words, event["t"]) or (None, None)
+        run.timeline("app_log", fault=event["fault"], logged_at=logged_at, line=text and text[:_LINE_CHARS])
+
+
+def stamp(lines: Sequence[str], anchor: Anchor) -> list[tuple[float, str]]:
+    """Split the engine's time stamps off and return (boottime, text), oldest first; lines without one are left out."""
+    found = []
+    for line in lines:
+        head, _space, text = line.partition(" ")
+        whole, _point, fraction = head.rstrip("Z").partition(".")
+        try:
+            epoch = datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")
+        except ValueError:
+            continue
+        found.append((anchor.boottime + epoch - anchor.realtime, text))
+    return sorted(found)
+
+
+def first(lines: Sequence[tuple[float, str]], words: str, after: float) -> tuple[float, str] | None:
+    """Return the first line from boottime ``after`` on that matches ``words``."""
+    pattern = re.compile(words, re.IGNORECASE)
+    return next((line for line in lines if line[0] >= after and pattern.search(line[1])), None)

@@ -1,0 +1,185 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Numbers read once at each boundary of a run's phases: transactions of the database, keys of the cache, counters.
+
+A thread of the events observer reads them. Reading is dear (a process inside a container), so it is seldom, and never
+in the moments that are measured: not within a second of a fault or of its undo, nor while a held fault is undone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ..common import clock
+from ..common.errors import ChaosError
+from ..evidence.phases import BASELINE
+from ..exchange import external
+from ..exchange.database import of_run, rows
+from ..host.docker_engine import Engine
+from ..host.http_client import Client, expression
+from ..run.folder import RunDir
+
+#: Seconds after a fault, or its undo, in which nothing is read; and before the undo of a held one.
+QUIET_S = 1.0
+_BEFORE_S = 0.5
+#: A reading that could not begin within this many seconds belongs to another state of the exchange.
+_LATE_S = 2.0
+_TIMEOUT_S = 2.0
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+class Agenda:
+    """When gauges are due: (boottime, fault, moment). Pure.
+
+    Moments: ``before`` (end of the baseline), ``begin`` and ``end`` of a fault's window, ``undone``, and ``steady``
+    when steady state is back.
+    """
+
+    def __init__(self, faults: Iterable[Mapping[str, Any]]) -> None:
+        """faults: those of the run's specification."""
+        self._hold = {str(fault["id"]): float(fault.get("hold_s") or 0) for fault in faults}
+        self._due: list[tuple[float, str | None, str]] = []
+
+    def marks(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Take in new lines of the timeline."""
+        for event in events:
+            name, t = event["event"], float(event.get("t") or 0)
+            fault = None if event.get("fault") is None else str(event["fault"])
+            if name == "phase_end" and event.get("id") == BASELINE:
+                self._due.append((t, None, "before"))
+            elif name == "fault_injected" and fault:
+                self._due.append((t + QUIET_S, fault, "begin"))
+                last = t + self._hold.get(fault, 0.0) - _BEFORE_S
+                if last > t + 2 * QUIET_S:
+                    self._due.append((last, fault, "end"))
+            elif name == "fault_undone" and fault and self._hold.get(fault):
+                self._due.append((t + QUIET_S, fault, "undone"))
+            elif name in ("steady", "not_steady"):
+                self._due.append((t, fault, "steady"))
+
+    def take(self, now: float) -> list[tuple[float, str | None, str]]:
+        """Return what is due, and forget it."""
+        found = sorted((one for one in self._due if one[0] <= now), key=lambda one: one[0])
+        self._due = [one for one in self._due if one[0] > now]
+        return found
+
+
+class Gauges:
+    """The gauges of a run (``gauges`` of its specification), read by a thread of their own."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run = run
+        self._gauges = run.spec.get("gauges") or []
+        self._agenda = Agenda(run.spec.get("faults") or [])
+        self._waiting: queue.Queue[tuple[float, str | None, str]] = queue.Queue()
+        if self._gauges:
+            threading.Thread(target=self._follow, name="gauges", daemon=True).start()
+
+    def marks(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Take in new lines of the timeline and hand what is due to the reader; returns at once."""
+        self._agenda.marks(events)
+        for due in self._agenda.take(clock.now()):
+            self._waiting.put(due)
+
+    def _follow(self) -> None:
+        engine = Engine.of(self._run, timeout=5)
+        spec = {**self._run.spec, "database": of_run(self._run)}
+        while True:
+            due, fault, moment = self._waiting.get()
+            if clock.now() - due > _LATE_S:
+                continue
+            for gauge in self._gauges:
+                for name, value, t, error in read(gauge, engine, spec):
+                    what = {"fault": fault, "name": name, "moment": moment, "value": value, "error": error}
+                    with contextlib.suppress(
+                        ChaosError
+                    ):  # a full disk is the record's loss, not the run's end
+                        self._run.timeline("measured", t=t, **what)
+
+
+def read(
+    gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]
+) -> Iterator[tuple[str, float | None, float, str | None]]:
+    """Read a gauge and yield (name, value, boottime, error) of each of its numbers; the value is None on an error.
+
+    kind sql: ``query``, asked of the run's database, first cell of its answer. command: ``command`` in a container of
+    ``service``, last number it prints. http: GET ``url``, a JMESPath expression for each name in ``values``.
+    """
+    names = list(gauge["values"]) if gauge["kind"] == "http" else [str(gauge["name"])]
+    started = clock.now()
+    try:
+        found = _READ[str(gauge["kind"])](gauge, engine, spec)
+        error = None
+    except ChaosError as problem:
+        found, error = {}, str(problem)
+    t = (started + clock.now()) / 2
+    for name in names:
+        value = found.get(name)
+        yield name, value, t, error if value is None else None
+
+
+def _sql(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) -> dict[str, float]:
+    answer = rows(engine, str(spec["project"]), spec["database"], str(gauge["query"]))
+    return {str(gauge["name"]): _number(answer[0][0] if answer else "")}
+
+
+def _command(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) -> dict[str, float]:
+    away = external.services(spec).get(str(gauge["service"]))
+    if away:
+        raise ChaosError(f"{away} has no container here to run {gauge['command'][0]} in.")
+    target = engine.container(str(spec["project"]), str(gauge["service"]))
+    code, output = engine.execute(target.id, [str(word) for word in gauge["command"]])
+    if code:
+        raise ChaosError(f"{gauge['command'][0]} ended with {code}.")
+    return {str(gauge["name"]): _number(output)}
+
+
+def _http(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) -> dict[str, float]:
+    scheme, _colon, rest = str(gauge["url"]).partition("://")
+    host, slash, path = rest.partition("/")
+    reply = Client(f"{scheme}://{host}", timeout=_TIMEOUT_S).request("GET", slash + path or "/")
+    body = reply.json()
+    if body is None:
+        raise ChaosError(f"{gauge['url']}: {reply.kind or f'status {reply.status} without JSON'}.")
+    found = {}
+    for name, text in gauge["values"].items():
+        value = expression(str(text), f"gauge {name}")(body)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            found[str(name)] = float(value)
+    return found
+
+
+def _number(text: str) -> float:
+    found = _NUMBER.findall(text)
+    if not found:
+        raise ChaosError("There was no number in the answer.")
+    return float(found[-1])
+
+
+_READ = {"sql": _sql, "command": _command, "http": _http}
+
+
+def problems(gauges: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return one sentence for each gauge of a specification that could never be read; for use before a run."""
+    needed = {"sql": ("name", "query"), "command": ("name", "service", "command"), "http": ("values",)}
+    found = []
+    for number, gauge in enumerate(gauges):
+        kind = str(gauge.get("kind"))
+        if kind not in needed:
+            found.append(f"gauges[{number}]: kind must be one of {', '.join(needed)}; it is {kind!r}.")
+            continue
+        found += [f"gauges[{number}] needs a {key}." for key in needed[kind] if not gauge.get(key)]
+        if kind == "http" and not (gauge.get("url") or gauge.get("service")):
+            found.append(f"gauges[{number}] needs a url, or a service and a port.")
+        for name, text in (gauge.get("values") or {}).items():
+            try:
+                expression(str(text), f"gauge {name}")
+            except ChaosError as error:
+                found.append(str(error))
+    return found

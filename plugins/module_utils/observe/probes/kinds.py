@@ -1,0 +1,103 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ways to ask a service whether it is well: one HTTP request, or one TCP connect. Each sample stands alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ...common import clock
+from ...host.http_client import Client, Expectation, kind_of, short
+
+TIMEOUT_S = 1.0
+#: The kernel of this very host answers a connect to one of its containers, at once, even if the service sleeps. Once
+#: a connect went unanswered there is no container, and waiting longer would make the samples thin where they count.
+GONE_TIMEOUT_S = 0.05
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer, or the lack of one. at, end: boottime seconds; kind: see http_client.KINDS; status: 0 if none."""
+
+    at: float
+    end: float
+    ok: bool
+    status: int
+    kind: str
+    detail: str | None
+
+
+class Probe(Protocol):
+    """Anything that takes one sample, bounded in time and without raising."""
+
+    def sample(self) -> Sample:
+        """Ask once."""
+
+
+class HttpProbe:
+    """A request whose status and body must be as expected; the connection is kept while it works."""
+
+    def __init__(self, probe: Mapping[str, Any]) -> None:
+        """Prepare from one of ``probes`` of a run's specification. Raises ChaosError on a bad URL or expression."""
+        name = probe["name"]
+        scheme, _colon, rest = str(probe["url"]).partition("://")
+        host, slash, path = rest.partition("/")
+        self._client = Client(f"{scheme}://{host}", timeout=float(probe.get("timeout_s") or TIMEOUT_S))
+        self._path = slash + path or "/"
+        self._expect = Expectation.of(probe.get("expect") or {}, f"probe {name}: expect")
+
+    def sample(self) -> Sample:
+        """Ask once."""
+        reply = self._client.request("GET", self._path)
+        body = reply.json() if self._expect.reads_body else None
+        kind = self._expect.judge(reply, body)
+        good = kind == "ok"
+        return Sample(
+            at=reply.sent,
+            end=reply.end,
+            ok=good,
+            status=reply.status,
+            kind=kind,
+            detail=None if good else reply.detail or reply.text() or f"status {reply.status}",
+        )
+
+
+class TcpProbe:
+    """A connect to the service's own address, closed again at once: the port is open, whatever the service says."""
+
+    def __init__(
+        self, probe: Mapping[str, Any], address: Callable[[], str | None], lost: Callable[[], None]
+    ) -> None:
+        """address: where the service is now, None if nowhere; lost: called when it was not reached there."""
+        self._port = int(probe["port"])
+        self._timeout = float(probe.get("timeout_s") or TIMEOUT_S)
+        self._gone_timeout = self._timeout if probe.get("address") else min(self._timeout, GONE_TIMEOUT_S)
+        self._there = True
+        self._address = address
+        self._lost = lost
+
+    def sample(self) -> Sample:
+        """Connect once."""
+        address = self._address()
+        at = clock.now()
+        if not address:
+            self._lost()
+            return Sample(
+                at, clock.now(), False, 0, "other", "the service has no address: its container is down"
+            )
+        try:
+            timeout = self._timeout if self._there else self._gone_timeout
+            socket.create_connection((address, self._port), timeout).close()
+        except OSError as error:
+            end = clock.now()
+            self._there = False
+            self._lost()
+            words = os.strerror(error.errno) if error.errno else str(error)
+            return Sample(at, end, False, 0, kind_of(error), short(f"{address}:{self._port}: {words}"))
+        self._there = True
+        return Sample(at, clock.now(), True, 0, "ok", None)

@@ -1,0 +1,154 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The probes observer: asks each service on a fixed schedule whether it is well, from outside of it.
+
+Runs as ``chaos.pyz probes <run folder>`` and writes ``probes.jsonl``. Every probe has a thread of its own, so one
+that hangs delays no other. The edges of an outage are known as well as the samples are dense: 100 per second
+from the announcement of a fault until the exchange is steady.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from ...common import clock
+from ...common.jsonl import Tail, Writer
+from ...host.docker_engine import Engine
+from ...host.priority import punctual
+from ...run.folder import RunDir
+from ...run.lifespan import Lifespan
+from ...run.slow_host import tick
+from .addresses import Addresses, first_known
+from .kinds import TIMEOUT_S, HttpProbe, Probe, Sample, TcpProbe
+from .schedule import Pace, next_slot
+
+#: The timeline is looked at, and the samples are written, this often (s).
+TICK_S = 0.03
+#: ``ready`` waits at most this long (s) for the first sample of each probe.
+READY_S = 3.0
+
+
+class Sampler:
+    """One probe on its schedule, in a thread."""
+
+    def __init__(self, probe: Mapping[str, Any], asks: Probe, pace: Pace, out: deque[dict[str, Any]]) -> None:
+        self._labels = {"probe": probe["name"], "role": probe.get("role") or probe["name"]}
+        self._probe = probe
+        self._asks = asks
+        self._pace = pace
+        self._out = out
+        self._wake = threading.Event()
+        self._ended = False
+        self.samples = 0
+        self.thread = threading.Thread(target=self._run, name=str(probe["name"]), daemon=True)
+
+    def hurry(self) -> None:
+        """The rate has changed: begin a new schedule now."""
+        self._wake.set()
+
+    def end(self) -> None:
+        """Stop after the sample under way."""
+        self._ended = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        origin = clock.now()
+        while not self._ended:
+            self._out.append(self._line(self._asks.sample()))
+            self.samples += 1
+            due = next_slot(origin, 1 / self._pace.rate(self._probe), clock.now())
+            if self._wake.wait(max(0.0, due - clock.now())):
+                self._wake.clear()
+                origin = clock.now()
+
+    def _line(self, sample: Sample) -> dict[str, Any]:
+        return {
+            **self._labels,
+            "at": round(sample.at, 6),
+            "end": round(sample.end, 6),
+            "ok": sample.ok,
+            "status": sample.status,
+            "kind": sample.kind,
+            "detail": sample.detail,
+        }
+
+
+def samplers(run: RunDir, pace: Pace, out: deque[dict[str, Any]]) -> tuple[list[Sampler], Addresses]:
+    """Build a sampler for each of ``probes`` of a run's specification. Raises ChaosError on a bad one."""
+    spec = run.spec
+    services = {str(probe["service"]) for probe in spec["probes"] if _needs_lookup(probe)}
+    engine = Engine.of(run, timeout=5) if services else None
+
+    def lookup(service: str) -> str:
+        return engine.container(str(spec["project"]), service).address if engine else ""
+
+    addresses = Addresses(lookup, first_known(spec.get("containers") or {}), services)
+    addresses.refresh(services)
+    return [Sampler(probe, _kind(probe, addresses), pace, out) for probe in spec["probes"]], addresses
+
+
+def _needs_lookup(probe: Mapping[str, Any]) -> bool:
+    return probe["kind"] == "tcp" and not probe.get("address")
+
+
+def _kind(probe: Mapping[str, Any], addresses: Addresses) -> Probe:
+    if probe["kind"] == "http":
+        return HttpProbe(probe)
+    if probe.get("address"):
+        return TcpProbe(probe, lambda: str(probe["address"]), lambda: None)
+    service = str(probe["service"])
+    return TcpProbe(probe, lambda: addresses.get(service), lambda: addresses.lost(service))
+
+
+def main(run: RunDir) -> int:
+    """Sample until told to stop; then end after the samples under way, at most one time-out."""
+    punctual()
+    life = Lifespan(run)
+    pace = Pace()
+    out: deque[dict[str, Any]] = deque()
+    probes, addresses = samplers(run, pace, out)
+    writer = Writer(run.file("probes.jsonl"))
+    stopped = threading.Event()
+    addresses.start(stopped.is_set)
+    started = clock.now()
+    for sampler in probes:
+        sampler.thread.start()
+    every = tick(run.spec, TICK_S)
+    ready = False
+    engine = Tail(run.file("engine.jsonl"))
+    while not life.stopping:
+        addresses.marks(engine.poll())
+        if pace.marks(life.marks()):
+            for sampler in probes:
+                sampler.hurry()
+        writer.write(*_take(out))
+        if not ready and (all(sampler.samples for sampler in probes) or clock.now() - started >= READY_S):
+            run.ready("probes")
+            ready = True
+        time.sleep(every)
+    stopped.set()
+    for sampler in probes:
+        sampler.end()
+    until = (
+        clock.now()
+        + max([float(probe.get("timeout_s") or TIMEOUT_S) for probe in run.spec["probes"]], default=0)
+        + 0.5
+    )
+    for sampler in probes:
+        sampler.thread.join(max(0.0, until - clock.now()))
+    writer.write(*_take(out))
+    return 0
+
+
+def _take(out: deque[dict[str, Any]]) -> list[dict[str, Any]]:
+    lines = []
+    with suppress(IndexError):
+        while True:
+            lines.append(out.popleft())
+    return lines

@@ -1,0 +1,61 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starting the capture process: with the Python that has bcc, or going on without it and saying so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..common.errors import ChaosError
+from ..host.facts import bcc_python, is_root
+from ..run import lease, processes
+from ..run.abort import no_more_faults
+from ..run.folder import RunDir, read_json, write_json
+
+#: Compiling takes seconds on a slow machine.
+_READY_S = 60.0
+
+
+def begin(run: RunDir) -> bool:
+    """Start the capture unless it runs; returns whether it was started. A capture that cannot be is a warning."""
+    if processes.alive(run, "capture"):
+        return False
+    python = bcc_python()
+    if not run.spec.get("capture", {}).get("programs"):
+        return _without(run, "absent", "this experiment asks for no BPF programs")
+    if python is None:
+        return _without(
+            run, "absent", "bcc is missing on this host; playbooks/setup-hosts.yml brings it (not on RHEL 8)"
+        )
+    if not is_root():
+        return _without(run, "absent", "loading BPF programs needs root")
+    try:
+        with lease.lasting(run, _READY_S):
+            processes.start(run, "capture", python=python, timeout=_READY_S)
+    except ChaosError as error:
+        return _without(run, "failed", str(error))
+    found = state_of(run)
+    if blind(found):
+        no_more_faults(run, "the kernel capture is blind")
+    return bool(found["status"] == "attached")
+
+
+def blind(found: Mapping[str, Any]) -> bool:
+    """Return whether a capture runs and did not see what was done for it to see: then nothing may be injected."""
+    return found["status"] == "attached" and found.get("positive_control") is False
+
+
+def state_of(run: RunDir) -> dict[str, Any]:
+    """Return what the capture said of itself."""
+    return dict(
+        read_json(run.file("capture.json")) or {"status": "absent", "programs": [], "events": 0, "lost": 0}
+    )
+
+
+def _without(run: RunDir, status: str, reason: str) -> bool:
+    empty = {"programs": [], "events": 0, "lost": 0, "positive_control": None, "cpu_s": None}
+    write_json(run.file("capture.json"), {"status": status, "reason": reason, **empty})
+    run.log("warn", f"The kernel is not watched: {reason}", "capture")
+    return False

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start and end the run's own long-lived processes; each is known by pid *and* start time, so none else is hit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from ..common import clock
+from ..common.errors import ChaosError
+from .folder import RunDir, process_start, read_json
+
+
+def start(
+    run: RunDir, command: str, *, python: str | None = None, timeout: float = 15.0, name: str | None = None
+) -> dict[str, Any]:
+    """Start ``python chaos.pyz <command> <run>`` detached and wait until it says it is ready.
+
+    The process has its own session and no descriptor of ours. ``name`` is the name it registers under when
+    that differs from the command. Returns its registration; if one is alive already, that one's.
+    Raises ChaosError with the process's own last words when it ends or stays silent for ``timeout`` seconds
+    (on a slow host so many times longer).
+    """
+    known = alive(run, name or command)
+    if known:
+        return known
+    child = launch(run, command, python=python)
+    timeout *= run.slow
+    until = clock.now() + timeout
+    while clock.now() < until:
+        entry = read_json(run.file("processes") / f"{name or command}.json")
+        if entry and entry["pid"] == child.pid:
+            return dict(entry)
+        if child.poll() is not None:
+            break
+        time.sleep(0.02)
+    words = _last_words(run, command)
+    if child.poll() is None:
+        child.kill()
+        child.wait()
+        raise ChaosError(f"The {command} process was not ready after {timeout:.0f} s and was ended: {words}")
+    raise ChaosError(f"The {command} process ended at once with code {child.returncode}: {words}")
+
+
+def launch(run: RunDir, command: str, *, python: str | None = None) -> subprocess.Popen[bytes]:
+    """Start a command of the runtime detached, without waiting for it; its stderr goes to ``<command>.err``."""
+    log = os.open(
+        str(run.file(f"{command}.err")), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
+    try:
+        return subprocess.Popen(
+            [python or sys.executable, str(run.file("chaos.pyz")), command, str(run.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+def alive(run: RunDir, name: str) -> dict[str, Any] | None:
+    """Return the registration of a living process of the run, None when there is none."""
+    entry = read_json(run.file("processes") / f"{name}.json")
+    if entry and process_start(int(entry["pid"])) == entry["start"]:
+        return dict(entry)
+    return None
+
+
+def stop(run: RunDir, name: str, timeout: float = 10.0) -> bool:
+    """End one process of the run: SIGTERM, and SIGKILL after ``timeout`` seconds. Returns whether one was alive."""
+    entry = alive(run, name)
+    if entry is None:
+        return False
+    # said before it is done: whoever watches the processes must not take this end for a death; a full disk, which
+    # cannot be told anything, must not keep alive what holds a fault
+    with contextlib.suppress(ChaosError):
+        run.timeline("observer_stopped", command=name)
+    if not _signal_and_wait(int(entry["pid"]), signal.SIGTERM, timeout):
+        _signal_and_wait(int(entry["pid"]), signal.SIGKILL, 5.0)
+    return True
+
+
+def _signal_and_wait(pid: int, number: int, timeout: float) -> bool:
+    """Send a signal through a pidfd and wait for the end (pidfd_open(2)); a recycled pid cannot be hit."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        signal.pidfd_send_signal(fd, number)
+        return bool(select.select([fd], [], [], timeout)[0])
+    except ProcessLookupError:
+        return True
+    finally:
+        os.close(fd)
+
+
+def _last_words(run: RunDir, command: str) -> str:
+    try:
+        lines = run.file(f"{command}.err").read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "it said nothing"

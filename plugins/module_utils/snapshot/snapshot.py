@@ -1,0 +1,197 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host looks like before and after: the only basis of the *restored* verdict.
+
+A snapshot is flat: ``{kind: {what: value}}``, strings throughout, so that comparing two is one loop and a
+leftover names itself. Nothing here is used by a fault or its undo.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ..common import clock
+from ..common.errors import ChaosError
+from ..exchange import fault_entry
+from ..exchange.database import of_run, rows
+from ..host.docker_engine import Engine, Target
+from ..run.folder import RunDir
+from .host import HOST, cgroup_limits, executables, listeners, our_processes
+from .network import network
+
+Snapshot = dict[str, dict[str, str]]
+
+#: Engine data that is not configuration: identities, and what the kernel hands out anew at each start.
+_VOLATILE = ("Hostname", "ContainerIDFile", "Image")
+_SETTINGS = (
+    "SELECT name || '=' || setting || CASE WHEN pending_restart THEN ', another from the next start' ELSE '' END "
+    "FROM pg_settings WHERE source NOT IN ('default', 'client', 'session', 'override') "
+    "UNION ALL SELECT 'role ' || rolname || '=' || coalesce(array_to_string(rolconfig, ','), '') "
+    "|| ' limit ' || rolconnlimit "
+    "FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1"
+)
+#: Kinds of which only what came is a leftover: what went had an end of its own.
+_COMES_AND_GOES = ("executable", "process")
+_SETTLE_S = 15.0
+
+
+def take(run: RunDir) -> Snapshot:
+    """Read the whole snapshot. What this user may not read is listed under ``unchecked`` with the reason."""
+    engine = Engine.of(run)
+    targets = engine.containers(run.spec["project"])
+    found: Snapshot = {"unchecked": {}}
+    for kind, part in (
+        *_containers(targets).items(),
+        ("executable", executables({_label(t): t.id for t in targets if t.running})),
+        ("process", our_processes(str(run.path))),
+    ):
+        found[kind] = part
+    _guarded(found, "cgroup limits", lambda: {"cgroup": cgroup_limits(_pids(targets))})
+    _guarded(
+        found,
+        "listeners",
+        lambda: {
+            "listener": listeners(
+                {HOST: os.getpid(), **_pids(targets)}, engine.published_by_others(run.spec["project"])
+            )
+        },
+    )
+    _guarded(
+        found,
+        "network namespaces",
+        lambda: network({HOST: os.getpid(), **_pids(targets)}, engine.bridges(run.spec["project"])),
+    )
+    _guarded(found, "PostgreSQL settings", lambda: {"postgres_setting": _settings(run, engine, targets)})
+    return found
+
+
+def settled(run: RunDir, before: Snapshot, within: float = _SETTLE_S) -> Snapshot:
+    """Take snapshots until one equals ``before`` (restarts apart); returns the last, after ``within`` seconds at most.
+
+    On a slow host that is so many times longer. Of what comes and goes the last one tells what two in a row have seen.
+    """
+    until, last = clock.now() + within * run.slow, None
+    while True:
+        after = take(run)
+        if not differences(before, after):
+            return after
+        if clock.now() >= until:
+            return after if last is None else lasting(last, after)
+        last = after
+        clock.sleep(0.5)
+
+
+def lasting(last: Snapshot, after: Snapshot) -> Snapshot:
+    """Return ``after`` without what comes and goes and was not there in ``last``: a health check caught in the act."""
+    return {
+        kind: {what: value for what, value in part.items() if what in last.get(kind, {})}
+        if kind in _COMES_AND_GOES
+        else part
+        for kind, part in after.items()
+    }
+
+
+def differences(before: Snapshot, after: Snapshot) -> list[dict[str, str | None]]:
+    """Return every leftover as {kind, what, before, after}; None where a side has no such thing.
+
+    A container's start time is no state of its own, and a process of an application that is gone again
+    (a health check) is none either: only programs that came are leftovers.
+    """
+    found: list[dict[str, str | None]] = []
+    for kind in sorted(set(before) | set(after)):
+        if kind in ("unchecked", "started_at"):
+            continue
+        old, new = before.get(kind, {}), after.get(kind, {})
+        for what in sorted(set(old) | set(new)):
+            gone = what not in new
+            if old.get(what) != new.get(what) and not (kind in _COMES_AND_GOES and gone):
+                found.append({"kind": kind, "what": what, "before": old.get(what), "after": new.get(what)})
+    return found
+
+
+def compare(before: Snapshot, after: Snapshot, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return {leftovers, restarts, unasked_restarts, unchecked}.
+
+    ``restarts`` counts containers of a service that were started anew; ``unasked_restarts`` names those
+    services among them that no injected fault named.
+    """
+    injected = [event for event in events if event["event"] == "fault_injected"]
+    asked = {service for event in injected for service in fault_entry.services(event)}
+    restarts: dict[str, int] = {}
+    for what, started in after.get("started_at", {}).items():
+        if before.get("started_at", {}).get(what) not in (None, started):
+            service = what.rpartition(".")[0]
+            restarts[service] = restarts.get(service, 0) + 1
+    unchecked = {**before.get("unchecked", {}), **after.get("unchecked", {})}
+    return {
+        "leftovers": differences(before, after),
+        "restarts": restarts,
+        "unasked_restarts": sorted(set(restarts) - asked),
+        "unchecked": [f"{what}: {reason}" for what, reason in sorted(unchecked.items())],
+    }
+
+
+def _label(target: Target) -> str:
+    return f"{target.service}.{target.number}"
+
+
+def _pids(targets: Sequence[Target]) -> dict[str, int]:
+    return {_label(target): target.pid for target in targets if target.running and target.pid}
+
+
+def _containers(targets: Sequence[Target]) -> Snapshot:
+    config: dict[str, str] = {}
+    for target in targets:
+        data = asdict(target)
+        for part in ("host_config", "config"):
+            config.update({f"{_label(target)} {key}": value for key, value in flatten(part, data[part])})
+        config[f"{_label(target)} networks"] = ", ".join(sorted(target.addresses))
+        config[f"{_label(target)} image"] = target.image
+    return {
+        "container_state": {_label(t): "running" if t.running else t.status for t in targets},
+        "container_health": {_label(t): t.health for t in targets if t.health and t.running},
+        "restart_policy": {_label(t): t.restart_policy for t in targets},
+        "started_at": {_label(t): t.started_at for t in targets if t.running},
+        "container_config": config,
+    }
+
+
+def flatten(name: str, value: Any) -> list[tuple[str, str]]:
+    """Return every leaf of nested engine data as (dotted path, text); empty ones the engine writes in several ways."""
+    if isinstance(value, Mapping):
+        return [
+            leaf
+            for key, part in value.items()
+            if key not in _VOLATILE
+            for leaf in flatten(f"{name}.{key}", part)
+        ]
+    return [] if value is None or value == [] else [(name, str(value))]
+
+
+def _settings(run: RunDir, engine: Engine, targets: Sequence[Target]) -> dict[str, str]:
+    database = of_run(run)
+    if database.get("address"):
+        return _pairs(row[0] for row in rows(engine, "", database, _SETTINGS))
+    running = [target for target in targets if target.service == database["service"] and target.running]
+    if not running:
+        raise ChaosError("the database does not run")
+    argv = ["psql", "-XAtq", "-U", database["user"], "-d", database["name"], "-c", _SETTINGS]
+    code, text = engine.execute(running[0].id, argv)
+    if code != 0:
+        raise ChaosError(text.strip().splitlines()[-1] if text.strip() else f"psql ended with {code}")
+    return _pairs(text.splitlines())
+
+
+def _pairs(lines: Iterable[str]) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _guarded(found: Snapshot, what: str, part: Any) -> None:
+    try:
+        found.update(part())
+    except (OSError, ChaosError) as error:
+        found["unchecked"][what] = str(error)

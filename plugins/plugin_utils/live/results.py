@@ -1,0 +1,114 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a task's result tells of a run: the keys that our modules set, read with suspicion.
+
+Results come from hosts under test and from other people's modules, so nothing here takes their shape for granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..record.clocks import corrected
+from ..record.read import Record, read
+from ..words import clean, log_line
+from .refusals import refusal
+
+Result = Mapping[str, Any]
+
+
+def dicts(result: Result, key: str) -> list[Mapping[str, Any]]:
+    """Return the dictionaries in the list ``result[key]``; none if it is anything else."""
+    value = result.get(key)
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, (list, tuple)) else []
+
+
+def mapping(result: Result, key: str) -> Mapping[str, Any]:
+    """Return the dictionary ``result[key]``; an empty one if it is anything else."""
+    value = result.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def message(result: Result) -> str:
+    """Return the one sentence that a failed or unreachable result has for people."""
+    value = refusal(result) or result.get("msg") or result.get("reason") or "failed without a message"
+    text = clean(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
+    # A module that broke, a command that failed: what it said last tells more than that it did.
+    said = str(
+        result.get("module_stderr") or result.get("module_stdout") or result.get("stderr") or ""
+    ).strip()
+    if said:
+        text = f"{text}: {clean(said.splitlines()[-1])}"
+    return text
+
+
+def told(result: Result, text: str) -> bool:
+    """Return True if the result's own lines say ``text`` already."""
+    return any(clean(line.get("text", "")) == text for line in dicts(result, "chaos_lines"))
+
+
+def finished(result: Result) -> tuple[Record, dict[str, str]] | None:
+    """Return the record and the files of a result of the report action (written or rendered), None of any other.
+
+    The record is read from its file: what the result carries may be shortened. It is not held against its schema
+    again: the action has done so, and a report of an odd record is worth more than none. Raises RecordError if it
+    cannot be read.
+    """
+    carried = result.get("chaos_record")
+    if not isinstance(carried, Mapping):
+        return None
+    files = {str(kind): str(path) for kind, path in mapping(result, "files").items()}
+    return (read(files["json"]) if "json" in files else dict(carried)), files
+
+
+class Hosts:
+    """Whether there are several hosts, and so each line must name its own."""
+
+    def __init__(self) -> None:
+        self._named: set[str] = set()
+        self._seen: set[str] = set()
+        self._offsets: dict[str, float] = {}
+
+    def name(self, hosts: object) -> None:
+        """Take the hosts that the report action was told of: from here on they alone count."""
+        self._named = {str(host) for host in hosts} if isinstance(hosts, (list, tuple)) else set()
+
+    def see(self, host: str) -> None:
+        """Note that a task ran on ``host``; the controller's own tasks run on localhost."""
+        if host != "localhost":
+            self._seen.add(host)
+
+    def clock(self, host: str, result: Result) -> None:
+        """Take the offset of a host's clock (``chaos_clock``, milliseconds ahead) from the result that measured it."""
+        offset = mapping(result, "chaos_clock").get("offset_ms")
+        if isinstance(offset, (int, float)) and not isinstance(offset, bool):
+            self._offsets[host] = float(offset)
+
+    @property
+    def offsets(self) -> dict[str, float]:
+        """Return the offsets known by now; none for a host alone, whose times stand beside no others."""
+        return dict(self._offsets) if len(self._named or self._seen) > 1 else {}
+
+    def label(self, host: str) -> str:
+        """Return ``host`` if lines must name it, an empty text if there is but one or it is the controller."""
+        if self._named and host not in self._named:
+            return ""
+        return host if len(self._named or self._seen) > 1 else ""
+
+    def lines(self, host: str, result: Result) -> Iterable[tuple[str, str]]:
+        """Yield level and text of each line that a result has for people, of several hosts at the controller's time."""
+        self.clock(host, result)
+        for line in dicts(result, "chaos_lines"):
+            # an empty host is nobody's: the controller speaks of all of them
+            label = "" if line.get("host") == "" else self.label(str(line.get("host") or host))
+            yield (
+                str(line.get("level")),
+                log_line(
+                    corrected(str(line.get("at")), self.offsets.get(host, 0.0)),
+                    line.get("level"),
+                    line.get("text", ""),
+                    label,
+                ),
+            )

@@ -1,0 +1,207 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Complete a run's record with what its hosts kept: which record to go on from, who owes, what comes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import itertools
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...module_utils.evidence.evidence import Evidence
+from ...module_utils.judge.record import bounds, host_record
+from . import rejudge, report_files, spread
+from .merge import merge
+from .missing_host import owes, stub
+from .read import RecordError, load
+
+Record = dict[str, Any]
+AWAY = "it cannot be reached"
+OUT_OF_REACH = "The host was not reached, neither at the end of the run nor when it was collected."
+NOTHING_THERE = (
+    "The host holds nothing of this run: it never began there, or its record was collected or is too old."
+)
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
+
+
+class CollectError(Exception):
+    """What was asked for cannot be done; the message is one sentence for people."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where to go on from. base: path of the record, empty if the run left none; source: the stem of what there is
+    (raw samples beside it); stem: that of what will be written; hosts: who owes a record."""
+
+    run_id: str
+    base: str
+    source: str
+    stem: str
+    hosts: list[str]
+
+
+@dataclass
+class Found:
+    """What came of asking: host records by name, hosts that have nothing, and why others still wait.
+
+    again: of the hosts that were judged again, the stem beside which their raw samples lie.
+    """
+
+    records: dict[str, Record] = field(default_factory=dict)
+    again: dict[str, str] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
+    waiting: dict[str, str] = field(default_factory=dict)
+
+
+def from_record(path: str) -> Plan:
+    """Plan from a record; one that was completed since then is gone on from instead. Raises RecordError."""
+    path = os.path.abspath(path)
+    record = load(path)
+    source = path.removesuffix(".json")
+    root = _root(record["run_id"], source)
+    base, record = min(
+        [(path, record), *_siblings(root, record["run_id"], path)],
+        key=lambda each: sum(map(owes, each[1]["hosts"])),
+    )
+    hosts = [str(host["host"]) for host in record["hosts"] if owes(host)]
+    return Plan(record["run_id"], base, base.removesuffix(".json"), free_stem(root), hosts)
+
+
+def from_run(run_id: str, folder: str, hosts: Sequence[str]) -> Plan:
+    """Plan for a run by its id: from its record if there is one in ``folder``, else from nothing but its hosts.
+
+    Raises CollectError for an id that is none.
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise CollectError(f"{run_id!r} is no run id: exp-01-20261123-180000 is one.")
+    root = os.path.join(os.path.abspath(folder), f"chaos-{run_id}")
+    known = _siblings(root, run_id)
+    if known:
+        return from_record(known[0][0])
+    return Plan(run_id, "", root, free_stem(root), list(hosts))
+
+
+def _siblings(root: str, run_id: str, but: str = "") -> list[tuple[str, Record]]:
+    """Return the records of a run that lie beside each other, by path."""
+    found = []
+    for path in sorted(glob.glob(f"{glob.escape(root)}*.json")):
+        with contextlib.suppress(RecordError):
+            record = load(path) if path != but else {}
+            if record.get("run_id") == run_id:
+                found.append((path, record))
+    return found
+
+
+def _root(run_id: str, stem: str) -> str:
+    """Return the first stem of a run, of which ``stem`` is one; a record that was renamed begins anew."""
+    root = os.path.join(os.path.dirname(stem), f"chaos-{run_id}")
+    return root if stem.startswith(root) else stem
+
+
+def _stems(root: str) -> Iterator[str]:
+    """Yield ``root``, root-2, root-3, …"""
+    return itertools.chain([root], (f"{root}-{attempt}" for attempt in itertools.count(2)))
+
+
+def _taken(stem: str) -> bool:
+    return bool(glob.glob(f"{glob.escape(stem)}.*"))
+
+
+def free_stem(root: str) -> str:
+    """Return ``root`` if there is no file of that stem, else the first free one of root-2, root-3, …"""
+    return next(stem for stem in _stems(root) if not _taken(stem))
+
+
+def _sources(plan: Plan) -> list[str]:
+    """Return the stems beside which raw samples of the run may lie: an earlier collection may have been killed, too."""
+    others = itertools.takewhile(
+        lambda stem: stem != plan.stem and _taken(stem), _stems(_root(plan.run_id, plan.source))
+    )
+    return list(dict.fromkeys([plan.source, *others]))
+
+
+def sort(plan: Plan, answers: Mapping[str, Mapping[str, Any]]) -> Found:
+    """Return what the hosts answered, each by its name; who did not is judged again from raw samples, or waits."""
+    found = Found()
+    for host in plan.hosts:
+        answer = answers.get(host) or {}
+        if answer.get("host_record"):
+            found.records[host] = {**answer["host_record"], "host": host}
+            continue
+        stem, seen = _left(plan, host)
+        if seen is not None:
+            found.again[host] = stem
+            found.records[host] = {**host_record(seen), "host": host}
+        elif answer.get("asked") and not answer.get("problem"):
+            found.empty.append(host)
+        elif answer.get("unreachable"):
+            found.waiting[host] = AWAY
+        else:
+            found.waiting[host] = str(
+                answer.get("problem")
+                or answer.get("msg")
+                or "it was not asked: is it in the inventory, or limited away?"
+            )
+    return found
+
+
+def _left(plan: Plan, host: str) -> tuple[str, Evidence | None]:
+    """Return what raw samples of a host there are here, and their stem; None without any of this run."""
+    for stem in _sources(plan):
+        seen = rejudge.evidence(stem, host)
+        if seen is not None and seen.spec.get("run_id") == plan.run_id:
+            return stem, seen
+    return "", None
+
+
+def complete(plan: Plan, found: Found) -> Record:
+    """Return the record of the run with what was found. Raises RecordError, and CollectError without any sample."""
+    if plan.base:
+        base = load(plan.base)
+        hosts = [found.records.get(host["host"], host) for host in base["hosts"]]
+        keys = ("run_id", "experiment", "started_at", "ended_at", "collection_version")
+        return merge(hosts, **{key: base[key] for key in keys}, spread_ms=spread.limit(base["hosts"]))
+    known = [rejudge.evidence(found.again.get(host, plan.stem), host) for host in found.records]
+    seen = [each for each in known if each is not None]
+    if not seen:
+        raise CollectError(
+            f"The hosts gave their records of run {plan.run_id}, but no raw samples: what ran is not known."
+        )
+    stubs = [stub(host, "invalid", NOTHING_THERE) for host in found.empty]
+    stubs += [stub(host, "aborted", OUT_OF_REACH) for host in found.waiting]
+    spec = seen[0].spec
+    return merge(
+        [*found.records.values(), *stubs],
+        run_id=plan.run_id,
+        experiment=spec["experiment"],
+        started_at=min(bounds(each)[0] for each in seen),
+        ended_at=max(bounds(each)[1] for each in seen),
+        collection_version=str(spec["collection_version"]),
+    )
+
+
+def carry(plan: Plan, found: Found) -> None:
+    """Give the raw samples that the new record rests on its stem too, so that it is whole.
+
+    A link where the file system has them, a copy elsewhere. Raises FileError.
+    """
+    wanted = [
+        (plan.source, "*"),
+        *((stem, report_files.raw_name(host)) for host, stem in found.again.items()),
+    ]
+    for stem, host in wanted:
+        for path in sorted(glob.glob(f"{glob.escape(stem)}.{host}.*.jsonl.gz")):
+            target = f"{plan.stem}{path[len(stem) :]}"
+            if os.path.lexists(target):
+                continue
+            try:
+                os.link(path, target, follow_symlinks=False)
+            except OSError:
+                with open(path, "rb") as stream:
+                    report_files.create_bytes(target, stream.read())

@@ -1,0 +1,223 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What stands in a report above its last 30 lines: environment, proof, phases, findings with their evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+from ..record.missing_host import is_stub
+from ..words import (
+    clean,
+    clock_time,
+    leftover_text,
+    number,
+    quantity,
+    scalar,
+    seconds_between,
+    stamp,
+    truth_mark,
+    verdict_mark,
+)
+from . import hosts_overview
+from .finding_lines import finding_text, numbered
+
+Record = dict[str, Any]
+Host = Mapping[str, Any]
+
+
+def details(record: Record, *, brief: bool = False) -> list[str]:
+    """Return all sections of a report but its last, each with a heading and a blank line before it.
+
+    brief: for a screen. Of a long fleet only the worst hosts stand there in full; the others are counted.
+    """
+    hosts, folded = hosts_overview.worst(record["hosts"]) if brief else (record["hosts"], [])
+    hosts = hosts if folded else record["hosts"]  # nothing folded: in the order of their waves
+    several = len(record["hosts"]) > 1
+    out = _section(
+        "ENVIRONMENT", [*_environment(record), *(line for host in hosts for line in _host(host, several))]
+    )
+    for host in hosts:
+        of = f" ({clean(host['host'])})" if several else ""
+        out += _section(f"FAULTS AND THEIR PROOF{of}", _faults(host))
+        out += _section(f"PHASES{of}", _phases(host))
+        out += _section(f"ERRORS{of}", _errors(host))
+        out += _section(f"LEFT BEHIND{of}", [f"  {leftover_text(each)}" for each in host["leftovers"]])
+        if not (several and is_stub(host)):  # its only note stands in the environment
+            out += _section(f"NOTES{of}", [f"  {clean(each)}" for each in host["notes"]])
+    out += _section(
+        "FINDINGS AND THEIR EVIDENCE", _findings(record, {clean(host["host"]) for host in folded})
+    )
+    if folded:
+        rest = f"  {len(folded)} hosts more: {hosts_overview.outcomes(folded)}. The log has them in full."
+        out += _section("OTHER HOSTS", [rest])
+    return out
+
+
+def _section(heading: str, lines: Sequence[str]) -> list[str]:
+    return ["", f"{heading}:", *lines] if lines else []
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:<12}{text}"
+
+
+def _environment(record: Record) -> list[str]:
+    length = seconds_between(record["started_at"], record["ended_at"])
+    several = len(record["hosts"]) > 1
+    return [
+        _row("run", f"{clean(record['run_id'])}, exchange.chaos {clean(record['collection_version'])}"),
+        _row(
+            "time",
+            f"{stamp(record['started_at'])} to {stamp(record['ended_at'])} UTC, {quantity(length, 's')}",
+        ),
+        *(
+            [_row("times", "of all hosts on the controller's clock, their own offset taken off")]
+            if several
+            else []
+        ),
+    ]
+
+
+def _host(host: Host, several: bool) -> list[str]:
+    if several and is_stub(host):
+        return [
+            _row(
+                "host",
+                f"{clean(host['host'])}, wave {host['wave']}: {host['outcome']}: {hosts_overview.why(host)}",
+            )
+        ]
+    has, load, ledger = host["capabilities"], host["load"], host["ledger"]
+    tools = [
+        f"{key} {clean(has[key]) if has[key] else 'absent'}" for key in ("docker", "compose", "bcc", "python")
+    ]
+    powers = [f"{'' if has[key] else 'no '}{key}" for key in ("root", "systemd")]
+    cgroup = f"cgroup {clean(has['cgroup']) if has['cgroup'] else 'absent'}"
+    clock = host["clock"]
+    offset, doubt = (quantity(clock[key], "ms") for key in ("offset_ms", "uncertainty_ms"))
+    return [
+        _row("host", f"{clean(host['host'])}, wave {host['wave']}: {host['outcome']}"),
+        _row("", ", ".join([f"kernel {clean(host['kernel'])}", *tools, cgroup, *powers])),
+        *([_row("trials", "; ".join(_trials(has["trials"])))] if has["trials"] else []),
+        _row("clock", f"{offset} from the controller's, ± {doubt}"),
+        _row(
+            "load",
+            f"{number(load['rate'])}/s wanted, at least {number(load['floor'])}/s needed: "
+            f"{load['requests']} requests, {load['ok']} ok, {load['errors']} failed",
+        ),
+        _row("orders", _orders(ledger)),
+        _row("BPF", _bpf(host["bpf"])),
+    ]
+
+
+def _trials(trials: Mapping[str, str]) -> list[str]:
+    return [f"{clean(name)} {clean(result)}" for name, result in sorted(trials.items())]
+
+
+def _orders(ledger: Mapping[str, Any]) -> str:
+    counted = [
+        f"{scalar(ledger[key])} {title}"
+        for key, title in (
+            ("acknowledged", "acknowledged"),
+            ("lost", "lost"),
+            ("duplicated", "stored twice"),
+            ("unacknowledged_applied", "applied without acknowledgement"),
+        )
+    ]
+    if all(ledger[key] is None for key in ledger):
+        return "not counted"
+    return f"{', '.join(counted)}; shortest visible loss {quantity(ledger['shortest_visible_loss_ms'], 'ms')}"
+
+
+def _bpf(bpf: Mapping[str, Any]) -> str:
+    if bpf["status"] == "absent":
+        return "absent: what rests on it is unknown"
+    control = {True: "seen", False: "NOT seen", None: "not made"}[bpf["positive_control"]]
+    programs = ", ".join(map(clean, bpf["programs"])) or "no programs"
+    return (
+        f"{bpf['status']} ({programs}): {bpf['events']} events, {bpf['lost']} lost, "
+        f"our own connect {control}, CPU {quantity(bpf['cpu_s'], 's')}"
+    )
+
+
+def _faults(host: Host) -> list[str]:
+    out = []
+    for fault in host["faults"]:
+        engine = f" by {clean(fault['engine'])}" if fault["engine"] else ""
+        what = f"  {clean(fault['id'])}: {clean(fault['kind'])} of {clean(fault['target'])}{engine}"
+        if fault["injected_at"] is None:
+            begun = (
+                f"; what was begun of it was undone by {clean(fault['undone_by'])}"
+                if fault["undone_by"]
+                else ""
+            )
+            out.append(f"{what}, not injected{begun}")
+            continue
+        length = quantity(seconds_between(fault["injected_at"], fault["undone_at"]), "s")
+        undone = (
+            f"undone by {clean(fault['undone_by'])}" if fault["undone_by"] else "undone by nobody we know of"
+        )
+        out.append(
+            f"{what}, {clock_time(fault['injected_at'])} to {clock_time(fault['undone_at'])} ({length}), {undone}"
+        )
+        for proof in fault["proof"]:
+            value = f" {scalar(proof['value'])}" if proof["value"] is not None else ""
+            at = f", {clock_time(proof['at'])}" if proof["at"] else ""
+            out.append(
+                f"    {truth_mark(proof['holds'])} {proof['source']}: {clean(proof['fact'])}{value}{at}"
+            )
+    return out
+
+
+def _phases(host: Host) -> list[str]:
+    if not host["phases"]:
+        return []
+    columns = "{:<22}{:>14}{:>10}{:>10}{:>8}{:>9}{:>9}{:>9}{:>9}"
+    out = [
+        columns.format("  phase", "from", "s", "requests", "errors", "p50 ms", "p95 ms", "p99 ms", "max ms")
+    ]
+    for phase in host["phases"]:
+        of = f" ({clean(phase['fault'])})" if phase["fault"] not in (None, phase["id"]) else ""
+        length = seconds_between(phase["started_at"], phase["ended_at"])
+        times = [phase["latency_ms"][key] for key in ("p50", "p95", "p99", "max")]
+        shown = ["-" if value is None else number(value) for value in (length, *times)]
+        out.append(
+            columns.format(
+                f"  {clean(phase['id'])}{of}",
+                clock_time(phase["started_at"]),
+                shown[0],
+                phase["requests"],
+                phase["errors"],
+                *shown[1:],
+            ).rstrip()
+        )
+    return out
+
+
+def _errors(host: Host) -> list[str]:
+    errors = host["questions"]["errors_clear"]
+    out = []
+    if errors["kinds"]:
+        kinds = sorted(errors["kinds"].items(), key=lambda each: (-each[1], each[0]))
+        out.append(_row("kinds", ", ".join(f"{count} {clean(kind)}" for kind, count in kinds)))
+    if errors["example"] is not None:
+        out.append(_row("example", clean(errors["example"])))
+    if errors["first_log_line"] is not None:
+        out.append(_row("in the log", clean(errors["first_log_line"])))
+    return out
+
+
+def _findings(record: Record, folded: Set[str] = frozenset()) -> list[str]:
+    """Return each finding with its evidence; those of folded hosts that hold are only counted, by finding."""
+    out, counted = [], 0
+    for index, host, finding in numbered(record):
+        if host in folded and finding["verdict"] == "pass":
+            counted += 1
+            continue
+        name = f"{host}: " if host else ""
+        out.append(f"{index:>4}. {verdict_mark(finding['verdict'])} {name}{finding_text(finding)}")
+        if finding["evidence"]:
+            out.append(f"        {clean(finding['evidence'])}")
+    return [*out, f"      … and {counted} ✓ of {len(folded)} other hosts, in the log"] if counted else out

@@ -1,0 +1,42 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report files of a record that lies on disk: log, kernel events, JUnit, from the record and its raw samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..record import report_files
+from ..record.clocks import offsets
+from . import bpf_log, text
+from .junit import junit
+
+Record = dict[str, Any]
+#: The kinds that rendering writes.
+RENDERED = ("log", "bpf", "xml")
+
+
+def head(record: Record) -> str:
+    """Return the first lines of a log, which a reservation leaves in it."""
+    return joined(text.banner(record["experiment"]["title"]))
+
+
+def render(record: Record, files: Mapping[str, str], source: str) -> None:
+    """Write the files of a record. ``source`` is the stem beside which its raw samples lie.
+
+    files: path by kind, of RENDERED at least. Raises FileError and FileExistsError: nothing is overwritten.
+    """
+    fresh, events = bpf_log.rest(record, source, {})
+    closing = bpf_log.closing(record, events, bpf_log.histograms(record, source))
+    bpf = [*bpf_log.lines(fresh, len(record["hosts"]) > 1, offsets(record)), *closing]
+    report_files.fill(files["bpf"], joined(bpf))
+    report_files.fill(files["xml"], junit(record))
+    begun = head(record)
+    report_files.fill(files["log"], joined(text.log(record, files))[len(begun) :], begun)
+
+
+def joined(lines: list[str]) -> str:
+    """Return lines as the text of a file."""
+    return "".join(f"{line}\n" for line in lines)
