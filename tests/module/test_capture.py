@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(bool(support.missing()), reason=support.missing(
 #: The ways a host can lack something: each must count the same.
 MODES = {
     "btf": "",
-    "no-btf": "from exchange_chaos import bpf_loader\nbpf_loader.Btf.of_kernel = classmethod(lambda cls: None)",
+    "no-btf": "from exchange_chaos.bpf import loader\nloader.Btf.of_kernel = classmethod(lambda cls: None)",
     "perf-buffers": "",
     # as an older bcc has them: nothing to ask them with but a poll
     "perf-buffers-polled": "import bcc\ndel bcc.BPF.perf_buffer_consume",
@@ -129,7 +129,7 @@ for _ in range(4):
     connect({exchange.address("store")!r}, {CLOSED})
 open("{support.cgroup2()}/cgroup.procs", "w").write(str(os.getpid()))
 """
-    prelude = "from exchange_chaos import bpf_sources\nbpf_sources.unified = lambda: True"
+    prelude = "from exchange_chaos.bpf import sources\nsources.unified = lambda: True"
     try:
         with support.capture(tmp_path, exchange.spec(), prelude) as capture:
             pid = support.work(exchange.pid("api"), script)
@@ -240,8 +240,8 @@ def test_without_bcc_the_run_goes_on(exchange: Exchange, tmp_path: Path) -> None
 
 def test_a_compiler_error_is_one_sentence(exchange: Exchange, tmp_path: Path) -> None:
     prelude = (
-        "from exchange_chaos import bpf_sources\nread = bpf_sources.read\n"
-        "bpf_sources.read = lambda name: 'this is no C' if name == 'tcp.c' else read(name)"
+        "from exchange_chaos.bpf import sources\nread = sources.read\n"
+        "sources.read = lambda name: 'this is no C' if name == 'tcp.c' else read(name)"
     )
     with support.capture(tmp_path, exchange.spec(), prelude) as capture:
         assert capture.process.wait(20) == 0
@@ -252,8 +252,8 @@ def test_a_compiler_error_is_one_sentence(exchange: Exchange, tmp_path: Path) ->
 @pytest.mark.parametrize("ring", [True, False], ids=["ring-buffer", "perf-buffers"])
 def test_what_does_not_fit_is_counted(exchange: Exchange, tmp_path: Path, ring: bool) -> None:
     prelude = (
-        "from exchange_chaos import bpf_sources, capture\n"
-        "bpf_sources.RING_BYTES = 16384\nbpf_sources.PERF_BYTES = 16384\ncapture.MOST_EVENTS = 100"
+        "from exchange_chaos.bpf import capture, sources\n"
+        "sources.RING_BYTES = 16384\nsources.PERF_BYTES = 16384\ncapture.MOST_EVENTS = 100"
     )
     with support.capture(tmp_path, exchange.spec(ring=ring), prelude) as capture:
         pid = support.connects(exchange.pid("api"), exchange.address("store"), CLOSED, 5000)

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.skipif(bool(support.missing()), reason=support.missing(
 ALL = ["tcp", "exit", "sched", "block", "fsync", "oom", "rtt", "bytes"]
 #: A kernel whose tracepoints tell less: the socket's own counts and BTF must do.
 OLDER = """
-from exchange_chaos import bpf_tracefs
-real = bpf_tracefs.fields
+from exchange_chaos.bpf import tracepoints
+real = tracepoints.fields
 def fields(folder, event):
     found = real(folder, event)
     if event in ("sock:sock_send_length", "sock:sock_recv_length"):
@@ -32,11 +32,11 @@ def fields(folder, event):
     if event == "tcp:tcp_probe":
         found.pop("skaddr", None)
     return found
-bpf_tracefs.fields = fields
+tracepoints.fields = fields
 """
-NO_BTF = "from exchange_chaos import bpf_loader\nbpf_loader.Btf.of_kernel = classmethod(lambda cls: None)"
-NO_OOM = "from exchange_chaos import bpf_oom, bpf_registry\nfrom dataclasses import replace\n"
-NO_OOM += 'bpf_registry.PROGRAMS["oom"] = replace(bpf_oom.PROGRAM, needs=("oom:no_such_tracepoint",))'
+NO_BTF = "from exchange_chaos.bpf import loader\nloader.Btf.of_kernel = classmethod(lambda cls: None)"
+NO_OOM = "from exchange_chaos.bpf.programs import oom, registry\nfrom dataclasses import replace\n"
+NO_OOM += 'registry.PROGRAMS["oom"] = replace(oom.PROGRAM, needs=("oom:no_such_tracepoint",))'
 
 
 @pytest.fixture(scope="module")

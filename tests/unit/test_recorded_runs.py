@@ -19,7 +19,7 @@ import jsonschema
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence, Order, Sample
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import windows
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.connects import target_ports
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.kernel.connects import target_ports
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.registry import measure
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge

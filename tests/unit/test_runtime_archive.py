@@ -29,7 +29,9 @@ def test_it_holds_all_of_module_utils_and_the_bpf_programs(root: Path) -> None:
         for path in (root / "plugins" / "module_utils").rglob("*.py")
     }
     assert {f"exchange_chaos/{path}" for path in sources} <= names
-    assert {f"exchange_chaos/bpf/source/{path.name}" for path in (root / "files" / "bpf").glob("*.c")} <= names
+    assert {
+        f"exchange_chaos/bpf/source/{path.name}" for path in (root / "files" / "bpf").glob("*.c")
+    } <= names
     assert not [name for name in names if "__pycache__" in name]
 
 

@@ -14,9 +14,9 @@ from ..evidence.evidence import Evidence, Order
 from ..evidence.phases import Window, baseline, onset, restarted, windows, within
 from ..evidence.steady_state import Thresholds
 from .metrics.catalogue import measure
-from .metrics.logs import first_line
-from .metrics.orders import judged_errors
-from .metrics.recovery import recover
+from .metrics.exchange.logs import first_line
+from .metrics.exchange.orders import judged_errors
+from .metrics.exchange.recovery import recover
 
 #: A good order is slow above this many times the 99th percentile of the baseline (and above its threshold).
 SLOW_TIMES = 3.0

@@ -9,25 +9,20 @@ To add one: write the function in the file of its concern (or a new one, importe
 
 from __future__ import annotations
 
-from . import (
+from .exchange import (
     away,
     cache,
     connections,
-    connects,
-    cpu,
     detection,
-    disk,
-    kernel,
     ledger,
     logs,
-    memory,
     multi,
-    network,
     orders,
     proxy,
     recovery,
     serving,
 )
+from .kernel import connects, cpu, disk, histograms, memory, network
 from .registry import Measured, Metric, get, measure, names
 
 __all__ = [
@@ -41,7 +36,7 @@ __all__ = [
     "detection",
     "disk",
     "get",
-    "kernel",
+    "histograms",
     "ledger",
     "logs",
     "measure",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ...evidence.evidence import Evidence
 from ...evidence.histograms import watched
 from ...evidence.phases import BASELINE, Window
-from ..metrics.kernel import rtt
+from ..metrics.kernel.histograms import rtt
 from .proof import Proof
 
 #: The smoothed time follows a delay slowly, so the mean of a window rises by less than what was added.

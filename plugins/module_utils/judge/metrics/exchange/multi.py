@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...evidence.evidence import Evidence, Sample
-from ...evidence.phases import Window, engine_events, kernel_exits, onset
-from ..proofs.proof import store_samples
-from .registry import Interval, Measured, per_fault
+from ....evidence.evidence import Evidence, Sample
+from ....evidence.phases import Window, engine_events, kernel_exits, onset
+from ...proofs.proof import store_samples
+from ..registry import Interval, Measured, per_fault
 
 
 @per_fault("kill_spread_s", "s")

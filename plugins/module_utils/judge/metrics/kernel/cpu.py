@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...common.stats import percentile
-from ...evidence.evidence import Evidence, Order
-from ...evidence.phases import Window, baseline, latency_ms, within
-from .registry import Measured, per_fault
+from ....common.stats import percentile
+from ....evidence.evidence import Evidence, Order
+from ....evidence.phases import Window, baseline, latency_ms, within
+from ..registry import Measured, per_fault
 
 #: Latency is back where half of the orders of so many seconds take at most so many times what they took before, or so
 #: many milliseconds more: until steady state is back, probes and orders come faster than they did before.

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...evidence import named_cause
-from ...evidence.evidence import Evidence, Order
-from ...evidence.phases import Window, onset, windows, within
-from .registry import Measured, per_run
+from ....evidence import named_cause
+from ....evidence.evidence import Evidence, Order
+from ....evidence.phases import Window, onset, windows, within
+from ..registry import Measured, per_run
 
 
 @per_run("error_budget", "ratio")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...evidence.evidence import RATE_LIMITED, Evidence, Sample
-from ...evidence.phases import Window, onset, within
-from .connects import target_ports, unseen
+from ....evidence.evidence import RATE_LIMITED, Evidence, Sample
+from ....evidence.phases import Window, onset, within
+from ..kernel.connects import target_ports, unseen
+from ..registry import Interval, Measured, per_fault
 from .recovery import good_for_good, port_opened, trouble_ends
-from .registry import Interval, Measured, per_fault
 
 
 @per_fault("proxy_back_s", "s")

@@ -9,9 +9,9 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...evidence.evidence import Evidence
-from ...evidence.phases import Window
-from .registry import Measured, per_fault
+from ....evidence.evidence import Evidence
+from ....evidence.phases import Window
+from ..registry import Measured, per_fault
 
 MB = 1024 * 1024
 #: Fewer orders than this tell a leak from noise no more.

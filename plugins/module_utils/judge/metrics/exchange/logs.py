@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from ...evidence import named_cause
-from ...evidence.evidence import Evidence
-from ...evidence.phases import Window, onset
-from .registry import Measured, per_fault
+from ....evidence import named_cause
+from ....evidence.evidence import Evidence
+from ....evidence.phases import Window, onset
+from ..registry import Measured, per_fault
 
 
 @per_fault("log_clarity", "s")

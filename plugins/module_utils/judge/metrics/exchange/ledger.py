@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...evidence.evidence import Evidence
-from ...evidence.phases import Window, windows
-from .registry import Measured, per_run
+from ....evidence.evidence import Evidence
+from ....evidence.phases import Window, windows
+from ..registry import Measured, per_run
 
 
 @per_run("data_loss", "orders")

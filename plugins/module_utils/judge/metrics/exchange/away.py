@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from ...common.stats import percentile
-from ...evidence.evidence import Evidence
-from ...evidence.phases import Window, baseline, onset, within
+from ....common.stats import percentile
+from ....evidence.evidence import Evidence
+from ....evidence.phases import Window, baseline, onset, within
+from ..registry import Measured, per_fault
 from .recovery import trouble_ends
-from .registry import Measured, per_fault
 
 #: A baseline faster than this (ms) would make ratios of noise.
 _LEAST_MS = 10.0

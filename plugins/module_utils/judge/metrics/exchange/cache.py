@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...evidence.evidence import Evidence
-from ...evidence.phases import Window, restarted
+from ....evidence.evidence import Evidence
+from ....evidence.phases import Window, restarted
+from ..registry import Measured, per_fault
 from .recovery import good_for_good, port_opened
-from .registry import Measured, per_fault
 
 #: Two readings closer than this (s) give no rate: the database publishes its counters about once a second.
 _LEAST_S = 1.0

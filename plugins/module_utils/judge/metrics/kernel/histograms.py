@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from ...evidence.evidence import Evidence
-from ...evidence.histograms import Total, keys, total, watched
-from ...evidence.phases import BASELINE, EARLY_S, Window, main_pids
+from ....evidence.evidence import Evidence
+from ....evidence.histograms import Total, keys, total, watched
+from ....evidence.phases import BASELINE, EARLY_S, Window, main_pids
+from ..registry import Measured, per_fault
 from .connects import target_ports
-from .registry import Measured, per_fault
 
 _RUN_QUEUE, _SWITCHES = "run queue latency", "context switches"
 _BLOCK, _DEPTH, _FSYNC = "block I/O latency", "queue depth", "fsync latency"

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from ...evidence import steady_state
-from ...evidence.evidence import Evidence, Sample
-from ...evidence.phases import Window, engine_events, onset, restarted, windows
-from ..proofs.proof import store_samples
-from .registry import Interval, Measured, per_fault, per_run
+from ....evidence import steady_state
+from ....evidence.evidence import Evidence, Sample
+from ....evidence.phases import Window, engine_events, onset, restarted, windows
+from ...proofs.proof import store_samples
+from ..registry import Interval, Measured, per_fault, per_run
 
 #: What the journal says of an undo that had to start a container (see faults/kill.py).
 _STARTED = "started through the engine"

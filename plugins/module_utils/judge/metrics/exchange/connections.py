@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...common.stats import median, percentile
-from ...evidence.evidence import Evidence, Order
-from ...evidence.phases import Phase, Window, baseline, onset, within
-from ...evidence.steady_state import Thresholds
-from .connects import connects, unseen
-from .registry import Measured, per_fault
+from ....common.stats import median, percentile
+from ....evidence.evidence import Evidence, Order
+from ....evidence.phases import Phase, Window, baseline, onset, within
+from ....evidence.steady_state import Thresholds
+from ..kernel.connects import connects, unseen
+from ..registry import Measured, per_fault
 
 #: An order waits if it takes longer than the threshold and this many times the 99th percentile from before.
 _SLOW_TIMES = 3.0

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...common.stats import median, percentile
-from ...evidence.evidence import Evidence
-from ...evidence.phases import Window, within
-from .cache import reading, reading_before
-from .registry import Measured, per_fault
+from ....common.stats import median, percentile
+from ....evidence.evidence import Evidence
+from ....evidence.phases import Window, within
+from ..exchange.cache import reading, reading_before
+from ..registry import Measured, per_fault
 
 
 def _trials(evidence: Evidence, window: Window, *moments: str) -> list[Mapping[str, Any]]:

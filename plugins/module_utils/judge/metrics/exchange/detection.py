@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...evidence.evidence import Evidence
-from ...evidence.phases import Window, onset
+from ....evidence.evidence import Evidence
+from ....evidence.phases import Window, onset
+from ..registry import Measured, per_fault
 from .recovery import trouble_ends
-from .registry import Measured, per_fault
 
 _ROLES = ("readiness", "health")
 

@@ -9,13 +9,13 @@ import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...common import peer_addresses
-from ...common.stats import median
-from ...evidence.evidence import Evidence
-from ...evidence.phases import Window, baseline, onset
-from ...exchange import fault_entry
-from .recovery import port_opened, trouble_ends
-from .registry import Measured, per_fault
+from ....common import peer_addresses
+from ....common.stats import median
+from ....evidence.evidence import Evidence
+from ....evidence.phases import Window, baseline, onset
+from ....exchange import fault_entry
+from ..exchange.recovery import port_opened, trouble_ends
+from ..registry import Measured, per_fault
 
 ECONNREFUSED = 111
 #: Attempts of one process closer than this are one round: several addresses, or several connections of a pool.

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from ...evidence.evidence import Evidence
-from ...evidence.phases import Window, engine_events, onset, within
+from ....evidence.evidence import Evidence
+from ....evidence.phases import Window, engine_events, onset, within
+from ..registry import Measured, per_fault
 from .recovery import trouble_ends
-from .registry import Measured, per_fault
 
 DEGREES = ("kept_serving", "errors", "crashed")
 #: Share of good answers from which something counts as served.

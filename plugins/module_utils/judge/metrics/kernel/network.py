@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...common.stats import median
-from ...evidence.evidence import Evidence, Order
-from ...evidence.phases import Window, baseline, engine_events, windows, within
+from ....common.stats import median
+from ....evidence.evidence import Evidence, Order
+from ....evidence.phases import Window, baseline, engine_events, windows, within
+from ..exchange.recovery import recover
+from ..registry import Measured, per_fault, per_run
 from .connects import connects, on_path, unseen
-from .recovery import recover
-from .registry import Measured, per_fault, per_run
 
 #: Time-outs have begun where more than this share of the orders failed.
 _FAILING = 0.02
