@@ -12,7 +12,7 @@ PROFILE ?= resilient
 # More options for ansible-playbook, e.g. ARGS="-e chaos_report_dir=/var/tmp".
 ARGS ?=
 # What of the tests and gates make test-full runs.
-PARTS ?= lint unit lab module e2e fleet
+PARTS ?= lint unit controller lab module e2e fleet
 
 .PHONY: help
 help: ## List the targets
@@ -47,10 +47,10 @@ lint: setup-dev ## The gates alone: style, types, docs, sanity, the built artifa
 	@python -m tools.parts lint
 
 test: setup-dev ## Everything but what takes minutes: gates, unit, module, end-to-end and fleet tests
-	@python -m tools.parts lint unit lab module e2e fleet
+	@python -m tools.parts lint unit controller lab module e2e fleet
 
 test-unit: setup-dev ## Tests that need neither root nor Docker
-	@python -m tools.parts unit
+	@python -m tools.parts unit controller
 
 test-module: setup-dev ## Tests of modules and processes on this machine
 	@python -m tools.parts lab module

@@ -1,7 +1,7 @@
 """Run parts of the project's tests and gates, and close with a table of what each found and how long it took.
 
-Usage: python -m tools.parts [--full] PART...   (lint, one gate of tools/gates, unit, lab, module, e2e, fleet, or
-one file of the last three, such as e2e/test_mutations.py)
+Usage: python -m tools.parts [--full] PART...   (lint, one gate of tools/gates, unit, controller, lab, module, e2e,
+fleet, or one file of the last three, such as e2e/test_mutations.py)
 
 Gates and unit tests run first, two at a time, and show their output only when they fail; the rest runs one after the
 other, since it measures time, and shows its output as it goes. `lab` brings up the embedded exchange, and the engine it
@@ -30,7 +30,8 @@ SUITES = ("module", "e2e", "fleet")
 STEPS = ("lab", *SUITES)
 # The slowest first, so that the two lanes end at about the same time.
 GATES = ("sanity", "artifact", "ansible-lint", "docs", "oldest-ansible", "types", "yaml", "shell", "ruff")
-LANES = ("sanity", "unit", *GATES[1:])
+PYTESTS = ("unit", "controller")
+LANES = ("sanity", *PYTESTS, *GATES[1:])
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ def counts(report: Path) -> tuple[int, int, int]:
 
 
 def run_quietly(name: str) -> Result:
-    """Run one script of tools/gates, or the unit tests; the output is kept, and shown if it fails."""
+    """Run one script of tools/gates, or the tests of unit or controller; the output is kept, and shown if it fails."""
     begin = time.monotonic()
-    command = pytest(name) if name == "unit" else [str(ROOT / "tools" / "gates" / name)]
+    command = pytest(name) if name in PYTESTS else [str(ROOT / "tools" / "gates" / name)]
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -80,7 +81,7 @@ def run_quietly(name: str) -> Result:
     print(
         f"{mark} {name} ({seconds:.1f} s)", *([done.stdout] if failed else []), sep="\n", end="\n", flush=True
     )
-    if name == "unit":
+    if name in PYTESTS:
         return counted(name, done.returncode, seconds)
     return Result(name, 1 - failed, failed, 0, seconds)
 

@@ -1,6 +1,7 @@
 """The instrument broken on purpose: each run must notice that it learned nothing, or that the host is not restored.
 
-The same is shown by judging recorded runs again (tests/unit/test_recorded_runs.py), so only the first runs each time.
+The same is shown by judging recorded runs again (tests/unit/behaviour/test_recorded_runs.py), so only the first
+runs each time.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms i
 from ansible_collections.exchange.chaos.plugins.module_utils.host import nftables
 
 from tests.unit.containers import target
-from tests.unit.test_network_faults import CUT, SLOW, networks
+from tests.unit.faults.test_network_faults import CUT, SLOW, networks
 
 FAR = ["10.0.0.5", "fd00::5", "10.1.0.0/24"]
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import read as records
 
-from tests.unit.test_callback import ANSIBLE, BOTH, ROOT
+from tests.controller.test_callback import ANSIBLE, BOTH, ROOT
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "unit" / "data"
 FLEET = DATA / "playbooks" / "fleet"
 #: Nobody listens on the discard port: refused at once, as a host is that is down.
 GONE = "ansible_connection=ssh ansible_host=127.0.0.1 ansible_port=9 stub_unreachable=true"

@@ -221,7 +221,7 @@ def test_siblings_hear_of_each_other_but_not_of_themselves(tmp_path: Any, monkey
 
 def facts_of(tasks: str) -> dict[str, jinja2.Template]:
     """The last facts that a file of the lifecycle's tasks sets, as templates."""
-    path = Path(__file__).resolve().parents[2] / "roles" / "chaos" / "tasks" / tasks
+    path = Path(__file__).resolve().parents[3] / "roles" / "chaos" / "tasks" / tasks
     last = yaml.safe_load(path.read_text())[-1]["ansible.builtin.set_fact"]
     return {name: jinja2.Template(text) for name, text in last.items()}
 

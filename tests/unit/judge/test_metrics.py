@@ -23,7 +23,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catal
 
 from tests.unit.scenario import FINDINGS, REALTIME, T0, Scenario
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 Change = Callable[[Scenario], object]
 
 

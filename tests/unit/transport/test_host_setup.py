@@ -27,7 +27,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.host import environ
 from ansible_collections.exchange.chaos.plugins.module_utils.host.environment import Python
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import wheels
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "host"
 PYTHON = Python("/usr/bin/python3", (3, 11))
 MANIFEST = {

@@ -20,7 +20,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.report import endin
 
 from tests.unit import fleets
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "data"
 FILES = paths("/tmp/chaos-exp-01-20261123-180000", "log", "bpf", "json", "xml")
 NAMES = ("passed", "failed", "invalid", "skipped")
 Record = dict[str, Any]

@@ -24,7 +24,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import pr
 
 from tests.unit.containers import down, target
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
+ROLES = Path(__file__).resolve().parents[3] / "roles"
 FAULT: dict[str, Any] = {
     "id": "exhausted", "kind": "connections", "target": "postgres", "user": "trading_user", "database": "trading_db",
 }  # fmt: skip

@@ -20,7 +20,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.exchange import dat
 from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres import query
 from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres import wire as wire
 
-from tests.unit.test_postgres_wire import OK, READY, error
+from tests.unit.host.test_postgres_wire import OK, READY, error
 
 DONE = wire.message(b"C", b"SELECT 1\0")
 

@@ -26,7 +26,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts impo
 
 from tests.unit import recorded
 
-SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "files" / "record.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "files" / "record.schema.json").read_text())
 PASSED = {"effect": "pass", "hypothesis": "pass", "restored": "pass"}
 #: Longer than any threshold of a recovery.
 WATCHED_S = 70.0

@@ -10,7 +10,7 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import message
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 EXPERIMENTS = sorted(
     {path.parents[1].name for path in (ROOT / "roles").glob("*/tasks/fault.yml")} - {"chaos"}
 )

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ansible.parsing.splitter import parse_kv
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted(
     [
         *ROOT.glob("*.md"),

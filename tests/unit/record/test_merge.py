@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import merge, read
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "data"
 RUN = {
     "run_id": "r",
     "experiment": {"number": 1, "name": "database_sudden_death", "title": "Database sudden death"},

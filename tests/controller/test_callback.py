@@ -27,7 +27,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import read as records
 
 ROOT = Path(__file__).resolve().parents[2]
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "unit" / "data"
 PLAYBOOK = DATA / "playbooks" / "run.yml"
 ANSIBLE = Path(sys.executable).parent / "ansible-playbook"
 BOTH = {"stdout_callback": "exchange.chaos.console", "callbacks_enabled": "exchange.chaos.report"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
+PLAYBOOKS = Path(__file__).resolve().parents[3] / "playbooks"
 NUMBERED = sorted(PLAYBOOKS.glob("[0-9][0-9]-*.yml"))[1:]
 SUITES = {
     "all": ["01", "07", "08", "04", "09", "06", "02", "05", "03", "10"],

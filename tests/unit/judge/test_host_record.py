@@ -19,7 +19,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import R
 
 from tests.unit.scenario import T0, Scenario
 
-SCHEMA = json.loads((Path(__file__).resolve().parents[2] / "files" / "record.schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "files" / "record.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 

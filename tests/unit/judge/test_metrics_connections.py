@@ -17,7 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catal
 
 from tests.unit.scenario import API_PIDS, DATABASE_PORT, T0, Episode, Scenario
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 AT, HOLD = T0 + 10.0, 8.0
 Change = Callable[["Exhausted"], object]
 

@@ -15,11 +15,11 @@ import jsonschema
 import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import schema as ours
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "files" / "record.schema.json").read_text())
 SAMPLES = {
     path.stem: json.loads(path.read_text())
-    for path in sorted((Path(__file__).parent / "data").glob("record-*.json"))
+    for path in sorted((Path(__file__).resolve().parents[1] / "data").glob("record-*.json"))
 }
 # Objects whose keys are data (names of trials, kinds of errors): any may be there or not.
 MAPS = {"trials", "kinds"}

@@ -14,7 +14,7 @@ from tests.bench import command, control_plane, light_exchange
 from tests.bench.control_plane import Cost
 from tests.bench.machine import BenchError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LOOKUP = "SELECT price FROM trading.orders WHERE user_id = 'u' AND symbol = 'S' AND price BETWEEN {} AND {}"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import fault_path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = {"a2.example": ["10.1.0.2", "fd01::2"], "b2": ["10.2.0.2"], "here": ["127.0.1.1"]}
 HOSTS: dict[str, dict[str, Any]] = {
     "a1": {"ansible_host": "10.1.0.1"},

@@ -19,7 +19,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect
 
 from tests.unit.scenario import T0, Episode, Scenario
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 AT, HOLD = T0 + 10.0, 8.0
 UNDONE = AT + HOLD
 MB = 1024 * 1024
