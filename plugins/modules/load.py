@@ -156,7 +156,9 @@ def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
     plan = load_plan.describe_end(run.spec["load"])
     if check:
         return _answer(run, check, changed=True, plan=plan, ledger={})
-    return _answer(run, check, changed=True, plan=plan, ledger=reconcile.account(run, Engine.of(run)))
+    return _answer(
+        run, check, changed=True, plan=plan, ledger=reconcile.account(run, Engine.connect_for(run))
+    )
 
 
 def _answer(run: RunDir, check: bool, **fields: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults import injec
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Scene, Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import kill
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.undo import undo
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine, Target
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container, Engine
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
 
 from tests.module import core_support
@@ -271,13 +271,13 @@ def test_a_pid_that_is_not_the_containers_any_more_is_not_killed(host: Host) -> 
     bystander = host.project.up("api")
     target = Engine.connect().container(host.project.name, "store")
     pid = host.project.pid(bystander.id)
-    stale = Target(**{**vars(target), "pid": pid})
+    stale = Container(**{**vars(target), "pid": pid})
     with pytest.raises(ChaosError, match="does not belong to container"):
         kill.apply(
             kill.plan([stale], mode="process", hold=False, root=True), None, Scene(None, Engine.connect())
         )  # type: ignore[arg-type]
     assert host.project.pid(bystander.id) == pid
-    gone = Target(**{**vars(target), "pid": 2**22 - 2})
+    gone = Container(**{**vars(target), "pid": 2**22 - 2})
     with pytest.raises(ChaosError, match="ended before it was killed"):
         kill.apply(
             kill.plan([gone], mode="process", hold=False, root=True), None, Scene(None, Engine.connect())

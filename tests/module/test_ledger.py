@@ -22,7 +22,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.errors impor
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import reconcile, trial_order
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.database import Store
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders import Numbering
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine, Target
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container, Engine
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Exchange:
     """The embedded exchange; its database is asked by the docker command, which shares no code with ours."""
 
-    def __init__(self, api: Target, database: Target) -> None:
+    def __init__(self, api: Container, database: Container) -> None:
         address, port = api.ports["8080/tcp"]
         self.url = f"http://{address.replace('0.0.0.0', '127.0.0.1')}:{port}"
         self._database = database.name

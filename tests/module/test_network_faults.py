@@ -30,7 +30,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms i
     tun,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.host import netns, nftables, routes
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Target
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
@@ -69,11 +69,11 @@ class Stage:
         self.scene = Scene(self.run, self)  # type: ignore[arg-type]
         self.traffic: subprocess.Popen[str] | None = None
 
-    def inspect(self, container: str) -> Target | None:
+    def inspect(self, container: str) -> Container | None:
         """What the engine says of a container."""
         return next((one for one in self.targets if one.id == container), None)
 
-    def containers(self, project: str, service: str | None = None) -> list[Target]:
+    def containers(self, project: str, service: str | None = None) -> list[Container]:
         """What the engine says of a service."""
         return [one for one in self.targets if service in (None, one.service)]
 
@@ -116,7 +116,7 @@ class Stage:
         return int(json.loads((self.run.file("processes") / "impair.json").read_text())["pid"])
 
 
-def _at(service: str, address: str, address6: str = "") -> Target:
+def _at(service: str, address: str, address6: str = "") -> Container:
     entry = {"IPAddress": address, "GlobalIPv6Address": address6}
     return target(service, network={"Networks": {"lab": entry}, "Ports": {}})
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Target, describe
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import (
+    Container,
+    read_container,
+)
 
 
 def attrs(service: str = "postgres", **changes: Any) -> dict[str, Any]:
@@ -53,12 +56,12 @@ def attrs(service: str = "postgres", **changes: Any) -> dict[str, Any]:
     }
 
 
-def target(service: str = "postgres", **changes: Any) -> Target:
+def target(service: str = "postgres", **changes: Any) -> Container:
     """Return a running container of project ``lab``."""
-    return describe(attrs(service, **changes))
+    return read_container(attrs(service, **changes))
 
 
-def down(service: str = "postgres", **changes: Any) -> Target:
+def down(service: str = "postgres", **changes: Any) -> Container:
     """Return a container that has exited."""
     state = {"Status": "exited", "Running": False, "Pid": 0, "ExitCode": 137}
     return target(service, state=state, **changes)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from ..common import clock
-from ..host.docker_socket import Container
+from ..host.docker_socket import ListedContainer
 
 #: A process or a namespace that is gone is still known for so long: its last records are on their way.
 _REMEMBERED_S = 3.0
@@ -32,7 +32,7 @@ class Unresolved:
 
 
 UNRESOLVED = Unresolved()
-Owner = Union[Container, Unresolved, None]
+Owner = Union[ListedContainer, Unresolved, None]
 
 
 def container_id(text: str) -> str:
@@ -53,9 +53,9 @@ class Scope:
 
     def __init__(
         self,
-        known: Iterable[Container],
+        known: Iterable[ListedContainer],
         services: Iterable[str],
-        ask: Callable[[], list[Container] | None],
+        ask: Callable[[], list[ListedContainer] | None],
         name_of: Callable[[int], str | None],
         proc: Path = Path("/proc"),
     ) -> None:
@@ -64,7 +64,7 @@ class Scope:
         self._name_of = name_of
         self._proc = proc
         self._asked = 0.0
-        self._containers: dict[str, Container | None] = {each.id: each for each in known}
+        self._containers: dict[str, ListedContainer | None] = {each.id: each for each in known}
         self._cgroups: dict[int, str] = {}
         self._pids: dict[int, str] = {}
         self._gone: dict[int, float] = {}
@@ -75,7 +75,7 @@ class Scope:
         if cgroup:
             identity = self._of_cgroup(cgroup)
             found = self._by_id(identity)
-            if netns and isinstance(found, Container):
+            if netns and isinstance(found, ListedContainer):
                 self._namespaces[netns] = (identity, clock.now())
             return found
         if pid:
@@ -106,7 +106,7 @@ class Scope:
             if now - self._gone.setdefault(pid, now) > _REMEMBERED_S:
                 del self._pids[pid], self._gone[pid]
         for identity in {identity for pid, identity in self._pids.items() if identity and pid in alive}:
-            if isinstance(self._containers.get(identity), Container):
+            if isinstance(self._containers.get(identity), ListedContainer):
                 for netns in filter(None, (self._netns(pid) for pid in self._some_pids(identity, alive))):
                     self._namespaces[netns] = (identity, now)
                     break
@@ -121,7 +121,7 @@ class Scope:
             pid for pid, identity in self._pids.items() if identity in wanted and pid not in self._gone
         )
 
-    def first(self, service: str) -> Container | None:
+    def first(self, service: str) -> ListedContainer | None:
         """Return a container of a service."""
         return next((each for each in self._containers.values() if each and each.service == service), None)
 
@@ -175,8 +175,8 @@ class Scope:
 
 def make(
     spec: Mapping[str, Any],
-    known: Iterable[Container],
-    ask: Callable[[], list[Container] | None],
+    known: Iterable[ListedContainer],
+    ask: Callable[[], list[ListedContainer] | None],
     name_of: Callable[[int], str | None],
 ) -> Scope:
     """Return the scope of a run: ``capture.services`` of its specification, else all its services."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..common import clock
-from ..host.docker_socket import Container
+from ..host.docker_socket import ListedContainer
 from .attribution import Owner, Unresolved
 from .program import Series
 
@@ -107,7 +107,7 @@ class Histograms:
         self._of_epoch = {1: self._phase}
         self._ended: list[Phase] = []
         self._waiting: list[tuple[float, Phase, Bucket]] = []
-        self._namespaces: dict[int, Container] = {}
+        self._namespaces: dict[int, ListedContainer] = {}
         self._raised = clock.now()
         self._stale = False
         self.lines = self.unwritten = 0
@@ -163,7 +163,7 @@ class Histograms:
         waiting, self._waiting = self._waiting, []
         for came, phase, bucket in waiting:
             owner = self._owner(bucket.owner)
-            if isinstance(owner, Container):
+            if isinstance(owner, ListedContainer):
                 phase.add(owner.service, bucket)
             elif self._series[bucket.series][1].anybody and not isinstance(owner, Unresolved):
                 phase.add(None, bucket)
@@ -178,7 +178,7 @@ class Histograms:
         if owner & _NETNS:
             netns = owner & 0xFFFFFFFF
             found = self._scope.owner(0, netns, 0)
-            if isinstance(found, Container):
+            if isinstance(found, ListedContainer):
                 self._namespaces[netns] = found
             return found or self._namespaces.get(netns)
         found = self._scope.owner(0, 0, owner)

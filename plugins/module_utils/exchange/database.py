@@ -91,15 +91,15 @@ def rows(engine: Engine, project: str, database: Mapping[str, Any], query: str) 
     service, name = str(database["service"]), str(database["name"])
     if database.get("address"):
         return _over_tcp(database, query)
-    target = engine.container(project, service)
-    if not target.running:
+    container = engine.container(project, service)
+    if not container.running:
         raise ChaosError(
-            f"The database cannot be asked: container {target.name} (service {service}) is not running."
+            f"The database cannot be asked: container {container.name} (service {service}) is not running."
         )
     argv = [*_PSQL, "-U", str(database["user"]), "-d", name, "-c", query]
     password = database.get("password")
     environment = {**_ENVIRONMENT, **({"PGPASSWORD": str(password)} if password else {})}
-    code, output = engine.execute(target.id, argv, environment=environment)
+    code, output = engine.execute(container.id, argv, environment=environment)
     if code:
         words = short(output).rstrip(".") or f"psql ended with {code}"
         raise ChaosError(

@@ -9,28 +9,30 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.errors import ChaosError
-from ..host.docker_engine import Target
+from ..host.docker_engine import Container
 
 _ANY = ("", "0.0.0.0", "::")
 
 
-def endpoint(targets: Sequence[Target], service: str, port: int) -> tuple[str, int]:
+def endpoint(targets: Sequence[Container], service: str, port: int) -> tuple[str, int]:
     """Return (address, port) at which the host reaches a container port of a service.
 
     Raises ChaosError when it has neither a published port nor an address.
     """
-    for target in (target for target in targets if target.service == service and target.running):
-        published = target.ports.get(f"{port}/tcp")
+    for container in (
+        container for container in targets if container.service == service and container.running
+    ):
+        published = container.ports.get(f"{port}/tcp")
         if published:
             return ("127.0.0.1" if published[0] in _ANY else published[0]), published[1]
-        if target.address:
-            return target.address, port
+        if container.address:
+            return container.address, port
     raise ChaosError(
         f"Service {service} can't be reached from the host on port {port}: no running container has an address."
     )
 
 
-def resolve(part: Mapping[str, Any], targets: Sequence[Target]) -> dict[str, Any]:
+def resolve(part: Mapping[str, Any], targets: Sequence[Container]) -> dict[str, Any]:
     """Return a load or HTTP probe with ``url`` filled in from ``service``, ``port`` and ``path`` where it has none."""
     found = dict(part)
     if not found.get("url") and found.get("service"):

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from ..common.errors import ChaosError
-from ..host.docker_engine import Engine, Target
+from ..host.docker_engine import Container, Engine
 from ..run.folder import RunDir
 from ..run.instant import Instant
 from ..run.journal import Entry
@@ -60,7 +60,7 @@ class Applied:
 class Site:
     """What a plan may look at: the project's containers, whether we are root, the engine for reading."""
 
-    targets: Sequence[Target]
+    targets: Sequence[Container]
     root: bool
     engine: Engine | None = None
 
@@ -100,13 +100,13 @@ class Fault(Protocol):
     def check(self, fault: Mapping[str, Any]) -> list[str]:
         """Return one sentence for each wrong argument; pure, before any host is asked."""
 
-    def trial(self, fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+    def trial(self, fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
         """Try what the fault needs on this host and say what was found; leaves nothing behind.
 
         Raises Unsupported when this host cannot do it, ChaosError when something else must be mended first.
         """
 
-    def from_spec(self, fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Any:
+    def from_spec(self, fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Any:
         """Return the :class:`Plan` for the chosen containers. Raises ChaosError when it can't be done to them."""
 
     def apply(self, change: Any, entry: Entry, scene: Scene) -> Applied:

@@ -11,7 +11,7 @@ from typing import Any
 from ..common.errors import ChaosError
 from ..exchange import fault_entry
 from ..exchange.reconcile import AFTER_S
-from ..host.docker_engine import Target
+from ..host.docker_engine import Container
 from .contract import Fault, Site
 from .kinds import connections, cpu, disk, impair, kill, memory, partition
 
@@ -38,15 +38,17 @@ def trial(fault: Mapping[str, Any], site: Site) -> str:
     return _KINDS[str(fault["kind"])].trial(fault, chosen(site.targets, fault), site)
 
 
-def chosen(targets: Sequence[Target], fault: Mapping[str, Any]) -> list[Target]:
+def chosen(targets: Sequence[Container], fault: Mapping[str, Any]) -> list[Container]:
     """Return the containers a fault takes, of each of its services."""
     replicas = str(fault.get("replicas", "one"))
     return [
-        target for service in fault_entry.services(fault) for target in choose(targets, service, replicas)
+        container
+        for service in fault_entry.services(fault)
+        for container in choose(targets, service, replicas)
     ]
 
 
-def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Target]:
+def choose(targets: Sequence[Container], service: str, replicas: str) -> list[Container]:
     """Return the containers of a service a fault takes: ``one``, ``all`` or a number of them, running ones first.
 
     Raises ChaosError for any other word.
@@ -54,8 +56,8 @@ def choose(targets: Sequence[Target], service: str, replicas: str) -> list[Targe
     if replicas not in ("one", "all") and not (replicas.isdecimal() and int(replicas) > 0):
         raise ChaosError(f"replicas is {replicas!r}; it must be one, all, or a number above 0.")
     found = sorted(
-        (target for target in targets if target.service == service),
-        key=lambda target: (not target.running, target.number),
+        (container for container in targets if container.service == service),
+        key=lambda container: (not container.running, container.number),
     )
     if replicas == "all":
         return found

@@ -32,7 +32,7 @@ def undo(
         entries = [entry for entry in journal.open_entries() if wanted(entry)]
         if not entries:
             return []
-        scene = Scene(run, Engine.of(run))
+        scene = Scene(run, Engine.connect_for(run))
         for entry in entries:
             try:
                 fault = by_kind(entry.kind)

@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 
 from ..common.errors import ChaosError
-from .docker_engine import Target
+from .docker_engine import Container
 
 #: Where the owner of a remote host agrees to experiments: a regular file of root's that nobody else can write, in a
 #: folder of the same kind, since whoever writes there may move another file of root's to its place.
@@ -35,27 +35,27 @@ def require_consent(path: Path = CONSENT) -> None:
         )
 
 
-def refuse_shared(target: Target, named: set[str]) -> None:
+def refuse_shared(container: Container, named: set[str]) -> None:
     """Raise ChaosError when a fault in this container's namespaces would reach the host or an unnamed container.
 
     ``named`` are the ids of the containers the run was given.
     """
-    if target.network_mode == "host":
+    if container.network_mode == "host":
         raise ChaosError(
-            f"Container {target.name} of service {target.service} shares the host's network; "
+            f"Container {container.name} of service {container.service} shares the host's network; "
             "a fault there would reach the host itself: give it a network of its own."
         )
-    kind, _colon, other = target.network_mode.partition(":")
+    kind, _colon, other = container.network_mode.partition(":")
     if kind == "container" and other not in named:
         raise ChaosError(
-            f"Container {target.name} of service {target.service} shares the network of container {other[:12]}, "
+            f"Container {container.name} of service {container.service} shares the network of container {other[:12]}, "
             "which is not part of this experiment."
         )
-    if target.pid_mode == "host":
+    if container.pid_mode == "host":
         raise ChaosError(
-            f"Container {target.name} of service {target.service} shares the host's processes (pid: host)."
+            f"Container {container.name} of service {container.service} shares the host's processes (pid: host)."
         )
-    if (target.host_config.get("CgroupParent") or "") == "/":
+    if (container.host_config.get("CgroupParent") or "") == "/":
         raise ChaosError(
-            f"Container {target.name} of service {target.service} lives in the host's root cgroup."
+            f"Container {container.name} of service {container.service} lives in the host's root cgroup."
         )

@@ -19,7 +19,7 @@ from typing import Any
 from ..common import clock
 from ..common.errors import ChaosError, Unsupported
 from .cgroups import Cgroup
-from .docker_engine import Target
+from .docker_engine import Container
 
 PROC = Path("/proc")
 SYS = Path("/sys")
@@ -54,16 +54,16 @@ def mounts(pid: int, *, proc: Path = PROC) -> list[Mount]:
     return found
 
 
-def volume(target: Target, path: str = "", *, proc: Path = PROC) -> Mount:
+def volume(container: Container, path: str = "", *, proc: Path = PROC) -> Mount:
     """Return the mount that holds a container's data: that of ``path``, else of its only volume.
 
     Raises ChaosError when it has none, or several on different devices and ``path`` names none of them.
     """
-    known = mounts(target.pid, proc=proc)
+    known = mounts(container.pid, proc=proc)
     if path:
         over = [one for one in known if path == one.point or path.startswith(one.point.rstrip("/") + "/")]
         if not over:
-            raise ChaosError(f"{path} is on no mount of {target.name}.")
+            raise ChaosError(f"{path} is on no mount of {container.name}.")
         return max(over, key=lambda one: len(one.point))
     volumes = [one for one in known if one.source.startswith("/") and one.point not in _ENGINE_FILES]
     volumes = [
@@ -71,12 +71,12 @@ def volume(target: Target, path: str = "", *, proc: Path = PROC) -> Mount:
     ]
     if not volumes:
         raise ChaosError(
-            f"Container {target.name} of service {target.service} has no volume on a disk; "
+            f"Container {container.name} of service {container.service} has no volume on a disk; "
             "name a folder in it by path, such as the database's data folder."
         )
     if len({one.device for one in volumes}) > 1:
         points = ", ".join(one.point for one in volumes)
-        raise ChaosError(f"{target.name} has volumes on several devices ({points}); name one by path.")
+        raise ChaosError(f"{container.name} has volumes on several devices ({points}); name one by path.")
     return volumes[0]
 
 
@@ -140,11 +140,11 @@ def written(cgroup: Cgroup, device: str) -> dict[str, int]:
     return found
 
 
-def folder_for(target: Target, mount: Mount, device: str, ours: Path) -> Path:
+def folder_for(container: Container, mount: Mount, device: str, ours: Path) -> Path:
     """Return where a trial may write: our own folder if it is on that disk, else the volume itself, by its process."""
     if disk_of(ours) == device:
         return ours
-    return Path(f"/proc/{target.pid}/root{mount.point}")
+    return Path(f"/proc/{container.pid}/root{mount.point}")
 
 
 def fsyncs(cgroup: Cgroup, folder: Path, count: int, within: float) -> list[float]:

@@ -26,7 +26,7 @@ _LOCAL = "unix://"
 
 
 @dataclass(frozen=True)
-class Target:
+class Container:
     """One container as the engine describes it at one moment.
 
     ``pid`` is its main process on the host (0 when not running); ``addresses`` and ``addresses6`` map a network's
@@ -71,8 +71,8 @@ class Target:
         return self.restart_policy in ("always", "unless-stopped", "on-failure")
 
 
-def describe(attrs: Mapping[str, Any]) -> Target:
-    """Turn the engine's inspect answer into a :class:`Target`."""
+def read_container(attrs: Mapping[str, Any]) -> Container:
+    """Turn the engine's inspect answer into a :class:`Container`."""
     state, config, host = attrs["State"], attrs["Config"], attrs["HostConfig"]
     labels = config.get("Labels") or {}
     network = attrs.get("NetworkSettings") or {}
@@ -82,7 +82,7 @@ def describe(attrs: Mapping[str, Any]) -> Target:
         for port, bindings in (network.get("Ports") or {}).items()
         if bindings
     }
-    return Target(
+    return Container(
         id=attrs["Id"],
         name=attrs["Name"].lstrip("/"),
         project=labels.get(PROJECT_LABEL, ""),
@@ -115,7 +115,7 @@ def describe(attrs: Mapping[str, Any]) -> Target:
     )
 
 
-def sdk() -> Any:
+def load_sdk() -> Any:
     """Return the Docker SDK, loaded by the first call: it is most of a module's start, and many ask no engine.
 
     Raises Unsupported when this Python has none.
@@ -129,7 +129,7 @@ def sdk() -> Any:
     return docker
 
 
-class Paced(Protocol):
+class HasPace(Protocol):
     """A run, as far as its engine is concerned: by how much its host is slower than most."""
 
     @property
@@ -143,7 +143,7 @@ class Engine:
         self._client = client
 
     @classmethod
-    def of(cls, run: Paced, timeout: float = ANSWER_S) -> Engine:
+    def connect_for(cls, run: HasPace, timeout: float = ANSWER_S) -> Engine:
         """Connect to it for a run, on whose host it has so many times as long for an answer as the host is slow."""
         return cls.connect(timeout=timeout * run.slow)
 
@@ -154,7 +154,7 @@ class Engine:
         Raises Unsupported when the SDK or the engine is missing, ChaosError when DOCKER_HOST points elsewhere
         or the socket belongs to another engine.
         """
-        docker = sdk()
+        docker = load_sdk()
         host = os.environ.get("DOCKER_HOST", "")
         if host and not host.startswith(_LOCAL):
             raise ChaosError(
@@ -181,7 +181,7 @@ class Engine:
         """Return the engine's version."""
         return str(self._client.version()["Version"])
 
-    def root(self) -> str:
+    def data_folder(self) -> str:
         """Return the engine's data folder on the host."""
         return str(self._client.info()["DockerRootDir"])
 
@@ -191,20 +191,20 @@ class Engine:
             found = self._client.api.containers(all=True, filters={"label": PROJECT_LABEL})
         return sorted({entry["Labels"][PROJECT_LABEL] for entry in found})
 
-    def containers(self, project: str, service: str | None = None) -> list[Target]:
+    def containers(self, project: str, service: str | None = None) -> list[Container]:
         """Return all containers of a project (and service), running or not, by service and number."""
         labels = [f"{PROJECT_LABEL}={project}"] + ([f"{SERVICE_LABEL}={service}"] if service else [])
         with _Told(f"list the containers of project {project}"):
             found = self._client.api.containers(all=True, filters={"label": labels})
-            targets = [target for entry in found for target in self._inspect(entry["Id"])]
+            targets = [container for entry in found for container in self._inspect(entry["Id"])]
         services = [
-            target
-            for target in targets
-            if (target.config.get("Labels") or {}).get("com.docker.compose.oneoff") != "True"
+            container
+            for container in targets
+            if (container.config.get("Labels") or {}).get("com.docker.compose.oneoff") != "True"
         ]
-        return sorted(services, key=lambda target: (target.service, target.number))
+        return sorted(services, key=lambda container: (container.service, container.number))
 
-    def container(self, project: str, service: str) -> Target:
+    def container(self, project: str, service: str) -> Container:
         """Return the first container of a service. Raises ChaosError when the project has none."""
         found = self.containers(project, service)
         if not found:
@@ -232,7 +232,7 @@ class Engine:
             if port.get("PublicPort")
         }
 
-    def inspect(self, container_id: str) -> Target | None:
+    def inspect(self, container_id: str) -> Container | None:
         """Return a container by id, None when it is gone."""
         with _Told(f"inspect container {container_id[:12]}"):
             found = self._inspect(container_id)
@@ -295,10 +295,10 @@ class Engine:
                 filters={"type": "container", "label": f"{PROJECT_LABEL}={project}"},
             )
 
-    def _inspect(self, container_id: str) -> list[Target]:
+    def _inspect(self, container_id: str) -> list[Container]:
         try:
-            return [describe(self._client.api.inspect_container(container_id))]
-        except sdk().errors.NotFound:
+            return [read_container(self._client.api.inspect_container(container_id))]
+        except load_sdk().errors.NotFound:
             return []
 
 
@@ -314,7 +314,7 @@ class _Told:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None or isinstance(error, (ChaosError, GeneratorExit)):
             return
-        if isinstance(error, (OSError, sdk().errors.DockerException)):
+        if isinstance(error, (OSError, load_sdk().errors.DockerException)):
             raise ChaosError(f"The Docker engine would not {self._doing}: {_reason(error)}.") from error
 
 

@@ -23,7 +23,7 @@ _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 
 
 @dataclass(frozen=True)
-class Container:
+class ListedContainer:
     """A container of the exchange. id: 64 hexadecimal digits; service: its compose service."""
 
     id: str
@@ -42,7 +42,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def containers(project: str, path: str = SOCKET) -> list[Container] | None:
+def containers(project: str, path: str = SOCKET) -> list[ListedContainer] | None:
     """Return the containers of a compose project, running or not; None when the engine does not answer in time."""
     query = urlencode({"all": "true", "filters": json.dumps({"label": [f"{_PROJECT}={project}"]})})
     connection = _UnixConnection(path)
@@ -57,16 +57,16 @@ def containers(project: str, path: str = SOCKET) -> list[Container] | None:
     return None if items is None else [_container(item) for item in items]
 
 
-def of_spec(spec: Mapping[str, Any]) -> list[Container]:
+def of_spec(spec: Mapping[str, Any]) -> list[ListedContainer]:
     """Return the containers a run began with, as its specification lists them."""
     return [
-        Container(str(item["id"]), str(item.get("name") or service), str(service))
+        ListedContainer(str(item["id"]), str(item.get("name") or service), str(service))
         for service, items in (spec.get("containers") or {}).items()
         for item in items
     ]
 
 
-def _container(item: Mapping[str, Any]) -> Container:
+def _container(item: Mapping[str, Any]) -> ListedContainer:
     labels = item.get("Labels") or {}
     names = item.get("Names") or [""]
-    return Container(str(item["Id"]), str(names[0]).lstrip("/"), str(labels.get(_SERVICE, "")))
+    return ListedContainer(str(item["Id"]), str(names[0]).lstrip("/"), str(labels.get(_SERVICE, "")))

@@ -23,7 +23,7 @@ def facts(engine: Engine) -> dict[str, Any]:
     """Return {kernel, capabilities{docker, compose, bcc, python, cgroup, root, systemd, trials}, engine_root}."""
     return {
         "kernel": platform.release(),
-        "engine_root": engine.root(),
+        "engine_root": engine.data_folder(),
         "capabilities": {
             "docker": engine.version(),
             "compose": compose_version(),

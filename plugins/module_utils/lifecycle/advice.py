@@ -28,7 +28,7 @@ def advise(run: RunDir, fault: str) -> None:
         run.log(
             "warn", f"To recover by hand: docker compose -p {spec['project']} restart {service}", "observe"
         )
-    engine = Engine.of(run)
+    engine = Engine.connect_for(run)
     for target in targets:
         for container in engine.containers(spec["project"], target):
             for line in engine.logs(container.id, tail=_LINES):

@@ -95,7 +95,7 @@ def planned(fault: Fault, wanted: Mapping[str, Any], engine: Engine) -> Plan:
     """Look the target up and plan; changes nothing."""
     targets = engine.containers(wanted["project"])
     for service in fault_entry.services(wanted):
-        if not any(target.service == service for target in targets):
+        if not any(container.service == service for container in targets):
             raise ChaosError(f"Project {wanted['project']} has no container of a service {service}.")
     chosen = planning.chosen(targets, wanted)
     change: Plan = fault.from_spec(wanted, chosen, Site(targets, is_root(), engine))
@@ -121,7 +121,7 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
     if any(entry.fault == wanted["id"] for entry in known):
         return {**result(False, [], "", ""), **deliver(run, changed=False)}
-    engine = Engine.of(run)
+    engine = Engine.connect_for(run)
     change = planned(fault, wanted, engine)
     lines = change.lines()
     order = inject.Order(wanted["id"], wanted["kind"], change.service, lines, change.undo(), wanted["ttl"])

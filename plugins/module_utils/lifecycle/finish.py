@@ -138,13 +138,13 @@ def stop_observers(run: RunDir) -> None:
 
 def _account(run: RunDir) -> None:
     if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
-        account(run, Engine.of(run))
+        account(run, Engine.connect_for(run))
 
 
 def _reconcile(run: RunDir) -> None:
     """Reconcile the ledger now if the run's own reconciliation did not come to it."""
     if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
-        settle(run, Engine.of(run), wait=False)
+        settle(run, Engine.connect_for(run), wait=False)
     application_log.collect(run)
 
 

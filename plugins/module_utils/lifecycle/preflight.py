@@ -23,7 +23,7 @@ from ..exchange.trial_order import choose_first_number, trial
 from ..faults import planning
 from ..faults.contract import Site
 from ..host import consent
-from ..host.docker_engine import ANSWER_S, Engine, Target
+from ..host.docker_engine import ANSWER_S, Container, Engine
 from ..host.facts import facts, kernel_at_least
 from .abort_when import free_disk_mb
 
@@ -38,11 +38,11 @@ class Report:
 
     say: Callable[[str, str], None]
     facts: dict[str, Any] = field(default_factory=dict)
-    targets: list[Target] = field(default_factory=list)
+    targets: list[Container] = field(default_factory=list)
 
-    def service(self, name: str) -> list[Target]:
+    def service(self, name: str) -> list[Container]:
         """Return the containers of a service."""
-        return [target for target in self.targets if target.service == name]
+        return [container for container in self.targets if container.service == name]
 
 
 def host(
@@ -98,16 +98,16 @@ def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
     for service in needed:
         _require_up(report, engine, project, service)
     report.targets = engine.containers(project)
-    named = {target.id for target in report.targets}
+    named = {container.id for container in report.targets}
     for service in needed:
-        for target in report.service(service):
-            consent.refuse_shared(target, named)
+        for container in report.service(service):
+            consent.refuse_shared(container, named)
     report.say("ok", f"Project {project}: {', '.join(needed)} running and healthy")
     for one in away.values():
         milliseconds = external.reach(one)
         report.say("ok", f"{one} answers in {milliseconds:.1f} ms")
     flow = str(spec["services"].get("order_flow") or "")
-    if any(target.running for target in report.service(flow)):
+    if any(container.running for container in report.service(flow)):
         report.say("warn", f"{flow} is running; our own load runs besides it, so stop it for clear figures")
     elif report.service(flow):
         report.say("ok", f"{flow} is stopped")
@@ -116,12 +116,12 @@ def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
 def _require_up(report: Report, engine: Engine, project: str, service: str) -> None:
     targets = report.service(service)
     if not targets:
-        others = ", ".join(sorted({target.service for target in report.targets}))
+        others = ", ".join(sorted({container.service for container in report.targets}))
         raise ChaosError(
             f"Project {project} has no service {service} (it has: {others}); name it in chaos_services. "
             "A container of that name outside the project is never touched."
         )
-    if not any(target.running for target in targets):
+    if not any(container.running for container in targets):
         raise ChaosError(
             f"Service {service} of project {project} is {targets[0].status}, but must run before the experiment; "
             f"start it with: docker compose -p {project} up -d {service}"
@@ -129,9 +129,9 @@ def _require_up(report: Report, engine: Engine, project: str, service: str) -> N
     until = clock.now() + _HEALTHY_S
     while True:
         sick = [
-            target
-            for target in engine.containers(project, service)
-            if target.running and target.health not in ("", "healthy")
+            container
+            for container in engine.containers(project, service)
+            if container.running and container.health not in ("", "healthy")
         ]
         if not sick:
             return
@@ -159,8 +159,8 @@ def resolved(report: Report, spec: Mapping[str, Any]) -> dict[str, Any]:
         found["capture"] = _watched(spec)
     found["facts"] = {**report.facts, "clock": found.pop("clock", {})}
     found["containers"] = {
-        service: [_identity(target) for target in report.service(service)]
-        for service in sorted({target.service for target in report.targets})
+        service: [_identity(container) for container in report.service(service)]
+        for service in sorted({container.service for container in report.targets})
     }
     return found
 
@@ -174,13 +174,13 @@ def _watched(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**spec["capture"], "ports": ports}
 
 
-def _identity(target: Target) -> dict[str, Any]:
+def _identity(container: Container) -> dict[str, Any]:
     return {
-        "id": target.id,
-        "name": target.name,
-        "pid": target.pid,
-        "addresses": [address for address in target.addresses.values() if address],
-        "restart_policy": target.restart_policy,
+        "id": container.id,
+        "name": container.name,
+        "pid": container.pid,
+        "addresses": [address for address in container.addresses.values() if address],
+        "restart_policy": container.restart_policy,
     }
 
 

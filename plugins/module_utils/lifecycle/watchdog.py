@@ -19,7 +19,7 @@ import time
 from ..common import clock
 from ..common.errors import ChaosError, Unsupported
 from ..faults.undo import overdue, undo
-from ..host.docker_engine import sdk
+from ..host.docker_engine import load_sdk
 from ..run import processes
 from ..run.abort import abort, complete
 from ..run.folder import RunDir
@@ -39,7 +39,7 @@ def main(run: RunDir) -> int:
     life = Lifespan(run, bounded=False)
     # all that an undo needs is in memory before there is a fault: the next may hold the disk
     with contextlib.suppress(Unsupported):
-        sdk()
+        load_sdk()
     lock = os.open(str(run.file("watchdog.lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     first = _try(lock)
     if not first:

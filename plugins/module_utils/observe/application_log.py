@@ -27,12 +27,12 @@ def collect(run: RunDir) -> None:
     injected = [event for event in events if event["event"] == "fault_injected"]
     if not injected or any(event["event"] == "app_log" for event in events):
         return
-    engine, anchor = Engine.of(run), run.anchor
+    engine, anchor = Engine.connect_for(run), run.anchor
     api = engine.containers(run.spec["project"], run.spec["services"]["api"])
     lines = [
         line
-        for target in api
-        for line in engine.logs(target.id, tail=5000, since=anchor.wall(injected[0]["t"]) - 1)
+        for container in api
+        for line in engine.logs(container.id, tail=5000, since=anchor.wall(injected[0]["t"]) - 1)
     ]
     stamped = stamp(lines, anchor)
     for event in injected:

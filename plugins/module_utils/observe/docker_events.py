@@ -27,7 +27,7 @@ _SHOWN = ("die", "start", "stop", "kill", "oom", "restart", "create", "destroy",
 def main(run: RunDir) -> int:
     """Follow the events until the run ends."""
     life = Lifespan(run)
-    engine = Engine.of(run)
+    engine = Engine.connect_for(run)
     writer = Writer(run.file("engine.jsonl"))
     thread = threading.Thread(target=_follow, args=(run, engine, writer), daemon=True)
     thread.start()
@@ -63,7 +63,9 @@ def _line(event: Mapping[str, Any], action: str, at: float, engine: Engine) -> d
         "action": action,
         "exit_code": None if code is None else int(code),
     }
-    target = engine.inspect(line["id"]) if action == "start" else None
-    if target is not None:
-        line.update(pid=target.pid, addresses=list(target.addresses.values()), started_at=target.started_at)
+    container = engine.inspect(line["id"]) if action == "start" else None
+    if container is not None:
+        line.update(
+            pid=container.pid, addresses=list(container.addresses.values()), started_at=container.started_at
+        )
     return line

@@ -88,7 +88,7 @@ class Gauges:
             self._waiting.put(due)
 
     def _follow(self) -> None:
-        engine = Engine.of(self._run, timeout=5)
+        engine = Engine.connect_for(self._run, timeout=5)
         spec = {**self._run.spec, "database": of_run(self._run)}
         while True:
             due, fault, moment = self._waiting.get()
@@ -133,8 +133,8 @@ def _command(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) 
     away = external.services(spec).get(str(gauge["service"]))
     if away:
         raise ChaosError(f"{away} has no container here to run {gauge['command'][0]} in.")
-    target = engine.container(str(spec["project"]), str(gauge["service"]))
-    code, output = engine.execute(target.id, [str(word) for word in gauge["command"]])
+    container = engine.container(str(spec["project"]), str(gauge["service"]))
+    code, output = engine.execute(container.id, [str(word) for word in gauge["command"]])
     if code:
         raise ChaosError(f"{gauge['command'][0]} ended with {code}.")
     return {str(gauge["name"]): _number(output)}

@@ -35,7 +35,7 @@ def follow(run: RunDir) -> bool:
 
 
 def _sample(run: RunDir, service: str) -> None:
-    engine = Engine.of(run, timeout=5)
+    engine = Engine.connect_for(run, timeout=5)
     known: tuple[int, Cgroup] | None = None
     while True:
         try:

@@ -18,7 +18,7 @@ from ..common import clock
 from ..common.errors import ChaosError
 from ..exchange import fault_entry
 from ..exchange.database import of_run, rows
-from ..host.docker_engine import Engine, Target
+from ..host.docker_engine import Container, Engine
 from ..run.folder import RunDir
 from .host import HOST, cgroup_limits, executables, listeners, our_processes
 from .network import network
@@ -41,7 +41,7 @@ _SETTLE_S = 15.0
 
 def take(run: RunDir) -> Snapshot:
     """Read the whole snapshot. What this user may not read is listed under ``unchecked`` with the reason."""
-    engine = Engine.of(run)
+    engine = Engine.connect_for(run)
     targets = engine.containers(run.spec["project"])
     found: Snapshot = {"unchecked": {}}
     for kind, part in (
@@ -135,22 +135,22 @@ def compare(before: Snapshot, after: Snapshot, events: Sequence[Mapping[str, Any
     }
 
 
-def _label(target: Target) -> str:
-    return f"{target.service}.{target.number}"
+def _label(container: Container) -> str:
+    return f"{container.service}.{container.number}"
 
 
-def _pids(targets: Sequence[Target]) -> dict[str, int]:
-    return {_label(target): target.pid for target in targets if target.running and target.pid}
+def _pids(targets: Sequence[Container]) -> dict[str, int]:
+    return {_label(container): container.pid for container in targets if container.running and container.pid}
 
 
-def _containers(targets: Sequence[Target]) -> Snapshot:
+def _containers(targets: Sequence[Container]) -> Snapshot:
     config: dict[str, str] = {}
-    for target in targets:
-        data = asdict(target)
+    for container in targets:
+        data = asdict(container)
         for part in ("host_config", "config"):
-            config.update({f"{_label(target)} {key}": value for key, value in flatten(part, data[part])})
-        config[f"{_label(target)} networks"] = ", ".join(sorted(target.addresses))
-        config[f"{_label(target)} image"] = target.image
+            config.update({f"{_label(container)} {key}": value for key, value in flatten(part, data[part])})
+        config[f"{_label(container)} networks"] = ", ".join(sorted(container.addresses))
+        config[f"{_label(container)} image"] = container.image
     return {
         "container_state": {_label(t): "running" if t.running else t.status for t in targets},
         "container_health": {_label(t): t.health for t in targets if t.health and t.running},
@@ -172,11 +172,13 @@ def flatten(name: str, value: Any) -> list[tuple[str, str]]:
     return [] if value is None or value == [] else [(name, str(value))]
 
 
-def _settings(run: RunDir, engine: Engine, targets: Sequence[Target]) -> dict[str, str]:
+def _settings(run: RunDir, engine: Engine, targets: Sequence[Container]) -> dict[str, str]:
     database = of_run(run)
     if database.get("address"):
         return _pairs(row[0] for row in rows(engine, "", database, _SETTINGS))
-    running = [target for target in targets if target.service == database["service"] and target.running]
+    running = [
+        container for container in targets if container.service == database["service"] and container.running
+    ]
     if not running:
         raise ChaosError("the database does not run")
     argv = ["psql", "-XAtq", "-U", database["user"], "-d", database["name"], "-c", _SETTINGS]

@@ -14,10 +14,10 @@ from ansible_collections.exchange.chaos.plugins.module_utils.bpf.attribution imp
     container_id,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_socket import Container
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_socket import ListedContainer
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
-API, STORE = Container(A, "lab-api", "api"), Container(B, "lab-store", "store")
+API, STORE = ListedContainer(A, "lab-api", "api"), ListedContainer(B, "lab-store", "store")
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_the_innermost_container_of_a_cgroup(text: str, identity: str) -> None:
 class Engine:
     """Stands in for the Docker engine: answers are given in turn, the last one again and again."""
 
-    def __init__(self, *answers: list[Container] | None) -> None:
+    def __init__(self, *answers: list[ListedContainer] | None) -> None:
         self.answers = list(answers) or [[]]
         self.asked = 0
 
-    def __call__(self) -> list[Container] | None:
+    def __call__(self) -> list[ListedContainer] | None:
         self.asked += 1
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
@@ -94,7 +94,7 @@ def test_by_cgroup_though_the_process_is_long_gone(tmp_path: Path, time: list[fl
 def test_a_container_made_since_is_asked_for_until_the_engine_answers(
     tmp_path: Path, time: list[float]
 ) -> None:
-    fresh = Container(C, "lab-api-2", "api")
+    fresh = ListedContainer(C, "lab-api-2", "api")
     found = scope(tmp_path, Engine(None, [API, fresh]), {8: C})
     assert found.owner(1, 0, 8) is UNRESOLVED
     assert found.owner(1, 0, 8) is UNRESOLVED, "not asked again at once"

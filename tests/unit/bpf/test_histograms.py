@@ -15,7 +15,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.block 
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.registry import PROGRAMS
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.stats import percentile_of_buckets
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_socket import Container
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_socket import ListedContainer
 
 SERIES = {
     number: (program.name, one) for program in PROGRAMS.values() for number, one in program.series.items()
@@ -32,7 +32,7 @@ class Kernel:
         self.epoch = 0
         self.there: list[Bucket] = []
         self.forgotten: list[int] = []
-        self.owners: dict[tuple[int, int, int], Owner] = {(0, 0, API): Container("a", "api-1", "api")}
+        self.owners: dict[tuple[int, int, int], Owner] = {(0, 0, API): ListedContainer("a", "api-1", "api")}
         self.written: list[dict[str, Any]] = []
 
     def set_epoch(self, number: int) -> None:
@@ -151,7 +151,7 @@ def test_an_owner_the_engine_names_late_is_waited_for(kernel: Kernel, now: list[
     now[0] += 0.05
     made.step([])
     assert kernel.written == []
-    kernel.owners[0, 0, 88] = Container("b", "store-1", "store")
+    kernel.owners[0, 0, 88] = ListedContainer("b", "store-1", "store")
     later(made, now)
     assert [line["service"] for line in kernel.written] == ["store"]
 

@@ -13,7 +13,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.errors impor
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Scene, Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import kill
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import container_end
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Target
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry
 
 from tests.unit.containers import down, target
@@ -22,14 +22,14 @@ from tests.unit.containers import down, target
 class Engine:
     """An engine that answers from a list of containers and remembers what it was told."""
 
-    def __init__(self, *targets: Target) -> None:
+    def __init__(self, *targets: Container) -> None:
         self.known = {one.id: one for one in targets}
         self.told: list[tuple[str, str]] = []
 
-    def inspect(self, container_id: str) -> Target | None:
+    def inspect(self, container_id: str) -> Container | None:
         return self.known.get(container_id)
 
-    def containers(self, project: str, service: str | None = None) -> list[Target]:
+    def containers(self, project: str, service: str | None = None) -> list[Container]:
         return [one for one in self.known.values() if (one.project, one.service) == (project, service)]
 
     def start(self, container_id: str) -> None:
@@ -180,7 +180,7 @@ def test_a_port_that_still_answers_is_not_refused() -> None:
     assert (proof.value, proof.holds) == ("Connection refused", True)
 
 
-def _ended(code: int) -> Target:
+def _ended(code: int) -> Container:
     return target(state={"Status": "exited", "Running": False, "Pid": 0, "ExitCode": code})
 
 

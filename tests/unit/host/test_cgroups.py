@@ -16,7 +16,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import limits
 from ansible_collections.exchange.chaos.plugins.module_utils.host import cgroups, disks
 from ansible_collections.exchange.chaos.plugins.module_utils.host.cgroups import Cgroup, find
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Target
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container
 
 from tests.unit.cgroup_trees import Tree, tree
 from tests.unit.containers import down, target
@@ -327,13 +327,13 @@ def test_the_defaults_are_right(kind: str) -> None:
 class Engine:
     """An engine that knows these containers."""
 
-    def __init__(self, *targets: Target) -> None:
+    def __init__(self, *targets: Container) -> None:
         self.known = {one.id: one for one in targets}
 
-    def inspect(self, container_id: str) -> Target | None:
+    def inspect(self, container_id: str) -> Container | None:
         return self.known.get(container_id)
 
-    def containers(self, project: str, service: str) -> list[Target]:
+    def containers(self, project: str, service: str) -> list[Container]:
         return [one for one in self.known.values() if (one.project, one.service) == (project, service)]
 
 

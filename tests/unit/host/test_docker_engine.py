@@ -66,8 +66,8 @@ def test_on_a_slow_host_the_engine_has_that_much_longer_to_answer(
     monkeypatch.setattr("docker.DockerClient", Answering)
     (tmp_path / "spec.json").write_text(json.dumps({"slow_host": 4}))
     Engine.connect()
-    Engine.of(RunDir(tmp_path))
-    Engine.of(RunDir(tmp_path), timeout=5)
+    Engine.connect_for(RunDir(tmp_path))
+    Engine.connect_for(RunDir(tmp_path), timeout=5)
     assert asked == [ANSWER_S, 4 * ANSWER_S, 20]
 
 
@@ -76,7 +76,7 @@ def test_what_the_engine_refuses_is_one_sentence() -> None:
         class api:  # noqa: N801  # as the SDK names it
             @staticmethod
             def kill(container_id: str) -> None:
-                raise docker_engine.sdk().errors.APIError("no such thing.")
+                raise docker_engine.load_sdk().errors.APIError("no such thing.")
 
     with pytest.raises(ChaosError, match="The Docker engine would not kill container abc: no such thing\\."):
         Engine(Refusing()).kill("abc")
@@ -87,7 +87,7 @@ def test_the_watchdog_has_it_before_there_is_anything_to_undo(
 ) -> None:
     """A fault may hold the very disk that the SDK lies on."""
     asked = []
-    monkeypatch.setattr(watchdog, "sdk", lambda: asked.append("sdk"))
+    monkeypatch.setattr(watchdog, "load_sdk", lambda: asked.append("sdk"))
     monkeypatch.setattr(RunDir, "ready", lambda run, name: asked.append(name))
     monkeypatch.setattr(watchdog.Watchdog, "__init__", lambda *_: None)
     monkeypatch.setattr(watchdog.Watchdog, "keep", lambda _self: 0)

@@ -18,7 +18,7 @@ from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...common.jsonl import read
 from ...host import netns
-from ...host.docker_engine import Engine, Target
+from ...host.docker_engine import Container, Engine
 from ...host.postgres.server import Server, Usage, administrator
 from ...host.postgres.wire import TOO_MANY, attempt
 from ...run import lease, processes
@@ -46,7 +46,7 @@ class SessionsPlan:
     """Sessions of ``user`` in the database of one container; ``superuser``: reserved slots are open to it, too."""
 
     fault: str
-    target: Target
+    target: Container
     port: int
     user: str
     database: str
@@ -119,7 +119,7 @@ def _whole(value: Any) -> int:
     return int(text) if text.isascii() and text.isdecimal() else 0
 
 
-def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Open one session where the holder would, close it, and read what PostgreSQL says of its connections."""
     plan = from_spec(fault, chosen, site)
     if isinstance(plan, LimitPlan):
@@ -154,22 +154,24 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str
     return f"ok: {usage.others} of {usage.limit} connections in use, {usage.reserved} reserved{milder}"
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan it for the one running container of the database. Reads the role and, for ``limit``, the setting."""
     if not chosen or not chosen[0].running or chosen[0].pid <= 0:
         what = f"{chosen[0].name} is {chosen[0].status}" if chosen else "there is no container"
         raise ChaosError(f"Connections can be taken of a running database only; {what}.")
-    target = chosen[0]
-    reader = administrator(target, str(fault.get("administrator") or ""))
+    container = chosen[0]
+    reader = administrator(container, str(fault.get("administrator") or ""))
     user, database = str(fault["user"]), str(fault["database"])
     server = (
-        Server(site.engine, target.id, user=reader, database=database) if site.engine is not None else None
+        Server(site.engine, container.id, user=reader, database=database) if site.engine is not None else None
     )
     if str(fault.get("mode", MODES[0])) == "limit":
-        return connection_limit.plan(str(fault["id"]), target, int(fault["limit"]), reader, database, server)
+        return connection_limit.plan(
+            str(fault["id"]), container, int(fault["limit"]), reader, database, server
+        )
     return SessionsPlan(
         fault=str(fault["id"]),
-        target=target,
+        target=container,
         port=int(fault.get("port") or 5432),
         user=user,
         database=database,
@@ -220,10 +222,10 @@ def undo(entry: Entry, scene: Scene) -> str:
     run, wanted = scene.run, entry.undo
     ended = processes.stop(run, session_holder.COMMAND)
     how = "the holder was ended, which freed its sessions" if ended else "the holder had ended before"
-    target, changed = _now(wanted, scene.engine)
-    if target is None:
+    container, changed = _now(wanted, scene.engine)
+    if container is None:
         return f"{how}; the database does not run, so it has none of our sessions"
-    server = Server(scene.engine, target.id, user=wanted["administrator"], database=wanted["database"])
+    server = Server(scene.engine, container.id, user=wanted["administrator"], database=wanted["database"])
     server.wait(_ANSWERS_S)
     usage = _none_left(server, mark(run))
     with contextlib.suppress(ChaosError):  # a full disk must not keep the undo from being told
@@ -249,10 +251,10 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
             share=share,
         )
     ]
-    target, _changed = _now(entry.undo, scene.engine)
-    if target is not None:
+    container, _changed = _now(entry.undo, scene.engine)
+    if container is not None:
         wanted = entry.undo
-        server = Server(scene.engine, target.id, user=wanted["administrator"], database=wanted["database"])
+        server = Server(scene.engine, container.id, user=wanted["administrator"], database=wanted["database"])
         if wanted["superuser"]:
             found.append(_turned_away(server, wanted["user"]))
         else:
@@ -317,12 +319,12 @@ def _turned_away(server: Server, user: str) -> Proof:
     return Proof("engine", f"psql as role {user}", "came in" if came_in else words, clock.now(), not came_in)
 
 
-def _now(wanted: Mapping[str, Any], engine: Engine) -> tuple[Target | None, str]:
+def _now(wanted: Mapping[str, Any], engine: Engine) -> tuple[Container | None, str]:
     """Return the database's container as it is now, None if none runs, and what changed since the fault."""
-    target = engine.inspect(wanted["container"])
-    if target is not None and target.running:
-        restarted = target.started_at != wanted["started_at"]
-        return target, "; PostgreSQL was restarted meanwhile, which had ended them" if restarted else ""
+    container = engine.inspect(wanted["container"])
+    if container is not None and container.running:
+        restarted = container.started_at != wanted["started_at"]
+        return container, "; PostgreSQL was restarted meanwhile, which had ended them" if restarted else ""
     running = [one for one in engine.containers(wanted["project"], wanted["service"]) if one.running]
     if not running:
         return None, ""

@@ -17,7 +17,7 @@ from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...host import cgroups
 from ...host.cgroups import Cgroup
-from ...host.docker_engine import Target
+from ...host.docker_engine import Container
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..mechanisms import limits
@@ -77,29 +77,29 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Write the limit as it stands; without root see that the engine has one to return to."""
     if not site.root:
         from_spec(fault, chosen, site)
         return "ok: through the engine"
     versions = {
-        limits.try_writing("cpu", target, ("cpu.cfs_quota_us", "cpu.max")).version for target in chosen
+        limits.try_writing("cpu", container, ("cpu.cfs_quota_us", "cpu.max")).version for container in chosen
     }
     return f"ok: cgroup v{max(versions)}"
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan a throttling: ``cores`` is the fraction of one core, by default a tenth."""
     cores = float(fault.get("cores") or 0.1)
     if not chosen:
         raise ChaosError("A throttling needs at least one container.")
     make = _by_files if site.root else _by_engine
-    changes = [make(target, cores) for target in chosen]
+    changes = [make(container, cores) for container in chosen]
     return Plan(chosen[0].service, chosen[0].project, cores, changes, through_engine=not site.root)
 
 
-def _by_files(target: Target, cores: float) -> limits.Change:
-    cgroup = limits.of("cpu", target)
+def _by_files(container: Container, cores: float) -> limits.Change:
+    cgroup = limits.of("cpu", container)
     if cgroup.version == 1:
         period = cgroup.number("cpu.cfs_period_us")
         before = cgroup.read("cpu.cfs_quota_us")
@@ -113,14 +113,14 @@ def _by_files(target: Target, cores: float) -> limits.Change:
         change = {"cpu.max": f"{quota} {period}"}, {"cpu.max": before}
     if 0 <= had <= quota:
         raise ChaosError(
-            f"Container {target.name} is held to {had / period:g} of a core already; {cores:g} would be no less."
+            f"Container {container.name} is held to {had / period:g} of a core already; {cores:g} would be no less."
         )
-    return limits.Change(target, "cpu", change[1], change[0])
+    return limits.Change(container, "cpu", change[1], change[0])
 
 
-def _by_engine(target: Target, cores: float) -> limits.Change:
-    nano, quota = (int(target.host_config.get(key) or 0) for key in ("NanoCpus", "CpuQuota"))
-    period = int(target.host_config.get("CpuPeriod") or 0) or 100_000
+def _by_engine(container: Container, cores: float) -> limits.Change:
+    nano, quota = (int(container.host_config.get(key) or 0) for key in ("NanoCpus", "CpuQuota"))
+    period = int(container.host_config.get("CpuPeriod") or 0) or 100_000
     if nano > 0:
         had, before, after = nano / _NANO, {"NanoCpus": str(nano)}, {"NanoCpus": str(int(cores * _NANO))}
     elif quota > 0:
@@ -131,14 +131,15 @@ def _by_engine(target: Target, cores: float) -> limits.Change:
         )
     else:
         raise Unsupported(
-            f"Without root only a limit that the engine knows can be lowered and put back, and {target.name} has none: "
+            "Without root only a limit that the engine knows can be lowered and put back, "
+            f"and {container.name} has none: "
             "run it with become: true, or give the service a limit (cpus)."
         )
     if had <= cores:
         raise ChaosError(
-            f"Container {target.name} is held to {had:g} of a core already; {cores:g} would be no less."
+            f"Container {container.name} is held to {had:g} of a core already; {cores:g} would be no less."
         )
-    return limits.Change(target, "cpu", before, after)
+    return limits.Change(container, "cpu", before, after)
 
 
 def _quota(cores: float, period: int) -> int:
@@ -194,14 +195,14 @@ def _used_s(cpu: Cgroup, stat: Mapping[str, int], pid: int, container_id: str) -
     return cgroups.find("cpuacct", pid, container_id).number("cpuacct.usage") / 1e9
 
 
-def _throttled(target: Target, before: Mapping[str, float]) -> Proof:
+def _throttled(container: Container, before: Mapping[str, float]) -> Proof:
     """Wait until a period of the container was throttled, for a moment."""
     until = clock.now() + _SHOWS_S
     grown = 0.0
     while clock.now() < until and not grown:
         clock.sleep(0.05)
-        grown = counters(target.pid, target.id)["throttled"] - before["throttled"]
-    return Proof("kernel", f"throttled periods of {target.name}", int(grown), clock.now(), grown > 0)
+        grown = counters(container.pid, container.id)["throttled"] - before["throttled"]
+    return Proof("kernel", f"throttled periods of {container.name}", int(grown), clock.now(), grown > 0)
 
 
 def in_force(entry: Entry, scene: Scene) -> list[Proof]:
@@ -209,13 +210,13 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     since, proofs = entry.applied_at or entry.planned_at, []
     for one in entry.undo["containers"]:
         held = _share(entry, one, since, scene)
-        target = scene.engine.inspect(one["id"])
+        container = scene.engine.inspect(one["id"])
         before = (entry.facts.get("counters") or {}).get(one["id"])
-        if target is None or not target.running or before is None or target.pid != one["pid"]:
+        if container is None or not container.running or before is None or container.pid != one["pid"]:
             gone = f"{one['name']} was held to {entry.undo['cores']:g} of one core until it was started anew"
             proofs.append(Proof("kernel", gone, False, clock.now(), False, held))
             continue
-        now = counters(target.pid, target.id)
+        now = counters(container.pid, container.id)
         grown = {key: now[key] - before[key] for key in now}
         used = grown["used_s"] / grown["t"]
         scene.run.timeline(
@@ -224,11 +225,11 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
             throttled=grown["throttled"], throttled_s=grown["throttled_s"],
         )  # fmt: skip
         proofs += [
-            Proof("kernel", f"throttled periods of {target.name} in the window", int(grown["throttled"]), now["t"],
+            Proof("kernel", f"throttled periods of {container.name} in the window", int(grown["throttled"]), now["t"],
                   grown["throttled"] > 0, held),
-            Proof("kernel", f"throttled time of {target.name} in the window, s", round(grown["throttled_s"], 3),
+            Proof("kernel", f"throttled time of {container.name} in the window, s", round(grown["throttled_s"], 3),
                   now["t"], grown["throttled_s"] > 0, held),
-            Proof("kernel", f"cores used by {target.name}, of {entry.undo['cores']:g} granted", round(used, 4),
+            Proof("kernel", f"cores used by {container.name}, of {entry.undo['cores']:g} granted", round(used, 4),
                   now["t"], used <= entry.undo["cores"] * _TOLERANCE, held),
         ]  # fmt: skip
     return proofs
@@ -237,10 +238,12 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
 def _share(entry: Entry, one: Mapping[str, Any], since: float, scene: Scene) -> float:
     if entry.undo["op"] == "limits":
         return limits.share(one, since, scene.engine)
-    target = scene.engine.inspect(one["id"])
-    if target is None or not target.running:
+    container = scene.engine.inspect(one["id"])
+    if container is None or not container.running:
         return 0.0
-    return float(all(str(target.host_config.get(key) or 0) == value for key, value in one["after"].items()))
+    return float(
+        all(str(container.host_config.get(key) or 0) == value for key, value in one["after"].items())
+    )
 
 
 def undo(entry: Entry, scene: Scene) -> str:
@@ -251,10 +254,10 @@ def undo(entry: Entry, scene: Scene) -> str:
         if wanted["op"] == "limits":
             how.append(limits.restore(one, wanted["project"], wanted["service"], engine))
             continue
-        target = engine.inspect(one["id"])
-        if target is None:
+        container = engine.inspect(one["id"])
+        if container is None:
             how.append(f"undone by replacement: {one['name']} is gone, and its limits with it")
-        elif all(str(target.host_config.get(key) or 0) == value for key, value in one["before"].items()):
+        elif all(str(container.host_config.get(key) or 0) == value for key, value in one["before"].items()):
             how.append(f"{one['name']} had its limits already")
         else:
             engine.update(one["id"], {key: int(value) for key, value in one["before"].items()})

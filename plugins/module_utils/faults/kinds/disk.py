@@ -19,7 +19,7 @@ from ...common.errors import ChaosError, Unsupported
 from ...common.stats import median
 from ...host import cgroups, disks
 from ...host.cgroups import Cgroup
-from ...host.docker_engine import Target
+from ...host.docker_engine import Container
 from ...run import processes
 from ...run.folder import RunDir, write_json
 from ...run.journal import Entry
@@ -50,7 +50,7 @@ class Plan:
     mode: str
     device: str
     mount: disks.Mount
-    target: Target
+    target: Container
     changes: Sequence[limits.Change] = ()
     tool: str = ""
 
@@ -108,7 +108,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Write the limit as it stands and time an fsync inside the cgroup; or look for the tool that saturates."""
     planned = from_spec(fault, chosen, site)
     for change in planned.changes:
@@ -120,7 +120,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str
     return f"ok: cgroup v{cgroup.version}, disk {disks.name(planned.device)}"
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan a starvation: ``mode``, ``write_bps``, ``read_bps``, ``path`` (a folder in the container)."""
     mode = str(fault.get("mode") or "limit")
     if not site.root:
@@ -130,13 +130,13 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) ->
     if not chosen:
         raise ChaosError("Starving a disk needs at least one container.")
     found: dict[str, tuple[disks.Mount, str]] = {}
-    for target in chosen:
-        if not target.running:
+    for container in chosen:
+        if not container.running:
             raise ChaosError(
-                f"Container {target.name} of service {target.service} is {target.status}, not running."
+                f"Container {container.name} of service {container.service} is {container.status}, not running."
             )
-        mount = disks.volume(target, str(fault.get("path") or ""))
-        found[target.id] = mount, disks.disk(mount)
+        mount = disks.volume(container, str(fault.get("path") or ""))
+        found[container.id] = mount, disks.disk(mount)
     first = chosen[0]
     mount, device = found[first.id]
     if mode == "contention":
@@ -144,12 +144,12 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) ->
             raise ChaosError(check(fault)[0])
         return Plan(first.service, first.project, mode, device, mount, first, tool=disk_hog.tool())
     rates = {key: int(float(fault.get(key) or RATE)) for key in ("read_bps", "write_bps")}
-    changes = [_change(target, found[target.id][1], rates) for target in chosen]
+    changes = [_change(container, found[container.id][1], rates) for container in chosen]
     return Plan(first.service, first.project, mode, device, mount, first, changes)
 
 
-def _change(target: Target, device: str, rates: Mapping[str, int]) -> limits.Change:
-    cgroup = limits.of("blkio", target)
+def _change(container: Container, device: str, rates: Mapping[str, int]) -> limits.Change:
+    cgroup = limits.of("blkio", container)
     if cgroup.version == 1:
         names = {f"blkio.throttle.{key}_device": rate for key, rate in rates.items()}
         before = {name: cgroups.device_line(cgroup, name, device) for name in names}
@@ -170,10 +170,10 @@ def _change(target: Target, device: str, rates: Mapping[str, int]) -> limits.Cha
         was = known[name]
         if was is not None and was <= rate:
             raise ChaosError(
-                f"{target.name} is held to {was} bytes per second on {device} already ({name}); "
+                f"{container.name} is held to {was} bytes per second on {device} already ({name}); "
                 f"{rate} would be no less."
             )
-    return limits.Change(target, "blkio", before, after, device)
+    return limits.Change(container, "blkio", before, after, device)
 
 
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
@@ -245,16 +245,16 @@ def _slower(mode: str, before: Sequence[float], inside: Sequence[float]) -> Proo
 
 def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     """Read at the end of the window what passed to the disk in it, and how long an fsync takes."""
-    target = scene.engine.inspect(entry.undo["target"])
+    container = scene.engine.inspect(entry.undo["target"])
     since = entry.applied_at or entry.planned_at
     if entry.undo["op"] == "contention":
         held = 1.0 if disk_hog.alive(scene.run) else 0.0
     else:
         held = min(limits.share(one, since, scene.engine) for one in entry.undo["containers"])
-    if target is None or not target.running or target.pid != entry.undo["pid"] or not entry.facts:
+    if container is None or not container.running or container.pid != entry.undo["pid"] or not entry.facts:
         return [Proof("kernel", "limits were in force until the restart", held, clock.now(), False, held)]
-    cgroup = limits.of("blkio", target)
-    return [_passed(entry, cgroup, held, scene), _again(entry, target, cgroup, held, scene)]
+    cgroup = limits.of("blkio", container)
+    return [_passed(entry, cgroup, held, scene), _again(entry, container, cgroup, held, scene)]
 
 
 def _passed(entry: Entry, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
@@ -286,9 +286,9 @@ def _write_rate(after: Mapping[str, str]) -> int:
     return int(after["blkio.throttle.write_bps_device"].split()[1])
 
 
-def _again(entry: Entry, target: Target, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
-    mount = disks.volume(target, entry.undo["path"])
-    folder = disks.folder_for(target, mount, entry.undo["device"], scene.run.path)
+def _again(entry: Entry, container: Container, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
+    mount = disks.volume(container, entry.undo["path"])
+    folder = disks.folder_for(container, mount, entry.undo["device"], scene.run.path)
     inside = _inside(cgroup, folder)
     _tell(scene.run, entry.fault, "end", inside)
     found = _slower(entry.undo["op"], [float(entry.facts["fsync_before_s"])], inside)

@@ -20,7 +20,7 @@ from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...exchange import fault_entry
 from ...host import netns, nftables
-from ...host.docker_engine import Target
+from ...host.docker_engine import Container
 from ...run import processes
 from ...run.folder import read_json, write_json
 from ...run.journal import Entry
@@ -49,7 +49,7 @@ class Plan:
     engine: str
     wanted: shaping.Impairment
     peer: network_path.Peer
-    targets: Sequence[Target]
+    targets: Sequence[Container]
     ttl_s: float
     port: int | None = None
     only: int | None = None
@@ -62,9 +62,9 @@ class Plan:
             TUN: "by a detour through a TUN device that goes with its process; undo: end it, delete table and rule",
         }
         return [
-            f"{self.wanted.words()} on packets from {target.name} ({target.service}) to {what}, in its network "
+            f"{self.wanted.words()} on packets from {container.name} ({container.service}) to {what}, in its network "
             f"namespace, {how[self.engine]}"
-            for target in self.targets
+            for container in self.targets
         ]
 
     def undo(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Plan:
             "project": self.project,
             "service": self.service,
             "fault": self.fault,
-            "containers": [target.id for target in self.targets],
+            "containers": [container.id for container in self.targets],
             "peer": self.peer.name,
             "peer_service": self.peer.name if self.peer.service else "",
             "addresses": list(self.peer.addresses),
@@ -95,7 +95,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     return found + shaping.problems(str(fault.get("id")), fault)
 
 
-def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Make what it takes in a throw-away namespace and say which engine it will be."""
     network_path.require_root(fault, site)
     network_path.require_answer(fault, chosen, network_path.peer(fault, chosen, site))
@@ -104,7 +104,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str
     return f"ok: {engine}"
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan an impairment as a specification words it: peer or peer_addresses, port, engine, delay_ms and its like."""
     targets = network_path.up(chosen)
     return Plan(
@@ -126,10 +126,13 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Impair the path; see the application's packets take it, then measure by how much a round trip got longer."""
     far = change.peer
     tried = {
-        target.id: network_path.reached(target, far.addresses, change.port, service=far.service)
-        for target in change.targets
+        container.id: network_path.reached(container, far.addresses, change.port, service=far.service)
+        for container in change.targets
     }
-    base = {target.id: _round_trip(target, tried[target.id], change.port, 0.0) for target in change.targets}
+    base = {
+        container.id: _round_trip(container, tried[container.id], change.port, 0.0)
+        for container in change.targets
+    }
     table = nftables.table_name(scene.run.path.name, change.fault)
     if change.engine == TUN:
         began, at = _start_process(change, scene, table)
@@ -139,19 +142,21 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         )
         at = clock.now()
     packets, proofs = {}, []
-    for target in change.targets:
-        count = int(netns.inside(target.pid, _wait_for_flow, table))
-        packets[target.id] = count
-        timed = bool(tried[target.id] and change.port and change.wanted.delay_ms)
-        proofs.append(_taken(target, far.name, "before our own connect", count, decides=not timed))
-        proofs += _rise(target, far.name, tried[target.id], change.port, change.wanted, base[target.id])
+    for container in change.targets:
+        count = int(netns.inside(container.pid, _wait_for_flow, table))
+        packets[container.id] = count
+        timed = bool(tried[container.id] and change.port and change.wanted.delay_ms)
+        proofs.append(_taken(container, far.name, "before our own connect", count, decides=not timed))
+        proofs += _rise(
+            container, far.name, tried[container.id], change.port, change.wanted, base[container.id]
+        )
     facts = {
         "engine": change.engine,
-        "namespaces": {target.id: netns.identity(target.pid) for target in change.targets},
+        "namespaces": {container.id: netns.identity(container.pid) for container in change.targets},
         "packets": packets,
         "tried": tried,
         "base_ms": base,
-        "pids": [target.pid for target in change.targets],
+        "pids": [container.pid for container in change.targets],
     }
     return Applied(at, proofs, facts, at - began)
 
@@ -221,7 +226,7 @@ def _start_process(change: Plan, scene: Scene, table: str) -> tuple[float, float
     parameters = {
         "fault": change.fault,
         "impairment": asdict(change.wanted),
-        "pids": [target.pid for target in change.targets],
+        "pids": [container.pid for container in change.targets],
         "addresses": list(change.peer.addresses),
         "table": table,
         "port": change.only,
@@ -271,19 +276,21 @@ def _wait_for_flow(table: str) -> int:
         time.sleep(_POLL_S)
 
 
-def _taken(target: Target, peer: str, when: str, count: int, *, decides: bool) -> Proof:
+def _taken(container: Container, peer: str, when: str, count: int, *, decides: bool) -> Proof:
     """How many packets took the impaired path; where a delay can be measured this alone proves nothing."""
-    fact = f"packets of {target.service} to {peer} that took the impaired path {when}"
+    fact = f"packets of {container.service} to {peer} that took the impaired path {when}"
     return Proof("kernel" if decides else "fault", fact, count, clock.now(), count > 0)
 
 
-def _round_trip(target: Target, address: str, port: int | None, delay_ms: float) -> dict[str, float] | None:
+def _round_trip(
+    container: Container, address: str, port: int | None, delay_ms: float
+) -> dict[str, float] | None:
     """Return the median round trip of some connects from inside the namespace (ms): by our clock and the kernel's."""
     if not port or not address:
         return None
     tries = 5 if delay_ms <= 500 else 3 if delay_ms <= 1000 else 1
     timeout = delay_ms / 1000 + _PATIENCE_S
-    seen = [netns.inside(target.pid, netns.connect, address, port, timeout) for _try in range(tries)]
+    seen = [netns.inside(container.pid, netns.connect, address, port, timeout) for _try in range(tries)]
     good = [one for one in seen if one["kernel_ms"] is not None]
     if not good:
         return None
@@ -294,7 +301,7 @@ def _round_trip(target: Target, address: str, port: int | None, delay_ms: float)
 
 
 def _rise(
-    target: Target,
+    container: Container,
     peer: str,
     address: str,
     port: int | None,
@@ -304,11 +311,11 @@ def _rise(
     """By how much the round trip of a connect got longer: by our own clock, and by the kernel's (TCP_INFO)."""
     if not port or not address or not wanted.delay_ms:
         return []
-    now = _round_trip(target, address, port, wanted.delay_ms)
+    now = _round_trip(container, address, port, wanted.delay_ms)
     proofs = []
     for source, fact in (
-        ("tcp", f"round trip of a connect from {target.service} to {peer}"),
-        ("kernel", f"round trip from {target.service} to {peer} by the kernel's own measure (TCP_INFO)"),
+        ("tcp", f"round trip of a connect from {container.service} to {peer}"),
+        ("kernel", f"round trip from {container.service} to {peer} by the kernel's own measure (TCP_INFO)"),
     ):
         if now is None or base is None:
             proofs.append(Proof(source, fact, "no connect was answered", clock.now(), False))

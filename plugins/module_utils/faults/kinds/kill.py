@@ -21,7 +21,7 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
-from ...host.docker_engine import Engine, Target
+from ...host.docker_engine import Container, Engine
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..mechanisms import container_end
@@ -44,7 +44,7 @@ class Plan:
     project: str
     mode: str
     hold: bool
-    targets: Sequence[Target]
+    targets: Sequence[Container]
     port: int | None = None
 
     @property
@@ -61,30 +61,30 @@ class Plan:
         if self.starts_itself:
             after = "start it again ourselves"
         return [
-            f"{how.format(pid=target.pid)} {target.name} ({target.service}); "
-            f"{after.format(policy=target.restart_policy)}; undo: see that it runs, start it if not"
-            for target in self.targets
+            f"{how.format(pid=container.pid)} {container.name} ({container.service}); "
+            f"{after.format(policy=container.restart_policy)}; undo: see that it runs, start it if not"
+            for container in self.targets
         ]
 
     @property
     def services(self) -> list[str]:
         """Return the services whose containers are killed, each once, in the order of the targets."""
-        return list(dict.fromkeys(target.service for target in self.targets))
+        return list(dict.fromkeys(container.service for container in self.targets))
 
     def undo(self) -> dict[str, Any]:
         """Return the undo as typed data; of several services it says which container is whose."""
-        several = {"services": {target.id: target.service for target in self.targets}}
+        several = {"services": {container.id: container.service for container in self.targets}}
         return {
             "op": "running",
             "project": self.project,
             "service": self.service,
-            "containers": [target.id for target in self.targets],
+            "containers": [container.id for container in self.targets],
             "held": self.hold,
             **(several if len(self.services) > 1 else {}),
         }
 
 
-def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool, port: int | None = None) -> Plan:
+def plan(targets: Sequence[Container], *, mode: str, hold: bool, root: bool, port: int | None = None) -> Plan:
     """Plan a kill of running containers of one service, or of several in dependency order.
 
     Raises ChaosError when a target does not run, when SIGKILL from the host needs root, when an outage is
@@ -94,10 +94,11 @@ def plan(targets: Sequence[Target], *, mode: str, hold: bool, root: bool, port: 
         raise ChaosError(f"A kill's mode is {mode!r}; it must be one of {', '.join(MODES)}.")
     if not targets:
         raise ChaosError("A kill needs at least one container.")
-    for target in targets:
-        if not target.running or target.pid <= 0:
+    for container in targets:
+        if not container.running or container.pid <= 0:
             raise ChaosError(
-                f"Container {target.name} of service {target.service} is {target.status}, not running: nothing to kill."
+                f"Container {container.name} of service {container.service} is {container.status}, not running: "
+                "nothing to kill."
             )
         if mode == "process" and hold:
             raise ChaosError(
@@ -130,26 +131,26 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Send signal 0 to what would be killed; say what will be milder than asked."""
     found = []
     mode, asked = _mode(fault, root=True), str(fault.get("mode", AUTO))
-    for target in chosen:
-        refused = _may_signal(target.pid) if mode == "process" else ""
+    for container in chosen:
+        refused = _may_signal(container.pid) if mode == "process" else ""
         if refused and asked == "process":
             raise Unsupported(
                 f"Fault {fault['id']} sends SIGKILL from the host, which needs root: run it with become: true."
             )
         if refused:
             found.append(f"without root ({refused}) it goes through the engine; self-healing can't be judged")
-        if not _hold(fault) and not target.restarts_itself:
+        if not _hold(fault) and not container.restarts_itself:
             found.append(
-                f"{target.name} has restart policy {target.restart_policy}; the run starts it again itself"
+                f"{container.name} has restart policy {container.restart_policy}; the run starts it again itself"
             )
     return "; ".join(["ok", *dict.fromkeys(found)])
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan a kill as a specification words it: ``mode`` (auto: from the host as root, else by engine), ``hold_s``."""
     port = int(fault["port"]) if fault.get("port") else None
     return plan(chosen, mode=_mode(fault, root=site.root), hold=_hold(fault), root=site.root, port=port)
@@ -184,39 +185,39 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """
     engine = scene.engine
     with contextlib.ExitStack() as opened:
-        watched = [(target, _open(target, opened)) for target in change.targets]
+        watched = [(container, _open(container, opened)) for container in change.targets]
         with scene.instant():
             at = clock.now()
-            for target, pidfd in watched:
+            for container, pidfd in watched:
                 if change.mode == "process" and pidfd is not None:
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 else:
-                    engine.kill(target.id)
+                    engine.kill(container.id)
             within = clock.now() - at
-        gone = _exits({pidfd: target.pid for target, pidfd in watched if pidfd is not None})
+        gone = _exits({pidfd: container.pid for container, pidfd in watched if pidfd is not None})
     proofs = [
         Proof(
             "kernel", f"exit of main process {pid}", when is not None, when or clock.now(), when is not None
         )
         for pid, when in gone.items()
     ]
-    for target in change.targets:
-        proofs.append(container_end.ended(target, engine, _cause))
+    for container in change.targets:
+        proofs.append(container_end.ended(container, engine, _cause))
         if change.starts_itself:
-            engine.start(target.id)
+            engine.start(container.id)
     if change.port:
-        proofs += [refused(target.address, change.port) for target in change.targets]
+        proofs += [refused(container.address, change.port) for container in change.targets]
     return Applied(at, proofs, _facts(change, gone), within)
 
 
 def _facts(change: Plan, gone: Mapping[int, float | None]) -> dict[str, Any]:
     """What journal and timeline keep of a kill; ``exited``: boottime at which the kernel had ended the process."""
-    facts: dict[str, Any] = {"pids": [target.pid for target in change.targets], "engine": change.mode}
+    facts: dict[str, Any] = {"pids": [container.pid for container in change.targets], "engine": change.mode}
     if len(change.services) > 1:
         facts["targets"] = change.services
         facts["kills"] = [
-            {"service": target.service, "pid": target.pid, "exited": gone.get(target.pid)}
-            for target in change.targets
+            {"service": container.service, "pid": container.pid, "exited": gone.get(container.pid)}
+            for container in change.targets
         ]
     return facts
 
@@ -226,16 +227,16 @@ def undo(entry: Entry, scene: Scene) -> str:
     engine, wanted = scene.engine, entry.undo
     how = []
     for container_id in wanted["containers"]:
-        target = engine.inspect(container_id)
-        if target is None:
+        container = engine.inspect(container_id)
+        if container is None:
             service = wanted.get("services", {}).get(container_id) or wanted["service"]
             how.append(_replaced(wanted["project"], service, engine))
             continue
-        if target.running:
-            how.append(f"{target.name} was running again")
+        if container.running:
+            how.append(f"{container.name} was running again")
             continue
         _start(container_id, engine)
-        how.append(f"{target.name} started through the engine")
+        how.append(f"{container.name} started through the engine")
     return "; ".join(how)
 
 
@@ -245,8 +246,8 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     if not entry.undo["held"]:
         return proofs
     for container_id in entry.undo["containers"]:
-        target = scene.engine.inspect(container_id)
-        down = target is None or not target.running
+        container = scene.engine.inspect(container_id)
+        down = container is None or not container.running
         proofs.append(Proof("engine", "still down at the end of the window", down, clock.now(), down))
     return proofs
 
@@ -271,20 +272,20 @@ def refused(address: str, port: int, within: float = 1.0) -> Proof:
     return Proof("tcp", what, seen, clock.now(), holds)
 
 
-def _open(target: Target, opened: contextlib.ExitStack) -> int | None:
+def _open(container: Container, opened: contextlib.ExitStack) -> int | None:
     """Open a pidfd on the main process, sure that it still is the container's; None without root."""
     if os.geteuid() != 0:
         return None
     try:
-        pidfd = os.pidfd_open(target.pid)
+        pidfd = os.pidfd_open(container.pid)
     except ProcessLookupError as error:
         raise ChaosError(
-            f"Main process {target.pid} of {target.name} ended before it was killed; nothing was changed."
+            f"Main process {container.pid} of {container.name} ended before it was killed; nothing was changed."
         ) from error
     opened.callback(os.close, pidfd)
-    if target.id not in Path(f"/proc/{target.pid}/cgroup").read_text():
+    if container.id not in Path(f"/proc/{container.pid}/cgroup").read_text():
         raise ChaosError(
-            f"Process {target.pid} does not belong to container {target.name} any more; nothing was changed."
+            f"Process {container.pid} does not belong to container {container.name} any more; nothing was changed."
         )
     return pidfd
 
@@ -303,21 +304,21 @@ def _exits(watched: Mapping[int, int]) -> dict[int, float | None]:
     return gone
 
 
-def _cause(ended: Target) -> tuple[str, int | None, bool]:
+def _cause(ended: Container) -> tuple[str, int | None, bool]:
     return f"exit code of {ended.name}", ended.exit_code, ended.exit_code == container_end.KILLED
 
 
 def _start(container_id: str, engine: Engine) -> None:
     engine.start(container_id)
-    target = container_end.running(container_id, engine)
-    if target is not None and not target.running:
+    container = container_end.running(container_id, engine)
+    if container is not None and not container.running:
         raise ChaosError(
             f"Container {container_id[:12]} was started but does not run; see docker logs {container_id[:12]}."
         )
 
 
 def _replaced(project: str, service: str, engine: Engine) -> str:
-    running = [target for target in engine.containers(project, service) if target.running]
+    running = [container for container in engine.containers(project, service) if container.running]
     if not running:
         raise ChaosError(
             f"The killed container of {service} is gone and no other of that service runs; "

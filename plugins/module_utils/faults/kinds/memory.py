@@ -21,7 +21,7 @@ from typing import Any
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...host.cgroups import Cgroup
-from ...host.docker_engine import Engine, Target
+from ...host.docker_engine import Container, Engine
 from ...run import processes
 from ...run.folder import read_json, write_json
 from ...run.journal import Entry
@@ -95,31 +95,31 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Write the limits as they stand, look for dd, and see that the limit asked for can be set."""
     _needs_root(fault, site)
     memory_hog.dd()
     versions = set()
-    for target in chosen:
-        cgroup = limits.try_writing("memory", target, ("memory.limit_in_bytes", "memory.max"))
+    for container in chosen:
+        cgroup = limits.try_writing("memory", container, ("memory.limit_in_bytes", "memory.max"))
         versions.add(cgroup.version)
     planned = from_spec(fault, chosen, site)
     found = [f"ok: cgroup v{max(versions)}"]
     if not planned.change.target.restarts_itself:
-        target = planned.change.target
+        container = planned.change.target
         found.append(
-            f"{target.name} has restart policy {target.restart_policy}; nobody starts it before the undo"
+            f"{container.name} has restart policy {container.restart_policy}; nobody starts it before the undo"
         )
     return "; ".join(found)
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan an OOM: ``limit_mb`` (by default what is used, and a margin), ``rate_mb`` charged per second."""
     _needs_root(fault, site)
     if not chosen:
         raise ChaosError("Running out of memory needs a container.")
-    target = chosen[0]
-    cgroup = limits.of("memory", target)
+    container = chosen[0]
+    cgroup = limits.of("memory", container)
     used = memory_hog.usage(cgroup)
     asked = float(fault.get("limit_mb") or 0)
     limit = int(asked * MB) if asked else -(-(used + MARGIN_MB * MB) // _STEP) * _STEP
@@ -127,16 +127,18 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) ->
     had = configured(cgroup)
     if limit < used * _LEAST:
         raise ChaosError(
-            f"{target.name} uses {used / MB:.0f} MB; a limit of {limit / MB:.0f} MB would be refused: "
+            f"{container.name} uses {used / MB:.0f} MB; a limit of {limit / MB:.0f} MB would be refused: "
             f"limit_mb must be at least {used * _LEAST / MB:.0f}, or left out."
         )
     if had is not None and limit > had:
         raise ChaosError(
-            f"{target.name} is limited to {had / MB:.0f} MB already; limit_mb must be below, it is {limit / MB:.0f}."
+            f"{container.name} is limited to {had / MB:.0f} MB already; limit_mb must be below, it is {limit / MB:.0f}."
         )
-    _room(target, limit - used)
+    _room(container, limit - used)
     rate = float(fault.get("rate_mb") or RATE_MB) * MB
-    return Plan(target.service, target.project, _change(target, cgroup, limit, used, had), limit, rate)
+    return Plan(
+        container.service, container.project, _change(container, cgroup, limit, used, had), limit, rate
+    )
 
 
 def _needs_root(fault: Mapping[str, Any], site: Site) -> None:
@@ -147,13 +149,13 @@ def _needs_root(fault: Mapping[str, Any], site: Site) -> None:
         )
 
 
-def _room(target: Target, needed: int) -> None:
+def _room(container: Container, needed: int) -> None:
     """Refuse what the host itself could not bear."""
     known = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     free = int(known["MemAvailable"].split()[0]) * 1024
     if needed > free / 2:
         raise ChaosError(
-            f"{needed / MB:.0f} MB would be charged to {target.name}, more than half of the host's free "
+            f"{needed / MB:.0f} MB would be charged to {container.name}, more than half of the host's free "
             f"{free / MB:.0f} MB; set a lower limit_mb."
         )
 
@@ -168,14 +170,14 @@ def configured(cgroup: Cgroup) -> int | None:
     return None if limit >= 1 << 60 else limit
 
 
-def _change(target: Target, cgroup: Cgroup, limit: int, used: int, had: int | None) -> limits.Change:
+def _change(container: Container, cgroup: Cgroup, limit: int, used: int, had: int | None) -> limits.Change:
     if cgroup.version == 1:
         after = {"memory.limit_in_bytes": str(limit), "memory.memsw.limit_in_bytes": str(limit)}
     else:
         after = {"memory.max": str(limit), "memory.swap.max": "0"}
     after = {name: text for name, text in after.items() if cgroup.has(name)}
     before = {name: cgroup.read(name) for name in after}
-    return limits.Change(target, "memory", before, after, known={"used": used, "configured": had})
+    return limits.Change(container, "memory", before, after, known={"used": used, "configured": had})
 
 
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
@@ -228,10 +230,10 @@ def _result(scene: Scene, until: float) -> dict[str, Any]:
     return {"reason": "nothing came of it", "kills": 0, "victims": []}
 
 
-def _facts(target: Target, change: Plan, found: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(container: Container, change: Plan, found: Mapping[str, Any]) -> dict[str, Any]:
     """What journal and timeline keep. ``engine`` process: the kill was the host's, so the restart policy acts."""
     return {
-        "pids": [target.pid],
+        "pids": [container.pid],
         "engine": "process",
         "limit_bytes": change.limit,
         "victims": [victim["pid"] for victim in found["victims"]],
@@ -239,25 +241,25 @@ def _facts(target: Target, change: Plan, found: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _proofs(target: Target, found: Mapping[str, Any], engine: Engine) -> list[Proof]:
+def _proofs(container: Container, found: Mapping[str, Any], engine: Engine) -> list[Proof]:
     kills, victims = int(found["kills"]), list(found["victims"])
     proofs = [
         Proof(
             "kernel",
-            f"oom_kill counter of the cgroup of {target.name} grew by",
+            f"oom_kill counter of the cgroup of {container.name} grew by",
             kills,
             clock.now(),
             kills > 0,
         )
     ]
     for victim in victims:
-        fact = f"exit of process {victim['pid']} ({victim['comm']}) of {target.name}"
+        fact = f"exit of process {victim['pid']} ({victim['comm']}) of {container.name}"
         proofs.append(Proof("kernel", fact, kills > 0, float(victim["t"]), kills > 0))
-    proofs.append(container_end.ended(target, engine, _cause))
+    proofs.append(container_end.ended(container, engine, _cause))
     return proofs
 
 
-def _cause(ended: Target) -> tuple[str, str, bool]:
+def _cause(ended: Container) -> tuple[str, str, bool]:
     """Down with the code of a SIGKILL, or by the engine's own word for it."""
     value = f"exit code {ended.exit_code}, OOMKilled {str(ended.oom_killed).lower()}"
     return f"{ended.name} ended", value, ended.oom_killed or ended.exit_code == container_end.KILLED
@@ -274,11 +276,11 @@ def undo(entry: Entry, scene: Scene) -> str:
     wanted, engine = entry.undo, scene.engine
     how = []
     for one in wanted["containers"]:
-        target, started = engine.inspect(one["id"]), ""
-        if target is not None and not target.running:
+        container, started = engine.inspect(one["id"]), ""
+        if container is not None and not container.running:
             # between its end and the policy's start it is only down for a moment
-            target = container_end.running(one["id"], engine) if target.restarts_itself else target
-        if target is not None and not target.running:
+            container = container_end.running(one["id"], engine) if container.restarts_itself else container
+        if container is not None and not container.running:
             engine.start(one["id"])
             container_end.running(one["id"], engine)
             started = f"{one['name']} started through the engine; "
@@ -290,10 +292,10 @@ def undo(entry: Entry, scene: Scene) -> str:
 def _tell_limits(entry: Entry, one: Mapping[str, Any], scene: Scene) -> None:
     """Write down what the limits are now; a full disk must not keep the fault in force."""
     with contextlib.suppress(ChaosError):
-        target = scene.engine.inspect(one["id"])
-        if target is None or not target.running:
+        container = scene.engine.inspect(one["id"])
+        if container is None or not container.running:
             return
-        cgroup = limits.of("memory", target)
+        cgroup = limits.of("memory", container)
         now = {name: cgroup.read(name) for name in one["before"]}
         scene.run.timeline(
             "measured", fault=entry.fault, name="memory_limits", value=now == one["before"],

@@ -21,7 +21,7 @@ from ...common import clock, peer_addresses
 from ...common.errors import ChaosError
 from ...exchange import fault_entry
 from ...host import netns, nftables
-from ...host.docker_engine import Target
+from ...host.docker_engine import Container
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..mechanisms import network_path
@@ -43,7 +43,7 @@ class Plan:
     project: str
     fault: str
     peer: network_path.Peer
-    targets: Sequence[Target]
+    targets: Sequence[Container]
     ttl_s: float
     port: int | None = None
     only: int | None = None
@@ -53,9 +53,9 @@ class Plan:
         """Return the plan in words, one line a change; the journal keeps these very lines."""
         what = f"{self.peer}" + (f" TCP port {self.only}" if self.only else "")
         return [
-            f"drop all packets between {target.name} ({target.service}) and {what}, both ways, by nftables in its "
-            "network namespace; the kernel ends it at the fault's ttl; undo: delete the table there"
-            for target in self.targets
+            f"drop all packets between {container.name} ({container.service}) and {what}, both ways, by nftables in "
+            "its network namespace; the kernel ends it at the fault's ttl; undo: delete the table there"
+            for container in self.targets
         ]
 
     def undo(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Plan:
             "project": self.project,
             "service": self.service,
             "fault": self.fault,
-            "containers": [target.id for target in self.targets],
+            "containers": [container.id for container in self.targets],
             "peer": self.peer.name,
             "peer_service": self.peer.name if self.peer.service else "",
             "addresses": list(self.peer.addresses),
@@ -84,7 +84,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str:
+def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Make such a table in a throw-away namespace and see that it counts and drops."""
     network_path.require_root(fault, site)
     nftables.available()
@@ -97,7 +97,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> str
     return "ok"
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan a partition as a specification words it: peer or peer_addresses, port, only_port, control, control_port."""
     targets = network_path.up(chosen)
     far = network_path.peer(fault, targets, site)
@@ -137,28 +137,28 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     table = nftables.table_name(scene.run.path.name, change.fault)
     far = change.peer
     rules = nftables.Ruleset(table, far.addresses, change.only, change.ttl_s, _CHAINS)
-    namespaces = {target.id: netns.identity(target.pid) for target in change.targets}
+    namespaces = {container.id: netns.identity(container.pid) for container in change.targets}
     # who of several answers must be known before: a host that was silent all along proves no cut
     tried = {
-        target.id: network_path.reached(target, far.addresses, change.port, service=far.service)
-        for target in change.targets
+        container.id: network_path.reached(container, far.addresses, change.port, service=far.service)
+        for container in change.targets
     }
     began, within, counted, proofs = [], [], {}, []
-    for target in change.targets:
-        seen = netns.inside(target.pid, _cut, rules, scene.instant)
+    for container in change.targets:
+        seen = netns.inside(container.pid, _cut, rules, scene.instant)
         began.append(float(seen["at"]))
         within.append(float(seen["within"]))
-        counted[target.id] = int(seen["packets"])
+        counted[container.id] = int(seen["packets"])
         proofs.append(
             Proof(
                 "kernel",
-                f"packets of {target.service} to or from {far.name} dropped before our own connect",
+                f"packets of {container.service} to or from {far.name} dropped before our own connect",
                 seen["packets"],
                 float(seen["t"]),
                 seen["packets"] > 0,
             )
         )
-        proofs += _connects(target, change, tried[target.id])
+        proofs += _connects(container, change, tried[container.id])
     facts = {
         "engine": "nftables",
         "namespaces": namespaces,
@@ -212,11 +212,11 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     return proofs
 
 
-def same_process(entry: Entry, target: Target) -> Proof:
+def same_process(entry: Entry, container: Container) -> Proof:
     """Say whether a container's main process is the one it was when the fault was applied."""
-    same = target.pid in (entry.facts.get("pids") or [])
+    same = container.pid in (entry.facts.get("pids") or [])
     return Proof(
-        "fault", f"main process of {target.service} is the one it was", target.pid, clock.now(), same
+        "fault", f"main process of {container.service} is the one it was", container.pid, clock.now(), same
     )
 
 
@@ -237,28 +237,28 @@ def _heal(table: str) -> str:
     return f"nftables table {table} deleted" if nftables.remove(table) else ""
 
 
-def _connects(target: Target, change: Plan, tried: str) -> list[Proof]:
+def _connects(container: Container, change: Plan, tried: str) -> list[Proof]:
     proofs = []
     if change.port:
-        proofs += _silent(target, change.peer.name, tried, change.port)
+        proofs += _silent(container, change.peer.name, tried, change.port)
     if change.control:
         name, address, port = change.control
-        seen = netns.inside(target.pid, netns.connect, address, port, _CONNECT_S)
+        seen = netns.inside(container.pid, netns.connect, address, port, _CONNECT_S)
         reached = seen["kernel_ms"] is not None
-        fact = f"control path: connect from {target.service} to {network_path.at(name, address, port)}"
+        fact = f"control path: connect from {container.service} to {network_path.at(name, address, port)}"
         proofs.append(Proof("tcp", fact, _words(seen), clock.now(), reached))
     return proofs
 
 
-def _silent(target: Target, peer: str, address: str, port: int) -> list[Proof]:
+def _silent(container: Container, peer: str, address: str, port: int) -> list[Proof]:
     """Connect from inside the namespace: a cut path answers nothing at all, not even a refusal.
 
     Nothing is tried where nobody answered before.
     """
     if not address:
         return []
-    seen = netns.inside(target.pid, netns.connect, address, port, _CONNECT_S)
-    fact = f"connect from {target.service} to {network_path.at(peer, address, port)}"
+    seen = netns.inside(container.pid, netns.connect, address, port, _CONNECT_S)
+    fact = f"connect from {container.service} to {network_path.at(peer, address, port)}"
     return [Proof("tcp", fact, _words(seen), clock.now(), bool(seen["timed_out"]))]
 
 
@@ -272,5 +272,5 @@ def _table(entry: Entry, scene: Scene) -> str:
     return nftables.table_name(scene.run.path.name, entry.undo["fault"])
 
 
-def _pids(targets: Sequence[Target]) -> list[int]:
-    return [target.pid for target in targets]
+def _pids(targets: Sequence[Container]) -> list[int]:
+    return [container.pid for container in targets]

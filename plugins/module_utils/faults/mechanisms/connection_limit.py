@@ -15,7 +15,7 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError
-from ...host.docker_engine import Engine, Target
+from ...host.docker_engine import Container, Engine
 from ...host.postgres.server import Server
 from ...run import lease
 from ...run.journal import Entry
@@ -30,7 +30,7 @@ class LimitPlan:
     """max_connections from ``before`` to ``limit``; ``written``: what ALTER SYSTEM had set, None for nothing."""
 
     fault: str
-    target: Target
+    target: Container
     limit: int
     before: int
     written: str | None
@@ -68,7 +68,7 @@ class LimitPlan:
 
 
 def plan(
-    fault: str, target: Target, limit: int, administrator: str, database: str, server: Server | None
+    fault: str, container: Container, limit: int, administrator: str, database: str, server: Server | None
 ) -> LimitPlan:
     """Plan it. Raises ChaosError when the limit is no lower one, or so low that the server might not start."""
     if server is None:
@@ -78,10 +78,10 @@ def plan(
     before, least = server.setting(), server.least()
     if not least <= limit < before:
         raise ChaosError(
-            f"The limit of connections is {limit}; in {target.name} it must be from {least} "
+            f"The limit of connections is {limit}; in {container.name} it must be from {least} "
             f"(one more than what is reserved) to {before - 1} (max_connections is {before})."
         )
-    return LimitPlan(fault, target, limit, before, server.file_setting(), administrator, database)
+    return LimitPlan(fault, container, limit, before, server.file_setting(), administrator, database)
 
 
 def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:
@@ -109,7 +109,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
 def undo(entry: Entry, scene: Scene) -> str:
     """Put the setting back as it was written, or unwritten, and restart the server if it runs with another one."""
     wanted = entry.undo
-    server, target = _server(entry, scene.engine)
+    server, container = _server(entry, scene.engine)
     server.wait()
     found, said = server.file_setting(), []
     if found != wanted["written"]:
@@ -121,10 +121,12 @@ def undo(entry: Entry, scene: Scene) -> str:
         )
     if server.setting() != wanted["before"]:
         server.restart()
-        said.append(f"{target.name} restarted")
+        said.append(f"{container.name} restarted")
     now, written = server.setting(), server.file_setting()
     if (now, written) != (wanted["before"], wanted["written"]):
-        raise ChaosError(f"max_connections of {target.name} is {now} after the undo, not {wanted['before']}.")
+        raise ChaosError(
+            f"max_connections of {container.name} is {now} after the undo, not {wanted['before']}."
+        )
     with contextlib.suppress(ChaosError):
         scene.run.timeline("measured", fault=entry.fault, name="connections", when="after", limit=now)
     return "; ".join([*said, f"max_connections is {now}"])
@@ -135,7 +137,7 @@ def _in_force(server: Server, limit: int, fact: str) -> Proof:
     return Proof("engine", fact, now, clock.now(), now == limit)
 
 
-def _server(entry: Entry, engine: Engine) -> tuple[Server, Target]:
+def _server(entry: Entry, engine: Engine) -> tuple[Server, Container]:
     """Look the database up again: its setting lies in its volume, whichever container runs it now."""
     wanted = entry.undo
     found = engine.containers(wanted["project"], wanted["service"])
@@ -144,7 +146,7 @@ def _server(entry: Entry, engine: Engine) -> tuple[Server, Target]:
             f"No container of {wanted['service']} is left to put max_connections back in; bring it up with: "
             f"docker compose -p {wanted['project']} up -d {wanted['service']}"
         )
-    target = next((one for one in found if one.running), found[0])
-    if not target.running:
-        engine.start(target.id)
-    return Server(engine, target.id, user=wanted["administrator"], database=wanted["database"]), target
+    container = next((one for one in found if one.running), found[0])
+    if not container.running:
+        engine.start(container.id)
+    return Server(engine, container.id, user=wanted["administrator"], database=wanted["database"]), container

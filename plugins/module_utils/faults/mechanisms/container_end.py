@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...common import clock
-from ...host.docker_engine import Engine, Target
+from ...host.docker_engine import Container, Engine
 from ..contract import Proof
 
 #: What the engine reports of a process that SIGKILL ended.
@@ -19,30 +19,32 @@ KILLED = 137
 EXIT_S, UP_S = 5.0, 15.0
 
 
-def ended(target: Target, engine: Engine, cause: Callable[[Target], tuple[str, Any, bool]]) -> Proof:
+def ended(container: Container, engine: Engine, cause: Callable[[Container], tuple[str, Any, bool]]) -> Proof:
     """Wait until the engine has seen the exit: the container is down, or was started anew meanwhile.
 
     ``cause`` reads of a container that is down the fact, its value, and whether that is the end it was to have.
     """
     until = clock.now() + EXIT_S
     while clock.now() < until:
-        now = engine.inspect(target.id)
+        now = engine.inspect(container.id)
         if now is None:
-            return Proof("engine", f"{target.name} is gone", True, clock.now(), True)
+            return Proof("engine", f"{container.name} is gone", True, clock.now(), True)
         if not now.running:
             fact, value, holds = cause(now)
             return Proof("engine", fact, value, clock.now(), holds)
-        if now.started_at != target.started_at:
-            return Proof("engine", f"start time of {target.name} changed", now.started_at, clock.now(), True)
+        if now.started_at != container.started_at:
+            return Proof(
+                "engine", f"start time of {container.name} changed", now.started_at, clock.now(), True
+            )
         time.sleep(0.02)
-    return Proof("engine", f"{target.name} still runs as before", target.started_at, clock.now(), False)
+    return Proof("engine", f"{container.name} still runs as before", container.started_at, clock.now(), False)
 
 
-def running(container_id: str, engine: Engine) -> Target | None:
+def running(container_id: str, engine: Engine) -> Container | None:
     """Wait until a container runs, and return it as it is then, or as it still is; None if there is no such."""
     until = clock.now() + UP_S
     while True:
-        target = engine.inspect(container_id)
-        if target is None or target.running or clock.now() >= until:
-            return target
+        container = engine.inspect(container_id)
+        if container is None or container.running or clock.now() >= until:
+            return container
         time.sleep(0.05)

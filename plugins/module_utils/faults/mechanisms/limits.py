@@ -19,7 +19,7 @@ from ...common import clock
 from ...common.errors import ChaosError
 from ...host import cgroups
 from ...host.cgroups import Cgroup
-from ...host.docker_engine import Engine, Target
+from ...host.docker_engine import Container, Engine
 from ...run.folder import process_start
 
 _TRIES = 5
@@ -30,7 +30,7 @@ _PAUSE_S = 0.2
 class Change:
     """Limit files of one container: their text ``before`` and ``after``; of ``device`` alone where one is named."""
 
-    target: Target
+    target: Container
     controller: str
     before: Mapping[str, str]
     after: Mapping[str, str]
@@ -59,13 +59,13 @@ class Change:
         }
 
 
-def of(controller: str, target: Target) -> Cgroup:
+def of(controller: str, container: Container) -> Cgroup:
     """Return a running container's cgroup. Raises ChaosError when it does not run."""
-    if not target.running or target.pid <= 0:
+    if not container.running or container.pid <= 0:
         raise ChaosError(
-            f"Container {target.name} of service {target.service} is {target.status}, not running."
+            f"Container {container.name} of service {container.service} is {container.status}, not running."
         )
-    return cgroups.find(controller, target.pid, target.id)
+    return cgroups.find(controller, container.pid, container.id)
 
 
 def text(cgroup: Cgroup, name: str, device: str = "") -> str:
@@ -102,9 +102,9 @@ def apply(change: Change) -> None:
     write(of(change.controller, change.target), change.after, change.device)
 
 
-def try_writing(controller: str, target: Target, names: Sequence[str]) -> Cgroup:
+def try_writing(controller: str, container: Container, names: Sequence[str]) -> Cgroup:
     """Write limits as they stand, which changes nothing, and return the cgroup. Raises ChaosError when refused."""
-    cgroup = of(controller, target)
+    cgroup = of(controller, container)
     for name in names:
         if cgroup.has(name):
             cgroup.write(name, cgroup.read(name))
@@ -114,29 +114,33 @@ def try_writing(controller: str, target: Target, names: Sequence[str]) -> Cgroup
 def restore(entry: Mapping[str, Any], project: str, service: str, engine: Engine) -> str:
     """See that a container has the limits it had, and say how; ``entry`` as :meth:`Change.journal` wrote it."""
     for attempt in range(_TRIES):
-        target = engine.inspect(entry["id"])
-        if target is None:
+        container = engine.inspect(entry["id"])
+        if container is None:
             return _replaced(entry["name"], project, service, engine)
-        if not target.running or target.pid <= 0:
-            return f"{target.name} does not run; the engine gives it its own limits at its next start"
+        if not container.running or container.pid <= 0:
+            return f"{container.name} does not run; the engine gives it its own limits at its next start"
         try:
-            cgroup = of(entry["controller"], target)
+            cgroup = of(entry["controller"], container)
             differed = write(cgroup, entry["before"], entry["device"])
         except ChaosError:
             # it may have ended between two steps: then it is looked up again
             now = engine.inspect(entry["id"])
-            if attempt == _TRIES - 1 or (now is not None and now.pid == target.pid):
+            if attempt == _TRIES - 1 or (now is not None and now.pid == container.pid):
                 raise
             time.sleep(_PAUSE_S)
             continue
-        if target.pid != entry["pid"] and not differed:
-            return f"undone by restart: {target.name} was started anew with its own limits"
-        return f"{target.name} has its limits back" if differed else f"{target.name} had its limits already"
+        if container.pid != entry["pid"] and not differed:
+            return f"undone by restart: {container.name} was started anew with its own limits"
+        return (
+            f"{container.name} has its limits back"
+            if differed
+            else f"{container.name} had its limits already"
+        )
     raise ChaosError(f"Container {entry['name']} starts over and over; its limits could not be looked at.")
 
 
 def _replaced(name: str, project: str, service: str, engine: Engine) -> str:
-    running = [target.name for target in engine.containers(project, service) if target.running]
+    running = [container.name for container in engine.containers(project, service) if container.running]
     instead = f", {running[0]} runs in its stead" if running else ""
     return f"undone by replacement: {name} is gone, and its limits with it{instead}"
 
@@ -147,12 +151,12 @@ def share(entry: Mapping[str, Any], since: float, engine: Engine) -> float:
     All of it if it has them still. If it was started anew, until then. If somebody else wrote them, none, since nobody
     knows when.
     """
-    now, target = clock.now(), engine.inspect(entry["id"])
-    if target is None or not target.running or now <= since:
+    now, container = clock.now(), engine.inspect(entry["id"])
+    if container is None or not container.running or now <= since:
         return 0.0
-    if target.pid != entry["pid"]:
-        started = (process_start(target.pid) or 0) / os.sysconf("SC_CLK_TCK")
+    if container.pid != entry["pid"]:
+        started = (process_start(container.pid) or 0) / os.sysconf("SC_CLK_TCK")
         return max(0.0, min(1.0, (started - since) / (now - since)))
-    cgroup = of(entry["controller"], target)
+    cgroup = of(entry["controller"], container)
     ours = all(text(cgroup, name, entry["device"]) == value for name, value in entry["after"].items())
     return 1.0 if ours else 0.0

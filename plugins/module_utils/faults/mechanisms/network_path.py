@@ -21,7 +21,7 @@ from ...common import clock, peer_addresses
 from ...common.errors import ChaosError, Unsupported
 from ...exchange import fault_entry
 from ...host import consent, netns
-from ...host.docker_engine import Engine, Target
+from ...host.docker_engine import Container, Engine
 from ...run.journal import Entry
 from ..contract import Proof, Scene, Site
 
@@ -83,50 +83,55 @@ def require_root(fault: Mapping[str, Any], site: Site) -> None:
         )
 
 
-def peer(fault: Mapping[str, Any], chosen: Sequence[Target], site: Site) -> Peer:
+def peer(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Peer:
     """Return the far end of a fault's path. Raises ChaosError when there is none, or it may not be hit."""
-    for target in chosen:
-        _refuse_host(target, site)
+    for container in chosen:
+        _refuse_host(container, site)
     given = peer_addresses.normal(peer_addresses.listed(fault.get("peer_addresses")))
     if not given:
         name = str(fault["peer"])
         return Peer(name, addresses(site, name))
-    for target in chosen:
-        _refuse_own(target, given)
+    for container in chosen:
+        _refuse_own(container, given)
     return Peer(peer_addresses.words(given), given, service=False)
 
 
-def _refuse_host(target: Target, site: Site) -> None:
+def _refuse_host(container: Container, site: Site) -> None:
     """Raise ChaosError for a network borrowed of a container that has the host's: a fault there may cut the host off.
 
     Preflight looks at the target alone, and takes the owner of its network for a container like any other.
     """
     known = {one.id: one for one in site.targets}
-    kind, _colon, other = target.network_mode.partition(":")
+    kind, _colon, other = container.network_mode.partition(":")
     if kind == "container" and other in known:
         consent.refuse_shared(known[other], set(known))
 
 
-def _refuse_own(target: Target, given: Sequence[str]) -> None:
+def _refuse_own(container: Container, given: Sequence[str]) -> None:
     """Raise ChaosError for a peer that is the target itself, or a network that takes its way out along."""
-    for own in (*target.addresses.values(), *target.addresses6.values()):
+    for own in (*container.addresses.values(), *container.addresses6.values()):
         hit = peer_addresses.covers(given, own) if own else ""
         if hit:
             raise ChaosError(
-                f"The peer {hit} holds {own}, the own address of container {target.name}; "
+                f"The peer {hit} holds {own}, the own address of container {container.name}; "
                 "name the hosts that are meant."
             )
-    for gateway in target.gateways:
+    for gateway in container.gateways:
         hit = peer_addresses.covers(given, gateway)
         if hit and peer_addresses.is_network(hit):
             raise ChaosError(
-                f"The network {hit} holds {gateway}, the gateway of container {target.name}; "
+                f"The network {hit} holds {gateway}, the gateway of container {container.name}; "
                 "name the hosts that are meant, or the gateway by its address."
             )
 
 
 def reached(
-    target: Target, values: Sequence[str], port: int | None, *, service: bool, patience: float = _ANSWER_S
+    container: Container,
+    values: Sequence[str],
+    port: int | None,
+    *,
+    service: bool,
+    patience: float = _ANSWER_S,
 ) -> str:
     """Return the first of the peers that answers on a port from inside the target's namespace, empty if none does.
 
@@ -135,20 +140,20 @@ def reached(
     candidates = peer_addresses.to_try(values)
     if service or port is None:
         return candidates[0] if candidates else ""
-    there = (one for one in candidates if netns.inside(target.pid, netns.answers, one, port, patience))
+    there = (one for one in candidates if netns.inside(container.pid, netns.answers, one, port, patience))
     return next(there, "")
 
 
-def require_answer(fault: Mapping[str, Any], chosen: Sequence[Target], far: Peer) -> None:
+def require_answer(fault: Mapping[str, Any], chosen: Sequence[Container], far: Peer) -> None:
     """Raise ChaosError when no peer answers on the fault's port: that a cut path to it is silent would show nothing."""
     number = fault_entry.port(fault)
     if far.service or number is None or not peer_addresses.to_try(far.addresses):
         return
-    for target in chosen:
-        if target.running and not reached(target, far.addresses, number, service=False):
+    for container in chosen:
+        if container.running and not reached(container, far.addresses, number, service=False):
             raise ChaosError(
                 f"Nobody answers at {peer_addresses.words(peer_addresses.to_try(far.addresses))} on port {number} "
-                f"from inside {target.name}, so a fault on that path would show nothing; check addresses and port."
+                f"from inside {container.name}, so a fault on that path would show nothing; check addresses and port."
             )
 
 
@@ -159,9 +164,9 @@ def addresses(site: Site, service: str) -> list[str]:
     """
     if _is_address(service):
         return [service]
-    running = [target for target in site.targets if target.service == service and target.running]
-    found = [address for target in running for address in target.addresses.values() if address]
-    found += [address for target in running for address in target.addresses6.values() if address]
+    running = [container for container in site.targets if container.service == service and container.running]
+    found = [address for container in running for address in container.addresses.values() if address]
+    found += [address for container in running for address in container.addresses6.values() if address]
     if not found:
         raise ChaosError(
             f"No container of service {service} runs with an address of its own; there is no path to it."
@@ -180,14 +185,14 @@ def ttl(fault: Mapping[str, Any]) -> float:
     return float(fault.get("ttl") or fault.get("ttl_s") or float(fault.get("window_s") or 0) + 15)
 
 
-def up(targets: Sequence[Target]) -> list[Target]:
+def up(targets: Sequence[Container]) -> list[Container]:
     """Return the targets. Raises ChaosError when there is none or one does not run."""
     if not targets:
         raise ChaosError("A fault on a path needs at least one container.")
-    for target in targets:
-        if not target.running or target.pid <= 0:
+    for container in targets:
+        if not container.running or container.pid <= 0:
             raise ChaosError(
-                f"Container {target.name} of service {target.service} is {target.status}, not running."
+                f"Container {container.name} of service {container.service} is {container.status}, not running."
             )
     return list(targets)
 
@@ -229,10 +234,10 @@ def _undo_one(
         return f"undone by replacement: {target.name} has another network namespace since it was restarted"
 
 
-def same_namespace(entry: Entry, target: Target) -> bool:
+def same_namespace(entry: Entry, container: Container) -> bool:
     """Return whether a container still has the namespace the fault was applied in."""
-    noted = (entry.facts.get("namespaces") or {}).get(target.id)
-    return noted is not None and noted == netns.identity(target.pid)
+    noted = (entry.facts.get("namespaces") or {}).get(container.id)
+    return noted is not None and noted == netns.identity(container.pid)
 
 
 def moved(entry: Entry, scene: Scene) -> float:
@@ -270,9 +275,9 @@ def share(entry: Entry, scene: Scene, still: Mapping[str, float]) -> float:
     return max(0.0, min(until, now) - began) / (now - began)
 
 
-def left(scene: Scene, target: Target | None) -> float:
+def left(scene: Scene, container: Container | None) -> float:
     """Return the boottime at which a restarted container's old namespace went: its last end. 0 if nobody knows."""
-    return 0.0 if target is None else _boottime(scene, target.finished_at)
+    return 0.0 if container is None else _boottime(scene, container.finished_at)
 
 
 def _boottime(scene: Scene, stamp: str) -> float:
@@ -287,7 +292,9 @@ def _boottime(scene: Scene, stamp: str) -> float:
 
 def _gone(undo: Mapping[str, Any], engine: Engine) -> str:
     running = [
-        target.name for target in engine.containers(undo["project"], undo["service"]) if target.running
+        container.name
+        for container in engine.containers(undo["project"], undo["service"])
+        if container.running
     ]
     what = f"{running[0]} runs in its stead" if running else f"no container of {undo['service']} runs"
     return f"undone by replacement: the container is gone and {what}"

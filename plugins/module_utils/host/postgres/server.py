@@ -10,7 +10,7 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError
-from ..docker_engine import Engine, Target
+from ..docker_engine import Container, Engine
 from ..http_client import short
 
 _PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
@@ -132,9 +132,9 @@ class Server:
         return [line.split("|") for line in output.splitlines() if line.strip()]
 
 
-def administrator(target: Target, named: str = "") -> str:
+def administrator(container: Container, named: str = "") -> str:
     """Return the role that may read everything: the one named, else the image's POSTGRES_USER, else postgres."""
-    pairs = (str(pair).partition("=") for pair in target.config.get("Env") or [])
+    pairs = (str(pair).partition("=") for pair in container.config.get("Env") or [])
     return named or next((value for key, _sign, value in pairs if key == "POSTGRES_USER"), "") or "postgres"
 
 

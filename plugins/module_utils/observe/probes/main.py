@@ -83,7 +83,7 @@ def samplers(run: RunDir, pace: Pace, out: deque[dict[str, Any]]) -> tuple[list[
     """Build a sampler for each of ``probes`` of a run's specification. Raises ChaosError on a bad one."""
     spec = run.spec
     services = {str(probe["service"]) for probe in spec["probes"] if _needs_lookup(probe)}
-    engine = Engine.of(run, timeout=5) if services else None
+    engine = Engine.connect_for(run, timeout=5) if services else None
 
     def lookup(service: str) -> str:
         return engine.container(str(spec["project"]), service).address if engine else ""
