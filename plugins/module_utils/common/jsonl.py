@@ -48,7 +48,7 @@ def parse(data: bytes) -> list[dict[str, Any]]:
     for line in data.split(b"\n"):
         try:
             item = json.loads(line) if line else None
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(item, dict):
             found.append(item)
