@@ -18,6 +18,8 @@ KIB, MIB = 1024, 1024 * 1024
 
 #: An answer of the exchange's API (or of any gauge that is read by HTTP): body after and before decompression.
 HTTP_BODY = 1 * MIB
+#: The answer to an order of ours, read by the one thread that sends them all.
+ORDER_BODY = 256 * KIB
 #: All header lines of such an answer together.
 HTTP_HEADERS = 64 * KIB
 #: What a command inside a container may print, and the last lines of a container's log.

@@ -41,7 +41,7 @@ _CUT_OFF = ("RemoteDisconnected", "IncompleteRead", "BadStatusLine")
 #: How a body may be packed: what is asked for, and what some proxies send whatever one asks.
 _CODINGS = ("identity", "gzip", "x-gzip", "deflate")
 _PART = 64 * 1024
-_HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "exchange-chaos"}
+HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "exchange-chaos"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Client:
             method,
             self._prefix + path,
             body=body,
-            headers=_HEADERS,
+            headers=HEADERS,
             retries=False,
             redirect=False,
             timeout=urllib3.Timeout(total=self._timeout),
@@ -132,12 +132,17 @@ class Client:
         return int(response.status), data
 
     def _describe(self, kind: str, error: BaseException) -> str:
-        said = {
-            "timeout": f"no answer from {self._where} within {self._timeout:g} s",
-            "refused": f"{self._where} refused the connection",
-            "reset": f"{self._where} closed the connection without an answer",
-        }
-        return said.get(kind) or short(f"{self._where}: {_root(error) or type(error).__name__}")
+        said = say_why(kind, self._where, self._timeout)
+        return said or short(f"{self._where}: {_root(error) or type(error).__name__}")
+
+
+def say_why(kind: str, where: str, timeout: float) -> str:
+    """Return in words why ``where`` gave no answer, "" for a kind that says nothing by itself."""
+    return {
+        "timeout": f"no answer from {where} within {timeout:g} s",
+        "refused": f"{where} refused the connection",
+        "reset": f"{where} closed the connection without an answer",
+    }.get(kind, "")
 
 
 def _watched(plain: Any, cuts: Any) -> Any:
@@ -163,8 +168,7 @@ def _watched(plain: Any, cuts: Any) -> Any:
 def _body(response: Any) -> bytes:
     """Return the body as it was meant. Raises bounds.TooMuch when it is larger than any answer to us, packed or not."""
     coding = str(response.headers.get("Content-Encoding") or "identity").strip().lower()
-    if coding not in _CODINGS:
-        raise ValueError(f"its answer is encoded as {coding}, which was not asked for")
+    require_coding(coding)
     parts, got = [], 0
     for part in iter(lambda: response.read(_PART, decode_content=False), b""):
         got += len(part)
@@ -172,6 +176,18 @@ def _body(response: Any) -> bytes:
             raise bounds.TooMuch(f"its answer is larger than {bounds.size(bounds.HTTP_BODY)}")
         parts.append(part)
     data = b"".join(parts)
+    return unpack(data, coding)
+
+
+def require_coding(coding: str) -> None:
+    """Raise ValueError for a Content-Encoding that nobody asked for and nothing here can read."""
+    if coding not in _CODINGS:
+        raise ValueError(f"its answer is encoded as {coding}, which was not asked for")
+
+
+def unpack(data: bytes, coding: str) -> bytes:
+    """Return a body as it was meant. Raises ValueError, and bounds.TooMuch for more than any answer to us may hold."""
+    require_coding(coding)
     return data if coding == "identity" else _unpacked(data)
 
 
