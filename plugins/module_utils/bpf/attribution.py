@@ -49,7 +49,7 @@ class Book:
 
     def __init__(
         self,
-        containers: Mapping[str, Container],
+        containers: Mapping[str, ListedContainer],
         cgroups: Mapping[int, str],
         pids: Mapping[int, str],
         namespaces: Mapping[int, str],
@@ -81,7 +81,7 @@ class Book:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Book:
         """Return what ``to_data`` gave; what is missing is nobody's."""
-        containers = {one[0]: Container(*one) for one in data.get("containers") or []}
+        containers = {one[0]: ListedContainer(*one) for one in data.get("containers") or []}
         names = ("cgroups", "pids", "namespaces")
         return cls(containers, *(dict(map(tuple, data.get(name) or [])) for name in names))
 

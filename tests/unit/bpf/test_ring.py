@@ -7,7 +7,7 @@ import struct
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf import ring
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.attribution import Book
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_socket import Container
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_socket import ListedContainer
 
 BUSY, DISCARDED = 1 << 31, 1 << 30
 RECORDS = [b"x" * 104, b"four", b"y" * 8]
@@ -44,7 +44,7 @@ def test_a_record_that_was_thrown_away_is_none() -> None:
 
 
 def test_a_book_says_afterwards_whose_what_was() -> None:
-    api = Container("a" * 64, "lab-api-1", "api")
+    api = ListedContainer("a" * 64, "lab-api-1", "api")
     book = Book({api.id: api}, {1 << 60: api.id}, {4711: api.id}, {4026531840: api.id})
     again = Book.from_data(book.to_data())
     assert again.owner(0, 0, 1 << 60) == again.owner(4711, 0, 0) == again.owner(0, 4026531840, 0) == api
