@@ -86,7 +86,6 @@ TRACEPOINT_PROBE(sched, sched_process_exit)
 		__builtin_memcpy(record.by_comm, killer->comm, sizeof(killer->comm));
 		chaos_killers.delete(&pid);
 	}
-	chaos_count(&record.head, 0, 0);
-	chaos_emit_rare(args, &record, sizeof(record));
+	chaos_emit(args, &record, sizeof(record));
 	return 0;
 }

@@ -185,7 +185,6 @@ TRACEPOINT_PROBE(sock, inet_sock_set_state)
 		return 0;
 	}
 	CHAOS_ADDRESSES(record, args);
-	chaos_count(&record.head, CHAOS_PORT(record.rport) ? record.rport : record.lport, record.error);
 	chaos_emit(args, &record, sizeof(record));
 	return 0;
 }
@@ -209,7 +208,6 @@ TRACEPOINT_PROBE(tcp, tcp_receive_reset)
 	record.head.kind = CHAOS_CONN_RESET;
 	record.error = CHAOS_ECONNRESET;
 	CHAOS_ADDRESSES(record, args);
-	chaos_count(&record.head, CHAOS_PORT(record.rport) ? record.rport : record.lport, record.error);
 	chaos_emit(args, &record, sizeof(record));
 	return 0;
 }
@@ -255,7 +253,6 @@ TRACEPOINT_PROBE(tcp, tcp_send_reset)
 	record.head.kind = CHAOS_CONN_RESET;
 	record.head.flags |= CHAOS_SENT;
 	record.error = CHAOS_ECONNRESET;
-	chaos_count(&record.head, CHAOS_PORT(record.rport) ? record.rport : record.lport, record.error);
 	chaos_emit(args, &record, sizeof(record));
 	return 0;
 }
@@ -275,7 +272,6 @@ TRACEPOINT_PROBE(tcp, tcp_retransmit_skb)
 	CHAOS_ADDRESSES(record, args);
 	if (socket) /* age of the attempt or of the connection: shows the growing interval per flow */
 		record.duration = record.head.at - (socket->up_at ? socket->up_at : socket->syn_at);
-	chaos_count(&record.head, CHAOS_PORT(record.rport) ? record.rport : record.lport, record.error);
 	chaos_emit(args, &record, sizeof(record));
 	return 0;
 }

@@ -18,11 +18,14 @@ extends_documentation_fragment:
   - exchange.chaos.run.attributes
 options:
   phase:
-    description: The window's name in the record, such as C(baseline).
+    description:
+      - The window's name in the record, such as C(baseline).
+      - In the one called C(placebo) load and observers do what they do around a fault, and nothing is injected; if the
+        exchange does not bear that, the load is taken away and the run injects nothing.
     type: str
     required: true
   fault:
-    description: The fault whose window this is; none for the baseline.
+    description: The fault whose window this is; none for the baseline and the placebo.
     type: str
   seconds:
     description: How long the whole window may last.
@@ -81,6 +84,10 @@ steady:
   description: Whether all thresholds held for the time steadiness needs, ending now.
   returned: always
   type: bool
+injectable:
+  description: Whether a fault may still be injected in this run, by what the host has seen so far.
+  returned: always
+  type: bool
 reasons:
   description: What was not steady, a sentence each.
   returned: always
@@ -120,7 +127,7 @@ def main() -> None:
     parameters = module.params
     empty: dict[str, Any] = {
         "chaos_lines": [], "chaos_bpf": [], "chaos_progress": {},
-        "done": True, "steady": True, "reasons": [], "aborted": "",
+        "done": True, "steady": True, "injectable": True, "reasons": [], "aborted": "",
     }  # fmt: skip
     if module.check_mode:
         module.exit_json(changed=False, **empty)
@@ -137,7 +144,9 @@ def main() -> None:
         # ended meanwhile, by halt or by its host: its window is over
         reason = why(State(parameters["state_dir"]), parameters["run_id"])
         if reason:
-            module.exit_json(changed=False, **{**empty, "steady": False, "aborted": reason})
+            module.exit_json(
+                changed=False, **{**empty, "steady": False, "injectable": False, "aborted": reason}
+            )
         module.fail_json(msg=str(error), changed=False, **empty)
 
 

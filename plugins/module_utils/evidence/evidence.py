@@ -22,6 +22,8 @@ from ..run.folder import RunDir, read_json
 RATE_LIMITED = 429
 #: An order of this kind was due but never sent, since every connection of the load was waiting.
 DROPPED = "dropped"
+#: Streams of the load: what stands for users and runs always, and what is added around a kill to show a short loss.
+STEADY, SURGE = "steady", "burst"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Order:
     def latency_ms(self) -> float:
         """Milliseconds from the intended send time, so that a stalled generator does not flatter the exchange."""
         return (self.end - self.at) * 1000
+
+    @property
+    def surge(self) -> bool:
+        """True for an order of the surge, which is there to show a short loss and stands for no user."""
+        return self.stream == SURGE
 
     @property
     def telling(self) -> bool:
@@ -160,7 +167,7 @@ def orders(lines: Sequence[Mapping[str, Any]]) -> list[Order]:
     found = [
         Order(
             n=int(line.get("n") or 0),
-            stream=str(line.get("stream", "steady")),
+            stream=SURGE if line.get("surge") else str(line.get("stream", STEADY)),
             at=float(line["at"]),
             sent=float(line["sent"]),
             end=float(line["end"]),

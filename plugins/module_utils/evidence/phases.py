@@ -12,12 +12,15 @@ from typing import Any
 
 from ..common.stats import percentile, rounded
 from ..exchange import fault_entry
+from ..exchange.ledger import PLACEBO
 from .evidence import DROPPED, Evidence, Order
 
 #: The exit of a killed process may be stamped a little before our own note of the kill, or follow it late.
 EARLY_S, LATE_S = 0.5, 2.0
 #: The phase in which steady state must hold before the first fault.
 BASELINE = "baseline"
+#: The watch for steady state after a placebo in which it was left.
+PLACEBO_RECOVERY = "placebo_recovery"
 SIGKILL = 9
 
 
@@ -93,6 +96,11 @@ def baseline(evidence: Evidence) -> Phase | None:
     return next(iter(named or before), None)
 
 
+def placebo(evidence: Evidence) -> Phase | None:
+    """Return the phase in which all came but a fault; None if it was left out, or the run ended before it."""
+    return next((phase for phase in phases(evidence) if phase.id == PLACEBO), None)
+
+
 @lru_cache(maxsize=4)
 def windows(evidence: Evidence) -> tuple[Window, ...]:
     """Return the window of every fault that was injected, in order; the same fault twice is one fault."""
@@ -148,7 +156,7 @@ def watched_until(evidence: Evidence) -> float:
 def journaled_undo(evidence: Evidence, fault: str) -> Mapping[str, Any] | None:
     """The journal's own word, for a run whose undo came to no timeline entry; None while it has none."""
     lines = [line for line in evidence.journal if line.get("fault") == fault]
-    return next((line for line in reversed(lines) if line.get("entry") == "undone"), None)
+    return next((line for line in reversed(lines) if line.get("entry") in ("undone", "closed")), None)
 
 
 def main_pids(evidence: Evidence, window: Window) -> set[int]:

@@ -21,6 +21,8 @@ from .evidence import Evidence, Order, Sample
 
 #: Probes whose expectation is part of steady state, unless the run's specification names others.
 ROLES = ("readiness", "store", "health")
+#: The name of the signal that all orders make up together.
+ORDERS = "orders"
 #: So many missed samples in a row are a gap: what happened in it was not seen, so it was not steady.
 MISSED = 5
 _LEAST_GAP_S = 0.25
@@ -112,7 +114,10 @@ class Recovery:
 
 
 def signals(spec: Mapping[str, Any], orders: Iterable[Order], probes: Iterable[Sample]) -> list[Signal]:
-    """Return the signals of steady state: the orders, and every probe whose role counts, sampled or not."""
+    """Return the signals of steady state: every probe whose role counts, sampled or not, and the orders.
+
+    Not those of the surge: it looks for what the exchange bears, and stands for no user.
+    """
     limits = Thresholds.of(spec)
     found = []
     if spec.get("load"):
@@ -125,9 +130,9 @@ def signals(spec: Mapping[str, Any], orders: Iterable[Order], probes: Iterable[S
                 order.latency_ms,
             )
             for order in orders
-            if order.telling
+            if order.telling and not order.surge
         ]
-        found.append(_signal("orders", points, float(spec["load"].get("rate") or 1), tolerant=True))
+        found.append(_signal(ORDERS, points, float(spec["load"].get("rate") or 1), tolerant=True))
     samples = list(probes)
     for probe in spec.get("probes", []):
         if probe.get("role") in spec.get("steady_roles", ROLES):

@@ -17,6 +17,9 @@ from typing import Any
 #: An acknowledgement further before the kill than this (s) says nothing about the loss of the last milliseconds.
 _LOOK_BACK_S = 1.0
 LISTED = 100
+#: The phase in which everything an injection brings happens, but no fault. Nothing is killed in it, so it has its own
+#: counts and no say in what would have shown.
+PLACEBO = "placebo"
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,16 @@ class Counts:
 
 
 def fault_windows(timeline: Iterable[Mapping[str, Any]]) -> list[FaultWindow]:
-    """Read the faults out of a run's timeline, in the order they struck; one never steady again has no end."""
+    """Read the faults out of a run's timeline, in the order they struck; one never steady again has no end.
+
+    The placebo stands among them, as if it had struck at its end.
+    """
     struck: dict[str, float] = {}
     ended: dict[str, float] = {}
     for event in timeline:
         fault, t = event.get("fault"), event.get("t")
+        if event.get("event") == "placebo_end" and isinstance(t, (int, float)):
+            struck[PLACEBO] = ended[PLACEBO] = float(t)
         if not isinstance(fault, str) or not isinstance(t, (int, float)):
             continue
         if event["event"] == "fault_injected":
@@ -77,8 +85,9 @@ def reconcile(
     orders = {int(line["n"]): line for line in attempts if line.get("n") is not None}
     whole = _count(orders, in_database)
     visible = [shortest_visible_loss_ms(orders.values(), fault.killed_at) for fault in faults]
-    if visible and all(value is not None for value in visible):
-        whole.shortest_visible_loss_ms = max(value for value in visible if value is not None)
+    killed = [loss for fault, loss in zip(faults, visible) if fault.fault != PLACEBO or len(faults) == 1]
+    if killed and all(value is not None for value in killed):
+        whole.shortest_visible_loss_ms = max(value for value in killed if value is not None)
     per_fault = {}
     for fault, loss in zip(faults, visible):
         own = {number: line for number, line in orders.items() if _belongs(line, faults) == fault.fault}

@@ -78,16 +78,19 @@ def duration(spec: Mapping[str, Any]) -> str:
     windows, faults = spec["windows"], spec["faults"]
     steady, timeout = float(windows["steady_s"]), float(windows["recovery_timeout_s"])
     quiet = float(spec["load"]["timeout_s"]) + AFTER_S
-    least = float(windows["baseline_s"]) + sum(_least(fault, steady) for fault in faults)
+    placebo = float(windows.get("placebo_s") or 0.0)
+    least = float(windows["baseline_s"]) + placebo + sum(_least(fault, steady) for fault in faults)
     longest = float(windows.get("baseline_timeout_s") or windows["baseline_s"])
     slowest = sum(float(fault["window_s"]) + timeout for fault in faults)
-    most = longest + slowest + quiet
-    parts = ", ".join(
-        f"{fault['id']} {'' if _held(fault) else 'up to '}{float(fault['window_s']):g} s" for fault in faults
+    most = longest + (placebo and placebo + timeout) + slowest + quiet
+    parts = "".join(
+        f"{fault['id']} {'' if _held(fault) else 'up to '}{float(fault['window_s']):g} s, "
+        for fault in faults
     )
+    parts = (f"placebo {placebo:g} s, " if placebo else "") + parts
     return (
         f"Will wait {least:.0f} s at least and {most:.0f} s at most: steady state {float(windows['baseline_s']):g} s "
-        f"within {longest:g} s, {parts}, "
+        f"within {longest:g} s, {parts}"
         f"recovery up to {timeout:g} s each, then up to {quiet:g} s until no request can be under way"
     )
 

@@ -11,17 +11,23 @@ from typing import Any
 
 from ..common.errors import ChaosError
 from ..evidence.evidence import Evidence
+from . import controls
 from .metrics.catalogue import Measured, Metric, get, measure
 from .metrics.registry import Scalar, Value
 
 #: A finding's threshold key and how a record writes it.
 OPERATORS = {"max": "<=", "min": ">=", "equals": "=="}
+#: What is said of a finding outside its threshold that was outside it in the placebo, too: no fault caused it.
+WITHOUT_FAULT_TOO = "outside its threshold without a fault already"
 _RANK = {"pass": 0, "unknown": 1, "fail": 2}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding of a record. ``counts`` is False for one that informs only and decides nothing."""
+    """One finding of a record. ``counts`` is False for one that informs only and decides nothing.
+
+    control: the same metric in the placebo, None where it means nothing there or was not measured.
+    """
 
     id: str
     title: str
@@ -31,19 +37,20 @@ class Finding:
     verdict: str
     evidence: str
     counts: bool
+    control: Value | None = None
 
     def record(self) -> dict[str, Any]:
         """Return it as the record wants it."""
-        value = [_short(part) for part in self.value] if isinstance(self.value, tuple) else _short(self.value)
         threshold = None if self.threshold is None else dict(zip(("op", "value"), self.threshold))
         return {
             "id": self.id,
             "title": self.title,
-            "value": value,
+            "value": _recorded(self.value),
             "unit": self.unit,
             "threshold": threshold,
             "verdict": self.verdict,
             "evidence": self.evidence,
+            "control": _recorded(self.control),
         }
 
 
@@ -77,12 +84,17 @@ def finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
     informs = bool(spec.get("informational"))
     limit = None if informs else _threshold(spec)
     fault = spec.get("fault")
-    found = _measured(evidence, metric.name, None if fault is None else str(fault))
+    found = _measured(evidence, metric, None if fault is None else str(fault))
     judged = [(judge(one, limit, metric), name, one) for name, one in found.items()]
     verdict, name, worst = max(judged, key=lambda item: (_RANK[item[0]], _badness(item[2], limit, metric)))
     text = f"{name}: {worst.evidence}" if name else worst.evidence
     if len(found) > 1:
         text += f" (the worst of {', '.join(found)})"
+    control = controls.measure(evidence, metric, name or None)
+    if verdict == "fail" and control is not None and judge(control, limit, metric) == "fail":
+        verdict = "unknown"
+        there = "" if control == worst else f"{_said(control)} ({control.evidence}); "
+        text = f"{WITHOUT_FAULT_TOO}: {there}{text}"
     value = worst.value
     if worst.at_least and verdict == "unknown":
         value, text = None, f"{text}; {_short(worst.value)} or more"
@@ -95,14 +107,23 @@ def finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
         verdict=verdict,
         evidence=text,
         counts=limit is not None,
+        control=None
+        if control is None or (control.at_least and control.value is not None)
+        else control.value,
     )
 
 
-def _measured(evidence: Evidence, name: str, fault: str | None) -> dict[str, Measured]:
-    """Measure; a fault that was switched off takes its findings along instead of the whole record."""
+def _measured(evidence: Evidence, metric: Metric, fault: str | None) -> dict[str, Measured]:
+    """Measure; a fault that was switched off takes its findings along instead of the whole record.
+
+    A run that is all placebo is measured in that.
+    """
+    if not evidence.spec.get("faults"):
+        alone = controls.measure(evidence, metric, None)
+        return {"": alone or Measured(None, "this run has no fault, and was not watched without one")}
     if fault is not None and fault not in {str(one["id"]) for one in evidence.spec.get("faults", [])}:
         return {fault: Measured(None, "this run has no such fault")}
-    return measure(evidence, name, fault)
+    return measure(evidence, metric.name, fault)
 
 
 def problems(specs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -175,6 +196,17 @@ def _badness(measured: Measured, limit: tuple[str, Scalar] | None, metric: Metri
     if isinstance(high, str):
         return 0.0
     return -float(high) if limit is not None and limit[0] == ">=" else float(high)
+
+
+def _recorded(value: Value | None) -> Any:
+    return [_short(part) for part in value] if isinstance(value, tuple) else _short(value)
+
+
+def _said(measured: Measured) -> str:
+    """A measurement in words: a number, an interval's ends, a word."""
+    if isinstance(measured.value, tuple):
+        return " to ".join(f"{part:.4g}" for part in measured.value)
+    return f"{measured.value:.4g}" if isinstance(measured.value, float) else str(measured.value)
 
 
 def _short(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..common.stats import rounded
 from ..evidence.evidence import Evidence
-from ..evidence.phases import Window, journaled_undo, latency_ms, phases, windows, within
+from ..evidence.phases import Window, journaled_undo, latency_ms, phases, placebo, windows, within
 from ..exchange import fault_entry
 from .proofs.effect import proofs
 from .questions import questions
@@ -74,6 +74,7 @@ def host_record(evidence: Evidence) -> dict[str, Any]:
         "verdicts": judgement.verdicts,
         "faults": _faults(evidence),
         "phases": _phases(evidence),
+        "placebo": _placebo(evidence),
         "load": _load(evidence),
         "ledger": _ledger(evidence),
         "findings": [finding.record() for finding in judgement.findings],
@@ -167,6 +168,34 @@ def _phases(evidence: Evidence) -> list[dict[str, Any]]:
     return found
 
 
+def _placebo(evidence: Evidence) -> dict[str, Any] | None:
+    """What our load and observers did without a fault; None where nobody looked, or the run ended before."""
+    phase = placebo(evidence)
+    if phase is None:
+        return None
+    orders = [order for order in within(evidence.orders, phase.start, phase.end) if not order.surge]
+    said = [*evidence.events("placebo_end"), *evidence.events("placebo_strain")]
+    surge = evidence.events("surge_plan")[-1:]
+    return {
+        "started_at": evidence.anchor.iso(phase.start),
+        "ended_at": evidence.anchor.iso(phase.end),
+        "wall_s": rounded(next((event.get("wall_s") for event in said), None)),
+        "steady": all(bool(event.get("steady")) for event in said) if said else None,
+        "reasons": [
+            _cut(str(text))
+            for event in said
+            for text in event.get("reasons") or [event.get("reason")]
+            if text
+        ],
+        "requests": len(orders),
+        "errors": sum(order.failed for order in orders),
+        "latency_ms": latency_ms(orders),
+        "surge": {key: _scalar(surge[0].get(key)) for key in ("rate", "reached", "visible_ms", "reason")}
+        if surge
+        else None,
+    }
+
+
 def _load(evidence: Evidence) -> dict[str, Any]:
     orders = within(evidence.orders, float("-inf"), float("inf"))
     good = sum(order.ok for order in orders)
@@ -219,6 +248,10 @@ def _notes(evidence: Evidence, judgement: Judgement) -> list[str]:
         status = evidence.capture.get("status", "absent")
         notes.append(
             f"Kernel capture {status}: {str(reason).rstrip('.')}; findings that rest on it are unknown."
+        )
+    if evidence.spec.get("windows", {}).get("placebo_s") == 0:
+        notes.append(
+            "There was no placebo window (chaos_placebo: false): nothing says what load and observers do by themselves."
         )
     unsent = sum(order.kind == "dropped" for order in evidence.orders)
     if unsent:

@@ -12,7 +12,8 @@ from typing import Any
 from ..evidence import steady_state
 from ..evidence.evidence import Evidence
 from ..evidence.phases import BASELINE, EARLY_S, Phase, baseline, phases, windows, within
-from .findings import Finding, findings
+from ..exchange.ledger import PLACEBO
+from .findings import WITHOUT_FAULT_TOO, Finding, findings
 from .proofs.effect import ENDING, effect
 
 #: A phase shorter than this has no rate worth judging, seconds.
@@ -46,18 +47,26 @@ def judge(evidence: Evidence) -> Judgement:
     hypothesis_verdict = hypothesis(found) if effect_verdict == "pass" else "unknown"
     restored_verdict, left, restored_notes = restored(evidence)
     invalid = invalid_reasons(evidence, effect_verdict, effect_reasons, hypothesis_verdict)
+    invalid += _all_placebo(evidence, found, left)
     aborts = [
         f"aborted by {e.get('by', '?')}: {e.get('reason', 'no reason given')}"
         for e in evidence.events("aborted")
     ]
+    skips = [str(event.get("reason", "no reason given")) for event in evidence.events("skipped")]
     began = bool(windows(evidence)) or bool(evidence.journal)
-    outcome = decide(
-        not_restored=restored_verdict == "fail" or (began and restored_verdict != "pass"),
-        aborted=bool(aborts),
-        invalid=bool(invalid),
-        broken=hypothesis_verdict == "fail",
+    if skips and not began:
+        outcome = "skipped"
+    else:
+        outcome = decide(
+            not_restored=(restored_verdict == "fail" and (began or bool(evidence.spec.get("faults"))))
+            or (began and restored_verdict != "pass"),
+            aborted=bool(aborts),
+            invalid=bool(invalid),
+            broken=hypothesis_verdict == "fail",
+        )
+    reasons = (
+        [*skips, *aborts] if outcome == "skipped" else [*aborts, *(f"invalid: {text}" for text in invalid)]
     )
-    reasons = [*aborts, *(f"invalid: {text}" for text in invalid)]
     return Judgement(
         outcome, effect_verdict, hypothesis_verdict, restored_verdict, found, reasons + restored_notes, left
     )
@@ -85,6 +94,10 @@ def invalid_reasons(
 ) -> list[str]:
     """Return in words why nothing was learned from the run; an empty list says that something was."""
     reasons = [
+        f"our load alone is more than this exchange bears: {event.get('reason')}"
+        for event in evidence.events("placebo_strain")
+    ]
+    reasons += [
         f"no steady state at the start: {_reason(event)}" for event in evidence.events("no_steady_state")
     ]
     if not reasons:
@@ -93,11 +106,20 @@ def invalid_reasons(
         reasons += [f"no proven effect: {text}" for text in against]
     if _blind(evidence):
         reasons.append("the kernel capture was attached, but its positive control was not seen")
-    if windows(evidence):
+    if windows(evidence) or not evidence.spec.get("faults"):
         reasons += _idle(evidence)
         if effect_verdict == "pass" and hypothesis_verdict == "unknown":
             reasons.append("no finding could be judged")
     return reasons
+
+
+def _all_placebo(evidence: Evidence, found: list[Finding], left: list[dict[str, Any]]) -> list[str]:
+    """Why a run without any fault taught nothing: whatever is wrong in it is not the doing of a fault."""
+    if evidence.spec.get("faults"):
+        return []
+    outside = [f"{one.title}: {one.evidence}" for one in found if WITHOUT_FAULT_TOO in one.evidence]
+    changed = ", ".join(f"{one['kind']} {one['what']}" for one in left)
+    return outside + ([f"something else than this run changed the host: {changed}"] if left else [])
 
 
 def _reason(event: Mapping[str, Any]) -> str:
@@ -157,7 +179,7 @@ def _open_faults(evidence: Evidence) -> list[str]:
     closed = set()
     for line in evidence.journal:
         change = line.get("seq") if "seq" in line else line.get("fault")
-        if line.get("entry") == "undone":
+        if line.get("entry") in ("undone", "closed"):
             closed.add(change)
         else:
             changes[change] = str(line.get("fault", "?"))
@@ -189,7 +211,7 @@ def _idle(evidence: Evidence) -> list[str]:
     watched = [
         phase
         for phase in phases(evidence)
-        if phase.seconds >= _RATE_S and (phase.fault or phase.id == BASELINE)
+        if phase.seconds >= _RATE_S and (phase.fault or phase.id in (BASELINE, PLACEBO))
     ]
     watched = watched or [Phase(one.id, one.id, one.injected, one.end) for one in windows(evidence)]
     found = []

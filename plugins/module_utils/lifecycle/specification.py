@@ -19,6 +19,8 @@ from ..run import slow_host
 TTL_MAX_S = 3600.0
 TTL_MARGIN_S = 15.0
 WINDOW_MAX_S = 1800.0
+#: The one window that may be left out.
+_NO_PLACEBO = ("placebo_s", 0.0)
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NEEDED = (
     "experiment",
@@ -36,7 +38,11 @@ _NEEDED = (
 
 def validate(spec: Mapping[str, Any]) -> list[str]:
     """Return one sentence for each thing wrong with a specification; none when it is good. Needs no host."""
-    missing = [f"The run's specification has no {name}." for name in _NEEDED if not spec.get(name)]
+    missing = [f"The run's specification has no {name}." for name in _NEEDED if not _given(spec, name)]
+    if not missing and not spec.get("faults") and not spec["windows"].get("placebo_s"):
+        missing = [
+            "The run's specification has no faults, and no placebo window either: nothing would be learned."
+        ]
     if missing:
         return missing
     found = []
@@ -47,6 +53,7 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
     bad_windows = [
         problem
         for name, value in spec["windows"].items()
+        if (name, value) != _NO_PLACEBO
         for problem in _seconds(f"The window {name}", value, WINDOW_MAX_S)
     ]
     found += bad_windows
@@ -61,6 +68,11 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
     found += slow_host.problems(spec)
     found += gauges.problems(spec.get("gauges") or [])
     return found + findings.problems(spec["findings"])
+
+
+def _given(spec: Mapping[str, Any], name: str) -> bool:
+    """Whether a part is there, and not empty but for the faults: a placebo alone has none."""
+    return name in spec if name == "faults" else bool(spec.get(name))
 
 
 def _fault(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> list[str]:

@@ -13,11 +13,12 @@ from ..common.jsonl import Tail
 from ..common.stats import percentile
 from ..evidence import evidence, steady_state
 from ..evidence.evidence import Evidence
-from ..evidence.phases import BASELINE
+from ..evidence.phases import BASELINE, PLACEBO_RECOVERY
+from ..exchange.ledger import PLACEBO
 from ..run import lease
 from ..run.abort import no_more_faults
 from ..run.folder import RunDir
-from . import advice
+from . import advice, placebo
 
 #: The run is renewed for a slice and this many seconds for the controller to come back.
 MARGIN_S = 12.0
@@ -37,16 +38,16 @@ class Window:
 
 
 def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
-    """Watch for a slice and return {chaos_progress, done, steady, reasons, aborted}."""
-    if window.until_steady and run.saw("steady", fault=window.fault):
+    """Watch for a slice and return {chaos_progress, done, steady, reasons, injectable, aborted}."""
+    if window.until_steady and window.fault and run.saw("steady", fault=window.fault):
         _outlast(run, clock.now() + window.seconds)
-        return {"chaos_progress": {}, "done": True, "steady": True, "reasons": [], "aborted": _aborted(run)}
+        return {"chaos_progress": {}, "done": True, "steady": True, "reasons": [], **_further(run)}
     begun = _begin(run, window)
     since = clock.now()
     until = min(begun + window.seconds, since + slice_s)
     lease.renew(run, max(0.0, until - clock.now()) + MARGIN_S)
     # until the slice is over, or the steady time has passed and it is worth a look at what it showed
-    while clock.now() < until and not _aborted(run):
+    while clock.now() < until and not _aborted(run) and not _strained(run, window):
         wait = min(until - clock.now(), 1.0 if window.until_steady else slice_s, 5 * _STEP_S)
         clock.sleep(wait)
         long_enough = window.until_steady and clock.now() - begun >= _steady_s(run)
@@ -56,10 +57,11 @@ def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     seen = recent(run)
     reasons = _reasons(run, seen, begun, window)
     aborted = _aborted(run)
-    is_steady = not reasons and not aborted
+    is_steady = not reasons and not aborted and not _strained(run, window)
     if _again(run, window, begun, reasons, aborted):
         begun = _begin(run, window)
-    done = bool(aborted) or clock.now() >= begun + window.seconds or (window.until_steady and is_steady)
+    ended = bool(aborted) or _strained(run, window) or clock.now() >= begun + window.seconds
+    done = ended or (window.until_steady and is_steady)
     if done:
         _end(run, window, is_steady, reasons)
         _outlast(run, _latest(run, window, begun))
@@ -68,7 +70,7 @@ def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
         "done": done,
         "steady": is_steady,
         "reasons": reasons,
-        "aborted": aborted,
+        **_further(run),
     }
 
 
@@ -91,7 +93,15 @@ def _begin(run: RunDir, window: Window) -> float:
     for event in reversed(run.events()):
         if event["event"] == "phase" and event["id"] == window.phase:
             return float(event["t"])
-    return float(run.timeline("phase", id=window.phase, fault=window.fault)["t"])
+    begun = float(run.timeline("phase", id=window.phase, fault=window.fault)["t"])
+    if window.phase == PLACEBO:
+        placebo.begin(run, window.seconds)
+    return begun
+
+
+def _strained(run: RunDir, window: Window) -> bool:
+    """Whether the load withdrew in the placebo: there is nothing more to be learned from it then."""
+    return window.phase == PLACEBO and bool(placebo.strain(run))
 
 
 def _again(run: RunDir, window: Window, begun: float, reasons: list[str], aborted: str) -> bool:
@@ -118,6 +128,10 @@ def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> No
             run.timeline("no_steady_state", reasons=reasons)
             no_more_faults(run, "no steady state")
             run.log("fail", f"No steady state, so nothing is injected: {'; '.join(reasons)}", "steady")
+    elif window.phase == PLACEBO:
+        placebo.end(run, is_steady=is_steady, reasons=reasons)
+    elif window.phase == PLACEBO_RECOVERY:
+        placebo.recovered(run, is_steady=is_steady, reasons=reasons)
     elif window.until_steady and is_steady:
         run.timeline("steady", fault=window.fault)
         run.log("ok", f"Steady again ({window.phase})", "observe")
@@ -148,13 +162,15 @@ def _steady_s(run: RunDir) -> float:
 
 
 def _reasons(run: RunDir, seen: Evidence, begun: float, window: Window) -> list[str]:
-    """Return what was not steady: in all of the baseline so far, else in the last ``steady_s`` seconds.
+    """Return what was not steady: in all of the baseline or placebo so far, else in the last ``steady_s`` seconds.
 
-    What is still under way is not judged yet.
+    What is still under way is not judged yet. Once our load was taken away, the probes alone tell.
     """
     now = clock.now() - _STEP_S
     found, limits = steady_state.of(seen), steady_state.Thresholds.of(run.spec)
-    if window.phase == BASELINE:
+    if window.phase == PLACEBO_RECOVERY and run.saw("placebo_strain"):
+        found = [signal for signal in found if signal.name != steady_state.ORDERS]
+    if window.phase in (BASELINE, PLACEBO):
         return steady_state.reasons(found, begun, now, limits)
     injected = [
         float(e["t"]) for e in run.events() if e["event"] == "fault_injected" and e["fault"] == window.fault
@@ -164,6 +180,12 @@ def _reasons(run: RunDir, seen: Evidence, begun: float, window: Window) -> list[
 
 def _aborted(run: RunDir) -> str:
     return next((str(event["reason"]) for event in run.events() if event["event"] == "aborted"), "")
+
+
+def _further(run: RunDir) -> dict[str, Any]:
+    """Say whether the run may go on to inject, and why it was aborted, if it was."""
+    aborted = _aborted(run)
+    return {"injectable": not aborted and not run.saw("no_more_faults"), "aborted": aborted}
 
 
 def _progress(seen: Evidence, window: Window, begun: float, since: float, is_steady: bool) -> dict[str, Any]:

@@ -107,9 +107,33 @@ def _host(host: Host, several: bool) -> list[str]:
             f"{number(load['rate'])}/s wanted, at least {number(load['floor'])}/s needed: "
             f"{load['requests']} requests, {load['ok']} ok, {load['errors']} failed",
         ),
+        *_placebo(host),
         _row("orders", _orders(ledger)),
         _row("BPF", _bpf(host["bpf"])),
     ]
+
+
+def _placebo(host: Host) -> list[str]:
+    """Return what our own load and observers did without a fault; nothing of a record that knows no placebo."""
+    placebo = host.get("placebo")
+    if placebo is None:
+        return []
+    state = (
+        "steady"
+        if placebo["steady"]
+        else f"not steady: {'; '.join(map(clean, placebo['reasons'])) or 'cut short'}"
+    )
+    median = placebo["latency_ms"]["p50"]
+    text = (
+        f"{placebo['errors']} of {placebo['requests']} orders failed, p50 {quantity(median, 'ms')}, {state}"
+    )
+    rows = [_row("no fault", f"{text}; took {quantity(placebo['wall_s'], 's')}")]
+    surge = placebo["surge"]
+    if surge:
+        seen = f"{scalar(surge['rate'])} of {scalar(surge['reached'])} orders/s tried"
+        why = f", {clean(surge['reason'])}" if surge["reason"] else ""
+        rows.append(_row("surge", f"{seen}{why}; a loss of {quantity(surge['visible_ms'], 'ms')} will show"))
+    return rows
 
 
 def _trials(trials: Mapping[str, str]) -> list[str]:
@@ -220,4 +244,6 @@ def _findings(record: Record, folded: Set[str] = frozenset()) -> list[str]:
         out.append(f"{index:>4}. {verdict_mark(finding['verdict'])} {name}{finding_text(finding)}")
         if finding["evidence"]:
             out.append(f"        {clean(finding['evidence'])}")
+        if finding.get("control") is not None:
+            out.append(f"        without a fault: {quantity(finding['control'], finding['unit'])}")
     return [*out, f"      … and {counted} ✓ of {len(folded)} other hosts, in the log"] if counted else out

@@ -111,6 +111,22 @@ def test_faults_are_read_from_the_timeline() -> None:
     assert fault_windows(timeline) == [FaultWindow("crash", 10.0, 15.0), FaultWindow("outage", 20.0, NEVER)]
 
 
+def test_the_placebo_has_an_account_of_its_own_and_no_say_in_what_would_have_shown() -> None:
+    timeline = [
+        {"t": 5.0, "event": "placebo_begin"},
+        {"t": 8.0, "event": "placebo_end"},
+        {"t": 10.0, "event": "fault_injected", "fault": "crash"},
+    ]
+    faults = fault_windows(timeline)
+    assert faults == [FaultWindow("placebo", 8.0, 8.0), FaultWindow("crash", 10.0, NEVER)]
+    attempts = [attempt(1, ok=True, at=7.5), attempt(2, ok=True, at=9.99)]
+    ledger = reconcile(attempts, {2: 1}, faults)
+    assert ledger["per_fault"]["placebo"]["lost_numbers"] == [1]
+    assert ledger["per_fault"]["crash"]["lost_numbers"] == []
+    assert ledger["shortest_visible_loss_ms"] == pytest.approx(5.0)
+    assert reconcile(attempts[:1], {1: 1}, faults[:1])["shortest_visible_loss_ms"] == pytest.approx(495.0)
+
+
 def test_the_last_acknowledgement_before_the_kill_decides_what_loss_would_show() -> None:
     attempts = [
         attempt(n, ok=True, at=9.0 + n * 0.005, took=0.003) for n in range(199)

@@ -57,3 +57,8 @@ def test_the_waiting_is_told_before_it_begins() -> None:
     assert "29 s at least" in text
     assert "183 s at most: steady state 8 s within 30 s" in text
     assert "crash up to 10 s, outage 15 s" in text
+    spec["windows"]["placebo_s"] = 5.0
+    with_placebo = planning.duration(spec)
+    assert "34 s at least and 248 s at most" in with_placebo
+    assert "within 30 s, placebo 5 s, crash" in with_placebo
+    assert "placebo 5 s, recovery up to" in planning.duration({**spec, "faults": []})

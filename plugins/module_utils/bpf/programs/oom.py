@@ -47,7 +47,6 @@ PROGRAM = Program(
         "vmscan:mm_vmscan_memcg_reclaim_end",
     ),
     decoders={17: decode},
-    kinds=KINDS,
     series=SERIES,
     by_others=frozenset(KINDS),
 )

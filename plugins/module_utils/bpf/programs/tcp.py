@@ -73,5 +73,4 @@ PROGRAM = Program(
         "tcp:tcp_retransmit_skb",
     ),
     decoders=dict.fromkeys(KINDS, decode),
-    kinds=KINDS,
 )

@@ -37,7 +37,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric by name. ``scale`` orders the values of one that is a word, best first."""
+    """A metric by name. ``scale`` orders the values of one that is a word, best first.
+
+    without_fault: it means the same in a window without a fault, so that the placebo has a value of it.
+    """
 
     name: str
     unit: str | None
@@ -45,6 +48,7 @@ class Metric:
     function: Callable[..., Measured]
     each_fault: bool
     scale: Sequence[str] | None = None
+    without_fault: bool = False
 
 
 _METRICS: dict[str, Metric] = {}
@@ -54,22 +58,22 @@ PerRun = Callable[[Evidence, Union[Window, None]], Measured]
 
 
 def per_fault(
-    name: str, unit: str | None, scale: Sequence[str] | None = None
+    name: str, unit: str | None, scale: Sequence[str] | None = None, *, without_fault: bool = False
 ) -> Callable[[PerFault], PerFault]:
-    """Register a metric that is measured in the window of one fault."""
+    """Register a metric that is measured in the window of one fault, or in a window without one, too."""
 
     def register(function: PerFault) -> PerFault:
-        _add(Metric(name, unit, _summary(function), function, each_fault=True, scale=scale))
+        _add(Metric(name, unit, _summary(function), function, True, scale, without_fault))
         return function
 
     return register
 
 
-def per_run(name: str, unit: str | None) -> Callable[[PerRun], PerRun]:
+def per_run(name: str, unit: str | None, *, without_fault: bool = False) -> Callable[[PerRun], PerRun]:
     """Register a metric that is measured over the whole run, or over one fault's window if one is named."""
 
     def register(function: PerRun) -> PerRun:
-        _add(Metric(name, unit, _summary(function), function, each_fault=False))
+        _add(Metric(name, unit, _summary(function), function, False, None, without_fault))
         return function
 
     return register

@@ -66,8 +66,12 @@ def effect(evidence: Evidence) -> tuple[str, list[str]]:
     """Return the effect verdict over all injected faults, and the reasons against it.
 
     Each fault needs one fact from the kernel or the engine that holds, and a held one must have been in force
-    for most of its window. One that should have been injected and was not is unknown, and so is nothing injected.
+    for most of its window. One that should have been injected and was not is unknown, and so is nothing injected,
+    unless nothing was to be: then the placebo must have been seen through.
     """
+    if not evidence.spec.get("faults"):
+        through = evidence.events("placebo_end") and not evidence.events("placebo_strain")
+        return ("pass", []) if through else ("unknown", ["the placebo was not seen through"])
     verdicts = []
     against = []
     for window in windows(evidence):
@@ -90,7 +94,7 @@ def _not_injected(evidence: Evidence) -> list[tuple[str, str]]:
     """
     stops = evidence.events("no_more_faults")
     by_itself = any(not event.get("fault") for event in stops)
-    if by_itself or evidence.events("aborted"):
+    if by_itself or evidence.events("aborted") or evidence.events("skipped"):
         return []
     injected = {window.id for window in windows(evidence)}
     refused = {str(event["fault"]): str(event["reason"]) for event in stops}

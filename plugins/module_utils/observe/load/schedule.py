@@ -63,7 +63,11 @@ class Schedule:
                     self._begin("burst", self._burst_rate, t, t + self._burst_s)
             elif name == "fault_injected":
                 self._end("burst", t + _AFTERMATH_S)
-            elif name == "steady":
+            elif name == "placebo_begin":
+                self._begin("watch", self._watch_rate, t, _NEVER)
+                if set(event.get("kinds") or _KILLING) & set(_KILLING):
+                    self._begin("burst", self._burst_rate, t, t + self._burst_s)
+            elif name in ("steady", "placebo_end"):
                 self._end("watch", t)
                 self._end("burst", t)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Pace:
-    """The rate of all probes: their own until a fault is announced, their fault rate until the exchange is steady."""
+    """The rate of all probes: their own until a fault or placebo comes, their fault rate until it is over."""
 
     def __init__(self) -> None:
         self.fast = False
@@ -20,9 +20,9 @@ class Pace:
         """Take in new lines of the timeline; returns whether the rate changed."""
         before = self.fast
         for event in events:
-            if event.get("event") == "fault_imminent":
+            if event.get("event") in ("fault_imminent", "placebo_begin"):
                 self.fast = True
-            elif event.get("event") == "steady":
+            elif event.get("event") in ("steady", "placebo_end"):
                 self.fast = False
         return self.fast != before
 

@@ -23,7 +23,7 @@ _SHORT_MS = 1000.0
 DEGREES = ("unaffected", "queueing", "failing")
 
 
-@per_fault("acknowledged_while_held", "ratio")
+@per_fault("acknowledged_while_held", "ratio", without_fault=True)
 def acknowledged_while_held(evidence: Evidence, window: Window) -> Measured:
     """Share of the orders sent while the fault was held that were acknowledged."""
     sent = _sent(evidence, window)
@@ -35,7 +35,7 @@ def acknowledged_while_held(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("queueing_or_failing", None, scale=DEGREES)
+@per_fault("queueing_or_failing", None, scale=DEGREES, without_fault=True)
 def queueing_or_failing(evidence: Evidence, window: Window) -> Measured:
     """What orders met while the fault was held: unaffected, queueing (late, but acknowledged), or failing."""
     sent, before = _sent(evidence, window), _before(evidence)
@@ -57,7 +57,7 @@ def queueing_or_failing(evidence: Evidence, window: Window) -> Measured:
     return Measured("queueing" if late > limit else "unaffected", text, len(sent))
 
 
-@per_fault("added_wait_ms", "ms")
+@per_fault("added_wait_ms", "ms", without_fault=True)
 def added_wait_ms(evidence: Evidence, window: Window) -> Measured:
     """Milliseconds by which the median of acknowledged orders grew while the fault was held."""
     good = [order.latency_ms for order in _sent(evidence, window) if order.ok]
@@ -69,7 +69,7 @@ def added_wait_ms(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("connection_churn", "connections/s")
+@per_fault("connection_churn", "connections/s", without_fault=True)
 def connection_churn(evidence: Evidence, window: Window) -> Measured:
     """Connections per second that the application had to the target and that ended while the fault was held."""
     start, end = _held(evidence, window)
@@ -82,7 +82,7 @@ def connection_churn(evidence: Evidence, window: Window) -> Measured:
     return Measured(len(ended) / (end - start), text, len(ended))
 
 
-@per_fault("short_connections", "connections")
+@per_fault("short_connections", "connections", without_fault=True)
 def short_connections(evidence: Evidence, window: Window) -> Measured:
     """Connections of the application that ended within a second of being made, while the fault was held.
 
@@ -98,7 +98,7 @@ def short_connections(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("connections_left_open", "connections")
+@per_fault("connections_left_open", "connections", without_fault=True)
 def connections_left_open(evidence: Evidence, window: Window) -> Measured:
     """How many more connections the application has at the end of the fault's window than when it began."""
     opened, ended = (

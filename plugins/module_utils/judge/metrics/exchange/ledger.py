@@ -10,10 +10,11 @@ from typing import Any
 
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, windows
+from ....exchange.ledger import PLACEBO
 from ..registry import Measured, per_run
 
 
-@per_run("data_loss", "orders")
+@per_run("data_loss", "orders", without_fault=True)
 def data_loss(evidence: Evidence, window: Window | None) -> Measured:
     """Acknowledged orders that are not in the database; none counts only where a short loss would have shown.
 
@@ -32,19 +33,20 @@ def data_loss(evidence: Evidence, window: Window | None) -> Measured:
         else f"shortest loss that would have shown: {shortest:g} ms"
     )
     text = f"ledger.json: {lost} of {acknowledged} acknowledged orders lost; {seen}"
-    killed = any(one.kind == "kill" for one in ([window] if window is not None else windows(evidence)))
+    chosen = [window] if window is not None else windows(evidence)
+    killed = any(one.kind == "kill" and one.id != PLACEBO for one in chosen)
     if lost == 0 and (shortest is None or (killed and shortest > limit)):
         return Measured(None, text if shortest is None else f"{text}, more than {limit:g} ms", acknowledged)
     return Measured(int(lost), text, acknowledged)
 
 
-@per_run("duplicated", "orders")
+@per_run("duplicated", "orders", without_fault=True)
 def duplicated(evidence: Evidence, window: Window | None) -> Measured:
     """Orders that are in the database more than once."""
     return _count(evidence, window, "duplicated", "stored more than once")
 
 
-@per_run("unacknowledged_applied", "orders")
+@per_run("unacknowledged_applied", "orders", without_fault=True)
 def unacknowledged_applied(evidence: Evidence, window: Window | None) -> Measured:
     """Orders in the database of which the client saw an error or nothing."""
     return _count(evidence, window, "unacknowledged_applied", "stored without acknowledgement")

@@ -13,7 +13,7 @@ from ....evidence.phases import Window, onset, windows, within
 from ..registry import Measured, per_run
 
 
-@per_run("error_budget", "ratio")
+@per_run("error_budget", "ratio", without_fault=True)
 def error_budget(evidence: Evidence, window: Window | None) -> Measured:
     """Share of failed orders in the steady stream, which is what users would have sent."""
     steady = [order for order in evidence.orders if order.stream == "steady"]

@@ -87,7 +87,7 @@ def good_for_good(
     return Measured((max(0.0, last.at - there[1]), max(0.0, first.end - there[0])), text, len(seen))
 
 
-@per_fault("recovery_s", "s")
+@per_fault("recovery_s", "s", without_fault=True)
 def recovery_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the fault until steady state was back: start of the first stretch in which all thresholds hold."""
     return _since(evidence, window, onset(evidence, window))

@@ -15,13 +15,15 @@ DEGREES = ("kept_serving", "errors", "crashed")
 _SERVED = 0.99
 
 
-@per_fault("degradation", None, scale=DEGREES)
+@per_fault("degradation", None, scale=DEGREES, without_fault=True)
 def degradation(evidence: Evidence, window: Window) -> Measured:
-    """How the application bore it: kept_serving, errors, or crashed.
+    """How the application bore it: kept_serving, errors, or crashed. The surge stands for no user and is left out.
 
     Crashed: the engine saw it die, or (where the engine's events are missing) its port refused connections.
     """
-    sent = within(evidence.orders, onset(evidence, window), window.end)
+    sent = [
+        order for order in within(evidence.orders, onset(evidence, window), window.end) if not order.surge
+    ]
     failed = [order for order in sent if order.failed]
     api = evidence.service("api")
     deaths = engine_events(evidence, window, api, "die", "oom")
@@ -46,7 +48,7 @@ def degradation(evidence: Evidence, window: Window) -> Measured:
     return Measured("errors" if failed else "kept_serving", text, len(sent))
 
 
-@per_fault("served_from_cache", None)
+@per_fault("served_from_cache", None, without_fault=True)
 def served_from_cache(evidence: Evidence, window: Window) -> Measured:
     """Did reads that need only the cache go on while the target was away? Needs a probe of role cache_read."""
     end = trouble_ends(evidence, window)

@@ -93,7 +93,7 @@ def _evidence(evidence: Evidence, text: str) -> str:
     return f"bpf.jsonl: {text}" + (f"; {lost} events lost, so counts are lower bounds" if lost else "")
 
 
-@per_fault("refused_connects", "connects")
+@per_fault("refused_connects", "connects", without_fault=True)
 def refused_connects(evidence: Evidence, window: Window) -> Measured:
     """Connects of the application that the target's host refused (errno 111) while it was away."""
     found = connects(evidence, window, "CONN_FAILED", onset(evidence, window), window.end)
@@ -105,7 +105,7 @@ def refused_connects(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("connects_per_s", "connects/s")
+@per_fault("connects_per_s", "connects/s", without_fault=True)
 def connects_per_s(evidence: Evidence, window: Window) -> Measured:
     """Connects per second the application tried while the target was away."""
     start, end = onset(evidence, window), trouble_ends(evidence, window)
@@ -117,7 +117,7 @@ def connects_per_s(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("reconnect_storm", "times")
+@per_fault("reconnect_storm", "times", without_fault=True)
 def reconnect_storm(evidence: Evidence, window: Window) -> Measured:
     """Connects per second while the target was away, against before any fault.
 

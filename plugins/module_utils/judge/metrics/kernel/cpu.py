@@ -41,25 +41,25 @@ def slowdown(evidence: Evidence, window: Window, rank: str) -> Measured:
     return Measured(during / before, text, len(spans(evidence, window)[1]))
 
 
-@per_fault("slowdown_p50", "times")
+@per_fault("slowdown_p50", "times", without_fault=True)
 def slowdown_p50(evidence: Evidence, window: Window) -> Measured:
     """How many times longer half of the orders took at most while the fault was held, against before."""
     return slowdown(evidence, window, "p50")
 
 
-@per_fault("slowdown_p95", "times")
+@per_fault("slowdown_p95", "times", without_fault=True)
 def slowdown_p95(evidence: Evidence, window: Window) -> Measured:
     """The same at the 95th percentile."""
     return slowdown(evidence, window, "p95")
 
 
-@per_fault("slowdown_p99", "times")
+@per_fault("slowdown_p99", "times", without_fault=True)
 def slowdown_p99(evidence: Evidence, window: Window) -> Measured:
     """The same at the 99th percentile."""
     return slowdown(evidence, window, "p99")
 
 
-@per_fault("held_p95_ms", "ms")
+@per_fault("held_p95_ms", "ms", without_fault=True)
 def held_p95_ms(evidence: Evidence, window: Window) -> Measured:
     """95th percentile of the latency of all orders sent while the fault was held."""
     during = spans(evidence, window)[1]

@@ -48,7 +48,7 @@ def order_per_fsync(evidence: Evidence, window: Window) -> Measured:
     return Measured(order_ms / (1000 * disk_s), text, len(orders))
 
 
-@per_fault("timeouts_while_held", "orders")
+@per_fault("timeouts_while_held", "orders", without_fault=True)
 def timeouts_while_held(evidence: Evidence, window: Window) -> Measured:
     """Orders sent while the fault was held that the client gave up waiting for."""
     orders = within(evidence.orders, window.injected, window.undone or window.end)
@@ -58,7 +58,7 @@ def timeouts_while_held(evidence: Evidence, window: Window) -> Measured:
     return Measured(len(late), f"load.jsonl: {len(late)} of {len(orders)} orders timed out", len(orders))
 
 
-@per_fault("drain_s", "s")
+@per_fault("drain_s", "s", without_fault=True)
 def drain_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the undo until the last order that was waiting then had its answer."""
     if window.undone is None:

@@ -38,7 +38,7 @@ def _ratio(evidence: Evidence, what: str, during: float | None, before: float | 
     return Measured(during / before, _text(evidence, f"{what} {during:.4g}, before: {before:.4g}"), count)
 
 
-@per_fault("run_queue_p99_us", "µs")
+@per_fault("run_queue_p99_us", "µs", without_fault=True)
 def run_queue_p99_us(evidence: Evidence, window: Window) -> Measured:
     """99th percentile of how long the target's threads, ready to run, waited for a processor during the fault."""
     found = total(evidence, window.id, _RUN_QUEUE, window.targets)
@@ -51,7 +51,7 @@ def run_queue_p99_us(evidence: Evidence, window: Window) -> Measured:
     return Measured(p99, _text(evidence, words), found.count)
 
 
-@per_fault("run_queue_ratio", "times")
+@per_fault("run_queue_ratio", "times", without_fault=True)
 def run_queue_ratio(evidence: Evidence, window: Window) -> Measured:
     """That wait's 99th percentile during the fault, against the baseline's."""
     during = total(evidence, window.id, _RUN_QUEUE, window.targets)
@@ -61,7 +61,7 @@ def run_queue_ratio(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("context_switches_per_s", "switches/s")
+@per_fault("context_switches_per_s", "switches/s", without_fault=True)
 def context_switches_per_s(evidence: Evidence, window: Window) -> Measured:
     """How often per second the target's threads left a processor during the fault."""
     found = total(evidence, window.id, _SWITCHES, window.targets)
@@ -74,7 +74,7 @@ def context_switches_per_s(evidence: Evidence, window: Window) -> Measured:
     return Measured(found.rate, _text(evidence, words), found.count)
 
 
-@per_fault("block_latency_p99_ms", "ms")
+@per_fault("block_latency_p99_ms", "ms", without_fault=True)
 def block_latency_p99_ms(evidence: Evidence, window: Window) -> Measured:
     """99th percentile of how long block devices took for a read or write, from its issue, during the fault.
 
@@ -90,7 +90,7 @@ def block_latency_p99_ms(evidence: Evidence, window: Window) -> Measured:
     return Measured(p99 / 1000, _text(evidence, words), found.count)
 
 
-@per_fault("queue_depth_max", "requests")
+@per_fault("queue_depth_max", "requests", without_fault=True)
 def queue_depth_max(evidence: Evidence, window: Window) -> Measured:
     """The most requests that were under way at a block device during the fault."""
     unseen = _unseen(evidence, window, "block")
@@ -107,7 +107,7 @@ def queue_depth_max(evidence: Evidence, window: Window) -> Measured:
     return Measured(most, _text(evidence, words), sum(found.count for found in each.values()))
 
 
-@per_fault("fsync_p99_ms", "ms")
+@per_fault("fsync_p99_ms", "ms", without_fault=True)
 def fsync_p99_ms(evidence: Evidence, window: Window) -> Measured:
     """99th percentile of how long fsync and fdatasync of the target took during the fault."""
     found = total(evidence, window.id, _FSYNC, window.targets)
@@ -118,7 +118,7 @@ def fsync_p99_ms(evidence: Evidence, window: Window) -> Measured:
     return Measured(p99 / 1000, _text(evidence, words), found.count)
 
 
-@per_fault("fsync_ratio", "times")
+@per_fault("fsync_ratio", "times", without_fault=True)
 def fsync_ratio(evidence: Evidence, window: Window) -> Measured:
     """Mean time of the target's fsync and fdatasync during the fault, against the baseline's."""
     during = total(evidence, window.id, _FSYNC, window.targets)
@@ -128,7 +128,7 @@ def fsync_ratio(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("reclaim_ms", "ms")
+@per_fault("reclaim_ms", "ms", without_fault=True)
 def reclaim_ms(evidence: Evidence, window: Window) -> Measured:
     """How long the target's threads stood still to reclaim memory during the fault, all together.
 
@@ -172,7 +172,7 @@ def oom_victim_is_target(evidence: Evidence, window: Window) -> Measured:
     return Measured(all(right), f"bpf.jsonl: {words}", len(seen))
 
 
-@per_fault("rtt_p50_ms", "ms")
+@per_fault("rtt_p50_ms", "ms", without_fault=True)
 def rtt_p50_ms(evidence: Evidence, window: Window) -> Measured:
     """Median of the round trip time the kernel smoothed on the faulted path's connections, during the fault.
 
@@ -197,14 +197,14 @@ def rtt(evidence: Evidence, window: Window, phase: str) -> Total:
     return total(evidence, phase, _RTT, [client], port=ports, side="client")
 
 
-@per_fault("bytes_ratio", "times")
+@per_fault("bytes_ratio", "times", without_fault=True)
 def bytes_ratio(evidence: Evidence, window: Window) -> Measured:
     """Bytes per second on the faulted path, both ways, during the fault against the baseline."""
     client, ports = _path(evidence, window)
     return _bytes_ratio(evidence, window, client, ports)
 
 
-@per_fault("database_bytes_ratio", "times")
+@per_fault("database_bytes_ratio", "times", without_fault=True)
 def database_bytes_ratio(evidence: Evidence, window: Window) -> Measured:
     """Bytes per second between the application and the database, both ways, during the fault against the baseline."""
     database = evidence.service("database")

@@ -49,7 +49,7 @@ def heal_to_first_order_s(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("blast_radius", "paths")
+@per_fault("blast_radius", "paths", without_fault=True)
 def blast_radius(evidence: Evidence, window: Window) -> Measured:
     """Paths that were hit besides the one that was meant: to the stores from outside, and the target's own others.
 
@@ -79,7 +79,7 @@ def blast_radius(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("target_restarts", "restarts")
+@per_fault("target_restarts", "restarts", without_fault=True)
 def target_restarts(evidence: Evidence, window: Window) -> Measured:
     """How often the target's main process ended, from the fault until the run's next one or its end."""
     deaths = engine_events(evidence, window, window.target, "die")
@@ -94,7 +94,7 @@ def target_restarts(evidence: Evidence, window: Window) -> Measured:
     return Measured(len(gone), f"{window.target} has another main process" if gone else text, len(said))
 
 
-@per_fault("retransmits", "packets")
+@per_fault("retransmits", "packets", without_fault=True)
 def retransmits(evidence: Evidence, window: Window) -> Measured:
     """Packets to the peer that the target's kernel sent again while the fault was held."""
     found = _held(evidence, window, "TCP_RETRANSMIT")
@@ -135,7 +135,7 @@ def gave_up_after_s(evidence: Evidence, window: Window) -> Measured:
     return Measured(middle, f"bpf.jsonl: {len(found)} connects given up", len(found))
 
 
-@per_fault("added_latency_ms", "ms")
+@per_fault("added_latency_ms", "ms", without_fault=True)
 def added_latency_ms(evidence: Evidence, window: Window) -> Measured:
     """Median latency of the acknowledged orders while the fault was held, less that of the baseline."""
     during, before = _good(_sent(evidence, window)), _good(_before(evidence))
@@ -159,7 +159,7 @@ def latency_per_ms(evidence: Evidence, window: Window) -> Measured:
     return Measured(added.value / delay, f"{added.evidence}; {delay:g} ms injected", added.samples)
 
 
-@per_fault("failed_while_held", "ratio")
+@per_fault("failed_while_held", "ratio", without_fault=True)
 def failed_while_held(evidence: Evidence, window: Window) -> Measured:
     """Share of the orders sent while the fault was held that failed or timed out."""
     sent = [order for order in _sent(evidence, window) if order.telling]

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The control of a finding: the same metric in the placebo window, where everything came but the fault.
+
+One exchange has no control group, so the control lies before the fault in time (compare Basiri et al., "Automating
+chaos experiments in production", ICSE-SEIP 2019, which has one beside it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..evidence.evidence import Evidence
+from ..evidence.phases import Window, placebo
+from ..exchange import fault_entry
+from ..exchange.ledger import PLACEBO
+from .metrics.registry import Measured, Metric
+
+#: The target of a run that has no fault: no service is called so.
+_NOBODY = "(nothing)"
+
+
+def window(evidence: Evidence, fault: str | None) -> Window | None:
+    """Return the placebo as if it were the window of a fault (the first without a name); None if there was none.
+
+    It carries the fault's own specification, so that a metric looks at the same services and paths.
+    """
+    phase = placebo(evidence)
+    if phase is None:
+        return None
+    known = evidence.spec.get("faults", [])
+    spec: Mapping[str, Any] = next((one for one in known if fault in (None, str(one["id"]))), {})
+    aimed = tuple(fault_entry.services(spec)) if spec else (_NOBODY,)
+    return Window(
+        id=PLACEBO,
+        kind=str(spec.get("kind", PLACEBO)),
+        target=aimed[0],
+        targets=aimed,
+        spec=spec,
+        injected=phase.start,
+        undone=phase.end,
+        undone_by=None,
+        how="",
+        end=phase.end,
+    )
+
+
+def measure(evidence: Evidence, metric: Metric, fault: str | None) -> Measured | None:
+    """Measure a metric in the placebo; None where it means nothing there, or there was none."""
+    seen = window(evidence, fault) if metric.without_fault else None
+    return None if seen is None else metric.function(evidence, seen)

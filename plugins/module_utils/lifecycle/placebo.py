@@ -1,0 +1,89 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The placebo window: announced, surged at and watched as around a fault, but nothing is injected.
+
+What it shows is the doing of our own load and observers, and of whoever else uses the host. An exchange that cannot
+bear that alone is injected nothing: the load is taken away, and the run says what it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..common import clock
+from ..evidence.phases import PLACEBO_RECOVERY
+from ..run import processes
+from ..run.abort import no_more_faults
+from ..run.folder import RunDir
+
+#: What the load says of itself when the exchange could not bear it.
+YIELDS = ("load_guard", "load_yielded")
+#: The surge of a run without faults is that of a kill, the most any experiment sends.
+_DEAREST = "kill"
+
+
+def begin(run: RunDir, seconds: float) -> None:
+    """Tell the observers that all but the fault comes now, for ``seconds``."""
+    kinds = sorted({str(fault["kind"]) for fault in run.spec["faults"]}) or [_DEAREST]
+    run.timeline("placebo_begin", seconds=seconds, kinds=kinds)
+    run.log(
+        "info",
+        f"Placebo, {seconds:g} s: announced, asked and watched as around a fault, but there is none",
+        "steady",
+    )
+
+
+def end(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:
+    """Tell the observers that it is over, and what our own load did to the exchange."""
+    wall_s = round(clock.now() - _before(run), 3)
+    run.timeline("placebo_end", steady=is_steady, reasons=list(reasons), wall_s=wall_s)
+    told = strain(run)
+    if told:
+        give_up(run, told)
+    elif is_steady:
+        text = (
+            f"Steady state holds under our own load and observers alone; finding that out took {wall_s:.1f} s"
+        )
+        run.log("ok", text, "steady")
+    else:
+        run.log("warn", f"Without a fault already: {'; '.join(reasons)}", "steady")
+
+
+def _before(run: RunDir) -> float:
+    """Return when the phase before the placebo ended, boottime: what has passed since is the placebo's price."""
+    ends = [float(event["t"]) for event in run.events() if event["event"] in ("phase_end", "placebo_begin")]
+    return ends[0]
+
+
+def strain(run: RunDir) -> str:
+    """Return why the load withdrew since the placebo began, in its own words; empty while it has not."""
+    begun = False
+    for event in run.events():
+        begun = begun or event["event"] == "placebo_begin"
+        if begun and event["event"] in YIELDS:
+            return str(event.get("reason") or "the load withdrew")
+    return ""
+
+
+def give_up(run: RunDir, reason: str) -> None:
+    """Inject nothing, since our load alone is more than the exchange bears, and take the load away at once."""
+    if run.saw("placebo_strain"):
+        return
+    run.timeline("placebo_strain", reason=reason)
+    no_more_faults(run, "our own load is more than the exchange bears")
+    run.log(
+        "fail", f"Our load alone is more than this exchange bears, so nothing is injected: {reason}", "steady"
+    )
+    processes.stop(run, "load", timeout=float(run.spec["load"]["timeout_s"]) + 1.0)
+
+
+def recovered(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:
+    """Say what became of an exchange that our load had disturbed, once it was watched for."""
+    loaded = not run.saw("placebo_strain")
+    if is_steady:
+        run.log("ok", f"Steady again ({PLACEBO_RECOVERY}){'' if loaded else ', without our load'}", "steady")
+    elif loaded:
+        give_up(run, "; ".join(reasons))
+    else:
+        run.log("warn", f"Not steady even without our load: {'; '.join(reasons)}", "steady")
