@@ -3,15 +3,15 @@
  * SPDX-License-Identifier: GPL-3.0-or-later
  */
 /*
- * What every program shares: the head of a record, the one channel to user space, the count of what did
- * not fit, who "current" is, and in which network namespace a socket or a process lives.
+ * What every program shares: the head of a record, the channels to user space, the counts of what happened
+ * and of what did not fit, who "current" is, and in which network namespace a socket or a process lives.
  *
  * Not a header: bcc rewrites map accesses in its main text only, so this text stands before the programs'.
  *
  * chaos_config.h is generated for the running kernel (plugins/module_utils/bpf/sources.py):
  *   HAS_<event>, HAS_<event>_<field>   what the kernel's tracepoint format files hold
  *   OFF_<structure>_<member>           byte offsets from the kernel's own BTF; absent where there is no BTF
- *   CHAOS_RINGBUF, CHAOS_PAGES         transport: ring buffer (kernel 5.8) or one perf buffer per CPU
+ *   CHAOS_RINGBUF, CHAOS_PAGES, CHAOS_RARE_PAGES   transport: ring buffers (kernel 5.8) or one perf buffer per CPU
  *   CHAOS_PORT(port)                   the in-kernel filter
  *   CHAOS_HOST_NETNS                   a namespace whose sockets and processes are never ours (0: none)
  *   CHAOS_PIDNS                        our own PID namespace when it is not the initial one (a nested host)
@@ -45,25 +45,69 @@ struct chaos_head {
 
 #if CHAOS_RINGBUF
 BPF_RINGBUF_OUTPUT(chaos_records, CHAOS_PAGES);
+BPF_RINGBUF_OUTPUT(chaos_rare, CHAOS_RARE_PAGES);
 #else
 BPF_PERF_OUTPUT(chaos_records);
 #endif
 BPF_PERCPU_ARRAY(chaos_lost, u64, 1);
 
+/* How often each thing happened, whatever becomes of its records: no full buffer and no bound hides a count. */
+struct chaos_total_key {
+	u64 owner; /* a cgroup, or a namespace with CHAOS_TOTAL_NETNS */
+	u16 kind;
+	u16 port; /* of a connection, the end the filter names; else 0 */
+	s32 error;
+};
+#define CHAOS_TOTAL_NETNS (1ULL << 62)
+
+struct chaos_total {
+	u64 count;
+	u64 first; /* CLOCK_MONOTONIC, ns */
+	u64 last;
+};
+BPF_TABLE("lru_hash", struct chaos_total_key, struct chaos_total, chaos_totals, 2048);
+
+static __always_inline void chaos_count(struct chaos_head *head, u16 port, s32 error)
+{
+	struct chaos_total_key key = {.owner = head->cgroup, .kind = head->kind, .port = port, .error = error};
+	if (!key.owner)
+		key.owner = CHAOS_TOTAL_NETNS | head->netns;
+	struct chaos_total *total = chaos_totals.lookup(&key);
+	if (total) {
+		__sync_fetch_and_add(&total->count, 1);
+		total->last = head->at;
+		return;
+	}
+	struct chaos_total fresh = {.count = 1, .first = head->at, .last = head->at};
+	chaos_totals.update(&key, &fresh);
+}
+
+static __always_inline void chaos_missed(long failed)
+{
+	int zero = 0;
+	u64 *lost = failed ? chaos_lost.lookup(&zero) : 0;
+	if (lost)
+		*lost += 1;
+}
+
 /* Hand a record over. Nobody is woken: user space comes by every 50 ms, which costs the traced process least. */
 static __always_inline void chaos_emit(void *ctx, void *record, u64 size)
 {
 #if CHAOS_RINGBUF
-	long failed = chaos_records.ringbuf_output(record, size, BPF_RB_NO_WAKEUP);
+	chaos_missed(chaos_records.ringbuf_output(record, size, BPF_RB_NO_WAKEUP));
 #else
-	long failed = chaos_records.perf_submit(ctx, record, size);
+	chaos_missed(chaos_records.perf_submit(ctx, record, size));
 #endif
-	if (failed) {
-		int zero = 0;
-		u64 *lost = chaos_lost.lookup(&zero);
-		if (lost)
-			*lost += 1;
-	}
+}
+
+/* The same for what is rare and must not drown: the ends of processes. */
+static __always_inline void chaos_emit_rare(void *ctx, void *record, u64 size)
+{
+#if CHAOS_RINGBUF
+	chaos_missed(chaos_rare.ringbuf_output(record, size, BPF_RB_NO_WAKEUP));
+#else
+	chaos_missed(chaos_records.perf_submit(ctx, record, size));
+#endif
 }
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 5, 0)

@@ -86,6 +86,7 @@ TRACEPOINT_PROBE(sched, sched_process_exit)
 		__builtin_memcpy(record.by_comm, killer->comm, sizeof(killer->comm));
 		chaos_killers.delete(&pid);
 	}
-	chaos_emit(args, &record, sizeof(record));
+	chaos_count(&record.head, 0, 0);
+	chaos_emit_rare(args, &record, sizeof(record));
 	return 0;
 }

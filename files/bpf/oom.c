@@ -58,7 +58,8 @@ TRACEPOINT_PROBE(oom, mark_victim)
 #if HAS_mark_victim_comm
 	CHAOS_READ_STR(&record.head.comm, sizeof(record.head.comm), (char *)args + (args->data_loc_comm & 0xffff));
 #endif
-	chaos_emit(args, &record, sizeof(record));
+	chaos_count(&record.head, 0, 0);
+	chaos_emit_rare(args, &record, sizeof(record));
 	return 0;
 }
 

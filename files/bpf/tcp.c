@@ -185,6 +185,7 @@ TRACEPOINT_PROBE(sock, inet_sock_set_state)
 		return 0;
 	}
 	CHAOS_ADDRESSES(record, args);
+	chaos_count(&record.head, CHAOS_PORT(record.rport) ? record.rport : record.lport, record.error);
 	chaos_emit(args, &record, sizeof(record));
 	return 0;
 }
@@ -208,6 +209,7 @@ TRACEPOINT_PROBE(tcp, tcp_receive_reset)
 	record.head.kind = CHAOS_CONN_RESET;
 	record.error = CHAOS_ECONNRESET;
 	CHAOS_ADDRESSES(record, args);
+	chaos_count(&record.head, CHAOS_PORT(record.rport) ? record.rport : record.lport, record.error);
 	chaos_emit(args, &record, sizeof(record));
 	return 0;
 }
@@ -253,6 +255,7 @@ TRACEPOINT_PROBE(tcp, tcp_send_reset)
 	record.head.kind = CHAOS_CONN_RESET;
 	record.head.flags |= CHAOS_SENT;
 	record.error = CHAOS_ECONNRESET;
+	chaos_count(&record.head, CHAOS_PORT(record.rport) ? record.rport : record.lport, record.error);
 	chaos_emit(args, &record, sizeof(record));
 	return 0;
 }
@@ -272,6 +275,7 @@ TRACEPOINT_PROBE(tcp, tcp_retransmit_skb)
 	CHAOS_ADDRESSES(record, args);
 	if (socket) /* age of the attempt or of the connection: shows the growing interval per flow */
 		record.duration = record.head.at - (socket->up_at ? socket->up_at : socket->syn_at);
+	chaos_count(&record.head, CHAOS_PORT(record.rport) ? record.rport : record.lport, record.error);
 	chaos_emit(args, &record, sizeof(record));
 	return 0;
 }

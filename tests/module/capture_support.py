@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -199,13 +200,19 @@ def exchange() -> Iterator[Exchange]:
         made.remove()
 
 
-def work(pid: int, script: str, *arguments: object, pause: float = 0.0) -> int:
+def work(pid: int, script: str, *arguments: object, pause: float = 0.0, code: int = 0) -> int:
     """Run Python inside the container of process ``pid`` and return the pid it had; ``connect()`` is defined."""
     text = f"{_JOIN.replace('PAUSE', str(pause))}{_CONNECT}{script}\ntime.sleep({pause})\n"
     child = subprocess.Popen([PYTHON, "-c", text, str(pid), *map(str, arguments)])
-    code = child.wait(60)
-    assert code == 0, f"exit code {code}"
+    ended = child.wait(60)
+    assert ended == code, f"exit code {ended}"
     return child.pid
+
+
+def resident_mb(pid: int) -> float:
+    """Return the memory of a process that is resident now, in MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M).group(1)) / 1024  # type: ignore[union-attr]
 
 
 def connects(pid: int, address: str, port: int, count: int, pause: float = 0.0) -> int:

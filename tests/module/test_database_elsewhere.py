@@ -58,7 +58,7 @@ def test_an_order_is_found_counted_and_cancelled_over_tcp(
 ) -> None:
     load = load_spec(f"http://{exchange.address(exchange.container('trading-api'))}:8080")
     store = Store(engine, exchange.project, where, load)
-    load["price"]["first_number"] = trial_order.choose_first_number(store, load["price"])
+    load["price"].update(trial_order.choose_numbers(store, load["price"]))
     found = trial_order.trial(load, store)
     print(f"accepted in {found.accepted_ms:g} ms, found in {found.found_ms:g} ms")
     assert found.cancelled

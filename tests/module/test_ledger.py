@@ -89,7 +89,7 @@ def store(engine: Engine, exchange: Exchange) -> Store:
 def spec(exchange: Exchange, store: Store) -> dict[str, Any]:
     """``load`` with a free range of numbers."""
     found = load_spec(exchange.url, rate=60)
-    found["price"]["first_number"] = trial_order.choose_first_number(store, found["price"])
+    found["price"].update(trial_order.choose_numbers(store, found["price"]))
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
-from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import main
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import sender
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
@@ -96,10 +96,10 @@ def test_a_slow_api_does_not_slow_the_load_and_its_clients_wait_is_told(api: Api
 
 def test_an_order_that_goes_out_late_counts_from_when_it_was_meant_to(api: Api) -> None:
     """The load's own process may be held up; its clients' wait began all the same (no coordinated omission)."""
-    sender = main.Load(load_spec(api.url))
+    load = sender.Load(load_spec(api.url))
     at = clock.now() - 0.5
-    sender.send(at, "steady")
-    (line,) = wait_for(sender.take)
+    load.send(at, "steady")
+    (line,) = wait_for(lambda: taken(load))
     assert line["at"] == pytest.approx(at, abs=1e-5)
     assert line["sent"] - line["at"] >= 0.5
 
@@ -159,35 +159,39 @@ def test_an_order_that_failed_is_never_sent_again(api: Api, start: Start) -> Non
     assert len({line["n"] for line in lines}) == len(lines)
 
 
+def taken(load: sender.Load) -> list[dict[str, Any]]:
+    """Let the load read its answers for a moment; return the lines of what ended."""
+    load.wait(0.005)
+    return load.take()
+
+
 def test_when_all_connections_wait_the_order_is_written_as_dropped(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A load that cannot send must say so; one that stays silent makes an outage look quiet."""
-    monkeypatch.setattr(main, "MOST_OUTSTANDING", 3)
+    monkeypatch.setattr(sender, "MOST_OUTSTANDING", 3)
     api.be("hang")
-    sender = main.Load(load_spec(api.url, timeout_s=0.5))
+    load = sender.Load(load_spec(api.url, timeout_s=0.5))
     for k in range(5):
-        sender.send(clock.now(), "steady" if k else "burst")
-    lines = wait_for(lambda: sender.take(), 0.4)
+        load.send(clock.now(), "steady" if k else "burst")
+    lines = wait_for(lambda: taken(load), 0.4)
     assert [line["kind"] for line in lines] == ["dropped", "dropped"]
     assert all(not line["ok"] and line["end"] >= line["at"] for line in lines)
-    assert sender.in_flight == 3
-    wait_for(lambda: not sender.take() and not sender.in_flight, 2)
-    assert sender.summary()["dropped"] == 2
-    assert sender.summary()["finished"] == 3
-    sender.send(clock.now(), "steady")
-    wait_for(lambda: [line["kind"] for line in sender.take()] == ["timeout"], 2)
+    assert load.in_flight == 3
+    wait_for(lambda: not taken(load) and not load.in_flight, 2)
+    assert load.summary()["dropped"] == 2
+    assert load.summary()["finished"] == 3
+    load.send(clock.now(), "steady")
+    wait_for(lambda: [line["kind"] for line in taken(load)] == ["timeout"], 2)
 
 
-def test_when_the_numbers_are_used_up_the_order_is_dropped_and_none_is_used_twice(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(main, "ORDERS", 4)
-    sender = main.Load(load_spec(api.url))
+def test_when_the_numbers_are_used_up_the_order_is_dropped_and_none_is_used_twice(api: Api) -> None:
+    spec = load_spec(api.url)
+    load = sender.Load({**spec, "price": {**spec["price"], "span": 6}})
     for _ in range(6):
-        sender.send(clock.now(), "steady")
+        load.send(clock.now(), "steady")
     lines: list[dict[str, Any]] = []
-    wait_for(lambda: lines.extend(sender.take()) or len(lines) == 6)
+    wait_for(lambda: lines.extend(taken(load)) or len(lines) == 6)
     assert sorted(line["n"] or 0 for line in lines)[:2] == [0, 0]
     assert sum(line["ok"] for line in lines) == 4
 

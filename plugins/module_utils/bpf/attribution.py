@@ -44,6 +44,48 @@ def container_id(text: str) -> str:
     return found[-1] if found else ""
 
 
+class Book:
+    """Whose cgroup, process and namespace was whose, as far as a run came to know it, for who asks afterwards."""
+
+    def __init__(
+        self,
+        containers: Mapping[str, ListedContainer],
+        cgroups: Mapping[int, str],
+        pids: Mapping[int, str],
+        namespaces: Mapping[int, str],
+    ) -> None:
+        self._containers = containers
+        self._cgroups, self._pids, self._namespaces = cgroups, pids, namespaces
+
+    def owner(self, pid: int, netns: int, cgroup: int) -> Owner:
+        """Return the container of the exchange a record belongs to, None for anybody else's."""
+        if cgroup:
+            return self._containers.get(self._cgroups.get(cgroup, ""))
+        if pid:
+            return self._containers.get(self._pids.get(pid, ""))
+        return self._containers.get(self._namespaces.get(netns, ""))
+
+    def victim(self, pid: int, cgroup: int) -> Owner:
+        """Return the container of a process to which another one, of that cgroup, did something."""
+        return self._containers.get(self._pids[pid]) if pid in self._pids else self.owner(0, 0, cgroup)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {
+            "containers": [[one.id, one.name, one.service] for one in self._containers.values()],
+            "cgroups": list(self._cgroups.items()),
+            "pids": list(self._pids.items()),
+            "namespaces": list(self._namespaces.items()),
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Book:
+        """Return what ``to_data`` gave; what is missing is nobody's."""
+        containers = {one[0]: ListedContainer(*one) for one in data.get("containers") or []}
+        names = ("cgroups", "pids", "namespaces")
+        return cls(containers, *(dict(map(tuple, data.get(name) or [])) for name in names))
+
+
 class Scope:
     """The containers of one run, kept up to date.
 
@@ -69,6 +111,9 @@ class Scope:
         self._pids: dict[int, str] = {}
         self._gone: dict[int, float] = {}
         self._namespaces: dict[int, tuple[str, float]] = {}
+        #: all that were ever known, for the book
+        self._all_pids: dict[int, str] = {}
+        self._all_namespaces: dict[int, str] = {}
 
     def owner(self, pid: int, netns: int, cgroup: int) -> Owner:
         """Return the container of the exchange a record belongs to, None for anybody else's."""
@@ -77,6 +122,7 @@ class Scope:
             found = self._by_id(identity)
             if netns and isinstance(found, ListedContainer):
                 self._namespaces[netns] = (identity, clock.now())
+                self._all_namespaces[netns] = identity
             return found
         if pid:
             return self._by_id(self._of_pid(pid))
@@ -102,6 +148,7 @@ class Scope:
             if pid not in self._pids or pid in self._gone:
                 self._gone.pop(pid, None)
                 self._pids[pid] = self._read(pid) or ""
+                self._remember(pid)
         for pid in self._pids.keys() - alive:
             if now - self._gone.setdefault(pid, now) > _REMEMBERED_S:
                 del self._pids[pid], self._gone[pid]
@@ -109,10 +156,27 @@ class Scope:
             if isinstance(self._containers.get(identity), ListedContainer):
                 for netns in filter(None, (self._netns(pid) for pid in self._some_pids(identity, alive))):
                     self._namespaces[netns] = (identity, now)
+                    self._all_namespaces[netns] = identity
                     break
         self._namespaces = {
             netns: entry for netns, entry in self._namespaces.items() if now - entry[1] <= _REMEMBERED_S
         }
+
+    def book(self, cgroups: Iterable[int] = ()) -> Book:
+        """Return what is known now of who was whose, of these cgroups, too; the engine is asked once more."""
+        for cgroup in cgroups:
+            self._by_id(self._of_cgroup(cgroup))
+        ours = {
+            identity: one
+            for identity, one in self._containers.items()
+            if one is not None and one.service in self._services
+        }
+        return Book(
+            ours,
+            {number: identity for number, identity in self._cgroups.items() if identity in ours},
+            {pid: identity for pid, identity in self._all_pids.items() if identity in ours},
+            {netns: identity for netns, identity in self._all_namespaces.items() if identity in ours},
+        )
 
     def pids(self, service: str) -> list[int]:
         """Return the living processes of a service as of the last scan, oldest first."""
@@ -155,7 +219,12 @@ class Scope:
             if found is None:
                 return ""
             self._pids[pid] = found
+            self._remember(pid)
         return self._pids[pid]
+
+    def _remember(self, pid: int) -> None:
+        if self._pids[pid]:
+            self._all_pids[pid] = self._pids[pid]
 
     def _read(self, pid: int) -> str | None:
         try:

@@ -5,8 +5,9 @@
 
 Runs as ``chaos.pyz capture <run folder>`` under the system's Python, with bcc and the standard library alone.
 Writes bpf.jsonl (one event a line), histograms.jsonl (what the kernel kept, by phase of the run) and capture.json
-(what the capture is worth). Without bcc, root or tracepoints
-it says so and ends with 0: the run goes on without the kernel's evidence.
+(what the capture is worth, and what the kernel counted). What comes faster than it may be followed goes to a spool
+as it is (:mod:`.spool`). Without bcc, root or tracepoints it says so and ends with 0: the run goes on without the
+kernel's evidence.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from ..common.jsonl import Writer
 from ..host import docker_socket
 from ..run.folder import RunDir, write_json
 from ..run.lifespan import Lifespan
-from . import attribution, histograms, loader, positive_control, sources
-from .attribution import Owner, Unresolved
-from .program import HEAD, Decoder, Head, Program, text
+from . import attribution, histograms, loader, positive_control, sources, spool
+from .attribution import Unresolved
+from .events import Control, EventReader
+from .program import Program
 from .programs.registry import PROGRAMS
+from .ring import split
 
 _TICK_S = 0.05
 _SCAN_S = 0.5
@@ -34,8 +37,10 @@ _STATUS_S = 2.0
 _CONTROL_S = 2.0
 #: A record whose container the engine has not named by then is given up, and counted.
 _RESOLVE_S = 10.0
-#: More events than this are counted and no longer written: the run's folder has its limit.
-MOST_EVENTS = 100_000
+#: So many bytes of records a second are turned into events as they come, some 2,000; what exceeds it is only carried
+#: to disk. Saved up while nothing happens, for two seconds of it.
+LIVE_BYTES_S = 200_000
+_NETNS_BIT = 1 << 62
 
 
 def main(run: RunDir) -> int:
@@ -85,16 +90,13 @@ class Capture:
         self._tracer = tracer
         self._status = status
         self._writer = Writer(run.file("bpf.jsonl"))
-        self._decoders: dict[int, Decoder] = {}
-        self._by_others: frozenset[int] = frozenset()
-        for program in tracer.programs:
-            self._decoders.update(program.decoders)
-            self._by_others |= program.by_others
         ask = partial(docker_socket.containers, str(run.spec.get("project", "")))
         self._scope = attribution.make(run.spec, docker_socket.of_spec(run.spec), ask, tracer.cgroup_name)
+        self._reader = EventReader(tracer.programs, self._scope.owner, self._scope.victim)
+        self._spool = spool.Spool(run)
+        self._allowance, self._allowed_at = float(LIVE_BYTES_S), clock.now()
         self._histograms = self._books()
         self._control: positive_control.Control | None = None
-        self._control_service = ""
         self._control_seen_at: float | None = None
         self._waiting: list[tuple[float, bytes]] = []
         self._written = 0
@@ -106,8 +108,8 @@ class Capture:
         self._status.update(
             status="attached",
             programs=[program.name for program in self._tracer.programs],
-            transport="ring buffer" if self._tracer.settings.ring else "perf buffers",
-            attribution="cgroup" if self._tracer.settings.use_btf else "pid",
+            transport="ring buffer" if self._tracer.ring else "perf buffers",
+            attribution="cgroup" if self._tracer.use_btf else "pid",
         )
         if self._tracer.mounted:
             said = "tracefs is not mounted on this host; it was for a moment, for the capture alone, and is gone again"
@@ -140,9 +142,16 @@ class Capture:
 
     def step(self) -> None:
         """Take the kernel's records, write the events that are ours, keep the books."""
-        records = self._tracer.poll()
-        self._write(self._events(records))
-        now = clock.now()
+        # Kernel times are CLOCK_MONOTONIC; the difference grows only while the machine sleeps.
+        offset = clock.now() - time.monotonic()
+        piece, now = self._tracer.take(), clock.now()
+        records = split(self._tracer.take_rare())
+        if self._affords(len(piece), now):
+            records += split(piece)
+        else:
+            self._spool.add(piece, offset)
+        # Records of several CPUs may overtake each other.
+        self._write(self._events(sorted(records, key=loader.time_of), offset))
         if now - self._scanned >= _SCAN_S:
             self._scanned = now
             self._scope.scan()
@@ -181,8 +190,8 @@ class Capture:
             pids = self._scope.pids(service) or _spec_pids(self._run.spec, service)
             if not pids:
                 raise OSError(f"{service} has no running process")
-            self._control_service = service
             self._control = positive_control.start(pids[0], address, port)
+            self._reader.control = Control(self._control.pid, self._scope.first(service))
             while self._control_seen_at is None and clock.now() - begun < _CONTROL_S:
                 time.sleep(_TICK_S / 5)
                 self.step()
@@ -199,15 +208,22 @@ class Capture:
             )
         self._tell()
 
-    def _events(self, records: list[bytes]) -> list[dict[str, Any]]:
+    def _affords(self, size: int, now: float) -> bool:
+        """Return whether so many bytes of records may be turned into events now, and spend them if so."""
+        most = 2 * LIVE_BYTES_S
+        self._allowance = min(most, self._allowance + (now - self._allowed_at) * LIVE_BYTES_S)
+        self._allowed_at = now
+        affordable = size <= self._allowance
+        self._allowance -= size if affordable else 0
+        return affordable
+
+    def _events(self, records: list[bytes], offset: float) -> list[dict[str, Any]]:
         now = clock.now()
         waiting, self._waiting = self._waiting, []
         entries = [*waiting, *((now, record) for record in records)]
-        # Kernel times are CLOCK_MONOTONIC; the difference grows only while the machine sleeps.
-        offset = clock.now() - time.monotonic()
         found = []
         for came, record in entries:
-            event = self._event(record, offset)
+            event = self._reader.read(record, offset)
             if isinstance(event, Unresolved):
                 if now - came < _RESOLVE_S:
                     self._waiting.append((came, record))
@@ -217,62 +233,63 @@ class Capture:
                 found.append(event)
         return found
 
-    def _event(self, record: bytes, offset: float) -> dict[str, Any] | Unresolved | None:
-        """Return the event of a record, None if it is not the exchange's."""
-        head = Head._make(HEAD.unpack_from(record))
-        decoder = self._decoders.get(head.kind)
-        if decoder is None:
-            return None
-        control = self._control is not None and head.pid == self._control.pid
-        owner: Owner = self._scope.first(self._control_service)
-        if head.kind in self._by_others:
-            owner = self._scope.victim(head.pid, head.cgroup)
-        elif not control:
-            owner = self._scope.owner(head.pid, head.netns, head.cgroup)
-        if isinstance(owner, Unresolved):
-            return owner
-        decoded = decoder(head, record) if owner is not None else None
-        if owner is None or decoded is None:
-            return None
-        name, fields = decoded
-        if control and name.startswith("CONN_") and self._control_seen_at is None:
-            self._control_seen_at = clock.now()
-        return {
-            "t": round(head.at / 1e9 + offset, 6),
-            "event": name,
-            "pid": head.pid,
-            "comm": text(head.comm),
-            "service": owner.service,
-            "container": owner.name,
-            **fields,
-            "control": control,
-        }
-
     def _write(self, events: list[dict[str, Any]]) -> None:
-        self._status["events"] += sum(not event["control"] for event in events)
-        room = max(0, MOST_EVENTS - self._written)
-        if events[:room]:
-            self._writer.write(*events[:room])
-            self._written += len(events[:room])
-        if events[room:]:
-            if not self._counts["unwritten"]:
-                said = f"More than {MOST_EVENTS} kernel events: the rest is counted, not written"
-                self._run.log("warn", said, "capture")
-            self._counts["unwritten"] += len(events[room:])
+        if events:
+            self._writer.write(*events)
+        for event in events:
+            if not event["control"]:
+                self._counts["written"] += 1
+            elif event["event"].startswith("CONN_") and self._control_seen_at is None:
+                self._control_seen_at = clock.now()
+
+    def _totals(self) -> list[dict[str, Any]]:
+        """Return how often the kernel saw what of whom, first and last when (boottime)."""
+        names = {kind: name for program in self._tracer.programs for kind, name in program.kinds.items()}
+        offset = clock.now() - time.monotonic()
+        found = []
+        for total in self._tracer.totals():
+            if total.owner & _NETNS_BIT:
+                owner = self._scope.owner(0, total.owner & 0xFFFFFFFF, 0)
+            else:
+                owner = self._scope.owner(0, 0, total.owner)
+            if total.kind not in names or owner is None or isinstance(owner, Unresolved):
+                continue
+            found.append(
+                {
+                    "event": names[total.kind],
+                    "service": owner.service,
+                    "port": total.port or None,
+                    "errno": total.error if total.error > 0 else None,
+                    "count": total.count,
+                    "first": round(total.first / 1e9 + offset, 6),
+                    "last": round(total.last / 1e9 + offset, 6),
+                }
+            )
+        return found
 
     def _tell(self) -> None:
         self._told = clock.now()
-        self._status.update(lost=self._tracer.lost(), cpu_s=_cpu_s(), until=self._told)
-        counts = {name: self._counts[name] for name in ("unwritten", "unattributed")}
+        totals = self._totals()
+        self._status.update(lost=self._tracer.lost(), cpu_s=_cpu_s(), until=self._told, totals=totals)
+        counts = {name: self._counts[name] for name in ("written", "unattributed")}
+        spooled = self._spool.bytes > 0
+        counted = sum(total["count"] for total in totals) - self._status["lost"]
+        self._status["events"] = max(self._counts["written"], counted if spooled else 0)
+        counts["unwritten"] = self._status["events"] - self._counts["written"]
+        if self._control is not None:
+            self._status["control_pid"] = self._control.pid
+        if spooled:
+            owners = [total.owner for total in self._tracer.totals() if not total.owner & _NETNS_BIT]
+            write_json(self._run.file(spool.BOOK), self._scope.book(owners).to_data())
         if self._histograms is not None:
             counts.update(histogram_lines=self._histograms.lines, unkept=self._tracer.unkept())
         write_json(self._run.file("capture.json"), {**self._status, **counts})
 
 
 def _cpu_s() -> float:
-    """Seconds of CPU this process used so far, compiling included."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return round(usage.ru_utime + usage.ru_stime, 3)
+    """Seconds of CPU this process used so far, the compiler's included."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return round(sum(usage.ru_utime + usage.ru_stime for usage in usages), 3)
 
 
 def _spec_pids(spec: dict[str, Any], service: str) -> list[int]:

@@ -52,7 +52,7 @@ class Source(Protocol):
     def set_epoch(self, number: int) -> None:
         """Have the kernel count under this number from now on."""
 
-    def take(self, below: int) -> list[Bucket]:
+    def take_buckets(self, below: int) -> list[Bucket]:
         """Return the buckets of epochs below a number, and delete them."""
 
     def forget(self, cgroup: int) -> None:
@@ -149,7 +149,7 @@ class Histograms:
 
     def _collect(self) -> None:
         now = clock.now()
-        for bucket in self._source.take(self._epoch):
+        for bucket in self._source.take_buckets(self._epoch):
             phase = self._of_epoch.get(bucket.epoch)
             if phase is not None and phase.id is not None and bucket.series in self._series:
                 self._waiting.append((now, phase, bucket))

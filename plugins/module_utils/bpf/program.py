@@ -56,14 +56,16 @@ class Program:
     """One program: its source in files/bpf, the tracepoints it uses, how its records are read.
 
     needs: tracepoints (``category:name``) without which it cannot run; uses: those it can do without; either: sets of
-    words of chaos_config.h, one of which must be there whole; series: by number, what it keeps in the kernel;
-    by_others: kinds of records whose cgroup is that of who acted, and whose pid is that of whom it befell.
+    words of chaos_config.h, one of which must be there whole; kinds: its events by the number of their kind; series:
+    by number, what it keeps in the kernel; by_others: kinds of records whose cgroup is that of who acted, and whose
+    pid is that of whom it befell.
     """
 
     name: str
     needs: tuple[str, ...]
     uses: tuple[str, ...] = ()
     decoders: Mapping[int, Decoder] = field(default_factory=dict)
+    kinds: Mapping[int, str] = field(default_factory=dict)
     series: Mapping[int, Series] = field(default_factory=dict)
     either: tuple[frozenset[str], ...] = ()
     by_others: frozenset[int] = frozenset()

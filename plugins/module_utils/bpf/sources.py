@@ -29,7 +29,10 @@ HEADERS = (
     "uapi/linux/bpf.h",
     "uapi/linux/if_packet.h",
 )
-RING_BYTES = 4 * 1024 * 1024
+#: For records of connections, which come by the ten thousand in a storm: more than a second of 64,000 of them.
+RING_BYTES = 8 * 1024 * 1024
+#: For records of processes that end.
+RARE_BYTES = 256 * 1024
 #: Per CPU, where there is no ring buffer.
 PERF_BYTES = 1024 * 1024
 #: Inode of the initial PID namespace (PROC_PID_INIT_INO, include/linux/proc_ns.h).
@@ -128,6 +131,7 @@ def config(programs: Iterable[Program], tracefs: Path, settings: Settings, btf: 
     defines: dict[str, str | int] = {
         "CHAOS_RINGBUF": int(settings.ring),
         "CHAOS_PAGES": RING_BYTES // os.sysconf("SC_PAGE_SIZE"),
+        "CHAOS_RARE_PAGES": RARE_BYTES // os.sysconf("SC_PAGE_SIZE"),
         "CHAOS_PORT(port)": " || ".join(f"(port) == {port}" for port in settings.ports) or "1",
         "CHAOS_HOST_NETNS": settings.host_netns,
     }

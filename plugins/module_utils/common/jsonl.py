@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)
 
 
 class Writer:
@@ -28,7 +32,7 @@ class Writer:
 
     def write(self, *items: dict[str, Any]) -> None:
         """Append the items, each on its line. Raises OSError when the disk refuses (full, read-only)."""
-        data = "".join(f"{json.dumps(item, separators=(',', ':'), default=str)}\n" for item in items).encode()
+        data = "".join(f"{_ENCODER.encode(item)}\n" for item in items).encode()
         data = b"\n" + data if self._torn else data
         self._torn = True
         while data:
@@ -42,13 +46,47 @@ class Writer:
         os.close(self._fd)
 
 
+class Scribe:
+    """Writes lines in a thread of its own, for a loop that may not be held up by a starved disk."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._writer = Writer(path)
+        self._items: SimpleQueue[tuple[dict[str, Any], ...] | None] = SimpleQueue()
+        self._failure: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
+        self._thread.start()
+
+    def write(self, *items: dict[str, Any]) -> None:
+        """Have the items appended soon. Raises OSError when the disk refused earlier ones."""
+        if self._failure is not None:
+            raise self._failure
+        if items:
+            self._items.put(items)
+
+    def close(self) -> None:
+        """Wait until everything is written. Raises OSError when the disk refused."""
+        self._items.put(None)
+        self._thread.join()
+        self._writer.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        for items in iter(self._items.get, None):
+            try:
+                self._writer.write(*items)
+            except OSError as error:
+                self._failure = error
+                return
+
+
 def parse(data: bytes) -> list[dict[str, Any]]:
     """Return the complete lines of ``data``; a torn or damaged line is left out."""
     found = []
     for line in data.split(b"\n"):
         try:
             item = json.loads(line) if line else None
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(item, dict):
             found.append(item)

@@ -156,7 +156,7 @@ def watched_until(evidence: Evidence) -> float:
 def journaled_undo(evidence: Evidence, fault: str) -> Mapping[str, Any] | None:
     """The journal's own word, for a run whose undo came to no timeline entry; None while it has none."""
     lines = [line for line in evidence.journal if line.get("fault") == fault]
-    return next((line for line in reversed(lines) if line.get("entry") in ("undone", "closed")), None)
+    return next((line for line in reversed(lines) if line.get("entry") == "undone"), None)
 
 
 def main_pids(evidence: Evidence, window: Window) -> set[int]:

@@ -19,9 +19,10 @@ from urllib.parse import quote
 from ..common.errors import ChaosError
 from ..host.http_client import Expectation, Reply, expression, short
 
-#: Numbers a run claims. The last pair is kept for preflight's trial order; the rest is for the load.
-SPAN = 1 << 16
-ORDERS = SPAN - 2
+#: Numbers a run claims where there is room for a free range of so many, the most first: half an hour at 500 orders per
+#: second, else at 36. The last pair is kept for preflight's trial order; the rest is for the load.
+SPANS = (1 << 20, 1 << 18, 1 << 16)
+SPAN = SPANS[-1]
 _PLACE = "@price of the order@"
 
 
@@ -29,28 +30,36 @@ _PLACE = "@price of the order@"
 class Numbering:
     """The numbers of one run and the prices that carry them.
 
-    base: the price without a number; decimals: how many the store keeps; first: the run's first number.
+    base: the price without a number; decimals: how many the store keeps; first: the run's first number; span: how
+    many there are.
     """
 
     base: Decimal
     decimals: int
     first: int
+    span: int = SPAN
 
     @classmethod
-    def of(cls, price: Mapping[str, Any], first: int | None = None) -> Numbering:
+    def of(cls, price: Mapping[str, Any], first: int | None = None, span: int | None = None) -> Numbering:
         """Build from ``load.price`` of a run's specification."""
         number = price.get("first_number", 0) if first is None else first
-        return cls(Decimal(str(price["base"])), int(price["decimals"]), int(number))
+        numbers = price.get("span", SPAN) if span is None else span
+        return cls(Decimal(str(price["base"])), int(price["decimals"]), int(number), int(numbers))
+
+    @property
+    def orders(self) -> int:
+        """How many orders the load may number."""
+        return self.span - 2
 
     @property
     def last(self) -> int:
         """The last number that the load may use."""
-        return self.first + ORDERS - 1
+        return self.first + self.orders - 1
 
     @property
     def trial(self) -> int:
         """The number of preflight's trial order, outside what the ledger counts."""
-        return self.first + SPAN - 1
+        return self.first + self.span - 1
 
     @property
     def room(self) -> int:
@@ -65,7 +74,7 @@ class Numbering:
         waiting, and so on to the end of the run.
         """
         pair, side = divmod(k, 2)
-        return self.first + ORDERS - 2 * (pair + 1) + side, side
+        return self.first + self.orders - 2 * (pair + 1) + side, side
 
     def price(self, number: int) -> str:
         """Return the price that carries ``number``, with all its digits."""

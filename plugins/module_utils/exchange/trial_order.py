@@ -17,7 +17,7 @@ from ..common import clock
 from ..common.errors import ChaosError
 from ..host.http_client import Client, Reply, expression, short
 from .database import Store
-from .orders import SPAN, Judge, Numbering, OrderTemplate, fill
+from .orders import SPAN, SPANS, Judge, Numbering, OrderTemplate, fill
 
 #: An order counts as found when the look-up shows it within this time (s): a store may lag its API.
 FOUND_S = 3.0
@@ -25,24 +25,28 @@ FOUND_S = 3.0
 _AGAIN_S = 1.0
 _SERVER_ERROR = 500
 _TRIES = 20
+_TRIES_WIDE = 3
+#: A wide range is worth looking for where so many would fit beside each other.
+_RANGES = 16
 _CANCELLING = 8
 #: Levels of the book on both sides, wherever the answer keeps them.
 DEPTH = "length([data.bids, data.asks, bids, asks][])"
 
 
-def choose_first_number(store: Store, price: Mapping[str, Any]) -> int:
-    """Return the first of 65,536 numbers of which the database holds none, at random.
+def choose_numbers(store: Store, price: Mapping[str, Any]) -> dict[str, int]:
+    """Return {first_number, span} of a range of numbers of which the database holds none, at random.
 
-    At random, so that two runs in a row cannot take each other's orders for theirs. Raises ChaosError when the
-    look-up fails or no free range was found.
+    At random, so that two runs in a row cannot take each other's orders for theirs; the widest range that the prices
+    and the orders of earlier runs leave room for. Raises ChaosError when the look-up fails or no free range was found.
     """
     room = Numbering.of(price, 0).room
-    for _attempt in range(_TRIES):
-        # Even, so that a pair never straddles two ranges.
-        first = 2 * random.randrange((room - SPAN) // 2 + 1)
-        numbering = Numbering.of(price, first)
-        if not store.count(numbering, first, first + SPAN - 1):
-            return first
+    spans = [span for span in SPANS if span * _RANGES <= room] or [SPAN]
+    for span in spans:
+        for _attempt in range(_TRIES if span == spans[-1] else _TRIES_WIDE):
+            # Even, so that a pair never straddles two ranges.
+            first = 2 * random.randrange((room - span) // 2 + 1)
+            if not store.count(Numbering.of(price, first, span), first, first + span - 1):
+                return {"first_number": first, "span": span}
     raise ChaosError(
         f"No free range of {SPAN} order numbers was found in {_TRIES} tries: the database holds orders of this user "
         "and symbol all over the price range; give another load.price.base or a symbol of its own."

@@ -9,12 +9,16 @@ specification (labels ``com.docker.compose.*``).
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
-from ..common import libraries
+from ..common import bounds, cut_off, libraries
 from ..common.errors import ChaosError, Unsupported
 
 PROJECT_LABEL = "com.docker.compose.project"
@@ -23,6 +27,9 @@ NUMBER_LABEL = "com.docker.compose.container-number"
 #: Seconds the engine of a usual host may take for an answer.
 ANSWER_S = 20.0
 _LOCAL = "unix://"
+_PART = 64 * 1024
+#: Bytes of a frame's head in the engine's streams.
+_FRAME = 8
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,12 @@ class Container:
         return self.restart_policy in ("always", "unless-stopped", "on-failure")
 
 
+def _number(label: Any) -> int:
+    """Return a replica's number; a label is anybody's text."""
+    text = str(label or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1
+
+
 def read_container(attrs: Mapping[str, Any]) -> Container:
     """Turn the engine's inspect answer into a :class:`Container`."""
     state, config, host = attrs["State"], attrs["Config"], attrs["HostConfig"]
@@ -87,7 +100,7 @@ def read_container(attrs: Mapping[str, Any]) -> Container:
         name=attrs["Name"].lstrip("/"),
         project=labels.get(PROJECT_LABEL, ""),
         service=labels.get(SERVICE_LABEL, ""),
-        number=int(labels.get(NUMBER_LABEL) or 1),
+        number=_number(labels.get(NUMBER_LABEL)),
         image=attrs.get("Image", ""),
         pid=int(state.get("Pid") or 0),
         running=bool(state.get("Running")) and not state.get("Restarting"),
@@ -175,15 +188,18 @@ class Engine:
             raise ChaosError(
                 "The Docker socket of this host belongs to Podman; only a Docker engine is supported."
             )
+        client.api.send = _bounded(client.api, timeout)
         return cls(client)
 
     def version(self) -> str:
         """Return the engine's version."""
-        return str(self._client.version()["Version"])
+        with _Told("tell its version"):
+            return str(self._client.version()["Version"])
 
     def data_folder(self) -> str:
         """Return the engine's data folder on the host."""
-        return str(self._client.info()["DockerRootDir"])
+        with _Told("tell of itself"):
+            return str(self._client.info()["DockerRootDir"])
 
     def projects(self) -> list[str]:
         """Return the names of all compose projects this engine knows, sorted."""
@@ -268,23 +284,64 @@ class Engine:
         *,
         user: str = "",
         environment: Mapping[str, str] | None = None,
+        within: float = bounds.EXEC_S,
     ) -> tuple[int, str]:
-        """Run a command inside a container and return its exit code and output (both streams)."""
-        with _Told(f"run {argv[0]} in container {container_id[:12]}"):
-            handle = self._client.api.exec_create(
+        """Run a command inside a container and return its exit code and output (both streams).
+
+        Raises ChaosError when it takes longer than ``within`` seconds or prints more than is any use; it is ended then.
+        """
+        api = self._client.api
+        where = f"{argv[0]} in container {container_id[:12]}"
+        with _Told(f"run {where}"):
+            handle = api.exec_create(
                 container_id, list(argv), user=user, environment=dict(environment or {})
-            )
-            output = self._client.api.exec_start(handle["Id"])
-            code = self._client.api.exec_inspect(handle["Id"])["ExitCode"]
-        return int(code or 0), output.decode(errors="replace")
+            )["Id"]
+            wanted = {"Tty": False, "Detach": False}
+            answer = api._post_json(api._url("/exec/{0}/start", handle), data=wanted, stream=True)
+            api._raise_for_status(answer)
+            output = _Output(answer, within)
+            try:
+                data = output.read(bounds.EXEC_OUTPUT)
+            finally:
+                answer.close()
+            if output.over or output.too_much:
+                self._end_exec(handle, container_id)
+                did = f"took longer than {within:g} s" if output.over else output.too_much
+                raise ChaosError(f"{where} {did}; it was ended.")
+            code = api.exec_inspect(handle)["ExitCode"]
+        return int(code or 0), bounds.clean(data)
+
+    def _end_exec(self, handle: str, container_id: str) -> None:
+        """Kill what we started in a container and nobody waits for any more; as far as we may."""
+        with contextlib.suppress(Exception):
+            found = self._client.api.exec_inspect(handle)
+            pid = int(found["Pid"])
+            if found["Running"] and pid > 0:
+                descriptor = os.pidfd_open(pid)
+                try:
+                    if container_id in Path(f"/proc/{pid}/cgroup").read_text():
+                        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                finally:
+                    os.close(descriptor)
 
     def logs(self, container_id: str, *, tail: int | str = 50, since: float | None = None) -> list[str]:
-        """Return log lines of a container (both streams), each with the engine's RFC 3339 time in front."""
+        """Return log lines of a container (both streams), each with the engine's RFC 3339 time in front.
+
+        Of more than is any use the first part; each line is valid text without control characters.
+        """
+        api = self._client.api
+        wanted = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": tail, "follow": 0}
+        if since is not None:
+            wanted["since"] = int(since)
         with _Told(f"read the log of container {container_id[:12]}"):
-            data = self._client.api.logs(
-                container_id, tail=tail, since=None if since is None else int(since), timestamps=True
-            )
-        return [str(line) for line in data.decode(errors="replace").splitlines()]
+            answer = api._get(api._url("/containers/{0}/logs", container_id), params=wanted, stream=True)
+            api._raise_for_status(answer)
+            output = _Output(answer, api.timeout)
+            try:
+                data = output.read(bounds.LOG_OUTPUT)
+            finally:
+                answer.close()
+        return bounds.clean(data).splitlines()
 
     def events(self, project: str, since: float) -> Iterator[Mapping[str, Any]]:
         """Yield the engine's container events of a project from ``since`` (epoch seconds) on, for ever."""
@@ -300,6 +357,92 @@ class Engine:
             return [read_container(self._client.api.inspect_container(container_id))]
         except load_sdk().errors.NotFound:
             return []
+
+
+class _Output:
+    """What a command or a log says: the engine's stream of frames, taken apart, within a time and a size.
+
+    A frame is its stream (1 byte), three zeros, its length (4 bytes), its bytes; the output of a terminal has none.
+    Source: Engine API, "Attach to a container", stream format.
+    """
+
+    def __init__(self, answer: Any, seconds: float) -> None:
+        self._answer = answer
+        self._seconds = seconds
+        self.over = False
+        self.too_much = ""
+
+    def read(self, largest: int) -> bytes:
+        """Return the output, or its first part where it was over or too much."""
+        kept, raw = bytearray(), bytearray()
+        body = self._answer.raw._fp
+        with cut_off.within(self._seconds, _socket_of(self._answer)) as cut:
+            try:
+                for part in iter(lambda: body.read1(_PART), b""):
+                    raw += part
+                    kept += _frames(raw)
+                    if len(kept) > largest:
+                        self.too_much = f"printed more than {bounds.size(largest)}"
+                        break
+            except (OSError, ValueError, http.client.HTTPException):
+                if not cut.over:
+                    raise
+        self.over = cut.over
+        return bytes(kept[:largest])
+
+
+def _frames(raw: bytearray) -> bytes:
+    """Take whole and begun frames off the front of ``raw`` and return what they carry; text that is none as it is."""
+    found = bytearray()
+    while len(raw) >= _FRAME:
+        if raw[0] > 2 or any(raw[1:4]):
+            found += raw
+            raw.clear()
+            break
+        length = int.from_bytes(raw[4:8], "big")
+        if len(raw) < _FRAME + length:
+            if len(raw) < _PART:
+                break
+            # a long frame is passed on in pieces: its head is written anew for what is still to come
+            found += raw[_FRAME:]
+            left = length - (len(raw) - _FRAME)
+            raw[:] = raw[:4] + left.to_bytes(4, "big")
+            break
+        found += raw[_FRAME : _FRAME + length]
+        del raw[: _FRAME + length]
+    return bytes(found)
+
+
+def _socket_of(answer: Any) -> Any:
+    """Return the socket that an answer of the engine still comes through, None when it has come to its end."""
+    raw = getattr(getattr(answer.raw, "_fp", None), "fp", None)
+    return getattr(getattr(raw, "raw", None), "_sock", None)
+
+
+def _bounded(api: Any, seconds: float) -> Any:
+    """Return the SDK's way to send a request, with a bound on the bytes and the whole time of each plain answer."""
+    plain = api.send
+
+    def send(request: Any, **options: Any) -> Any:
+        streamed = bool(options.get("stream"))
+        answer = plain(request, **{**options, "stream": True})
+        if not streamed:
+            patience = options.get("timeout") or seconds
+            with cut_off.within(float(patience), _socket_of(answer)) as cut:
+                parts, got = [], 0
+                for part in iter(lambda: answer.raw.read(_PART, decode_content=True), b""):
+                    got += len(part)
+                    if got > bounds.ENGINE_ANSWER:
+                        answer.close()
+                        raise OSError(f"its answer is larger than {bounds.size(bounds.ENGINE_ANSWER)}")
+                    parts.append(part)
+            if cut.over:
+                raise OSError(f"it did not answer within {float(patience):g} s")
+            answer._content, answer._content_consumed = b"".join(parts), True
+            answer.raw.release_conn()
+        return answer
+
+    return send
 
 
 class _Told:

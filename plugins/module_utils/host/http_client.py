@@ -9,14 +9,15 @@ The only file that knows urllib3 (1.26 and 2.x; it comes with the Docker SDK).
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import socket
+import threading
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..common import clock, libraries
+from ..common import bounds, clock, cut_off, libraries
 from ..common.errors import ChaosError, Unsupported
 
 libraries.reach()
@@ -37,7 +38,10 @@ KINDS = ("ok", "error", "timeout", "refused", "reset", "empty", "other", "droppe
 TEXT_MAX = 200
 _TIMED_OUT = ("ConnectTimeoutError", "ReadTimeoutError")
 _CUT_OFF = ("RemoteDisconnected", "IncompleteRead", "BadStatusLine")
-_HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "exchange-chaos"}
+#: How a body may be packed: what is asked for, and what some proxies send whatever one asks.
+_CODINGS = ("identity", "gzip", "x-gzip", "deflate")
+_PART = 64 * 1024
+HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "exchange-chaos"}
 
 
 @dataclass(frozen=True)
@@ -55,15 +59,15 @@ class Reply:
     detail: str
 
     def json(self) -> Any:
-        """Return the body as JSON, None when it is none."""
+        """Return the body as JSON, None when it is none, or nests deeper than any answer to us needs to."""
         try:
-            return json.loads(self.body) if self.body else None
+            return bounds.parse_json(self.body) if self.body else None
         except ValueError:
             return None
 
     def text(self) -> str:
         """Return the body as one line of text, cut to what a report shows."""
-        return short(self.body.decode(errors="replace"))
+        return short(self.body[: TEXT_MAX * 16].decode(errors="replace"))
 
 
 class Client:
@@ -72,7 +76,7 @@ class Client:
     def __init__(self, url: str, *, timeout: float, connections: int = 1) -> None:
         """Prepare; nothing is connected yet. Raises Unsupported without urllib3, ChaosError on a bad ``url``.
 
-        timeout: seconds to connect, and then between any two pieces of the answer. connections: most kept open.
+        timeout: seconds for the whole of it, from the connect to the answer's last byte. connections: most kept open.
         """
         if urllib3 is None:
             raise Unsupported(libraries.missing("The Python library urllib3"))
@@ -88,33 +92,115 @@ class Client:
         self._where = f"{parsed.host}:{parsed.port or (443 if parsed.scheme == 'https' else 80)}"
         self._prefix = (parsed.path or "").rstrip("/")
         self._timeout = timeout
+        self._cuts = threading.local()
         self._pool = urllib3.connection_from_url(f"{parsed.scheme}://{parsed.netloc}", maxsize=connections)
+        self._pool.ConnectionCls = _watched(self._pool.ConnectionCls, self._cuts)
 
     def request(self, method: str, path: str, body: bytes | None = None) -> Reply:
         """Send one request and return how it ended. Never raises for anything the service or network did."""
         sent = clock.now()
+        with cut_off.within(self._timeout) as cut:
+            self._cuts.now = cut
+            try:
+                status, data = self._exchange(method, path, body)
+            except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+                kind = "timeout" if cut.over else kind_of(error)
+                return Reply(sent, clock.now(), 0, b"", kind, self._describe(kind, error))
+        if cut.over:  # what was cut off may look like an answer that ended in order
+            return Reply(sent, clock.now(), 0, b"", "timeout", self._describe("timeout", socket.timeout()))
+        return Reply(sent, clock.now(), status, data, "", "")
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        """Return status and body; the connection goes back to the pool only when its answer was read to the end."""
+        response = self._pool.request(
+            method,
+            self._prefix + path,
+            body=body,
+            headers=HEADERS,
+            retries=False,
+            redirect=False,
+            timeout=urllib3.Timeout(total=self._timeout),
+            preload_content=False,
+            decode_content=False,
+        )
         try:
-            response = self._pool.request(
-                method,
-                self._prefix + path,
-                body=body,
-                headers=_HEADERS,
-                retries=False,
-                redirect=False,
-                timeout=urllib3.Timeout(total=self._timeout),
-            )
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            kind = kind_of(error)
-            return Reply(sent, clock.now(), 0, b"", kind, self._describe(kind, error))
-        return Reply(sent, clock.now(), int(response.status), response.data or b"", "", "")
+            data = _body(response)
+        except BaseException:
+            response.close()
+            raise
+        response.release_conn()
+        return int(response.status), data
 
     def _describe(self, kind: str, error: BaseException) -> str:
-        said = {
-            "timeout": f"no answer from {self._where} within {self._timeout:g} s",
-            "refused": f"{self._where} refused the connection",
-            "reset": f"{self._where} closed the connection without an answer",
-        }
-        return said.get(kind) or short(f"{self._where}: {_root(error) or type(error).__name__}")
+        said = say_why(kind, self._where, self._timeout)
+        return said or short(f"{self._where}: {_root(error) or type(error).__name__}")
+
+
+def say_why(kind: str, where: str, timeout: float) -> str:
+    """Return in words why ``where`` gave no answer, "" for a kind that says nothing by itself."""
+    return {
+        "timeout": f"no answer from {where} within {timeout:g} s",
+        "refused": f"{where} refused the connection",
+        "reset": f"{where} closed the connection without an answer",
+    }.get(kind, "")
+
+
+def _watched(plain: Any, cuts: Any) -> Any:
+    """Return the pool's class of connections, whose sockets the deadline of the request under way can shut down.
+
+    Both hooks have the same names in urllib3 1.26 and 2: a new socket, and a request on one that was kept.
+    """
+
+    class Watched(plain):  # type: ignore[misc]
+        def _new_conn(self) -> Any:
+            made = super()._new_conn()
+            cuts.now.watch(made)
+            return made
+
+        def putrequest(self, *arguments: Any, **options: Any) -> Any:
+            if self.sock is not None:
+                cuts.now.watch(self.sock)
+            return super().putrequest(*arguments, **options)
+
+    return Watched
+
+
+def _body(response: Any) -> bytes:
+    """Return the body as it was meant. Raises bounds.TooMuch when it is larger than any answer to us, packed or not."""
+    coding = str(response.headers.get("Content-Encoding") or "identity").strip().lower()
+    require_coding(coding)
+    parts, got = [], 0
+    for part in iter(lambda: response.read(_PART, decode_content=False), b""):
+        got += len(part)
+        if got > bounds.HTTP_BODY:
+            raise bounds.TooMuch(f"its answer is larger than {bounds.size(bounds.HTTP_BODY)}")
+        parts.append(part)
+    data = b"".join(parts)
+    return unpack(data, coding)
+
+
+def require_coding(coding: str) -> None:
+    """Raise ValueError for a Content-Encoding that nobody asked for and nothing here can read."""
+    if coding not in _CODINGS:
+        raise ValueError(f"its answer is encoded as {coding}, which was not asked for")
+
+
+def unpack(data: bytes, coding: str) -> bytes:
+    """Return a body as it was meant. Raises ValueError, and bounds.TooMuch for more than any answer to us may hold."""
+    require_coding(coding)
+    return data if coding == "identity" else _unpacked(data)
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Return what was compressed by gzip or deflate; a bomb is not unpacked further than the bound of a body."""
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        found = unpack.decompress(data, bounds.HTTP_BODY)
+    except zlib.error as error:
+        raise ValueError(f"its answer is damaged ({error})") from None
+    if unpack.unconsumed_tail:
+        raise bounds.TooMuch(f"its answer unpacks to more than {bounds.size(bounds.HTTP_BODY)}")
+    return found
 
 
 def kind_of(error: BaseException) -> str:
@@ -138,7 +224,9 @@ def kind_of(error: BaseException) -> str:
 def _cause(error: BaseException) -> BaseException | None:
     """urllib3 carries the socket's own exception as its cause, its context, or among its arguments."""
     inner = [item for item in error.args if isinstance(item, BaseException)]
-    return inner[0] if inner else error.__cause__ or error.__context__
+    return (
+        inner[0] if inner else error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    )
 
 
 def _root(error: BaseException) -> str:
@@ -151,8 +239,7 @@ def _root(error: BaseException) -> str:
 
 def short(text: str) -> str:
     """Return ``text`` on one line, at most TEXT_MAX characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= TEXT_MAX else line[: TEXT_MAX - 1] + "…"
+    return bounds.line(text, TEXT_MAX)
 
 
 def expression(text: str | None, where: str) -> Callable[[Any], Any]:

@@ -52,21 +52,15 @@ def judge(evidence: Evidence) -> Judgement:
         f"aborted by {e.get('by', '?')}: {e.get('reason', 'no reason given')}"
         for e in evidence.events("aborted")
     ]
-    skips = [str(event.get("reason", "no reason given")) for event in evidence.events("skipped")]
     began = bool(windows(evidence)) or bool(evidence.journal)
-    if skips and not began:
-        outcome = "skipped"
-    else:
-        outcome = decide(
-            not_restored=(restored_verdict == "fail" and (began or bool(evidence.spec.get("faults"))))
-            or (began and restored_verdict != "pass"),
-            aborted=bool(aborts),
-            invalid=bool(invalid),
-            broken=hypothesis_verdict == "fail",
-        )
-    reasons = (
-        [*skips, *aborts] if outcome == "skipped" else [*aborts, *(f"invalid: {text}" for text in invalid)]
+    outcome = decide(
+        not_restored=(restored_verdict == "fail" and (began or bool(evidence.spec.get("faults"))))
+        or (began and restored_verdict != "pass"),
+        aborted=bool(aborts),
+        invalid=bool(invalid),
+        broken=hypothesis_verdict == "fail",
     )
+    reasons = [*aborts, *(f"invalid: {text}" for text in invalid)]
     return Judgement(
         outcome, effect_verdict, hypothesis_verdict, restored_verdict, found, reasons + restored_notes, left
     )
@@ -179,7 +173,7 @@ def _open_faults(evidence: Evidence) -> list[str]:
     closed = set()
     for line in evidence.journal:
         change = line.get("seq") if "seq" in line else line.get("fault")
-        if line.get("entry") in ("undone", "closed"):
+        if line.get("entry") == "undone":
             closed.add(change)
         else:
             changes[change] = str(line.get("fault", "?"))

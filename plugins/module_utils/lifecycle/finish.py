@@ -18,7 +18,7 @@ from ..exchange.reconcile import account, settle
 from ..faults.undo import undo
 from ..host.docker_engine import Engine
 from ..judge.record import host_record
-from ..observe import application_log
+from ..observe import application_log, start_capture
 from ..run import lease, processes
 from ..run.folder import RunDir, read_json, write_json
 from ..run.state import State
@@ -65,6 +65,7 @@ def _close(run: RunDir, by: str) -> RunDir:
         # the play's own end has the time to wait for every order; who ends a run for it has not
         *((("orders", _account),) if by == "module" else ()),
         ("stop", stop_observers),
+        ("events", start_capture.read_storms),
         ("reconcile", _reconcile),
         ("restore", _compare),
     )

@@ -19,7 +19,7 @@ from ..common.errors import ChaosError, Unsupported
 from ..exchange import external, fault_entry
 from ..exchange.database import Store
 from ..exchange.endpoints import resolve
-from ..exchange.trial_order import choose_first_number, trial
+from ..exchange.trial_order import choose_numbers, trial
 from ..faults import planning
 from ..faults.contract import Site
 from ..host import consent
@@ -200,10 +200,7 @@ def try_faults(report: Report, spec: Mapping[str, Any], engine: Engine) -> None:
 def try_order(report: Report, engine: Engine, spec: dict[str, Any]) -> None:
     """Choose the run's range of numbers and send one order through: accepted, found in the database, cancelled."""
     store = Store(engine, str(spec["project"]), spec["database"], spec["load"])
-    spec["load"]["price"] = {
-        **spec["load"]["price"],
-        "first_number": choose_first_number(store, spec["load"]["price"]),
-    }
+    spec["load"]["price"] = {**spec["load"]["price"], **choose_numbers(store, spec["load"]["price"])}
     found = trial(spec["load"], store)
     report.say(
         "ok",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..bpf import spool
 from ..common.errors import ChaosError
 from ..host.facts import bcc_python, is_root
 from ..run import lease, processes
@@ -40,6 +41,11 @@ def begin(run: RunDir) -> bool:
     if blind(found):
         no_more_faults(run, "the kernel capture is blind")
     return bool(found["status"] == "attached")
+
+
+def read_storms(run: RunDir) -> None:
+    """Make events of what came too fast for the capture, which has ended, to make them itself."""
+    spool.expand(run)
 
 
 def blind(found: Mapping[str, Any]) -> bool:

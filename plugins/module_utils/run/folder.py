@@ -12,6 +12,7 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
+from ..common.files import read_regular
 from ..common.jsonl import Writer, read
 from . import slow_host
 
@@ -35,10 +36,10 @@ def write_json(path: Path, value: Any, *, sync: bool = False) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return the JSON in ``path``, or None when there is no such file or it is damaged."""
+    """Return the JSON in ``path``, or None when there is no such file, it is damaged or no regular file."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+        return json.loads(read_regular(path))
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -38,7 +38,7 @@ class Kernel:
     def set_epoch(self, number: int) -> None:
         self.epoch = number
 
-    def take(self, below: int) -> list[Bucket]:
+    def take_buckets(self, below: int) -> list[Bucket]:
         found = [bucket for bucket in self.there if bucket.epoch < below]
         self.there = [bucket for bucket in self.there if bucket.epoch >= below]
         return found

@@ -17,6 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.bpf import (
     tracepoints,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.btf import Btf
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.handover import Loaded
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.registry import PROGRAMS
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.sources import Settings
 from ansible_collections.exchange.chaos.plugins.module_utils.host import docker_socket
@@ -114,15 +115,14 @@ def test_ring_buffer_by_release_where_there_is_no_btf() -> None:
 
 
 class Bpf:
-    """As much of bcc as a tracer with perf buffers asks: what the programs counted, and what each round reads."""
+    """As much of bcc as perf buffers ask: what each round reads."""
 
-    def __init__(self, refused: list[int]) -> None:
-        self.refused = refused
+    def __init__(self) -> None:
         self.rounds: list[list[int]] = []
 
-    def __getitem__(self, name: object) -> Any:
-        """A table by its name, each of them this; what the programs counted on each processor by its key."""
-        return self if isinstance(name, str) else self.refused
+    def __getitem__(self, name: str) -> Any:
+        """A table by its name, each of them this."""
+        return self
 
     def open_perf_buffer(self, callback: Any, page_cnt: int, lost_cb: Any, wakeup_events: int) -> None:
         self.record, self.lose = callback, lost_cb
@@ -133,10 +133,28 @@ class Bpf:
             self.record(0, data, len(data))
 
 
+class Counted:
+    """A map that holds what our programs counted on each processor."""
+
+    def __init__(self, counts: list[int]) -> None:
+        self.counts = counts
+
+    def total(self, *_key: int) -> int:
+        return sum(self.counts)
+
+
+def traced(bpf: Bpf, counts: list[int]) -> loader.Tracer:
+    """Return a tracer with perf buffers, whose programs counted that much."""
+    facts = {"programs": [], "lacking": {}, "ring": False, "use_btf": False, "mounted": False}
+    tracer = loader.Tracer(Loaded({}, (), facts), [], loader.PerfBuffer(bpf))
+    tracer._maps["chaos_lost"] = Counted(counts)  # type: ignore[assignment]
+    return tracer
+
+
 def test_a_record_of_a_full_perf_buffer_is_lost_once_whoever_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = [0, 0]
-    bpf = Bpf(counts)
-    tracer = loader.Tracer(bpf, [], Settings(ring=False), False)
+    bpf = Bpf()
+    tracer = traced(bpf, counts)
     bpf.lose(5)  # an old kernel: our program heard nothing
     assert tracer.lost() == 5
     counts[:] = [
@@ -147,15 +165,15 @@ def test_a_record_of_a_full_perf_buffer_is_lost_once_whoever_tells(monkeypatch: 
 
 
 def test_records_of_perf_buffers_come_in_the_order_of_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    bpf = Bpf([0])
-    tracer = loader.Tracer(bpf, [], Settings(ring=False), False)
+    bpf = Bpf()
+    buffer = loader.PerfBuffer(bpf)
     now = [100]
     monkeypatch.setattr(loader.time, "monotonic_ns", lambda: now[0])
     # While the second buffer was read, 110 came into the first one, and 120 into the second.
     bpf.rounds = [[90, 120, 80], [110]]
-    first = [int.from_bytes(record, sys.byteorder) for record in tracer.poll()]
+    first = [int.from_bytes(record, sys.byteorder) for record in buffer.take()]
     now[0] = 200
-    second = [int.from_bytes(record, sys.byteorder) for record in tracer.poll()]
+    second = [int.from_bytes(record, sys.byteorder) for record in buffer.take()]
     assert (first, second) == ([80, 90], [110, 120])
 
 

@@ -15,7 +15,6 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import trial_order
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders import (
-    ORDERS,
     SPAN,
     Judge,
     Numbering,
@@ -70,7 +69,7 @@ def test_a_stored_value_that_carries_no_number_is_refused_in_words(price: str) -
 
 
 def test_every_order_of_a_run_has_a_number_of_its_own_and_the_trial_has_none_of_them() -> None:
-    numbers = [NUMBERING.nth(k)[0] for k in range(ORDERS)]
+    numbers = [NUMBERING.nth(k)[0] for k in range(NUMBERING.orders)]
     assert sorted(numbers) == list(range(NUMBERING.first, NUMBERING.last + 1))
     assert NUMBERING.last < NUMBERING.trial < NUMBERING.first + SPAN
 
@@ -144,26 +143,50 @@ def test_an_order_id_cannot_leave_its_place_in_the_path() -> None:
 
 
 class FakeStore:
-    """A database that holds orders in one stretch of numbers."""
+    """A database that holds orders in one stretch of numbers, or at the steps of one."""
 
     def __init__(self, taken: range) -> None:
         self.taken = taken
 
     def count(self, numbering: Numbering, first: int, last: int) -> Counter[int]:
-        overlap = range(max(first, self.taken.start), min(last + 1, self.taken.stop))
-        return Counter(dict.fromkeys(overlap[:3], 1))
+        held = [number for number in self.taken if first <= number <= last] if self.taken.step > 1 else []
+        overlap = range(max(first, self.taken.start), min(last + 1, self.taken.stop))[:3]
+        return Counter(dict.fromkeys(held if self.taken.step > 1 else overlap, 1))
 
 
 def test_the_range_of_numbers_is_free_random_and_fits_below_one_unit_of_price() -> None:
     half = FakeStore(range(50_000_000))
-    chosen = {trial_order.choose_first_number(half, LOAD["price"]) for _ in range(20)}  # type: ignore[arg-type]
-    assert len(chosen) > 15
-    assert all(50_000_000 <= first <= 10**8 - SPAN and first % 2 == 0 for first in chosen)
+    chosen = [trial_order.choose_numbers(half, LOAD["price"]) for _ in range(20)]  # type: ignore[arg-type]
+    assert len({one["first_number"] for one in chosen}) > 15
+    for one in chosen:
+        assert 50_000_000 <= one["first_number"] <= 10**8 - one["span"]
+        assert one["first_number"] % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("decimals", "taken", "span"),
+    [
+        (8, range(0), 1 << 20),
+        (5, range(0), 1 << 16),
+        # orders of many earlier runs, 200,000 numbers apart: no wide range is free, and narrow ones are
+        (8, range(0, 10**8, 200_000), 1 << 16),
+    ],
+)
+def test_a_run_takes_as_many_numbers_as_there_is_room_for(decimals: int, taken: range, span: int) -> None:
+    price = {**LOAD["price"], "decimals": decimals}
+    assert trial_order.choose_numbers(FakeStore(taken), price)["span"] == span  # type: ignore[arg-type]
+
+
+def test_a_wide_range_numbers_a_million_orders_each_its_own() -> None:
+    numbering = Numbering(Decimal("100"), 8, 123456, 1 << 20)
+    ends = [numbering.nth(k)[0] for k in (0, 1, numbering.orders - 2, numbering.orders - 1)]
+    assert ends == [numbering.last - 1, numbering.last, numbering.first, numbering.first + 1]
+    assert numbering.trial == numbering.first + (1 << 20) - 1
 
 
 def test_a_database_without_room_is_told_in_words() -> None:
     with pytest.raises(ChaosError, match="No free range of 65536 order numbers"):
-        trial_order.choose_first_number(FakeStore(range(10**8)), LOAD["price"])  # type: ignore[arg-type]
+        trial_order.choose_numbers(FakeStore(range(10**8)), LOAD["price"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

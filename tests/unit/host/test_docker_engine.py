@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -57,6 +58,8 @@ def test_on_a_slow_host_the_engine_has_that_much_longer_to_answer(
     asked: list[float] = []
 
     class Answering:
+        api = SimpleNamespace(send=None)
+
         def __init__(self, **how: Any) -> None:
             asked.append(how["timeout"])
 

@@ -299,13 +299,6 @@ def test_aborted(tmp_path: Path) -> None:
     assert found.reasons[0].startswith("aborted by guard: free_disk_mb")
 
 
-def test_skipped_only_when_nothing_began(tmp_path: Path) -> None:
-    event = {"t": T0 + 0.1, "event": "skipped", "reason": "no Docker"}
-    nothing = Scenario(episodes=[], extra_timeline=[event], restore=None)
-    assert judged(tmp_path / "a", nothing).outcome == "skipped"
-    assert judged(tmp_path / "b", Scenario(extra_timeline=[event])).outcome == "passed"
-
-
 def test_precedence() -> None:
     def outcome(*true: str) -> str:
         return decide(**{key: key in true for key in ("not_restored", "aborted", "invalid", "broken")})

@@ -47,6 +47,7 @@ PROGRAM = Program(
         "vmscan:mm_vmscan_memcg_reclaim_end",
     ),
     decoders={17: decode},
+    kinds=KINDS,
     series=SERIES,
     by_others=frozenset(KINDS),
 )

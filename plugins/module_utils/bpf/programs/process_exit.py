@@ -38,4 +38,5 @@ PROGRAM = Program(
     needs=("sched:sched_process_exit",),
     uses=("signal:signal_generate",),
     decoders={16: decode},
+    kinds=KINDS,
 )

@@ -73,4 +73,5 @@ PROGRAM = Program(
         "tcp:tcp_retransmit_skb",
     ),
     decoders=dict.fromkeys(KINDS, decode),
+    kinds=KINDS,
 )

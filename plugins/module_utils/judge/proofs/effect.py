@@ -94,7 +94,7 @@ def _not_injected(evidence: Evidence) -> list[tuple[str, str]]:
     """
     stops = evidence.events("no_more_faults")
     by_itself = any(not event.get("fault") for event in stops)
-    if by_itself or evidence.events("aborted") or evidence.events("skipped"):
+    if by_itself or evidence.events("aborted"):
         return []
     injected = {window.id for window in windows(evidence)}
     refused = {str(event["fault"]): str(event["reason"]) for event in stops}

@@ -198,9 +198,9 @@ def _template(load: Mapping[str, Any]) -> list[str]:
             f"it is {decimals!r}."
         )
     elif price.get("first_number") is not None:
-        first = price["first_number"]
-        if isinstance(first, bool) or not isinstance(first, int) or not 0 <= first <= 10**decimals - SPAN:
-            found.append(f"load.price.first_number must be 0 to {10**decimals - SPAN}; it is {first!r}.")
+        first, span = price["first_number"], price.get("span", SPAN)
+        if isinstance(first, bool) or not isinstance(first, int) or not 0 <= first <= 10**decimals - span:
+            found.append(f"load.price.first_number must be 0 to {10**decimals - span}; it is {first!r}.")
     for name, text in (
         ("load.accept.expression", load["accept"].get("expression")),
         ("load.order_id", load["order_id"]),

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a file that somebody else may have laid there: regular, through no link, of whom we trust, and not too large.
+
+A FIFO would hang whoever opens it, a device or a link would have a root process read what it should not.
+Source: open(2), O_NOFOLLOW and O_NONBLOCK.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from pathlib import Path
+from typing import BinaryIO
+
+from . import bounds
+
+
+class Untrusted(OSError):
+    """A file that is not to be read; ``strerror`` says in words why."""
+
+    def __init__(self, path: str | Path, why: str) -> None:
+        super().__init__(None, why, str(path))
+        self.strerror = why
+
+
+def open_regular(path: str | Path, *, owners: Collection[int] | None = None) -> BinaryIO:
+    """Open a regular file for reading, following no link at its end. Raises OSError; Untrusted where it is none.
+
+    ``owners``: user ids of whom a file is believed; None for anybody.
+    """
+    fd = os.open(str(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise Untrusted(path, "it is no regular file")
+        if owners is not None and found.st_uid not in owners:
+            raise Untrusted(path, f"it belongs to user {found.st_uid}")
+        return os.fdopen(fd, "rb")
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def read_regular(
+    path: str | Path, *, largest: int = bounds.DOCUMENT, owners: Collection[int] | None = None
+) -> bytes:
+    """Return what a regular file holds. Raises OSError, and Untrusted when it is larger than allowed or none."""
+    with open_regular(path, owners=owners) as stream:
+        data = stream.read(largest + 1)
+    if len(data) > largest:
+        raise Untrusted(path, f"it is larger than {bounds.size(largest)}")
+    return data
