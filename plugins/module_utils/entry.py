@@ -20,6 +20,7 @@ COMMANDS = {
     "events": "observe.docker_events",
     "finish": "lifecycle.finish",
     "impair": "faults.mechanisms.relay",
+    "interference": "observe.interference",
     "load": "observe.load.main",
     "probes": "observe.probes.main",
     "recover": "lifecycle.recover",

@@ -28,7 +28,7 @@ from ..snapshot import snapshot
 _LEASE_S = 90.0
 #: A host's clock that was set by less than this during a run is not worth a word, s.
 _STEP_S = 0.1
-OBSERVERS = ("load", "probes", "capture", "events")
+OBSERVERS = ("load", "probes", "capture", "interference", "events")
 
 
 def main(run: RunDir) -> int:
@@ -132,7 +132,7 @@ def _undo(run: RunDir, by: str) -> None:
 
 
 def stop_observers(run: RunDir) -> None:
-    """End load, probes, capture and engine events, in this order."""
+    """End every observer, the load first and the engine's events last."""
     for command in OBSERVERS:
         processes.stop(run, command)
 

@@ -31,7 +31,7 @@ from .finish import finish
 _TICK_S = 0.2
 _GUARD_S = 1.0
 #: The observers whose death is worth a line; a finished one has said so in the timeline.
-OBSERVERS = ("events", "load", "probes", "capture")
+OBSERVERS = ("events", "load", "probes", "capture", "interference")
 
 
 def main(run: RunDir) -> int:
