@@ -32,7 +32,9 @@ demo: ## Bring up the embedded exchange and run experiment 01 against it
 	@begin=$$EPOCHREALTIME; \
 	$(MAKE) --no-print-directory lab; \
 	awk -v a=$$begin -v b=$$EPOCHREALTIME 'BEGIN { printf "✓ Set up in %.1f s; the experiment starts now\n", b - a }'; \
-	exec ansible-playbook playbooks/01-database-sudden-death.yml $(ARGS)
+	ansible-playbook playbooks/01-database-sudden-death.yml $(ARGS); rc=$$?; \
+	echo "✓ Open the page named above in a browser: one file, no network needed; from another machine, copy that file"; \
+	exit $$rc
 
 lab-down: setup ## Take the embedded exchange away
 	@ansible-playbook playbooks/lab-down.yml $(ARGS)

@@ -84,10 +84,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         stem = report_files.reserve(wanted, _RESERVED)
         title = arguments["title"] or arguments["name"].replace("_", " ").capitalize()
         report_files.append(f"{stem}{report_files.ENDINGS['log']}", render.joined(text.banner(title)))
-        kinds = ("log", "bpf", "json", "xml")
         return {
             "stem": stem,
-            "files": report_files.paths(stem, *kinds),
+            "files": report_files.paths(stem),
             "chaos_report": {**report, "stem": stem},
         }
 
@@ -126,7 +125,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 f"ansible-playbook exchange.chaos.report -e chaos_record={shlex.quote(path)}"
             )
             return {**result, "files": {"json": path}}
-        return {**result, "files": report_files.paths(stem, "log", "bpf", "json", "xml")}
+        return {**result, "files": report_files.paths(stem)}
 
     def _render(self, arguments: Record) -> Result:
         if not arguments["record"]:

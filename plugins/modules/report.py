@@ -138,7 +138,7 @@ stem:
   type: str
   sample: /tmp/chaos-exp-01-20261123-180000
 files:
-  description: Paths of the report files by kind (C(log), C(bpf), C(json), C(xml)).
+  description: Paths of the report files by kind (C(log), C(bpf), C(json), C(html), C(xml)).
   returned: always
   type: dict
 outcome:

@@ -17,7 +17,8 @@ NOT_MEASURED = "not measured"
 
 _OPS = {"<=": "≤", ">=": "≥", "==": "="}
 _BOUNDS = {"<=": "at worst", ">=": "at least", "==": "="}
-_BIDI = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+# Direction marks, overrides and isolates, and the invisible ones that hide in a word. Source: Unicode Annex 9, 2.
+_BIDI = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
 
 def clean(text: object) -> str:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence, load
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
 
 DATA = Path(__file__).resolve().parent / "data" / "runs"
@@ -26,3 +29,15 @@ def evidence(number: int, folder: Path) -> Evidence:
         else:
             (folder / path.name.removesuffix(".gz")).write_bytes(b"".join(lines))
     return load(RunDir(folder))
+
+
+def report(number: int, folder: Path) -> tuple[dict[str, Any], str]:
+    """Lay a run's record and raw samples out as its report had them; return the record and the stem of the files."""
+    work = folder / f"run-{number:02d}"
+    work.mkdir()
+    record = run_record(evidence(number, work))
+    stem = folder / f"chaos-exp-{number:02d}-20261124-020000"
+    (folder / f"{stem.name}.json").write_text(json.dumps(record))
+    for path in (DATA / f"{number:02d}").glob("*.jsonl.gz"):
+        shutil.copyfile(path, folder / f"{stem.name}.{record['hosts'][0]['host']}.{path.name}")
+    return record, str(stem)

@@ -17,6 +17,7 @@ from ..record.report_files import FileError
 from ..report import bpf_log, text
 from ..report.ending import WIDTH
 from ..report.junit import junit
+from ..report.page import page_file
 from ..words import log_line, utc_now
 from .results import Hosts, Result, dicts, finished, mapping, message, told
 
@@ -97,7 +98,7 @@ class Follower:
     def _close(self, stem: str, record: Record) -> None:
         """Write what follows from the record: the rest of the events, JUnit, and last the end of the log."""
         problems = []
-        for step in (self._close_bpf, self._close_xml, self._close_log):
+        for step in (self._close_bpf, self._close_xml, self._close_page, self._close_log):
             try:
                 step(stem, record)
             except (FileError, FileExistsError) as error:  # one file that fails must not cost the others
@@ -113,6 +114,9 @@ class Follower:
 
     def _close_xml(self, stem: str, record: Record) -> None:
         report_files.create(f"{stem}{report_files.ENDINGS['xml']}", junit(record))
+
+    def _close_page(self, stem: str, record: Record) -> None:
+        page_file.write(record, stem, f"{stem}{report_files.ENDINGS['html']}")
 
     def _close_log(self, stem: str, record: Record) -> None:
         lines = text.report(record, report_files.existing(stem), self.width)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..words import parse_time
 
-# In the order in which a reader wants them; html has its place already, though nothing writes it yet.
+# In the order in which a reader wants them.
 ENDINGS = {"log": ".log", "bpf": ".log.bpf", "json": ".json", "html": ".html", "xml": ".xml"}
 _MOST = 1000  # runs of one experiment in one second
 

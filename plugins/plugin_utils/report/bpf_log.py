@@ -10,14 +10,13 @@ all hosts into order and sees to it that none is written twice.
 from __future__ import annotations
 
 import contextlib
-import gzip
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from ..record.clocks import corrected, offsets
 from ..record.missing_host import is_stub
+from ..record.raw_lines import read_lines
 from ..record.report_files import raw_path
 from .event_lines import format_event
 from .event_statistics import statistics
@@ -58,7 +57,7 @@ def read_raw(path: str) -> list[Event]:
     offset: float | None = None
     # missing or damaged: the record's own counts say how many there were
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        for item in _items(path):
+        for item in read_lines(path):
             anchor = item.get("anchor")
             if isinstance(anchor, dict):
                 offset = float(anchor["realtime"]) - float(anchor["boottime"])
@@ -72,23 +71,8 @@ def read_raw(path: str) -> list[Event]:
 
 def histograms(record: Record, stem: str) -> list[dict[str, Any]]:
     """Return what the kernels of all hosts kept, as far as it was carried home."""
-    found = [_items(raw_path(stem, host["host"], "histograms")) for host in record["hosts"]]
+    found = [read_lines(raw_path(stem, host["host"], "histograms")) for host in record["hosts"]]
     return [item for items in found for item in items if "series" in item]
-
-
-def _items(path: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a file of compressed JSON lines, as far as it can be read."""
-    try:
-        with gzip.open(path, "rt", encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                try:
-                    item = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(item, dict):
-                    yield item
-    except (OSError, EOFError):
-        return
 
 
 def rest(

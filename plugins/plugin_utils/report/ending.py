@@ -32,7 +32,7 @@ def closing(record: Record, files: Mapping[str, str], width: int = WIDTH) -> lis
     """
     rest = [
         *("", "FIVE QUESTIONS:", *(clip(each, width) for each in _questions(record))),
-        *("", *(clip(each, width) for each in [*_outcome(record), *_verdicts(record)])),
+        *("", *(clip(each, width) for each in [*outcome_lines(record), *_verdicts(record)])),
         *("", *(f"{title + ':':<12}{clean(files[kind])}" for kind, title in FILES if kind in files)),
     ]
     return ["KEY FINDINGS:", *_findings(record, LINES - 1 - len(rest), width), *rest]
@@ -71,7 +71,7 @@ def _questions(record: Record) -> list[str]:
     ]
 
 
-def _outcome(record: Record) -> list[str]:
+def outcome_lines(record: Record) -> list[str]:
     """Return the outcome, and of a fleet how many hosts ended how, and which are behind the outcome and why."""
     hosts, head = record["hosts"], f"OUTCOME: {record['outcome'].upper()}"
     if len(hosts) == 1:
@@ -90,14 +90,21 @@ def _outcome(record: Record) -> list[str]:
 
 
 def _verdicts(record: Record) -> list[str]:
-    reasons = {"effect": _effect(record), "hypothesis": _hypothesis(record), "restored": _restored(record)}
     out = []
-    for key, reason in reasons.items():
+    for key, reason in reasons(record).items():
         verdict = record["verdicts"][key]
-        same = [host for host in record["hosts"] if host["verdicts"][key] == verdict]
+        out.append(f"{key.capitalize() + ':':<12}{verdict:<8}{verdict_mark(verdict)}  {reason}")
+    return out
+
+
+def reasons(record: Record) -> dict[str, str]:
+    """Return what each of the three verdicts rests on, in a few words; of several hosts, on which of them."""
+    told = {"effect": _effect(record), "hypothesis": _hypothesis(record), "restored": _restored(record)}
+    out = {}
+    for key, reason in told.items():
+        same = [host for host in record["hosts"] if host["verdicts"][key] == record["verdicts"][key]]
         where = hosts_overview.on(same, record["hosts"]).lstrip()
-        text = "; ".join(filter(None, (where, reason)))
-        out.append(f"{key.capitalize() + ':':<12}{verdict:<8}{verdict_mark(verdict)}  {text}")
+        out[key] = "; ".join(filter(None, (where, reason)))
     return out
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report files of a record that lies on disk: log, kernel events, JUnit, from the record and its raw samples."""
+"""The report files of a record that lies on disk: log, kernel events, page, JUnit, from it and its raw samples."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from ..record import report_files
 from ..record.clocks import offsets
 from . import bpf_log, text
 from .junit import junit
+from .page import page_file
 
 Record = dict[str, Any]
 #: The kinds that rendering writes.
-RENDERED = ("log", "bpf", "xml")
+RENDERED = ("log", "bpf", "html", "xml")
 
 
 def head(record: Record) -> str:
@@ -33,6 +34,7 @@ def render(record: Record, files: Mapping[str, str], source: str) -> None:
     bpf = [*bpf_log.lines(fresh, len(record["hosts"]) > 1, offsets(record)), *closing]
     report_files.fill(files["bpf"], joined(bpf))
     report_files.fill(files["xml"], junit(record))
+    page_file.write(record, source, files["html"])
     begun = head(record)
     report_files.fill(files["log"], joined(text.log(record, files))[len(begun) :], begun)
 

@@ -1,0 +1,256 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The page of a run: one HTML file that needs nothing beside it, from the record and the raw samples."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ...record.clocks import aligned
+from ...record.missing_host import is_stub
+from ...record.report_files import existing
+from ...record.samples import Link, Samples, read_samples
+from ...words import (
+    clock_time,
+    number,
+    quantity,
+    scalar,
+    seconds_between,
+    stamp,
+    threshold,
+    truth_mark,
+    verdict_mark,
+)
+from .. import ending, hosts_overview
+from ..finding_lines import numbered
+from ..five_questions import answers
+from .distributions import distributions, picture
+from .fleet import spread_picture
+from .service_map import service_map, words
+from .timeline import span_of, timeline
+from .words import bounded, shown
+
+Record = dict[str, Any]
+Host = Mapping[str, Any]
+
+_FILES = Path(__file__).resolve().parents[4] / "files" / "page"
+#: Dots of good requests on a whole page; a host has its share of them, but never fewer than the least.
+DOTS, FEWEST = 8000, 150
+#: On a page of more hosts than this, those that passed have no histograms and no map: they would say the same often.
+IN_FULL = 12
+#: Names of raw samples in the words of a finding's evidence, and the lane of the timeline that shows them.
+_RAW = re.compile(r"\b(load|probes|bpf|engine|histograms|journal|timeline|ledger|run)\.jsonl?\b")
+_LANES = {"load": "latency", "probes": "probes", "bpf": "kernel", "engine": "containers"}
+#: The ledger and what was compared travel in one file with the specification.
+_INSIDE = {"ledger": "run"}
+
+
+def page(record: Record, source: str) -> str:
+    """Return the page of a record. ``source`` is the stem beside which its raw samples lie."""
+    record = bounded(aligned(record))
+    view = {
+        "record": record,
+        "several": len(record["hosts"]) > 1,
+        "title": f"{record['experiment']['number']:02d} {record['experiment']['title']}: {record['outcome']}",
+        "findings": _findings(record),
+        "questions": answers(record["hosts"]),
+        "reasons": ending.reasons(record),
+        "outcome_lines": ending.outcome_lines(record),
+        "hosts": [_host(record, index, source) for index in range(len(record["hosts"]))],
+        "overview": hosts_overview.ranked(record["hosts"]),
+        "why": hosts_overview.why,
+        "spreads": list(_spreads(record)),
+        "again": again(record),
+        "links": _links(source),
+        "seconds": seconds_between(record["started_at"], record["ended_at"]),
+    }
+    return render("page.html.j2", view)
+
+
+def render(template: str, view: Mapping[str, Any]) -> str:
+    """Return a template of files/page with what it shows; every text in it is cleaned, cut and escaped."""
+    style, script = (Markup((_FILES / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return environment().get_template(template).render(**view, style=style, script=script, policy=policy)
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Return the templates' environment: all that is set into a page is escaped, after it was made harmless."""
+    made = Environment(
+        loader=FileSystemLoader(_FILES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, finalize=lambda value: value if isinstance(value, Markup) else shown(value),
+    )  # fmt: skip
+    made.filters.update(
+        mark=verdict_mark,
+        truth=truth_mark,
+        clock=clock_time,
+        stamp=stamp,
+        scalar=scalar,
+        number=number,
+        words=words,
+    )
+    made.globals.update(
+        told=lambda value: _told(value, None),
+        quantity=quantity,
+        threshold=threshold,
+        seconds_between=seconds_between,
+    )
+    return made
+
+
+def _digest(text: str) -> str:
+    """Return the digest by which a policy allows one script or style and no other. Source: CSP level 3, 2.3.1."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+# -- findings and their evidence --------------------------------------------------------------------------------
+
+
+def _findings(record: Record) -> list[dict[str, Any]]:
+    """Return the rows of the key findings, the bad ones of a fleet first."""
+    places = {shown(host["host"]): index for index, host in enumerate(record["hosts"])}
+    rows = []
+    for index, name, finding in numbered(record):
+        limit, unit = finding["threshold"], finding["unit"]
+        place = places.get(shown(name), 0) if name else 0
+        rows.append(
+            {
+                "number": index,
+                "host": name,
+                "finding": finding,
+                "anchor": f"h{place + 1}-f-{index}",
+                "value": quantity(finding["value"], unit, limit["value"] if limit else None),
+                "threshold": threshold(limit, unit).strip("()"),
+                "control": _told(finding.get("control"), unit),
+                "interval": _told(finding.get("interval"), unit),
+            }
+        )
+    return rows
+
+
+def _told(value: object, unit: str | None) -> str:
+    """Return a value of a later version of the record in words, "" where there is none."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        if "value" in value:
+            return _told(value["value"], str(value["unit"]) if value.get("unit") else unit)
+        return ", ".join(f"{key} {_told(each, None)}" for key, each in value.items() if each is not None)
+    if isinstance(value, (list, tuple)) and not all(_is_number(each) for each in value):
+        return ", ".join(_told(each, unit) for each in value)
+    return quantity(value, unit)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def linked(text: object, name: str, samples: Samples) -> Markup:
+    """Return evidence as HTML: the names of raw samples lead to the file and to the lane that shows them."""
+    out, done = Markup(), 0
+    words_ = shown(text)
+    for match in _RAW.finditer(words_):
+        raw = _INSIDE.get(match[1], match[1])
+        path = samples.files.get(raw)
+        out += Markup.escape(words_[done : match.start()])
+        out += _link(os.path.basename(path), match[0]) if path else Markup.escape(match[0])
+        if path and match[1] in _LANES:
+            out += Markup(' (<a href="#{}-{}">shown</a>)').format(name, _LANES[match[1]])
+        done = match.end()
+    return out + Markup.escape(words_[done:])
+
+
+def _link(file: str, text: object) -> Markup:
+    return Markup('<a href="{}">{}</a>').format(f"./{quote(file)}", shown(text))
+
+
+def _links(source: str) -> list[Markup]:
+    return [
+        _link(os.path.basename(path), name)
+        for kind, name in ending.FILES
+        if kind != "html" and (path := existing(source).get(kind))
+    ]
+
+
+# -- hosts ------------------------------------------------------------------------------------------------------
+
+
+def _host(record: Record, index: int, source: str) -> dict[str, Any]:
+    """Return what a page shows of one host; its samples are let go before the next one is read."""
+    host, name = record["hosts"][index], f"h{index + 1}"
+    hosts = len(record["hosts"])
+    samples = read_samples(source, host["host"], span_of(host, record["started_at"], record["ended_at"]))
+    full = hosts <= IN_FULL or host["outcome"] != "passed"
+    drawn, more = distributions(host, samples) if full else ([], 0)
+    blank = is_stub(host)
+    return {
+        "name": name,
+        "host": host,
+        "blank": blank,
+        "full": full,
+        "timeline": None if blank else timeline(host, samples, name, max(DOTS // hosts, FEWEST)),
+        "requests": samples.requests,
+        "distributions": [(picture(one), one) for one in drawn if one.total],
+        "more_distributions": more,
+        "map": _map(host, samples) if full and samples.links else None,
+        "service_links": sorted(samples.links.items(), key=lambda each: -_weight(each[1])) if full else [],
+        "evidence": [
+            (number_, finding, linked(finding["evidence"], name, samples))
+            for number_, finding in _numbers(record, host)
+        ],
+        "missing": samples.missing,
+        "files": {
+            raw: _link(os.path.basename(path), os.path.basename(path)) for raw, path in samples.files.items()
+        },
+        "placebo": _told(host.get("placebo"), None),
+        "open_questions": [_told(each, None) for each in host.get("open_questions") or []],
+    }
+
+
+def _weight(link: Link) -> int:
+    return link.made + link.refused
+
+
+def _map(host: Host, samples: Samples) -> Markup:
+    targets = {part for fault in host["faults"] for part in re.split(r"[\s,]+", str(fault["target"]))}
+    return service_map(samples.links, targets)
+
+
+def _numbers(record: Record, host: Host) -> list[tuple[int, Host]]:
+    """Return the findings of a host with their numbers of the key findings."""
+    order = {id(finding): index for index, _name, finding in numbered(record)}
+    return [(order[id(finding)], finding) for finding in host["findings"]]
+
+
+def _spreads(record: Record) -> Iterator[Markup]:
+    hosts: Sequence[Host] = record["hosts"]
+    for fault in dict.fromkeys(fault["id"] for host in hosts for fault in host["faults"]):
+        drawn = spread_picture(hosts, fault)
+        if drawn is not None:
+            yield drawn
+
+
+def again(record: Record) -> str:
+    """Return the command that runs this experiment again on the same hosts."""
+    names = [str(host["host"]) for host in record["hosts"]]
+    local = names == ["localhost"]
+    parts = ["ansible-playbook", *([] if local else ["-i YOUR_INVENTORY"])]
+    parts.append(f"exchange.chaos.{record['experiment']['name']}")
+    parts += [] if local else [f"--limit {','.join(names)}"]
+    return " ".join(parts)

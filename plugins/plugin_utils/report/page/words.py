@@ -1,0 +1,47 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How text and times read on a page: nothing that came from elsewhere keeps a character that acts."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from ...words import clean, parse_time
+
+#: So many characters of one text are shown; what is longer is cut, and says so.
+LONGEST = 2000
+
+
+def shown(text: object) -> str:
+    """Return ``text`` as one line without control characters or direction marks, cut if it is very long.
+
+    Escaping is not done here: jinja2 and the standard library's XML writer do it where the text is set.
+    """
+    return clean(cut(str(text)))
+
+
+def cut(text: str) -> str:
+    """Return ``text``, cut if it is very long, with a word on how much is missing."""
+    return text if len(text) <= LONGEST + 40 else f"{text[:LONGEST]}… ({len(text) - LONGEST} characters more)"
+
+
+def bounded(value: Any) -> Any:
+    """Return a record with every long text in it cut, before anything is made of it."""
+    if isinstance(value, dict):
+        return {cut(str(key)): bounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [bounded(each) for each in value]
+    return cut(value) if isinstance(value, str) else value
+
+
+def epoch(at: str) -> float:
+    """Return an ISO 8601 time as seconds of the epoch."""
+    return parse_time(at).timestamp()
+
+
+def clock(at: float, digits: int = 3) -> str:
+    """Return seconds of the epoch as a time of day in UTC, ``18:00:03.250``."""
+    text = f"{datetime.fromtimestamp(at, timezone.utc):%H:%M:%S.%f}"
+    return text[: 8 + (1 + digits if digits else 0)]
