@@ -62,8 +62,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.start_capture import (
-    begin,
-    blind,
+    is_blind,
+    start_capture,
     state_of,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
@@ -86,9 +86,11 @@ def main() -> None:
         module.exit_json(changed=True, **empty)
     try:
         run = open_run(module.params["run_id"], module.params["state_dir"])
-        changed = begin(run) if module.params["state"] == "present" else processes.stop(run, "capture")
+        changed = (
+            start_capture(run) if module.params["state"] == "present" else processes.stop(run, "capture")
+        )
         bpf = state_of(run)
-        module.exit_json(**deliver(run, changed=changed, bpf=bpf, blind=blind(bpf)))
+        module.exit_json(**deliver(run, changed=changed, bpf=bpf, blind=is_blind(bpf)))
     except ChaosError as error:
         module.fail_json(msg=str(error), changed=False, **empty)
 

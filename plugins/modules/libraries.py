@@ -76,11 +76,11 @@ def main() -> None:
             msg="exchange.chaos.libraries takes its wheels from the controller through its action plugin."
         )
     manifest = {str(name): str(digest) for name, digest in module.params["manifest"].items()}
-    python = environment.Python.this()
+    python = environment.Python.running()
     try:
-        reason = environment.reason(libraries.FOLDER, python, manifest)
+        reason = environment.explain_remake(libraries.FOLDER, python, manifest)
         if reason and module.params["archive"] and not module.check_mode:
-            environment.make(libraries.FOLDER, python, Path(module.params["archive"]), manifest)
+            environment.make_environment(libraries.FOLDER, python, Path(module.params["archive"]), manifest)
     except (ChaosError, OSError) as error:
         module.fail_json(msg=str(error))
     site = libraries.site(libraries.FOLDER, python.version)

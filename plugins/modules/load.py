@@ -122,7 +122,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import reconcile, trial_order
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import load_plan
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes import start
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
@@ -134,7 +134,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.state import op
 def present(run: RunDir, check: bool, probes: bool) -> dict[str, Any]:
     """Start the process unless it runs, and with ``probes`` theirs."""
     load, probed = run.spec["load"], run.spec["probes"] if probes else []
-    plan = [*load_plan.describe(load), *load_plan.describe_probes(probed)]
+    plan = [*load_plan.describe_load(load), *load_plan.describe_probes(probed)]
     running = bool(processes.alive(run, "load"))
     if check:
         started = not running or (probes and not processes.alive(run, "probes"))
@@ -143,10 +143,10 @@ def present(run: RunDir, check: bool, probes: bool) -> dict[str, Any]:
         # it has no part in the orders: nobody waits for it, and without it the run knows less
         if not processes.alive(run, "interference"):
             processes.launch(run, "interference")
-        run.timeline("book", depth=trial_order.depth(load))
+        run.timeline("book", depth=trial_order.read_depth(load))
         processes.start(run, "load")
         run.log("ok", f"Sending {load['rate']:g} orders per second to {load['url']}", "steady")
-    started = probes and start.begin(run)
+    started = probes and start.start_probes(run)
     return _answer(run, check, changed=not running or started, plan=plan, ledger={})
 
 
@@ -161,7 +161,11 @@ def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
     if check:
         return _answer(run, check, changed=True, plan=plan, ledger={})
     return _answer(
-        run, check, changed=True, plan=plan, ledger=reconcile.account(run, Engine.connect_for(run))
+        run,
+        check,
+        changed=True,
+        plan=plan,
+        ledger=reconcile.close_account(run, DockerEngine.connect_for(run)),
     )
 
 

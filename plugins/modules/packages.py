@@ -100,16 +100,16 @@ def main() -> None:
     files = Path(given["files"]) if given["files"] else None
     found: dict[str, list[str]] = {"lacking": [], "installed": [], "removed": []}
     try:
-        present = packages.installed(manager)
+        present = packages.list_installed(manager)
         if given["state"] == "absent":
-            found["removed"] = sorted(set(packages.noted(record)) & present)
+            found["removed"] = sorted(set(packages.read_noted(record)) & present)
             if record.exists() and not module.check_mode:
-                packages.remove(manager, record)
+                packages.remove_packages(manager, record)
             module.exit_json(changed=bool(found["removed"]), **found)
-        found["lacking"] = packages.lacking(given["names"], present)
+        found["lacking"] = packages.list_lacking(given["names"], present)
         able = bool(found["lacking"]) and (files is not None or not given["offline"])
         if able and not module.check_mode:
-            found["installed"] = packages.install(manager, found["lacking"], files, record)
+            found["installed"] = packages.install_packages(manager, found["lacking"], files, record)
         module.exit_json(changed=able, **found)
     except (ChaosError, OSError) as error:
         module.fail_json(msg=str(error), **found)

@@ -103,7 +103,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import external
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, preflight
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import first_sentence
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
@@ -143,14 +143,14 @@ def _examined(
     parameters: dict[str, Any],
     experiment: dict[str, Any],
     facts: dict[str, Any],
-    engine: Engine,
+    engine: DockerEngine,
     common: list[str],
 ) -> dict[str, Any]:
     own = Lines()
     common_part = {key: parameters[key] for key in ("project", "services", "external")}
     spec = {**common_part, **experiment, "database": {"password": parameters["password"] or ""}}
     try:
-        problems = external.problems(spec)
+        problems = external.find_problems(spec)
         problems += [problem for fault in spec["faults"] for problem in planning.check(fault)]
         if problems:
             raise ChaosError(first_sentence(problems))

@@ -77,7 +77,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.state import op
 def present(run: RunDir, check: bool) -> dict[str, Any]:
     """Start the process unless it runs."""
     plan = load_plan.describe_probes(run.spec["probes"])
-    changed = not processes.alive(run, "probes") if check else start.begin(run)
+    changed = not processes.alive(run, "probes") if check else start.start_probes(run)
     return _answer(run, check, changed=changed, plan=plan)
 
 

@@ -133,7 +133,7 @@ for _ in range(4):
     connect({exchange.address("store")!r}, {CLOSED})
 open("{support.cgroup2()}/cgroup.procs", "w").write(str(os.getpid()))
 """
-    prelude = "from exchange_chaos.bpf import sources\nsources.unified = lambda: True"
+    prelude = "from exchange_chaos.bpf import sources\nsources.has_unified_cgroups = lambda: True"
     try:
         with support.capture(tmp_path, exchange.spec(), prelude) as capture:
             pid = support.work(exchange.pid("api"), script)
@@ -244,8 +244,8 @@ def test_without_bcc_the_run_goes_on(exchange: Exchange, tmp_path: Path) -> None
 
 def test_a_compiler_error_is_one_sentence(exchange: Exchange, tmp_path: Path) -> None:
     prelude = (
-        "from exchange_chaos.bpf import sources\nread = sources.read\n"
-        "sources.read = lambda name: 'this is no C' if name == 'tcp.c' else read(name)"
+        "from exchange_chaos.bpf import sources\nread = sources.read_source\n"
+        "sources.read_source = lambda name: 'this is no C' if name == 'tcp.c' else read(name)"
     )
     with support.capture(tmp_path, exchange.spec(), prelude) as capture:
         assert capture.process.wait(20) == 0

@@ -19,7 +19,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import connections
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 
 from tests.module import core_support
@@ -215,7 +215,7 @@ def test_check_mode_takes_nothing_and_plans_what_the_journal_will_hold(host: Hos
 
 
 def test_a_trial_leaves_nothing_behind_and_says_what_is_wrong(host: Host, store: Any) -> None:
-    engine = Engine.connect()
+    engine = DockerEngine.connect()
     targets = engine.containers(host.project.name, "store")
     spec = {**FAULT, "id": "exhausted"}
     assert (

@@ -22,7 +22,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders imp
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Scene, Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import partition
 from ansible_collections.exchange.chaos.plugins.module_utils.host import netns
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry
 from ansible_collections.exchange.chaos.plugins.module_utils.snapshot import snapshot
@@ -41,8 +41,8 @@ def exchange() -> Iterator[Apart]:
 
 
 @pytest.fixture(scope="module")
-def engine(exchange: Apart) -> Engine:
-    return Engine.connect()
+def engine(exchange: Apart) -> DockerEngine:
+    return DockerEngine.connect()
 
 
 @pytest.fixture
@@ -54,41 +54,43 @@ def where(exchange: Apart) -> dict[str, Any]:
 
 
 def test_an_order_is_found_counted_and_cancelled_over_tcp(
-    exchange: Apart, engine: Engine, where: dict[str, Any]
+    exchange: Apart, engine: DockerEngine, where: dict[str, Any]
 ) -> None:
     load = load_spec(f"http://{exchange.address(exchange.container('trading-api'))}:8080")
     store = Store(engine, exchange.project, where, load)
     load["price"].update(trial_order.choose_numbers(store, load["price"]))
-    found = trial_order.trial(load, store)
+    found = trial_order.place_trial_order(load, store)
     print(f"accepted in {found.accepted_ms:g} ms, found in {found.found_ms:g} ms")
     assert found.cancelled
-    numbering = Numbering.of(load["price"])
-    assert store.count(numbering, numbering.trial, numbering.trial) == {numbering.trial: 1}
-    price = numbering.price(numbering.trial)
+    numbering = Numbering.from_price(load["price"])
+    assert store.count_orders(numbering, numbering.trial, numbering.trial) == {numbering.trial: 1}
+    price = numbering.price_of(numbering.trial)
     # as the database's own client says
     assert exchange.query(f"SELECT count(*) FROM trading.orders WHERE price = {price}") == ["1"]
-    assert store.waiting(numbering, numbering.trial, numbering.trial) == []
+    assert store.list_waiting(numbering, numbering.trial, numbering.trial) == []
     # as many rows as a run has orders, in one answer
     query = "SELECT price, NULL, true FROM trading.orders, generate_series(1, 65536)"
-    rows = database.rows(engine, "", where, query)
+    rows = database.query_rows(engine, "", where, query)
     assert len(rows) == 65536 * int(exchange.query("SELECT count(*) FROM trading.orders")[0])
     assert rows[0][1:] == ["", "t"]
 
 
 def test_nothing_can_be_changed_whatever_the_owners_query_says(
-    exchange: Apart, engine: Engine, where: dict[str, Any]
+    exchange: Apart, engine: DockerEngine, where: dict[str, Any]
 ) -> None:
     before = exchange.query("SELECT count(*) FROM trading.orders")
     with pytest.raises(ChaosError, match="read-only transaction"):
-        database.rows(engine, "", where, "DELETE FROM trading.orders")
+        database.query_rows(engine, "", where, "DELETE FROM trading.orders")
     assert exchange.query("SELECT count(*) FROM trading.orders") == before
 
 
-def test_a_wrong_password_and_none_are_told_in_a_sentence(engine: Engine, where: dict[str, Any]) -> None:
+def test_a_wrong_password_and_none_are_told_in_a_sentence(
+    engine: DockerEngine, where: dict[str, Any]
+) -> None:
     with pytest.raises(ChaosError, match="password authentication failed"):
-        database.rows(engine, "", {**where, "password": "wrong"}, "SELECT 1")
+        database.query_rows(engine, "", {**where, "password": "wrong"}, "SELECT 1")
     with pytest.raises(ChaosError, match=r"asks for the password .* set chaos_database\.password"):
-        database.rows(engine, "", {**where, "password": ""}, "SELECT 1")
+        database.query_rows(engine, "", {**where, "password": ""}, "SELECT 1")
 
 
 def test_its_settings_are_in_the_snapshot_and_a_change_of_them_shows(
@@ -99,28 +101,28 @@ def test_its_settings_are_in_the_snapshot_and_a_change_of_them_shows(
     known = {key: value for key, value in where.items() if key != "password"}
     write_json(run.file("spec.json"), {"project": exchange.project, "database": known})
     write_json(run.file(database.SECRETS), {"password": "trading"})
-    before = snapshot.take(run)
+    before = snapshot.take_snapshot(run)
     assert "PostgreSQL settings" not in before["unchecked"]
     assert before["postgres_setting"]["max_connections"] == "60"
     exchange.query("ALTER ROLE trading_user CONNECTION LIMIT 41", "postgres")
     try:
         (found,) = [
             one
-            for one in snapshot.differences(before, snapshot.take(run))
+            for one in snapshot.find_differences(before, snapshot.take_snapshot(run))
             if one["kind"] == "postgres_setting"
         ]
         assert "41" in str(found["after"])
     finally:
         exchange.query("ALTER ROLE trading_user CONNECTION LIMIT -1", "postgres")
     run.file(database.SECRETS).unlink()
-    assert "password" in snapshot.take(run)["unchecked"]["PostgreSQL settings"]
+    assert "password" in snapshot.take_snapshot(run)["unchecked"]["PostgreSQL settings"]
 
 
 def test_the_session_is_encrypted_where_the_server_offers_it(
-    exchange: Apart, engine: Engine, where: dict[str, Any], tmp_path: Path
+    exchange: Apart, engine: DockerEngine, where: dict[str, Any], tmp_path: Path
 ) -> None:
     question = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-    assert database.rows(engine, "", where, question)[0][0] == "f"
+    assert database.query_rows(engine, "", where, question)[0][0] == "f"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=nobody.example",
          "-keyout", str(tmp_path / "tls.key"), "-out", str(tmp_path / "tls.crt")],
@@ -136,7 +138,7 @@ def test_the_session_is_encrypted_where_the_server_offers_it(
             exchange.query(f"ALTER SYSTEM SET {name} = '{value}'", "postgres")
         exchange.query("SELECT pg_reload_conf()", "postgres")
         until = time.monotonic() + 10
-        while (found := database.rows(engine, "", where, question)[0])[0] != "t":
+        while (found := database.query_rows(engine, "", where, question)[0])[0] != "t":
             assert time.monotonic() < until, found
             time.sleep(0.1)
         print(found)
@@ -148,7 +150,7 @@ def test_the_session_is_encrypted_where_the_server_offers_it(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_the_api_is_cut_off_from_its_address_and_the_cache_is_not(
-    exchange: Apart, engine: Engine, where: dict[str, Any], tmp_path: Path
+    exchange: Apart, engine: DockerEngine, where: dict[str, Any], tmp_path: Path
 ) -> None:
     run = RunDir(tmp_path / "exp-02-away")
     run.path.mkdir()
@@ -173,12 +175,12 @@ def test_the_api_is_cut_off_from_its_address_and_the_cache_is_not(
         # the API asks its database by itself: its own packets are the proof
         assert all(proof.holds for proof in done.proofs), done.proofs
         assert lab_stack.call(asked, "GET", "/ready").status == 503
-        answers = netns.inside(
-            api.pid, netns.answers, exchange.address(exchange.container("redis")), 6379, 1.0
+        answers = netns.call_inside(
+            api.pid, netns.accepts_connect, exchange.address(exchange.container("redis")), 6379, 1.0
         )
         assert answers, "another way of the API's was hit"
         # who asks from elsewhere still gets there
-        assert database.rows(engine, "", where, "SELECT 1") == [["1"]]
+        assert database.query_rows(engine, "", where, "SELECT 1") == [["1"]]
     finally:
         print(partition.undo(entry, scene))
     exchange.wait_ready()

@@ -24,7 +24,7 @@ ALL = ["tcp", "exit", "sched", "block", "fsync", "oom", "rtt", "bytes"]
 #: A kernel whose tracepoints tell less: the socket's own counts and BTF must do.
 OLDER = """
 from exchange_chaos.bpf import tracepoints
-real = tracepoints.fields
+real = tracepoints.read_fields
 def fields(folder, event):
     found = real(folder, event)
     if event in ("sock:sock_send_length", "sock:sock_recv_length"):
@@ -32,7 +32,7 @@ def fields(folder, event):
     if event == "tcp:tcp_probe":
         found.pop("skaddr", None)
     return found
-tracepoints.fields = fields
+tracepoints.read_fields = fields
 """
 NO_BTF = "from exchange_chaos.bpf import loader\nloader.Btf.of_kernel = classmethod(lambda cls: None)"
 NO_OOM = "from exchange_chaos.bpf.programs import oom, registry\nfrom dataclasses import replace\n"

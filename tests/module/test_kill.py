@@ -17,7 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults import injec
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Scene, Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import kill
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.undo import undo
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container, Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container, DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
 
 from tests.module import core_support
@@ -269,18 +269,22 @@ def test_check_mode_changes_nothing_and_plans_what_the_journal_will_hold(host: H
 def test_a_pid_that_is_not_the_containers_any_more_is_not_killed(host: Host) -> None:
     host.project.up("store")
     bystander = host.project.up("api")
-    target = Engine.connect().container(host.project.name, "store")
+    target = DockerEngine.connect().container(host.project.name, "store")
     pid = host.project.pid(bystander.id)
     stale = Container(**{**vars(target), "pid": pid})
     with pytest.raises(ChaosError, match="does not belong to container"):
         kill.apply(
-            kill.plan([stale], mode="process", hold=False, root=True), None, Scene(None, Engine.connect())
+            kill.plan([stale], mode="process", hold=False, root=True),
+            None,
+            Scene(None, DockerEngine.connect()),
         )  # type: ignore[arg-type]
     assert host.project.pid(bystander.id) == pid
     gone = Container(**{**vars(target), "pid": 2**22 - 2})
     with pytest.raises(ChaosError, match="ended before it was killed"):
         kill.apply(
-            kill.plan([gone], mode="process", hold=False, root=True), None, Scene(None, Engine.connect())
+            kill.plan([gone], mode="process", hold=False, root=True),
+            None,
+            Scene(None, DockerEngine.connect()),
         )  # type: ignore[arg-type]
 
 
@@ -380,7 +384,7 @@ def test_refusals_say_why_and_touch_nothing(host: Host) -> None:
 def test_process_mode_without_root_is_refused(host: Host, tmp_path: Path) -> None:
     store = host.project.up("store")
     pid = host.project.pid(store.id)
-    target = Engine.connect().containers(host.project.name, "store")
+    target = DockerEngine.connect().containers(host.project.name, "store")
     with pytest.raises(ChaosError, match="needs root"):
         kill.plan(target, mode="process", hold=False, root=False)
     assert kill.from_spec({"mode": "auto"}, target, Site([], False)).mode == "engine"

@@ -22,7 +22,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.errors impor
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import reconcile, trial_order
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.database import Store
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders import Numbering
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container, Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container, DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
@@ -58,20 +58,22 @@ class Exchange:
         return subprocess.run(argv, input=text, capture_output=True, text=True, check=True).stdout.split()
 
     def rows(self, numbering: Numbering, where: str = "true", what: str = "count(*)") -> list[str]:
-        bounds = f"price BETWEEN {numbering.price(numbering.first)} AND {numbering.price(numbering.trial)}"
+        bounds = (
+            f"price BETWEEN {numbering.price_of(numbering.first)} AND {numbering.price_of(numbering.trial)}"
+        )
         return self.sql(f"SELECT {what} FROM trading.orders WHERE symbol = 'CHAOS' AND {bounds} AND {where}")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
+def engine() -> DockerEngine:
     try:
-        return Engine.connect()
+        return DockerEngine.connect()
     except ChaosError as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
-def exchange(engine: Engine) -> Exchange:
+def exchange(engine: DockerEngine) -> Exchange:
     try:
         made = Exchange(engine.container(PROJECT, "trading-api"), engine.container(PROJECT, "postgres"))
     except (ChaosError, KeyError):
@@ -81,7 +83,7 @@ def exchange(engine: Engine) -> Exchange:
 
 
 @pytest.fixture
-def store(engine: Engine, exchange: Exchange) -> Store:
+def store(engine: DockerEngine, exchange: Exchange) -> Store:
     return Store(engine, PROJECT, DATABASE, load_spec(exchange.url))
 
 
@@ -131,7 +133,7 @@ def test_the_account_is_what_the_database_says_and_tampering_shows(
     exchange: Exchange, spec: dict[str, Any], open_run: Callable[..., RunDir]
 ) -> None:
     """Two acknowledged orders are deleted behind the exchange's back, one is doubled, one appears from nowhere."""
-    numbering, run = Numbering.of(spec["price"]), open_run(spec)
+    numbering, run = Numbering.from_price(spec["price"]), open_run(spec)
     planned = module("load", run, check=True)
     assert planned["changed"]
     assert any("60 orders per second" in line for line in planned["plan"])
@@ -151,12 +153,12 @@ def test_the_account_is_what_the_database_says_and_tampering_shows(
     columns = "user_id, symbol, side, type, quantity, filled_quantity, price, status"
     exchange.sql(
         "SET session_replication_role = replica;"
-        f"DELETE FROM trading.orders WHERE symbol = 'CHAOS' AND price IN ({', '.join(map(numbering.price, lost))});"
+        f"DELETE FROM trading.orders WHERE symbol = 'CHAOS' AND price IN ({', '.join(map(numbering.price_of, lost))});"
         f"INSERT INTO trading.orders (order_id, {columns}) SELECT gen_random_uuid(), {columns} FROM trading.orders "
-        f"WHERE symbol = 'CHAOS' AND price = {numbering.price(doubled)};"
+        f"WHERE symbol = 'CHAOS' AND price = {numbering.price_of(doubled)};"
         f"INSERT INTO trading.orders (order_id, {columns}) SELECT gen_random_uuid(), "
-        f"{columns.replace('price', numbering.price(ghost))} FROM trading.orders "
-        f"WHERE symbol = 'CHAOS' AND price = {numbering.price(acknowledged[30])};"
+        f"{columns.replace('price', numbering.price_of(ghost))} FROM trading.orders "
+        f"WHERE symbol = 'CHAOS' AND price = {numbering.price_of(acknowledged[30])};"
     )
     result = module("load", run, "absent")
     assert result["changed"], result
@@ -179,7 +181,7 @@ def test_the_account_is_what_the_database_says_and_tampering_shows(
 
 
 def test_orders_that_stay_open_are_cancelled(
-    engine: Engine,
+    engine: DockerEngine,
     exchange: Exchange,
     spec: dict[str, Any],
     open_run: Callable[..., RunDir],
@@ -188,19 +190,22 @@ def test_orders_that_stay_open_are_cancelled(
     """Sells alone find no counterpart, so all of them wait in the book."""
     monkeypatch.setattr(reconcile, "AFTER_S", 0.5)
     run = open_run({**spec, "side": {"field": "side", "values": ["SELL", "SELL"]}})
-    before = trial_order.depth(spec)
+    before = trial_order.read_depth(spec)
     run.timeline("book", depth=before)
     processes.start(run, "load")
     time.sleep(0.8)
     processes.stop(run, "load")
-    ledger = reconcile.settle(run, engine)
+    ledger = reconcile.settle_orders(run, engine)
     assert ledger["open_orders_cancelled"] == ledger["acknowledged"] > 30
-    assert exchange.rows(Numbering.of(spec["price"]), "status <> 'CANCELLED'") == ["0"]
+    assert exchange.rows(Numbering.from_price(spec["price"]), "status <> 'CANCELLED'") == ["0"]
     assert (ledger["book_before"], ledger["book_after"]) == (before, before)
 
 
 def test_a_database_that_does_not_answer_leaves_a_ledger_of_unknowns(
-    engine: Engine, spec: dict[str, Any], open_run: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
+    engine: DockerEngine,
+    spec: dict[str, Any],
+    open_run: Callable[..., RunDir],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The report must come, and must not say that nothing was lost."""
     monkeypatch.setattr(reconcile, "AFTER_S", 0.0)
@@ -209,7 +214,7 @@ def test_a_database_that_does_not_answer_leaves_a_ledger_of_unknowns(
     processes.start(run, "load")
     time.sleep(0.3)
     processes.stop(run, "load")
-    ledger = reconcile.settle(run, engine)
+    ledger = reconcile.settle_orders(run, engine)
     assert ledger["acknowledged"] > 5
     assert ledger["lost"] is ledger["duplicated"] is ledger["unacknowledged_applied"] is None
     told = [event["text"] for event in run.events() if event.get("level") == "fail"]
@@ -218,7 +223,7 @@ def test_a_database_that_does_not_answer_leaves_a_ledger_of_unknowns(
 
 
 def test_an_order_that_is_stored_late_is_not_lost(
-    engine: Engine,
+    engine: DockerEngine,
     exchange: Exchange,
     spec: dict[str, Any],
     open_run: Callable[..., RunDir],
@@ -230,15 +235,15 @@ def test_an_order_that_is_stored_late_is_not_lost(
     processes.start(run, "load")
     time.sleep(0.8)
     processes.stop(run, "load")
-    numbering = Numbering.of(spec["price"])
+    numbering = Numbering.from_price(spec["price"])
     number = max(line["n"] for line in jsonl.read(run.file("load.jsonl")) if line.get("ok"))
-    here, elsewhere = numbering.price(number), "1.5"
+    here, elsewhere = numbering.price_of(number), "1.5"
     move = "UPDATE trading.orders SET price = {} WHERE symbol = 'CHAOS' AND price = {} AND order_id = '{}'"
     (identity,) = exchange.rows(numbering, f"price = {here}", "order_id")
     exchange.sql(move.format(elsewhere, here, identity))
     later = threading.Timer(1.0, exchange.sql, [move.format(here, elsewhere, identity)])
     later.start()
-    ledger = reconcile.settle(run, engine)
+    ledger = reconcile.settle_orders(run, engine)
     later.join()
     assert (ledger["lost"], ledger["in_database"]) == (0, ledger["acknowledged"])
 
@@ -301,12 +306,12 @@ def test_the_probe_of_a_run_is_started_and_ended_by_its_module(
 def test_the_trial_order_goes_in_is_found_and_is_cancelled(
     exchange: Exchange, spec: dict[str, Any], store: Store
 ) -> None:
-    found = trial_order.trial(spec, store)
+    found = trial_order.place_trial_order(spec, store)
     assert found.cancelled
     assert found.warnings == []
-    assert exchange.rows(Numbering.of(spec["price"]), what="status") == ["CANCELLED"]
-    numbering = Numbering.of(spec["price"])
-    assert not store.count(numbering, numbering.first, numbering.last), (
+    assert exchange.rows(Numbering.from_price(spec["price"]), what="status") == ["CANCELLED"]
+    numbering = Numbering.from_price(spec["price"])
+    assert not store.count_orders(numbering, numbering.first, numbering.last), (
         "the trial must not count as an order of the run"
     )
 
@@ -350,7 +355,7 @@ def test_the_trial_order_goes_in_is_found_and_is_cancelled(
     ],
 )
 def test_each_failure_of_the_trial_is_one_sentence_and_leaves_no_open_order(
-    engine: Engine,
+    engine: DockerEngine,
     exchange: Exchange,
     spec: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -367,22 +372,24 @@ def test_each_failure_of_the_trial_is_one_sentence_and_leaves_no_open_order(
             part = part[folder]
         part[name] = value
     with pytest.raises(ChaosError, match=told) as raised:
-        trial_order.trial(changed, Store(engine, PROJECT, {**DATABASE, **database}, changed))
+        trial_order.place_trial_order(changed, Store(engine, PROJECT, {**DATABASE, **database}, changed))
     assert "\n" not in str(raised.value)
-    assert exchange.rows(Numbering.of(spec["price"]), "status IN ('PENDING', 'PARTIALLY_FILLED')") == ["0"]
+    assert exchange.rows(
+        Numbering.from_price(spec["price"]), "status IN ('PENDING', 'PARTIALLY_FILLED')"
+    ) == ["0"]
 
 
 def test_an_order_that_cannot_be_cancelled_is_a_warning(
     exchange: Exchange, spec: dict[str, Any], store: Store
 ) -> None:
-    found = trial_order.trial({**spec, "cancel": {"path": "/api/nothing/{order_id}"}}, store)
+    found = trial_order.place_trial_order({**spec, "cancel": {"path": "/api/nothing/{order_id}"}}, store)
     assert not found.cancelled
     assert "could not be cancelled (status 404" in found.warnings[0]
     assert trial_order.cancel_all(spec, [found.order_id]) == (1, [])
 
 
 def test_an_exchange_that_fails_once_is_asked_again(
-    exchange: Exchange, engine: Engine, spec: dict[str, Any], store: Store
+    exchange: Exchange, engine: DockerEngine, spec: dict[str, Any], store: Store
 ) -> None:
     """Its database stands still for a moment; the order that met it is not left in the book, stored or not."""
     database = engine.container(PROJECT, "postgres").name
@@ -390,12 +397,14 @@ def test_an_exchange_that_fails_once_is_asked_again(
     later = threading.Timer(1.2, subprocess.run, [["docker", "unpause", database]], {"capture_output": True})
     later.start()
     try:
-        found = trial_order.trial(spec, store)
+        found = trial_order.place_trial_order(spec, store)
     finally:
         later.join()
     assert found.cancelled
     assert any("failed once" in text for text in found.warnings)
-    assert exchange.rows(Numbering.of(spec["price"]), "status IN ('PENDING', 'PARTIALLY_FILLED')") == ["0"]
+    assert exchange.rows(
+        Numbering.from_price(spec["price"]), "status IN ('PENDING', 'PARTIALLY_FILLED')"
+    ) == ["0"]
 
 
 def test_an_api_that_hangs_is_told_as_such(store: Store) -> None:
@@ -405,6 +414,6 @@ def test_an_api_that_hangs_is_told_as_such(store: Store) -> None:
         with pytest.raises(
             ChaosError, match=r"cannot be reached \(no answer from 127\.0\.0\.1:\d+ within 0\.3 s\)"
         ):
-            trial_order.trial(load_spec(api.url, timeout_s=0.3), store)
+            trial_order.place_trial_order(load_spec(api.url, timeout_s=0.3), store)
     finally:
         api.refuse()

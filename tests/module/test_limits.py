@@ -29,7 +29,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms i
     limits,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.host import disks
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Journal
 
 from tests.module import core_support
@@ -230,7 +230,7 @@ def test_without_root_the_engine_lowers_the_limit_and_puts_it_back(host: Host) -
     store = host.project.up("store", BURN, nano_cpus=500_000_000)
     before = quota(store)
     run = host.inert()
-    engine = Engine.connect()
+    engine = DockerEngine.connect()
     site = Site(engine.containers(host.project.name), False)
     change = cpu.from_spec({"cores": 0.1}, engine.containers(host.project.name, "store"), site)
     entry = Journal(run).planned("f", "cpu", "store", change.lines(), change.undo(), 60)
@@ -302,7 +302,7 @@ def test_a_kill_that_does_not_come_leaves_the_limits_as_they_were(
     store = host.project.up("store", HOLDER, mem_limit=256 * MB)
     filled(store)
     before, pid = memory_limits(store), host.project.pid(store.id)
-    run, engine = host.inert(), Engine.connect()
+    run, engine = host.inert(), DockerEngine.connect()
     monkeypatch.setattr(memory, "_KILL_S", 1.0)
     monkeypatch.setattr(container_end, "EXIT_S", 2.0)
     targets = engine.containers(host.project.name)
@@ -354,14 +354,14 @@ def test_a_write_waits_in_the_limit_and_other_devices_keep_theirs(host: Host, vo
 
 def test_a_trial_that_waits_for_the_disk_holds_no_lock(host: Host, volume: dict[str, Any]) -> None:
     host.project.up("store", **volume)
-    run, engine = host.inert(), Engine.connect()
+    run, engine = host.inert(), DockerEngine.connect()
     targets = engine.containers(host.project.name)
     change = disk.from_spec({"write_bps": 4096}, targets, Site(targets, True))
     limits.apply(change.changes[0])
     try:
         with Journal(run).lock():
             begun = time.monotonic()
-            found = disks.fsyncs(limits.of("blkio", change.target), run.path, 3, 1.0)
+            found = disks.time_fsyncs(limits.of("blkio", change.target), run.path, 3, 1.0)
             assert time.monotonic() - begun < 2
         assert sum(found) >= 1
         with run.file("journal.lock").open() as lock:
@@ -406,7 +406,7 @@ def test_contention_keeps_that_disk_busy_until_the_undo(
         pytest.skip(f"needs {tool}")
     monkeypatch.setattr(disk_hog, "TOOLS", (tool,))
     host.project.up("store", **volume)
-    run, engine = host.inert(), Engine.connect()
+    run, engine = host.inert(), DockerEngine.connect()
     if disks.disk_of(run.path) != disk.from_spec(_busy(), _targets(host, engine), Site([], True)).device:
         pytest.skip("the test's folder is on another disk")
     change = disk.from_spec(_busy(), _targets(host, engine), Site([], True))
@@ -429,7 +429,7 @@ def _busy() -> dict[str, Any]:
     return {"id": "busy", "mode": "contention", "accept_shared_disk": True}
 
 
-def _targets(host: Host, engine: Engine) -> Any:
+def _targets(host: Host, engine: DockerEngine) -> Any:
     return engine.containers(host.project.name, "store")
 
 
@@ -459,7 +459,7 @@ def test_a_trial_changes_nothing(kind: str, host: Host, volume: dict[str, Any]) 
     store = host.project.up("store", HOLDER, mem_limit=256 * MB, **volume)
     filled(store)
     before = (quota(store), memory_limits(store), host.project.pid(store.id))
-    engine = Engine.connect()
+    engine = DockerEngine.connect()
     targets = engine.containers(host.project.name)
     fault = {"id": "x", "kind": kind, "target": "store"}
     module = {"cpu": cpu, "memory": memory, "disk": disk}[kind]

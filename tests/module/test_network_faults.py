@@ -136,7 +136,7 @@ def stage(tmp_path: Path, spaces: Net) -> Iterator[Stage]:
 def ruled(spaces: Net) -> list[str]:
     """Rules, routes, links and tables of the target's namespace, as other programs see them."""
     look = spaces.target.run
-    tables = netns.inside(spaces.target.pid, _tables)
+    tables = netns.call_inside(spaces.target.pid, _tables)
     return [
         look("ip", "rule"),
         look("ip", "-6", "rule"),
@@ -208,7 +208,9 @@ def test_the_kernel_ends_a_partition_by_itself(stage: Stage) -> None:
     while stage.spaces.target.connects(PEER, PORT, timeout=0.2) == [None]:
         assert time.monotonic() - begun < 10
     assert 3.5 < time.monotonic() - begun < 6
-    state = netns.inside(stage.spaces.target.pid, nftables.state, nftables.table_name("exp-02-test", "cut"))
+    state = netns.call_inside(
+        stage.spaces.target.pid, nftables.read_table, nftables.table_name("exp-02-test", "cut")
+    )
     assert (state["there"], state["elements"]) == (True, 0)
     time.sleep(3)
     late = partition.in_force(replace(entry, expires=done.at + 4.0), stage.scene)
@@ -240,22 +242,22 @@ def test_a_foreign_table_is_untouched_and_another_runs_is_not_stacked_on(stage: 
             found.table("del", name=name)
 
     pid = stage.spaces.target.pid
-    netns.inside(pid, plant, "somebodys")
+    netns.call_inside(pid, plant, "somebodys")
     try:
         _done, entry = stage.apply(partition, CUT)
         partition.undo(entry, stage.scene)
-        assert netns.inside(pid, _tables) == ["somebodys"]
+        assert netns.call_inside(pid, _tables) == ["somebodys"]
     finally:
-        netns.inside(pid, pluck, "somebodys")
-    netns.inside(pid, plant, "exchange-chaos-exp-99-other-cut")
+        netns.call_inside(pid, pluck, "somebodys")
+    netns.call_inside(pid, plant, "exchange-chaos-exp-99-other-cut")
     try:
         for fault, spec in ((partition, CUT), (impairing, {**SLOW, "delay_ms": 50})):
             with pytest.raises(ChaosError, match=r"another experiment|ended at once"):
                 stage.apply(fault, spec)
-        assert netns.inside(pid, _tables) == ["exchange-chaos-exp-99-other-cut"]
+        assert netns.call_inside(pid, _tables) == ["exchange-chaos-exp-99-other-cut"]
         assert stage.spaces.target.connects(PEER, PORT) != [None]
     finally:
-        netns.inside(pid, pluck, "exchange-chaos-exp-99-other-cut")
+        netns.call_inside(pid, pluck, "exchange-chaos-exp-99-other-cut")
 
 
 def test_trials_leave_nothing_and_say_what_was_found(stage: Stage) -> None:
@@ -388,19 +390,19 @@ def test_packets_to_the_peer_alone_are_in_our_class(stage: Stage) -> None:
         from pyroute2 import IPRoute
 
         with IPRoute() as ip:
-            (link,) = routes.towards(ip, PEER)
+            (link,) = routes.find_interface(ip, PEER)
             netem.send(ip, netem.tree(shaping.Impairment(delay_ms=5), link)[:2])
-        nftables.install(netem.rules(table, [PEER], PORT, 60))
+        nftables.install_table(netem.rules(table, [PEER], PORT, 60))
 
-    netns.inside(pid, plant)
+    netns.call_inside(pid, plant)
     assert stage.spaces.target.middle(PEER, PORT, count=3) < 20
-    counted = netns.inside(pid, netem.passed)
+    counted = netns.call_inside(pid, netem.passed)
     assert counted >= 3
     stage.spaces.target.middle(PEER, SECOND, count=3)
     stage.spaces.target.middle(OTHER, PORT, count=3)
-    assert netns.inside(pid, netem.passed) == counted
-    assert netns.inside(pid, netem.clean, table) == f"nftables table {table} deleted, queue deleted"
-    assert netns.inside(pid, netem.clean, table) == ""
+    assert netns.call_inside(pid, netem.passed) == counted
+    assert netns.call_inside(pid, netem.clean, table) == f"nftables table {table} deleted, queue deleted"
+    assert netns.call_inside(pid, netem.clean, table) == ""
 
 
 def test_somebody_elses_queue_is_not_touched(stage: Stage) -> None:
@@ -408,7 +410,7 @@ def test_somebody_elses_queue_is_not_touched(stage: Stage) -> None:
     here.run("tc", "qdisc", "add", "dev", "peer", "root", "handle", "1:", "htb")
     try:
         with pytest.raises(ChaosError, match="somebody else"):
-            netns.inside(here.pid, netem.build, shaping.Impairment(delay_ms=5), [PEER])
+            netns.call_inside(here.pid, netem.build, shaping.Impairment(delay_ms=5), [PEER])
         assert "htb 1:" in here.run("tc", "qdisc", "show", "dev", "peer")
     finally:
         here.run("tc", "qdisc", "del", "dev", "peer", "root")
@@ -429,11 +431,11 @@ def test_what_runs_in_a_namespace_answers_or_fails_in_words() -> None:
         raise ValueError("this and that")
 
     with pytest.raises(ChaosError, match="ValueError in a network namespace: this and that"):
-        netns.throwaway(wrong)
+        netns.call_in_throwaway(wrong)
     with pytest.raises(ChaosError, match=r"longer than 0\.2 s"):
-        netns.throwaway(time.sleep, 5, within=0.2)
+        netns.call_in_throwaway(time.sleep, 5, within=0.2)
     with pytest.raises(ChaosError, match="cannot be entered"):
-        netns.inside(2**22 - 2, time.sleep, 0)
-    assert netns.throwaway(lambda: [1, "two"]) == [1, "two"]
+        netns.call_inside(2**22 - 2, time.sleep, 0)
+    assert netns.call_in_throwaway(lambda: [1, "two"]) == [1, "two"]
     assert relay.COMMAND == "impair"
     assert tun.TAKEN != tun.RETURNED

@@ -82,13 +82,15 @@ def test_a_partition_from_a_network_drops_all_of_it_and_not_its_neighbour(stage:
     assert [proof.fact.startswith("control path") for proof in by(done.proofs, "tcp")] == [True]
     silent(stage, PEER, NEAR)
     reached(stage, BESIDE, PEER6, OTHER)
-    state = netns.inside(stage.spaces.target.pid, nftables.state, nftables.table_name("exp-02-test", "cut"))
+    state = netns.call_inside(
+        stage.spaces.target.pid, nftables.read_table, nftables.table_name("exp-02-test", "cut")
+    )
     assert (state["there"], state["elements"]) == (True, 1)
     # and the kernel ends it by itself, as it ends that of an address
     while stage.spaces.target.connects(NEAR, PORT, timeout=0.2) == [None]:
         assert time.monotonic() < begun + 15
     assert time.monotonic() > begun + 7
-    assert netns.inside(stage.spaces.target.pid, nftables.state, state_of(stage))["elements"] == 0
+    assert netns.call_inside(stage.spaces.target.pid, nftables.read_table, state_of(stage))["elements"] == 0
     partition.undo(entry, stage.scene)
 
 
@@ -100,9 +102,9 @@ def test_an_address_within_a_network_is_counted_once(stage: Stage) -> None:
     """A packet that two rules match would count twice, and prove a flow that is half of it."""
     _done, entry = stage.apply(partition, CUT, peer_addresses=[PEER, PAIR])
     assert entry.undo["addresses"] == [PAIR]
-    before = netns.inside(stage.spaces.target.pid, nftables.state, state_of(stage))["packets"]
+    before = netns.call_inside(stage.spaces.target.pid, nftables.read_table, state_of(stage))["packets"]
     stage.spaces.peer.datagrams(TARGET, 20)
-    after = netns.inside(stage.spaces.target.pid, nftables.state, state_of(stage))["packets"]
+    after = netns.call_inside(stage.spaces.target.pid, nftables.read_table, state_of(stage))["packets"]
     assert after - before == 20
     partition.undo(entry, stage.scene)
 
@@ -166,15 +168,16 @@ def test_the_queues_of_netem_stand_where_parts_of_a_network_are(stage: Stage) ->
 
         with IPRoute() as ip:
             return sorted(
-                ip.get_links(index)[0].get_attr("IFLA_IFNAME") for index in routes.ways(ip, address)
+                ip.get_links(index)[0].get_attr("IFLA_IFNAME")
+                for index in routes.find_interfaces(ip, address)
             )
 
     pid = stage.spaces.target.pid
     stage.spaces.target.run("ip", "route", "add", "default", "via", OTHER)
     try:
-        assert netns.inside(pid, ways, "10.99.0.0/16") == ["other", "peer"]
-        assert netns.inside(pid, ways, PAIR) == ["peer"]
-        assert netns.inside(pid, ways, PEER6) == ["peer"]
-        assert netns.inside(pid, ways, "10.98.0.0/16") == ["other"]
+        assert netns.call_inside(pid, ways, "10.99.0.0/16") == ["other", "peer"]
+        assert netns.call_inside(pid, ways, PAIR) == ["peer"]
+        assert netns.call_inside(pid, ways, PEER6) == ["peer"]
+        assert netns.call_inside(pid, ways, "10.98.0.0/16") == ["other"]
     finally:
         stage.spaces.target.run("ip", "route", "del", "default")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 
 from tests.module.load_api import load_spec, make_run, wait_for
@@ -31,7 +31,7 @@ def docker(*argv: str) -> str:
 def network() -> Iterator[str]:
     """A network of our own; whatever runs in it goes with it."""
     try:
-        Engine.connect()
+        DockerEngine.connect()
     except ChaosError as error:
         pytest.skip(str(error))
     docker("network", "create", PROJECT)

@@ -112,14 +112,14 @@ def planted(run: RunDir, plant: Callable[[], Any], remove: Callable[[], Any]) ->
     Others use this machine, too: what comes or goes on the host meanwhile makes it try once more.
     """
     for last in (False, True):
-        before = snapshot.take(run)
+        before = snapshot.take_snapshot(run)
         plant()
         try:
-            seen = snapshot.differences(before, snapshot.take(run))
+            seen = snapshot.find_differences(before, snapshot.take_snapshot(run))
         finally:
             remove()
-        after = snapshot.settled(run, before, 4)
-        left = snapshot.differences(before, after)
+        after = snapshot.wait_settled(run, before, 4)
+        left = snapshot.find_differences(before, after)
         foreign = [item for item in (*seen, *left) if _foreign(item)]
         if not foreign or last:
             assert left == [], "removed, and yet it shows"
@@ -147,7 +147,7 @@ def test_nothing_happened_nothing_shows(run: RunDir) -> None:
 def test_it_covers_every_kind(run: RunDir) -> None:
     # an empty part compares equal for ever: each must hold something, but for what should not be there
     with socket.create_server(("127.0.0.1", 18998)):  # a bare host may have none
-        taken = snapshot.take(run)
+        taken = snapshot.take_snapshot(run)
     assert {kind for kind, part in taken.items() if not part} <= {"container_health", "process", "unchecked"}
     for kind in ("nft", "qdisc", "route", "rule", "listener"):
         assert any(what.startswith("host ") for what in taken[kind]), kind
@@ -226,9 +226,13 @@ def test_a_table_and_a_rule_of_nftables(run: RunDir, store: Any, where: str) -> 
     nft(pid, "table")
     nft(pid, "chain")
     try:
-        before = snapshot.take(run)
+        before = snapshot.take_snapshot(run)
         nft(pid, "rule")
-        found = [item for item in snapshot.differences(before, snapshot.take(run)) if not _foreign(item)]
+        found = [
+            item
+            for item in snapshot.find_differences(before, snapshot.take_snapshot(run))
+            if not _foreign(item)
+        ]
     finally:
         nft(pid, "del")
     only(found, "nft", f"{where} rules of inet chaos_test in")
@@ -391,31 +395,31 @@ def test_a_container_on_one_more_network(run: RunDir, host: Host, store: Any) ->
 
 
 def test_a_crash_and_restart_is_no_leftover_but_counted(run: RunDir, host: Host, store: Any) -> None:
-    before = snapshot.take(run)
+    before = snapshot.take_snapshot(run)
     old = pid_of(store)
     os.kill(old, signal.SIGKILL)
     wait_for(lambda: pid_of(store) not in (0, old))
-    after = snapshot.settled(run, before, 8)
+    after = snapshot.wait_settled(run, before, 8)
     asked = [{"event": "fault_injected", "target": "store"}]
-    found = snapshot.compare(before, after, asked)
+    found = snapshot.compare_snapshots(before, after, asked)
     assert [item for item in found["leftovers"] if not _foreign(item)] == []
     assert (found["restarts"], found["unasked_restarts"]) == ({"store": 1}, [])
-    assert snapshot.compare(before, after, [])["unasked_restarts"] == ["store"]
+    assert snapshot.compare_snapshots(before, after, [])["unasked_restarts"] == ["store"]
 
 
 def test_what_others_do_on_this_host_is_no_leftover(run: RunDir) -> None:
     """Another project comes up meanwhile, with a network, a published port, a container on the default bridge."""
     with contextlib.ExitStack() as stack:
-        before = snapshot.take(run)
+        before = snapshot.take_snapshot(run)
         other = stack.enter_context(core_support.project())
         other.up("web", LISTEN, ports={f"{PORT}/tcp": ("127.0.0.1", 18998)})
         other.up("plain", number=2, network_mode="bridge", project="")
         with socket.create_connection(("127.0.0.1", 18998), timeout=5):
             pass
-        during = snapshot.take(run)
+        during = snapshot.take_snapshot(run)
         assert _ours_or(during, before, other) == []
     # and the other way round: it was there before, and went
-    assert _ours_or(snapshot.take(run), during, other) == []
+    assert _ours_or(snapshot.take_snapshot(run), during, other) == []
 
 
 def _ours_or(after: snapshot.Snapshot, before: snapshot.Snapshot, other: Project) -> list[Leftover]:
@@ -424,7 +428,7 @@ def _ours_or(after: snapshot.Snapshot, before: snapshot.Snapshot, other: Project
     mine = ("18998", "docker0", "veth", "br-", "nat", "filter")
     return [
         item
-        for item in snapshot.differences(before, after)
+        for item in snapshot.find_differences(before, after)
         if any(word in str(item["what"]) for word in mine)
     ]
 
@@ -460,7 +464,7 @@ def test_settings_of_postgresql(host: Host, tmp_path: Path) -> None:
 
     try:
         wait_for(ready, 30)
-        taken = snapshot.take(run)
+        taken = snapshot.take_snapshot(run)
         assert taken["unchecked"] == {}
         assert taken["postgres_setting"]["listen_addresses"]
         for plant, remove, what in (

@@ -86,7 +86,7 @@ class Book:
         return cls(containers, *(dict(map(tuple, data.get(name) or [])) for name in names))
 
 
-class Scope:
+class ContainerScope:
     """The containers of one run, kept up to date.
 
     services: the compose services that count; ask: returns all containers of the project, None if the engine
@@ -136,7 +136,7 @@ class Scope:
         identity = self._of_pid(pid) if pid else ""
         return self._by_id(identity) if pid in self._pids else self.owner(0, 0, cgroup)
 
-    def named(self, cgroup: int) -> bool:
+    def is_named(self, cgroup: int) -> bool:
         """Return whether the kernel has told the name of a cgroup, so that None as its owner is the last word."""
         return cgroup in self._cgroups
 
@@ -178,14 +178,14 @@ class Scope:
             {netns: identity for netns, identity in self._all_namespaces.items() if identity in ours},
         )
 
-    def pids(self, service: str) -> list[int]:
+    def living_pids(self, service: str) -> list[int]:
         """Return the living processes of a service as of the last scan, oldest first."""
         wanted = {each.id for each in self._containers.values() if each and each.service == service}
         return sorted(
             pid for pid, identity in self._pids.items() if identity in wanted and pid not in self._gone
         )
 
-    def first(self, service: str) -> ListedContainer | None:
+    def first_container(self, service: str) -> ListedContainer | None:
         """Return a container of a service."""
         return next((each for each in self._containers.values() if each and each.service == service), None)
 
@@ -242,12 +242,12 @@ class Scope:
             return 0
 
 
-def make(
+def make_scope(
     spec: Mapping[str, Any],
     known: Iterable[ListedContainer],
     ask: Callable[[], list[ListedContainer] | None],
     name_of: Callable[[int], str | None],
-) -> Scope:
+) -> ContainerScope:
     """Return the scope of a run: ``capture.services`` of its specification, else all its services."""
     services = spec["capture"].get("services") or list(spec.get("containers") or {})
-    return Scope(known, map(str, services), ask, name_of)
+    return ContainerScope(known, map(str, services), ask, name_of)

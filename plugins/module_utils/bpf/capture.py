@@ -49,7 +49,9 @@ def main(run: RunDir) -> int:
     status: dict[str, Any] = {"status": "absent", "reason": None, "programs": [], "events": 0, "lost": 0}
     status.update(positive_control=None, cpu_s=0.0)
     try:
-        tracer = loader.load(wanted(run.spec), settings(run.spec), run.file("headers"))
+        tracer = loader.load_programs(
+            choose_programs(run.spec), build_settings(run.spec), run.file("headers")
+        )
     except (loader.Absent, loader.LoadError) as error:
         status.update(status="absent" if isinstance(error, loader.Absent) else "failed", reason=str(error))
         write_json(run.file("capture.json"), {**status, "cpu_s": _cpu_s()})
@@ -58,17 +60,17 @@ def main(run: RunDir) -> int:
         run.ready("capture")
         return 0
     try:
-        return Capture(run, life, tracer, status).keep()
+        return Capture(run, life, tracer, status).run()
     finally:
         tracer.close()
 
 
-def wanted(spec: dict[str, Any]) -> list[Program]:
+def choose_programs(spec: dict[str, Any]) -> list[Program]:
     """Return the programs a run asks for. Raises KeyError for one that does not exist."""
     return [PROGRAMS[str(name)] for name in spec["capture"].get("programs") or PROGRAMS]
 
 
-def settings(spec: dict[str, Any]) -> sources.Settings:
+def build_settings(spec: dict[str, Any]) -> sources.Settings:
     """Return how the programs are built for a run: its ports, and whether the host's own sockets are left out.
 
     ``capture.ring: false`` takes the transport of kernels before 5.8, on any.
@@ -90,8 +92,10 @@ class Capture:
         self._tracer = tracer
         self._status = status
         self._writer = Writer(run.file("bpf.jsonl"))
-        ask = partial(docker_socket.containers, str(run.spec.get("project", "")))
-        self._scope = attribution.make(run.spec, docker_socket.of_spec(run.spec), ask, tracer.cgroup_name)
+        ask = partial(docker_socket.list_containers, str(run.spec.get("project", "")))
+        self._scope = attribution.make_scope(
+            run.spec, docker_socket.of_spec(run.spec), ask, tracer.cgroup_name
+        )
         self._reader = EventReader(tracer.programs, self._scope.owner, self._scope.victim)
         self._spool = spool.Spool(run)
         self._allowance, self._allowed_at = float(LIVE_BYTES_S), clock.now()
@@ -103,7 +107,7 @@ class Capture:
         self._counts: Counter[str] = Counter()
         self._scanned = self._told = 0.0
 
-    def keep(self) -> int:
+    def run(self) -> int:
         """Prove that we see, then write what we see until told to stop."""
         self._status.update(
             status="attached",
@@ -144,7 +148,7 @@ class Capture:
         """Take the kernel's records, write the events that are ours, keep the books."""
         # Kernel times are CLOCK_MONOTONIC; the difference grows only while the machine sleeps.
         offset = clock.now() - time.monotonic()
-        piece, now = self._tracer.take(), clock.now()
+        piece, now = self._tracer.take_records(), clock.now()
         records = split(self._tracer.take_rare())
         if self._affords(len(piece), now):
             records += split(piece)
@@ -178,7 +182,7 @@ class Capture:
 
     def _prove(self) -> None:
         """Make the positive control and wait until it was seen, two seconds at most."""
-        what = positive_control.target(self._run.spec)
+        what = positive_control.choose_connect(self._run.spec)
         names = ", ".join(program.name for program in self._tracer.programs)
         if what is None or "tcp" not in self._status["programs"]:
             said = f"BPF attached ({names}), without a connect of our own to prove that it sees"
@@ -187,11 +191,11 @@ class Capture:
         service, address, port = what
         begun = clock.now()
         try:
-            pids = self._scope.pids(service) or _spec_pids(self._run.spec, service)
+            pids = self._scope.living_pids(service) or _spec_pids(self._run.spec, service)
             if not pids:
                 raise OSError(f"{service} has no running process")
-            self._control = positive_control.start(pids[0], address, port)
-            self._reader.control = Control(self._control.pid, self._scope.first(service))
+            self._control = positive_control.start_connect(pids[0], address, port)
+            self._reader.control = Control(self._control.pid, self._scope.first_container(service))
             while self._control_seen_at is None and clock.now() - begun < _CONTROL_S:
                 time.sleep(_TICK_S / 5)
                 self.step()
@@ -270,7 +274,7 @@ class Capture:
     def _tell(self) -> None:
         self._told = clock.now()
         totals = self._totals()
-        self._status.update(lost=self._tracer.lost(), cpu_s=_cpu_s(), until=self._told, totals=totals)
+        self._status.update(lost=self._tracer.count_lost(), cpu_s=_cpu_s(), until=self._told, totals=totals)
         counts = {name: self._counts[name] for name in ("written", "unattributed")}
         spooled = self._spool.bytes > 0
         counted = sum(total["count"] for total in totals) - self._status["lost"]
@@ -282,7 +286,7 @@ class Capture:
             owners = [total.owner for total in self._tracer.totals() if not total.owner & _NETNS_BIT]
             write_json(self._run.file(spool.BOOK), self._scope.book(owners).to_data())
         if self._histograms is not None:
-            counts.update(histogram_lines=self._histograms.lines, unkept=self._tracer.unkept())
+            counts.update(histogram_lines=self._histograms.lines, unkept=self._tracer.count_unkept())
         write_json(self._run.file("capture.json"), {**self._status, **counts})
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from .attribution import Owner, Unresolved
-from .program import HEAD, Decoder, Head, Program, text
+from .program import HEAD, Decoder, Head, Program, decode_name
 
 #: Whose a record is: called with its pid, its namespace and its cgroup.
 FindOwner = Callable[[int, int, int], Owner]
@@ -63,7 +63,7 @@ class EventReader:
             "t": round(head.at / 1e9 + offset, 6),
             "event": name,
             "pid": head.pid,
-            "comm": text(head.comm),
+            "comm": decode_name(head.comm),
             "service": owner.service,
             "container": owner.name,
             **fields,

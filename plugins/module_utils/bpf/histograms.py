@@ -46,7 +46,7 @@ class Bucket:
     max: int
 
 
-class Source(Protocol):
+class BucketSource(Protocol):
     """Where buckets come from."""
 
     def set_epoch(self, number: int) -> None:
@@ -55,22 +55,22 @@ class Source(Protocol):
     def take_buckets(self, below: int) -> list[Bucket]:
         """Return the buckets of epochs below a number, and delete them."""
 
-    def forget(self, cgroup: int) -> None:
+    def forget_cgroup(self, cgroup: int) -> None:
         """Tell the kernel that a cgroup is not the exchange's."""
 
 
-class Scope(Protocol):
+class OwnerLookup(Protocol):
     """Who owns what."""
 
     def owner(self, pid: int, netns: int, cgroup: int) -> Owner:
         """Return the container of a record's process, namespace or cgroup."""
 
-    def named(self, cgroup: int) -> bool:
+    def is_named(self, cgroup: int) -> bool:
         """Return whether a cgroup's name is known, so that None as its owner is the last word."""
 
 
 @dataclass(eq=False)
-class Phase:
+class CountedPhase:
     """A phase of the run as the kernel counted it. id: None outside of any."""
 
     id: str | None
@@ -91,8 +91,8 @@ class Histograms:
 
     def __init__(
         self,
-        source: Source,
-        scope: Scope,
+        source: BucketSource,
+        scope: OwnerLookup,
         series: Mapping[int, tuple[str, Series]],
         write: Callable[..., None],
         peers: Mapping[int, str],
@@ -103,10 +103,10 @@ class Histograms:
         self._write = write
         self._peers = peers
         self._epoch = 1
-        self._phase = Phase(None, None, clock.now())
+        self._phase = CountedPhase(None, None, clock.now())
         self._of_epoch = {1: self._phase}
-        self._ended: list[Phase] = []
-        self._waiting: list[tuple[float, Phase, Bucket]] = []
+        self._ended: list[CountedPhase] = []
+        self._waiting: list[tuple[float, CountedPhase, Bucket]] = []
         self._namespaces: dict[int, ListedContainer] = {}
         self._raised = clock.now()
         self._stale = False
@@ -138,7 +138,7 @@ class Histograms:
             return
         self._phase.until = clock.now()
         self._ended.append(self._phase)
-        self._phase = Phase(name, None if fault is None else str(fault), self._phase.until)
+        self._phase = CountedPhase(name, None if fault is None else str(fault), self._phase.until)
         self._raise()
 
     def _raise(self) -> None:
@@ -182,8 +182,8 @@ class Histograms:
                 self._namespaces[netns] = found
             return found or self._namespaces.get(netns)
         found = self._scope.owner(0, 0, owner)
-        if found is None and self._scope.named(owner):
-            self._source.forget(owner)
+        if found is None and self._scope.is_named(owner):
+            self._source.forget_cgroup(owner)
         return found
 
     def _write_ended(self) -> None:
@@ -191,7 +191,7 @@ class Histograms:
         done = [phase for phase in self._ended if id(phase) not in open_phases]
         self._ended = [phase for phase in self._ended if id(phase) in open_phases]
         for phase in done:
-            found = lines(phase, self._series, self._peers)
+            found = phase_lines(phase, self._series, self._peers)
             room = max(0, MOST_LINES - self.lines)
             if found[:room]:
                 self._write(*found[:room])
@@ -199,8 +199,8 @@ class Histograms:
             self.unwritten += len(found[room:])
 
 
-def lines(
-    phase: Phase, series: Mapping[int, tuple[str, Series]], peers: Mapping[int, str]
+def phase_lines(
+    phase: CountedPhase, series: Mapping[int, tuple[str, Series]], peers: Mapping[int, str]
 ) -> list[dict[str, Any]]:
     """Return a phase as lines of histograms.jsonl, the busiest keys of a series first; past MOST_KEYS as one."""
     groups: dict[tuple[int, str | None], list[tuple[int | None, dict[int, list[int]]]]] = {}
@@ -221,7 +221,7 @@ def lines(
 
 
 def _line(
-    phase: Phase,
+    phase: CountedPhase,
     program: str,
     kind: Series,
     service: str | None,

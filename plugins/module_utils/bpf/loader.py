@@ -21,7 +21,7 @@ from .btf import Btf
 from .handover import Loaded, load_in_child
 from .histograms import Bucket
 from .maps import Map
-from .program import Program, text
+from .program import Program, decode_name
 from .ring import Ring
 from .sources import Settings
 
@@ -96,7 +96,7 @@ class Tracer:
         #: tracefs was mounted for the loading, and is gone again
         self.mounted = bool(facts["mounted"])
 
-    def take(self) -> bytes:
+    def take_records(self) -> bytes:
         """Return what came of connections since the last call, as a piece of a ring. Does not wait."""
         return ring.join(self._buffer.take()) if self._buffer else self._rings["chaos_records"].take()
 
@@ -104,7 +104,7 @@ class Tracer:
         """Return what came of ends of processes, which are few and never to be lost, as a piece of a ring."""
         return b"" if self._buffer else self._rings["chaos_rare"].take()
 
-    def lost(self) -> int:
+    def count_lost(self) -> int:
         """Return how many records did not fit, since the start.
 
         Our programs count what the kernel refused. Of a perf buffer that is full, old kernels tell them nothing
@@ -119,7 +119,7 @@ class Tracer:
     def cgroup_name(self, cgroup: int) -> str | None:
         """Return the name the kernel has for a cgroup of a record ("": no container's), None if it forgot it."""
         found = self._maps["chaos_cgroups"].get(cgroup) if "chaos_cgroups" in self._maps else None
-        return None if found is None else text(found[0])
+        return None if found is None else decode_name(found[0])
 
     def set_epoch(self, number: int) -> None:
         """Have the kernel count histograms under this number from now on."""
@@ -136,11 +136,11 @@ class Tracer:
             for (owner, epoch, detail, series, slot, _reserved), value in old
         ]
 
-    def forget(self, cgroup: int) -> None:
+    def forget_cgroup(self, cgroup: int) -> None:
         """Tell the kernel that a cgroup is not the exchange's, so that it is counted no more."""
         self._maps["chaos_cgroups"].put((cgroup,), (b"",))
 
-    def unkept(self) -> int:
+    def count_unkept(self) -> int:
         """Return how many values of histograms found no room in the kernel, since the start."""
         return self._maps["chaos_unkept"].total(0) if "chaos_unkept" in self._maps else 0
 
@@ -185,17 +185,18 @@ class PerfBuffer:
         self.lost += count
 
 
-def check(root: Path = Path("/")) -> None:
+def require_bcc(root: Path = Path("/")) -> None:
     """Raise Absent, with the reason, when this host cannot capture at all."""
     if importlib.util.find_spec("bcc") is None:
         raise Absent(
-            f"bcc is not installed for {sys.executable}: install the package {package(root)} for the system's Python."
+            f"bcc is not installed for {sys.executable}: "
+            f"install the package {bcc_package(root)} for the system's Python."
         )
     if os.geteuid() != 0:
         raise Absent("BPF programs need root: run the play with become to see the kernel's events.")
 
 
-def package(root: Path = Path("/")) -> str:
+def bcc_package(root: Path = Path("/")) -> str:
     """Return the name of the distribution's package with bcc's Python module (os-release(5))."""
     words: set[str] = set()
     try:
@@ -214,12 +215,12 @@ def package(root: Path = Path("/")) -> str:
     return "python3-bcc"
 
 
-def load(programs: Sequence[Program], settings: Settings, folder: Path) -> Tracer:
+def load_programs(programs: Sequence[Program], settings: Settings, folder: Path) -> Tracer:
     """Attach those of the programs that this kernel has the tracepoints for.
 
     folder: where our headers are laid out. Raises Absent or LoadError.
     """
-    check()
+    require_bcc()
     try:
         maps.require_library()
         loaded = load_in_child(lambda: _told(programs, settings, folder))
@@ -251,16 +252,18 @@ def _believed(loaded: Loaded) -> Loaded:
 def _attach(programs: Sequence[Program], settings: Settings, folder: Path) -> tuple[Any, Loaded]:
     """Load and attach in this process; returns bcc's object and what it holds."""
     try:
-        with tracepoints.reachable() as (tracefs, mounted):
-            usable = [program for program in programs if not missing(program, tracefs)]
+        with tracepoints.reach_tracefs() as (tracefs, mounted):
+            usable = [program for program in programs if not missing_tracepoints(program, tracefs)]
             if not usable:
-                lacking = sorted({event for program in programs for event in missing(program, tracefs)})
+                lacking = sorted(
+                    {event for program in programs for event in missing_tracepoints(program, tracefs)}
+                )
                 raise Absent(
                     f"This kernel ({os.uname().release}) lacks the tracepoints {', '.join(lacking)}."
                 )
             bpf, able, built, lacks = _load_or_less(usable, settings, folder, tracefs)
             for program in programs:
-                lacking = missing(program, tracefs)
+                lacking = missing_tracepoints(program, tracefs)
                 if lacking:
                     lacks[program.name] = f"this kernel has no tracepoint {', '.join(lacking)}"
                 elif program not in able:
@@ -277,9 +280,9 @@ def _attach(programs: Sequence[Program], settings: Settings, folder: Path) -> tu
     return bpf, Loaded(_descriptors(bpf), tuple(bpf.tracepoint_fds.values()), facts)
 
 
-def missing(program: Program, tracefs: Path) -> list[str]:
+def missing_tracepoints(program: Program, tracefs: Path) -> list[str]:
     """Return the tracepoints a program needs and this kernel lacks."""
-    return [event for event in program.needs if tracepoints.fields(tracefs, event) is None]
+    return [event for event in program.needs if tracepoints.read_fields(tracefs, event) is None]
 
 
 def has_ring(btf: Btf | None, release: str, bpf: Any = None) -> bool:
@@ -326,9 +329,9 @@ def _load(
         attempts.append((replace(settings, ring=False), True))
     for attempt, ours in attempts if settings.use_btf else attempts[1:]:
         try:
-            config = sources.config(programs, tracefs, attempt, btf)
+            config = sources.write_config(programs, tracefs, attempt, btf)
             sources.lay_out(folder, config, sources.kernel_version(release))
-            able = [program for program in programs if sources.able(program, config)]
+            able = [program for program in programs if sources.can_build(program, config)]
             return _compile(bcc, sources.program_text(able), folder, ours), able, attempt
         except Exception as error:  # bcc raises plain Exception for whatever went wrong
             first = first or error

@@ -49,7 +49,7 @@ class Control:
             self.ended = True
 
 
-def target(spec: Mapping[str, Any]) -> tuple[str, str, int] | None:
+def choose_connect(spec: Mapping[str, Any]) -> tuple[str, str, int] | None:
     """Return (service to start from, address, port) of the control, None if the run asks for none it can make."""
     control = spec["capture"].get("control") or {}
     if not {"from", "to", "port"} <= set(control):
@@ -57,11 +57,11 @@ def target(spec: Mapping[str, Any]) -> tuple[str, str, int] | None:
     for item in (spec.get("containers") or {}).get(control["to"]) or []:
         if item.get("addresses"):
             return str(control["from"]), str(item["addresses"][0]), int(control["port"])
-    away = external.services(spec).get(str(control["to"]))
+    away = external.list_external(spec).get(str(control["to"]))
     return (str(control["from"]), away.address, int(control["port"])) if away else None
 
 
-def start(pid: int, address: str, port: int) -> Control:
+def start_connect(pid: int, address: str, port: int) -> Control:
     """Begin a connect to (address, port) in the network namespace of process ``pid``.
 
     Whether it is answered does not matter. Raises OSError when the process is gone.

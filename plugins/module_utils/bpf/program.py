@@ -76,6 +76,6 @@ class Program:
         return f"{self.name}.c"
 
 
-def text(raw: bytes) -> str:
+def decode_name(raw: bytes) -> str:
     """Return a process's name from its fixed 16 bytes."""
     return raw.partition(b"\0")[0].decode(errors="replace")

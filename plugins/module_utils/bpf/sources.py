@@ -83,7 +83,7 @@ class Settings:
     use_btf: bool = True
 
 
-def read(name: str) -> str:
+def read_source(name: str) -> str:
     """Return a file of files/bpf: from the zipapp, where it lies beside this file, else from the checkout."""
     try:
         data = pkgutil.get_data(__package__, f"source/{name}")
@@ -100,10 +100,10 @@ def program_text(programs: Iterable[Program]) -> str:
     names = [program.source for program in programs]
     if any(program.series for program in programs):
         names = ["histograms.c", *names, "sockets.c"]
-    return "\n".join(map(read, ["common.c", *names]))
+    return "\n".join(map(read_source, ["common.c", *names]))
 
 
-def able(program: Program, config: str) -> bool:
+def can_build(program: Program, config: str) -> bool:
     """Return whether what chaos_config.h says is enough for a program that reads one thing or another."""
     lines = [line.split(" ") for line in config.splitlines() if line.startswith("#define ")]
     words = {line[1] for line in lines if line[2:] != ["0"] or line[1].startswith("OFF_")}
@@ -113,7 +113,7 @@ def able(program: Program, config: str) -> bool:
 def lay_out(folder: Path, config: str, version: tuple[int, int, int]) -> None:
     """Write our headers under ``folder``/include, for BCC_KERNEL_SOURCE to point at."""
     number = (version[0] << 16) + (version[1] << 8) + min(version[2], 255)
-    files = {name: read(f"include/{name}") for name in HEADERS}
+    files = {name: read_source(f"include/{name}") for name in HEADERS}
     files["chaos_config.h"] = config
     files["linux/version.h"] = (
         f"#define LINUX_VERSION_CODE {number}\n"
@@ -126,7 +126,7 @@ def lay_out(folder: Path, config: str, version: tuple[int, int, int]) -> None:
         path.write_text(content)
 
 
-def config(programs: Iterable[Program], tracefs: Path, settings: Settings, btf: Btf | None) -> str:
+def write_config(programs: Iterable[Program], tracefs: Path, settings: Settings, btf: Btf | None) -> str:
     """Return chaos_config.h: what this kernel has, and what this run wants (see common.c)."""
     defines: dict[str, str | int] = {
         "CHAOS_RINGBUF": int(settings.ring),
@@ -140,7 +140,7 @@ def config(programs: Iterable[Program], tracefs: Path, settings: Settings, btf: 
     for program in programs:
         defines[f"CHAOS_WITH_{program.name}"] = 1
         for event in (*program.needs, *program.uses):
-            found = tracepoints.fields(tracefs, event)
+            found = tracepoints.read_fields(tracefs, event)
             name = event.partition(":")[2]
             defines[f"HAS_{name}"] = int(found is not None)
             for word, kind in (found or {}).items():
@@ -179,7 +179,7 @@ def _cgroup_offsets(btf: Btf) -> dict[str, int]:
     if not found or parent is None:
         return {}
     found["OFF_kernfs_node_parent"] = parent
-    if unified():
+    if has_unified_cgroups():
         default = btf.offset("css_set", "dfl_cgrp")
         return {} if default is None else {**found, "OFF_css_set_cgroup": default}
     number = next((n for n in map(btf.enumerator, _mounted_controllers()) if n is not None), None)
@@ -189,7 +189,7 @@ def _cgroup_offsets(btf: Btf) -> dict[str, int]:
     return {**found, "OFF_css_set_cgroup": states + 8 * number, "OFF_cgroup_subsys_state_cgroup": back}
 
 
-def unified() -> bool:
+def has_unified_cgroups() -> bool:
     """Return whether containers live in cgroup version 2; a version 2 mount beside version 1 holds none."""
     return Path("/sys/fs/cgroup/cgroup.controllers").exists()
 

@@ -19,12 +19,12 @@ _CLONE_NEWNS = 0x00020000
 _MS_REC, _MS_PRIVATE = 16384, 1 << 18
 
 
-def root() -> Path | None:
+def find_tracefs() -> Path | None:
     """Return the folder of a mounted tracefs, None if there is none."""
     return next((path for path in ROOTS if (path / "events").is_dir()), None)
 
 
-def fields(folder: Path, event: str) -> dict[str, str] | None:
+def read_fields(folder: Path, event: str) -> dict[str, str] | None:
     """Return the fields of tracepoint ``event`` (``category:name``) with their C types; None if there is none."""
     category, name = event.split(":")
     try:
@@ -39,14 +39,14 @@ def fields(folder: Path, event: str) -> dict[str, str] | None:
 
 
 @contextmanager
-def reachable() -> Iterator[tuple[Path, bool]]:
+def reach_tracefs() -> Iterator[tuple[Path, bool]]:
     """Give (tracefs, was it mounted here). Where it is not mounted, it is for this process alone, inside the block.
 
     The mount lives in a mount namespace of its own, so that the host never sees it and nothing is left however
     this process ends; programs attached inside stay attached after it.
     Raises OSError when the kernel has no tracefs, or may not be asked for it.
     """
-    there = root()
+    there = find_tracefs()
     if there is not None:
         yield there, False
         return

@@ -29,7 +29,7 @@ def cause(spec: Mapping[str, Any], fault: Mapping[str, Any]) -> re.Pattern[str]:
     word of its own, in any case.
     """
     addresses = peer_addresses.listed(fault.get("peer_addresses"))
-    named = [str(fault["peer"])] if fault.get("peer") else [] if addresses else fault_entry.services(fault)
+    named = [str(fault["peer"])] if fault.get("peer") else [] if addresses else fault_entry.services_of(fault)
     known = {word for service in named for word in _words(spec, service)} | set(addresses)
     words = "|".join(re.escape(word) for word in sorted(known))
     own = fault.get("log_words")

@@ -116,7 +116,7 @@ def windows(evidence: Evidence) -> tuple[Window, ...]:
             (one for one in evidence.spec.get("faults", []) if one["id"] == fault), {}
         )
         undone = next(iter(evidence.events("fault_undone", fault)), None) or journaled_undo(evidence, fault)
-        aimed = tuple(fault_entry.services(spec, event) or ["unknown"])
+        aimed = tuple(fault_entry.services_of(spec, event) or ["unknown"])
         found.append(
             Window(
                 id=fault,

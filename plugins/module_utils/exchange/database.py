@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..common.errors import ChaosError
-from ..host.docker_engine import Engine
-from ..host.http_client import short
-from ..host.postgres.query import ask
+from ..host.docker_engine import DockerEngine
+from ..host.http_client import shorten
+from ..host.postgres.query import run_query
 from ..host.postgres.wire import Login
 from ..run.folder import RunDir, read_json
 from .orders import Numbering
@@ -46,7 +46,7 @@ _NAME = "exchange.chaos look-up"
 _TIMEOUT_S = 5.0
 
 
-def of_run(run: RunDir) -> dict[str, Any]:
+def store_of_run(run: RunDir) -> dict[str, Any]:
     """Return ``database`` of a run's specification, with the password that is kept apart."""
     return {**run.spec["database"], **(read_json(run.file(SECRETS)) or {})}
 
@@ -55,7 +55,7 @@ class Store:
     """The database of one exchange, asked about the orders of one run."""
 
     def __init__(
-        self, engine: Engine, project: str, database: Mapping[str, Any], load: Mapping[str, Any]
+        self, engine: DockerEngine, project: str, database: Mapping[str, Any], load: Mapping[str, Any]
     ) -> None:
         """database and load: those parts of a run's specification."""
         self._engine = engine
@@ -64,29 +64,31 @@ class Store:
         body = load["order"]["body"]
         self._values = {"user_id": str(body.get("user_id", "")), "symbol": str(body.get("symbol", ""))}
 
-    def count(self, numbering: Numbering, first: int, last: int) -> Counter[int]:
+    def count_orders(self, numbering: Numbering, first: int, last: int) -> Counter[int]:
         """Return how often each number from ``first`` to ``last`` stands in the database.
 
         Raises ChaosError when the look-up fails or returns what carries no number.
         """
         rows = self._rows(self._database.get("lookup") or LOOKUP, numbering, first, last)
-        found = Counter(numbering.number(row[0]) for row in rows)
+        found = Counter(numbering.number_in(row[0]) for row in rows)
         # An owner's query that ignores the bounds must not count other runs' orders as this one's.
         return Counter({number: count for number, count in found.items() if first <= number <= last})
 
-    def waiting(self, numbering: Numbering, first: int, last: int) -> list[tuple[int, str]]:
+    def list_waiting(self, numbering: Numbering, first: int, last: int) -> list[tuple[int, str]]:
         """Return number and API id of each order in the range that still waits in the book. Raises ChaosError."""
         rows = self._rows(self._database.get("open") or OPEN, numbering, first, last)
-        pairs = [(numbering.number(row[0]), row[1]) for row in rows if len(row) > 1 and row[1]]
+        pairs = [(numbering.number_in(row[0]), row[1]) for row in rows if len(row) > 1 and row[1]]
         return sorted((number, order_id) for number, order_id in pairs if first <= number <= last)
 
     def _rows(self, template: str, numbering: Numbering, first: int, last: int) -> list[list[str]]:
-        values = {**self._values, "first": numbering.price(first), "last": numbering.price(last)}
-        query = fill(template, values)
-        return rows(self._engine, self._project, self._database, query)
+        values = {**self._values, "first": numbering.price_of(first), "last": numbering.price_of(last)}
+        query = fill_query(template, values)
+        return query_rows(self._engine, self._project, self._database, query)
 
 
-def rows(engine: Engine, project: str, database: Mapping[str, Any], query: str) -> list[list[str]]:
+def query_rows(
+    engine: DockerEngine, project: str, database: Mapping[str, Any], query: str
+) -> list[list[str]]:
     """Ask the database, read-only, and return rows of text. Raises ChaosError when it fails."""
     service, name = str(database["service"]), str(database["name"])
     if database.get("address"):
@@ -101,7 +103,7 @@ def rows(engine: Engine, project: str, database: Mapping[str, Any], query: str) 
     environment = {**_ENVIRONMENT, **({"PGPASSWORD": str(password)} if password else {})}
     code, output = engine.execute(container.id, argv, environment=environment)
     if code:
-        words = short(output).rstrip(".") or f"psql ended with {code}"
+        words = shorten(output).rstrip(".") or f"psql ended with {code}"
         raise ChaosError(
             f"The look-up in database {name} of service {service} failed: {words}. "
             f"Check database.name, user and lookup; the query was: {query}"
@@ -122,7 +124,7 @@ def _over_tcp(database: Mapping[str, Any], query: str) -> list[list[str]]:
         encrypt=True,
     )
     try:
-        return ask(login, query)
+        return run_query(login, query)
     except ChaosError as error:
         raise ChaosError(
             f"The look-up in database {login.database} on another host failed: {str(error).rstrip('.')}. "
@@ -130,7 +132,7 @@ def _over_tcp(database: Mapping[str, Any], query: str) -> list[list[str]]:
         ) from error
 
 
-def fill(template: str, values: Mapping[str, str]) -> str:
+def fill_query(template: str, values: Mapping[str, str]) -> str:
     """Put values into the owner's query; a quote in a value is doubled, as SQL text wants it."""
     for name, value in values.items():
         template = template.replace(f"{{{name}}}", value.replace("'", "''"))

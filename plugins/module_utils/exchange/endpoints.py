@@ -14,7 +14,7 @@ from ..host.docker_engine import Container
 _ANY = ("", "0.0.0.0", "::")
 
 
-def endpoint(targets: Sequence[Container], service: str, port: int) -> tuple[str, int]:
+def find_endpoint(targets: Sequence[Container], service: str, port: int) -> tuple[str, int]:
     """Return (address, port) at which the host reaches a container port of a service.
 
     Raises ChaosError when it has neither a published port nor an address.
@@ -32,10 +32,10 @@ def endpoint(targets: Sequence[Container], service: str, port: int) -> tuple[str
     )
 
 
-def resolve(part: Mapping[str, Any], targets: Sequence[Container]) -> dict[str, Any]:
+def resolve_url(part: Mapping[str, Any], targets: Sequence[Container]) -> dict[str, Any]:
     """Return a load or HTTP probe with ``url`` filled in from ``service``, ``port`` and ``path`` where it has none."""
     found = dict(part)
     if not found.get("url") and found.get("service"):
-        address, port = endpoint(targets, str(found["service"]), int(found["port"]))
+        address, port = find_endpoint(targets, str(found["service"]), int(found["port"]))
         found["url"] = f"http://{address}:{port}{found.get('path', '')}"
     return found

@@ -25,7 +25,7 @@ _PORT_MAX = 65535
 
 
 @dataclass(frozen=True)
-class Away:
+class ExternalService:
     """One such service: its part, its name among the services, where it answers."""
 
     role: str
@@ -38,17 +38,17 @@ class Away:
         return f"{self.service} ({self.role}) on another host, {_where(self.address, self.port)},"
 
 
-def services(spec: Mapping[str, Any]) -> dict[str, Away]:
+def list_external(spec: Mapping[str, Any]) -> dict[str, ExternalService]:
     """Return the services that live elsewhere, by the name they have among the run's services."""
     names = spec.get("services") or {}
     found = {}
     for role, where in (spec.get("external") or {}).items():
         service = str(names.get(role) or role)
-        found[service] = Away(str(role), service, str(where["address"]), int(where["port"]))
+        found[service] = ExternalService(str(role), service, str(where["address"]), int(where["port"]))
     return found
 
 
-def problems(spec: Mapping[str, Any]) -> list[str]:
+def find_problems(spec: Mapping[str, Any]) -> list[str]:
     """Return one sentence for each thing wrong with ``external`` of a specification; needs no host."""
     found = []
     for role, where in (spec.get("external") or {}).items():
@@ -71,10 +71,10 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def refuse(faults: Iterable[Mapping[str, Any]], away: Mapping[str, Away]) -> None:
+def refuse_external(faults: Iterable[Mapping[str, Any]], away: Mapping[str, ExternalService]) -> None:
     """Raise ChaosError for a fault whose target lives elsewhere: nothing of it is here to be touched."""
     for fault in faults:
-        for service in fault_entry.services(fault):
+        for service in fault_entry.services_of(fault):
             if service in away:
                 one = away[service]
                 raise ChaosError(
@@ -84,7 +84,7 @@ def refuse(faults: Iterable[Mapping[str, Any]], away: Mapping[str, Away]) -> Non
                 )
 
 
-def reach(one: Away) -> float:
+def time_connect(one: ExternalService) -> float:
     """Connect to a service that lives elsewhere and return the milliseconds it took. Raises ChaosError."""
     began = clock.now()
     try:
@@ -97,7 +97,7 @@ def reach(one: Away) -> float:
     return 1000 * (clock.now() - began)
 
 
-def probe(wanted: Mapping[str, Any], away: Mapping[str, Away]) -> dict[str, Any]:
+def address_probe(wanted: Mapping[str, Any], away: Mapping[str, ExternalService]) -> dict[str, Any]:
     """Return a TCP probe with the address of a service that lives elsewhere filled in; any other as it is."""
     one = away.get(str(wanted.get("service")))
     return {**wanted, "address": one.address, "port": one.port} if one else dict(wanted)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def services(*told: Mapping[str, Any]) -> list[str]:
+def services_of(*told: Mapping[str, Any]) -> list[str]:
     """Return the services that a fault's entry, or what was noted of it, names; those of the first that names any.
 
     ``targets`` are several, in dependency order; else ``target`` is the only one. Nobody named is an empty list.
@@ -21,16 +21,16 @@ def services(*told: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def port(fault: Mapping[str, Any], key: str = "port") -> int | None:
+def port_of(fault: Mapping[str, Any], key: str = "port") -> int | None:
     """Return a port of a fault, None where it names none."""
     return int(fault[key]) if fault.get(key) else None
 
 
 def only_port(fault: Mapping[str, Any]) -> int | None:
     """Return the port that alone is to be hit, None for all of the peer."""
-    return port(fault) if yes(fault.get("only_port")) else None
+    return port_of(fault) if is_true(fault.get("only_port")) else None
 
 
-def yes(value: Any) -> bool:
+def is_true(value: Any) -> bool:
     """Return whether a value of a specification means true; older Ansible gives it as a word."""
     return str(value).lower() in ("true", "yes", "1")

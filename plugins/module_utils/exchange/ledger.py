@@ -71,7 +71,7 @@ def fault_windows(timeline: Iterable[Mapping[str, Any]]) -> list[FaultWindow]:
     ]
 
 
-def reconcile(
+def reconcile_orders(
     attempts: Sequence[Mapping[str, Any]],
     in_database: Mapping[int, int] | None,
     faults: Sequence[FaultWindow],

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..common.errors import ChaosError
-from ..host.http_client import Expectation, Reply, expression, short
+from ..host.http_client import Expectation, Reply, compile_expression, shorten
 
 #: Numbers a run claims where there is room for a free range of so many, the most first: half an hour at 500 orders per
 #: second, else at 36. The last pair is kept for preflight's trial order; the rest is for the load.
@@ -40,7 +40,9 @@ class Numbering:
     span: int = SPAN
 
     @classmethod
-    def of(cls, price: Mapping[str, Any], first: int | None = None, span: int | None = None) -> Numbering:
+    def from_price(
+        cls, price: Mapping[str, Any], first: int | None = None, span: int | None = None
+    ) -> Numbering:
         """Build from ``load.price`` of a run's specification."""
         number = price.get("first_number", 0) if first is None else first
         numbers = price.get("span", SPAN) if span is None else span
@@ -76,11 +78,11 @@ class Numbering:
         pair, side = divmod(k, 2)
         return self.first + self.orders - 2 * (pair + 1) + side, side
 
-    def price(self, number: int) -> str:
+    def price_of(self, number: int) -> str:
         """Return the price that carries ``number``, with all its digits."""
         return format(self.base + Decimal(number).scaleb(-self.decimals), f".{self.decimals}f")
 
-    def number(self, price: str) -> int:
+    def number_in(self, price: str) -> int:
         """Return the number that a stored price carries. Raises ChaosError when it carries none."""
         try:
             steps = (Decimal(price) - self.base).scaleb(self.decimals)
@@ -89,8 +91,9 @@ class Numbering:
             number, steps = -1, Decimal(0)
         if number < 0 or number != steps:
             raise ChaosError(
-                f"The database look-up returned {price!r} where a price such as {self.price(self.first)} was expected; "
-                "check database.lookup: its first column must be the value that carries the order's number."
+                f"The database look-up returned {price!r} where a price such as {self.price_of(self.first)} "
+                "was expected; check database.lookup: its first column must be the value that carries the "
+                "order's number."
             )
         return number
 
@@ -103,7 +106,7 @@ class OrderTemplate:
         order = load["order"]
         self.method = str(order.get("method", "POST"))
         self.path = str(order["path"])
-        self.numbering = Numbering.of(load["price"])
+        self.numbering = Numbering.from_price(load["price"])
         self.sides = [str(value) for value in load["side"]["values"]]
         if len(self.sides) != 2:
             raise ChaosError(f"load.side.values must be two, the selling word first; it is {self.sides}.")
@@ -117,7 +120,7 @@ class OrderTemplate:
     def body(self, number: int, side: int) -> bytes:
         """Return the request body; the price is a JSON number with exact digits, never a rounded float."""
         before, after = self._halves[side]
-        return f"{before}{self.numbering.price(number)}{after}".encode()
+        return f"{before}{self.numbering.price_of(number)}{after}".encode()
 
 
 @dataclass(frozen=True)
@@ -135,9 +138,9 @@ class Judge:
 
     def __init__(self, load: Mapping[str, Any]) -> None:
         """Compile ``load.accept``, ``load.order_id`` and ``load.error``. Raises ChaosError on a bad expression."""
-        self._accept = Expectation.of(load["accept"], "load.accept")
-        self._order_id = expression(load["order_id"], "load.order_id")
-        self._error = expression(load.get("error"), "load.error")
+        self._accept = Expectation.parse(load["accept"], "load.accept")
+        self._order_id = compile_expression(load["order_id"], "load.order_id")
+        self._error = compile_expression(load.get("error"), "load.error")
 
     def __call__(self, reply: Reply) -> Verdict:
         """Judge one reply."""
@@ -154,13 +157,13 @@ class Judge:
         """The API's own words: what the owner's expression finds, else the body as it came."""
         said = self._error(body)
         if isinstance(said, str) and said:
-            return short(said)
+            return shorten(said)
         if said and said is not True:
-            return short(json.dumps(said))
+            return shorten(json.dumps(said))
         return reply.text() or f"status {reply.status} with an empty body"
 
 
-def fill(path: str, **values: str) -> str:
+def fill_path(path: str, **values: str) -> str:
     """Put values into a path such as ``/api/orders/{order_id}``, each escaped for a URL."""
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", quote(value, safe=""))

@@ -12,13 +12,13 @@ from typing import Any
 from ..common import clock
 from ..common.errors import ChaosError
 from ..common.jsonl import read
-from ..host.docker_engine import Engine
+from ..host.docker_engine import DockerEngine
 from ..run import lease, processes
 from ..run.folder import RunDir, write_json
-from .database import Store, of_run
-from .ledger import fault_windows, reconcile
+from .database import Store, store_of_run
+from .ledger import fault_windows, reconcile_orders
 from .orders import Numbering
-from .trial_order import cancel_all, depth
+from .trial_order import cancel_all, read_depth
 
 #: Beyond the client's time-out, for what the service still does after its client has gone (s).
 AFTER_S = 5.0
@@ -30,7 +30,9 @@ _PATIENCE_S = 10.0
 _BOOK_LAG_S = 3.0
 
 
-def split(lines: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], Mapping[str, Any] | None]:
+def split_lines(
+    lines: Sequence[Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], Mapping[str, Any] | None]:
     """Part the lines of load.jsonl into attempts and the closing summary, None when the observer wrote none."""
     summary = next((line["summary"] for line in reversed(lines) if "summary" in line), None)
     return [line for line in lines if "ok" in line], summary
@@ -66,15 +68,15 @@ def _wait(run: RunDir, until: float) -> None:
     run.timeline("waited", seconds=round(quiet, 3), why="no request under way")
 
 
-def account(run: RunDir, engine: Engine) -> dict[str, Any]:
+def close_account(run: RunDir, engine: DockerEngine) -> dict[str, Any]:
     """End the load when its last answers are in, and settle: the account of a run that ends in order."""
     patience = float(run.spec["load"]["timeout_s"]) + _STOP_S
     lease.renew(run, 2 * patience + lease.LEASE_S)
     processes.stop(run, "load", timeout=patience)
-    return settle(run, engine)
+    return settle_orders(run, engine)
 
 
-def settle(run: RunDir, engine: Engine, *, wait: bool = True) -> dict[str, Any]:
+def settle_orders(run: RunDir, engine: DockerEngine, *, wait: bool = True) -> dict[str, Any]:
     """Reconcile the run's orders, cancel what stays open, write and return ledger.json.
 
     Waits until no request can be under way, and for every one before it calls an order lost, unless ``wait`` is
@@ -83,7 +85,7 @@ def settle(run: RunDir, engine: Engine, *, wait: bool = True) -> dict[str, Any]:
     """
     load = run.spec["load"]
     timeout_s = float(load["timeout_s"])
-    attempts, summary = split(read(run.file("load.jsonl")))
+    attempts, summary = split_lines(read(run.file("load.jsonl")))
     events = run.events()
     sound = sound_since(events, float(run.spec["windows"]["steady_s"]))
     if summary is None or int(summary["in_flight"]):  # not every answer is known
@@ -91,14 +93,14 @@ def settle(run: RunDir, engine: Engine, *, wait: bool = True) -> dict[str, Any]:
     all_quiet = quiet_at(attempts, timeout_s, math.inf)
     if wait:
         _wait(run, quiet_at(attempts, timeout_s, sound))
-    numbering = Numbering.of(load["price"])
-    store = Store(engine, str(run.spec["project"]), of_run(run), load)
-    ledger = reconcile(attempts, _count(run, store, numbering), fault_windows(events))
+    numbering = Numbering.from_price(load["price"])
+    store = Store(engine, str(run.spec["project"]), store_of_run(run), load)
+    ledger = reconcile_orders(attempts, _count(run, store, numbering), fault_windows(events))
     if (
         wait and ledger["lost"] and clock.now() < all_quiet
     ):  # an exchange may acknowledge first and store later
         _wait(run, all_quiet)
-        ledger = reconcile(attempts, _count(run, store, numbering), fault_windows(events))
+        ledger = reconcile_orders(attempts, _count(run, store, numbering), fault_windows(events))
     cancelled = _clear(run, store, numbering, attempts)
     before = next((event["depth"] for event in events if event.get("event") == "book"), None)
     ledger.update(
@@ -112,7 +114,7 @@ def settle(run: RunDir, engine: Engine, *, wait: bool = True) -> dict[str, Any]:
     return ledger
 
 
-def unpaired(attempts: Sequence[Mapping[str, Any]], first: int) -> list[str]:
+def list_unpaired(attempts: Sequence[Mapping[str, Any]], first: int) -> list[str]:
     """Return the ids of the acknowledged orders whose counterpart was not acknowledged: they may still wait."""
     known = {int(line["n"]): line for line in attempts if line.get("n") is not None and line.get("ok")}
     return [
@@ -126,7 +128,7 @@ def _count(run: RunDir, store: Store, numbering: Numbering) -> Mapping[int, int]
     until = clock.now() + _PATIENCE_S
     while True:
         try:
-            return store.count(numbering, numbering.first, numbering.last)
+            return store.count_orders(numbering, numbering.first, numbering.last)
         except ChaosError as error:
             if clock.now() > until:
                 run.log("fail", f"The orders could not be counted: {error}", "reconcile")
@@ -137,10 +139,10 @@ def _count(run: RunDir, store: Store, numbering: Numbering) -> Mapping[int, int]
 def _clear(run: RunDir, store: Store, numbering: Numbering, attempts: Sequence[Mapping[str, Any]]) -> int:
     try:
         waiting = [
-            order_id for _number, order_id in store.waiting(numbering, numbering.first, numbering.last)
+            order_id for _number, order_id in store.list_waiting(numbering, numbering.first, numbering.last)
         ]
     except ChaosError as error:
-        waiting = unpaired(attempts, numbering.first)
+        waiting = list_unpaired(attempts, numbering.first)
         run.log(
             "warn",
             f"Open orders are guessed from the answers, as the database did not tell: {error}",
@@ -155,7 +157,7 @@ def _clear(run: RunDir, store: Store, numbering: Numbering, attempts: Sequence[M
 def _book(load: Mapping[str, Any], before: int | None) -> int | None:
     until = clock.now() + _BOOK_LAG_S
     while True:
-        after = depth(load)
+        after = read_depth(load)
         if before is None or after is None or after <= before or clock.now() > until:
             return after
         clock.sleep(0.3)

@@ -15,9 +15,9 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..host.http_client import Client, Reply, expression, short
+from ..host.http_client import Client, Reply, compile_expression, shorten
 from .database import Store
-from .orders import SPAN, SPANS, Judge, Numbering, OrderTemplate, fill
+from .orders import SPAN, SPANS, Judge, Numbering, OrderTemplate, fill_path
 
 #: An order counts as found when the look-up shows it within this time (s): a store may lag its API.
 FOUND_S = 3.0
@@ -39,13 +39,13 @@ def choose_numbers(store: Store, price: Mapping[str, Any]) -> dict[str, int]:
     At random, so that two runs in a row cannot take each other's orders for theirs; the widest range that the prices
     and the orders of earlier runs leave room for. Raises ChaosError when the look-up fails or no free range was found.
     """
-    room = Numbering.of(price, 0).room
+    room = Numbering.from_price(price, 0).room
     spans = [span for span in SPANS if span * _RANGES <= room] or [SPAN]
     for span in spans:
         for _attempt in range(_TRIES if span == spans[-1] else _TRIES_WIDE):
             # Even, so that a pair never straddles two ranges.
             first = 2 * random.randrange((room - span) // 2 + 1)
-            if not store.count(Numbering.of(price, first, span), first, first + span - 1):
+            if not store.count_orders(Numbering.from_price(price, first, span), first, first + span - 1):
                 return {"first_number": first, "span": span}
     raise ChaosError(
         f"No free range of {SPAN} order numbers was found in {_TRIES} tries: the database holds orders of this user "
@@ -54,7 +54,7 @@ def choose_numbers(store: Store, price: Mapping[str, Any]) -> dict[str, int]:
 
 
 @dataclass
-class Trial:
+class TrialOrder:
     """What preflight's one order showed: how long each step took, and what is worth a warning."""
 
     order_id: str
@@ -65,7 +65,7 @@ class Trial:
     warnings: list[str] = field(default_factory=list)
 
 
-def trial(load: Mapping[str, Any], store: Store) -> Trial:
+def place_trial_order(load: Mapping[str, Any], store: Store) -> TrialOrder:
     """Send one order, find it in the database, cancel it. Raises ChaosError with one sentence for what is wrong.
 
     An exchange that fails to answer once is asked once more, as its clients would; the result says so.
@@ -94,21 +94,21 @@ def trial(load: Mapping[str, Any], store: Store) -> Trial:
     try:
         found = _wait_for(store, template.numbering, number)
     finally:
-        cancelled, words = cancel(load, client, verdict.order_id)
+        cancelled, words = cancel_order(load, client, verdict.order_id)
         if hiccup:
             _withdraw(load, store, template.numbering)  # the first may have been stored after all
     if not found:
         raise ChaosError(
             f"The API accepted the trial order (id {verdict.order_id}, {load['price']['field']} "
-            f"{template.numbering.price(number)}) but the look-up did not find it in the database within "
+            f"{template.numbering.price_of(number)}) but the look-up did not find it in the database within "
             f"{FOUND_S:g} s; check database.lookup, database.name and that load.url belongs to this exchange."
         )
-    result = Trial(
+    result = TrialOrder(
         order_id=verdict.order_id,
         accepted_ms=round((reply.end - reply.sent) * 1000, 1),
         found_ms=round((clock.now() - begun) * 1000, 1),
         cancelled=cancelled,
-        depth=depth(load, client),
+        depth=read_depth(load, client),
     )
     if hiccup:
         result.warnings.append(f"The trial order failed once ({hiccup}) and went in {_AGAIN_S:g} s later.")
@@ -125,12 +125,12 @@ def trial(load: Mapping[str, Any], store: Store) -> Trial:
     return result
 
 
-def cancel(load: Mapping[str, Any], client: Client, order_id: str) -> tuple[bool, str]:
+def cancel_order(load: Mapping[str, Any], client: Client, order_id: str) -> tuple[bool, str]:
     """Cancel one order through the API; returns whether it went, and the API's words if not."""
     how = load.get("cancel")
     if not how:
         return False, "load.cancel is not set"
-    reply = client.request(str(how.get("method", "DELETE")), fill(str(how["path"]), order_id=order_id))
+    reply = client.request(str(how.get("method", "DELETE")), fill_path(str(how["path"]), order_id=order_id))
     if not reply.kind and 200 <= reply.status < 300:
         return True, ""
     return False, reply.detail or f"status {reply.status}: {Judge(load)(reply).error or reply.text()}"
@@ -143,28 +143,28 @@ def cancel_all(load: Mapping[str, Any], order_ids: Iterable[str]) -> tuple[int, 
         return 0, []
     client = Client(load["url"], timeout=float(load["timeout_s"]), connections=_CANCELLING)
     with ThreadPoolExecutor(_CANCELLING) as pool:
-        results = list(pool.map(lambda order_id: cancel(load, client, order_id), ids))
+        results = list(pool.map(lambda order_id: cancel_order(load, client, order_id), ids))
     failures = [f"order {order_id}: {words}" for order_id, (went, words) in zip(ids, results) if not went]
     return len(ids) - len(failures), failures
 
 
-def depth(load: Mapping[str, Any], client: Client | None = None) -> int | None:
+def read_depth(load: Mapping[str, Any], client: Client | None = None) -> int | None:
     """Return the number of levels in the book of the load's symbol, None when it cannot be read."""
     if not load.get("book"):
         return None
     client = client or Client(load["url"], timeout=float(load["timeout_s"]))
     symbol = str(load["order"]["body"].get("symbol", ""))
-    reply = client.request("GET", fill(str(load["book"]), symbol=symbol))
+    reply = client.request("GET", fill_path(str(load["book"]), symbol=symbol))
     if reply.kind or reply.status != 200:
         return None
-    found = expression(load.get("depth") or DEPTH, "load.depth")(reply.json())
+    found = compile_expression(load.get("depth") or DEPTH, "load.depth")(reply.json())
     return int(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
 
 
 def _wait_for(store: Store, numbering: Numbering, number: int) -> int:
     until = clock.now() + FOUND_S
     while True:
-        rows = store.count(numbering, number, number)[number]
+        rows = store.count_orders(numbering, number, number)[number]
         if rows or clock.now() > until:
             return rows
         time.sleep(0.2)
@@ -175,7 +175,10 @@ def _withdraw(load: Mapping[str, Any], store: Store, numbering: Numbering) -> No
     with suppress(ChaosError):
         cancel_all(
             load,
-            [order_id for _number, order_id in store.waiting(numbering, numbering.trial, numbering.trial)],
+            [
+                order_id
+                for _number, order_id in store.list_waiting(numbering, numbering.trial, numbering.trial)
+            ],
         )
 
 
@@ -193,6 +196,6 @@ def _refusal(load: Mapping[str, Any], template: OrderTemplate, reply: Reply, wor
         expected = f"{load['accept'].get('status')} and {load['accept'].get('expression')}"
         return f"{where} answered {reply.status}, but not as load.accept expects ({expected}): {reply.text()}"
     return (
-        f"The API refused the trial order with status {reply.status}: {short(words)}. "
+        f"The API refused the trial order with status {reply.status}: {shorten(words)}. "
         "Check load.order.body (user_id, symbol and the other fields)."
     )

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from ..common.errors import ChaosError
-from ..host.docker_engine import Container, Engine
+from ..host.docker_engine import Container, DockerEngine
 from ..run.folder import RunDir
 from ..run.instant import Instant
 from ..run.journal import Entry
@@ -62,7 +62,7 @@ class Site:
 
     targets: Sequence[Container]
     root: bool
-    engine: Engine | None = None
+    engine: DockerEngine | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Scene:
     """What a fault acts through: the run it belongs to, the host's engine, the instant that a wave agreed on if any."""
 
     run: RunDir
-    engine: Engine
+    engine: DockerEngine
     agreed: Instant | None = None
 
     def instant(self) -> contextlib.AbstractContextManager[None]:

@@ -43,7 +43,7 @@ def chosen(targets: Sequence[Container], fault: Mapping[str, Any]) -> list[Conta
     replicas = str(fault.get("replicas", "one"))
     return [
         container
-        for service in fault_entry.services(fault)
+        for service in fault_entry.services_of(fault)
         for container in choose(targets, service, replicas)
     ]
 

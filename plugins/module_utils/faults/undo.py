@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..common import clock
-from ..host.docker_engine import Engine
+from ..host.docker_engine import DockerEngine
 from ..run.folder import RunDir
 from ..run.journal import Entry, Journal
 from . import planning
@@ -32,7 +32,7 @@ def undo(
         entries = [entry for entry in journal.open_entries() if wanted(entry)]
         if not entries:
             return []
-        scene = Scene(run, Engine.connect_for(run))
+        scene = Scene(run, DockerEngine.connect_for(run))
         for entry in entries:
             try:
                 fault = by_kind(entry.kind)

@@ -35,7 +35,7 @@ class Cgroup:
     path: Path
     leaf: Path
 
-    def has(self, name: str) -> bool:
+    def offers(self, name: str) -> bool:
         """Return whether the kernel offers this file here."""
         return (self.path / name).exists()
 
@@ -46,7 +46,7 @@ class Cgroup:
         except OSError as error:
             raise ChaosError(f"{self.path / name} cannot be read ({error.strerror}).") from error
 
-    def number(self, name: str) -> int:
+    def read_number(self, name: str) -> int:
         """Return the number in a file. Raises ChaosError when it is none (such as ``max``)."""
         text = self.read(name)
         try:
@@ -54,7 +54,7 @@ class Cgroup:
         except ValueError:
             raise ChaosError(f"{self.path / name} holds {text!r}, not a number.") from None
 
-    def table(self, name: str) -> dict[str, int]:
+    def read_table(self, name: str) -> dict[str, int]:
         """Return a flat keyed file (``key number`` a line) as a dictionary."""
         pairs = (line.split() for line in self.read(name).splitlines())
         return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].lstrip("-").isdigit()}
@@ -86,7 +86,9 @@ class Cgroup:
             raise ChaosError(f"A process could not join {self.leaf} ({error.strerror}).") from error
 
 
-def find(controller: str, pid: int, container_id: str, *, root: Path = ROOT, proc: Path = PROC) -> Cgroup:
+def find_cgroup(
+    controller: str, pid: int, container_id: str, *, root: Path = ROOT, proc: Path = PROC
+) -> Cgroup:
     """Return the cgroup that limits a container for a controller: cpu, cpuacct, memory or blkio.
 
     ``pid`` is its main process. Raises Unsupported when this host has no such controller, ChaosError when the process
@@ -104,14 +106,14 @@ def find(controller: str, pid: int, container_id: str, *, root: Path = ROOT, pro
         if controller in names.split(","):
             for folder in dict.fromkeys((root / controller, root / names)):
                 found = _own(1, folder, path, container_id)
-                if found.has(first):
+                if found.offers(first):
                     return found
     for line in lines:
         _number, names, path = line.split(":", 2)
         if not names:
             for folder in (root, root / "unified"):
                 found = _own(2, folder, path, container_id)
-                if found.has(second):
+                if found.offers(second):
                     return found
     raise Unsupported(
         f"The kernel offers no cgroup controller {controller} for container {container_id[:12]} under {root}; "

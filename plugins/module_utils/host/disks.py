@@ -39,7 +39,7 @@ class Mount:
     device: str
 
 
-def mounts(pid: int, *, proc: Path = PROC) -> list[Mount]:
+def read_mounts(pid: int, *, proc: Path = PROC) -> list[Mount]:
     """Return the mounts that process ``pid`` sees. Raises ChaosError when they cannot be read."""
     try:
         lines = (proc / str(pid) / "mountinfo").read_text().splitlines()
@@ -54,12 +54,12 @@ def mounts(pid: int, *, proc: Path = PROC) -> list[Mount]:
     return found
 
 
-def volume(container: Container, path: str = "", *, proc: Path = PROC) -> Mount:
+def find_volume(container: Container, path: str = "", *, proc: Path = PROC) -> Mount:
     """Return the mount that holds a container's data: that of ``path``, else of its only volume.
 
     Raises ChaosError when it has none, or several on different devices and ``path`` names none of them.
     """
-    known = mounts(container.pid, proc=proc)
+    known = read_mounts(container.pid, proc=proc)
     if path:
         over = [one for one in known if path == one.point or path.startswith(one.point.rstrip("/") + "/")]
         if not over:
@@ -80,7 +80,7 @@ def volume(container: Container, path: str = "", *, proc: Path = PROC) -> Mount:
     return volumes[0]
 
 
-def disk(mount: Mount, *, sys: Path = SYS) -> str:
+def find_disk(mount: Mount, *, sys: Path = SYS) -> str:
     """Return the whole disk under a mount as ``major:minor``: of a partition, the disk it is part of.
 
     Raises Unsupported for a file system that lies on no block device of its own (a network's, an overlay).
@@ -108,12 +108,12 @@ def disk_of(path: Path, *, sys: Path = SYS) -> str:
     number = os.stat(path).st_dev
     mount = Mount(str(path), "", "", f"{os.major(number)}:{os.minor(number)}")
     try:
-        return disk(mount, sys=sys)
+        return find_disk(mount, sys=sys)
     except Unsupported:
         return ""
 
 
-def name(device: str, *, sys: Path = SYS) -> str:
+def name_disk(device: str, *, sys: Path = SYS) -> str:
     """Return a disk's name, such as ``sda``."""
     return (sys / "dev" / "block" / device).resolve().name
 
@@ -123,7 +123,7 @@ def busy_s(device: str, *, sys: Path = SYS) -> float:
     return int((sys / "dev" / "block" / device / "stat").read_text().split()[9]) / 1000
 
 
-def written(cgroup: Cgroup, device: str) -> dict[str, int]:
+def count_bytes(cgroup: Cgroup, device: str) -> dict[str, int]:
     """Return the bytes a cgroup has read and written on a disk, as the kernel's throttle counts them: {read, write}."""
     if cgroup.version == 2:
         for line in cgroup.read("io.stat").splitlines():
@@ -147,7 +147,7 @@ def folder_for(container: Container, mount: Mount, device: str, ours: Path) -> P
     return Path(f"/proc/{container.pid}/root{mount.point}")
 
 
-def fsyncs(cgroup: Cgroup, folder: Path, count: int, within: float) -> list[float]:
+def time_fsyncs(cgroup: Cgroup, folder: Path, count: int, within: float) -> list[float]:
     """Return the seconds that ``count`` writes of 16 KiB took until they were on disk, by a child inside the cgroup.
 
     Its file has no name, so that nothing is left whatever happens. A trial that is not over after ``within`` seconds

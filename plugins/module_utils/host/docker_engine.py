@@ -149,19 +149,19 @@ class HasPace(Protocol):
     def slow(self) -> float: ...
 
 
-class Engine:
+class DockerEngine:
     """A connection to the engine of this host."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     @classmethod
-    def connect_for(cls, run: HasPace, timeout: float = ANSWER_S) -> Engine:
+    def connect_for(cls, run: HasPace, timeout: float = ANSWER_S) -> DockerEngine:
         """Connect to it for a run, on whose host it has so many times as long for an answer as the host is slow."""
         return cls.connect(timeout=timeout * run.slow)
 
     @classmethod
-    def connect(cls, timeout: float = ANSWER_S) -> Engine:
+    def connect(cls, timeout: float = ANSWER_S) -> DockerEngine:
         """Connect to the local Docker engine, which has ``timeout`` seconds for each answer.
 
         Raises Unsupported when the SDK or the engine is missing, ChaosError when DOCKER_HOST points elsewhere

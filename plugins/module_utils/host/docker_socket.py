@@ -42,7 +42,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def containers(project: str, path: str = SOCKET) -> list[ListedContainer] | None:
+def list_containers(project: str, path: str = SOCKET) -> list[ListedContainer] | None:
     """Return the containers of a compose project, running or not; None when the engine does not answer in time."""
     query = urlencode({"all": "true", "filters": json.dumps({"label": [f"{_PROJECT}={project}"]})})
     connection = _UnixConnection(path)

@@ -43,12 +43,12 @@ class Python:
     version: tuple[int, int]
 
     @classmethod
-    def this(cls) -> Python:
+    def running(cls) -> Python:
         """Return the one that runs this."""
         return cls(sys.executable, (sys.version_info[0], sys.version_info[1]))
 
 
-def wheel(filename: str) -> tuple[str, str]:
+def parse_wheel_name(filename: str) -> tuple[str, str]:
     """Return (name, version) of a wheel, as its dist-info folder spells them (packaging.python.org, binary format).
 
     Raises ChaosError for one that is not pure Python, or none at all.
@@ -61,12 +61,12 @@ def wheel(filename: str) -> tuple[str, str]:
     return found["name"], found["version"]
 
 
-def stamp(python: Python, manifest: Mapping[str, str]) -> dict[str, Any]:
+def make_stamp(python: Python, manifest: Mapping[str, str]) -> dict[str, Any]:
     """Return what the stamp of an environment made of these wheels ({file name: SHA-256}) says."""
     return {"python": [python.executable, *python.version], "wheels": dict(sorted(manifest.items()))}
 
 
-def reason(folder: Path, python: Python, manifest: Mapping[str, str], owner: int = 0) -> str:
+def explain_remake(folder: Path, python: Python, manifest: Mapping[str, str], owner: int = 0) -> str:
     """Return why the environment has to be made (again), "" when it is as it should be. Looks, and changes nothing.
 
     owner: user id of the only one who may write to it.
@@ -76,13 +76,13 @@ def reason(folder: Path, python: Python, manifest: Mapping[str, str], owner: int
         found = json.loads((folder / libraries.ENVIRONMENT / STAMP).read_text())
     except (OSError, ValueError):
         return "there is none yet"
-    wanted = stamp(python, manifest)
+    wanted = make_stamp(python, manifest)
     if found.get("python") != wanted["python"]:
         return "it was made for another Python"
     if found.get("wheels") != wanted["wheels"]:
         return "it was made of other wheels"
     for filename in manifest:
-        name, version = wheel(filename)
+        name, version = parse_wheel_name(filename)
         if name != "pip" and not (site / f"{name}-{version}.dist-info" / "RECORD").is_file():
             return f"{name} {version} is gone from it"
     if not libraries.trusted(site, folder, owner):
@@ -90,9 +90,9 @@ def reason(folder: Path, python: Python, manifest: Mapping[str, str], owner: int
     return ""
 
 
-def commands(target: Path, python: Python, wheels: Path, names: Sequence[str]) -> list[list[str]]:
+def plan_commands(target: Path, python: Python, wheels: Path, names: Sequence[str]) -> list[list[str]]:
     """Return the commands that make the environment ``target`` of the wheels ``names`` in ``wheels``, in order."""
-    kept = [str(wheels / name) for name in sorted(names) if wheel(name)[0] != "pip"]
+    kept = [str(wheels / name) for name in sorted(names) if parse_wheel_name(name)[0] != "pip"]
     pip = ["-m", "pip", "install", "--no-index", "--find-links", str(wheels), "--no-cache-dir", "--quiet"]
     return [
         [python.executable, "-m", "venv", "--symlinks", "--without-pip", str(target)],
@@ -100,12 +100,12 @@ def commands(target: Path, python: Python, wheels: Path, names: Sequence[str]) -
     ]
 
 
-def surroundings(environ: Mapping[str, str], wheels: Path, names: Sequence[str]) -> dict[str, str]:
+def pip_environ(environ: Mapping[str, str], wheels: Path, names: Sequence[str]) -> dict[str, str]:
     """Return the environment variables of the commands: pip's own wheel, and none of the host's pip settings.
 
     Raises ChaosError when pip's wheel is not among the wheels.
     """
-    pip = next((name for name in names if wheel(name)[0] == "pip"), None)
+    pip = next((name for name in names if parse_wheel_name(name)[0] == "pip"), None)
     if pip is None:
         raise ChaosError("pip's own wheel is missing among the wheels; it installs the others on the host.")
     kept = {
@@ -114,12 +114,12 @@ def surroundings(environ: Mapping[str, str], wheels: Path, names: Sequence[str])
     return {**kept, "PYTHONPATH": str(wheels / pip), "PIP_CONFIG_FILE": os.devnull, "LC_ALL": "C"}
 
 
-def relabel(folder: Path, *, selinux: bool, restorecon: str | None) -> list[str]:
+def plan_relabel(folder: Path, *, selinux: bool, restorecon: str | None) -> list[str]:
     """Return the command that gives the folder the SELinux labels of its place; none without SELinux or the program."""
     return [restorecon, "-R", str(folder)] if selinux and restorecon else []
 
 
-def own(folder: Path) -> Path:
+def own_folder(folder: Path) -> Path:
     """Make the folder root's alone; returns the place in it where a new environment is to be made, which is free."""
     folder.mkdir(parents=True, exist_ok=True)
     os.chown(folder, 0, 0)
@@ -145,7 +145,7 @@ def _away(path: Path) -> Path:
     return path
 
 
-def make(folder: Path, python: Python, archive: Path, manifest: Mapping[str, str]) -> None:
+def make_environment(folder: Path, python: Python, archive: Path, manifest: Mapping[str, str]) -> None:
     """Make the environment from a zip of the wheels. Raises ChaosError or Unsupported with what went wrong.
 
     It is made beside the one before, which stays in use until this is whole: what undoes a fault imports from it.
@@ -153,17 +153,17 @@ def make(folder: Path, python: Python, archive: Path, manifest: Mapping[str, str
     if os.geteuid() != 0:
         raise ChaosError("The host's libraries are laid by root: run this with become.")
     os.umask(0o022)  # readable by whoever runs experiments without root
-    target = own(folder)
+    target = own_folder(folder)
     with tempfile.TemporaryDirectory(prefix="exchange-chaos-") as scratch:
         with zipfile.ZipFile(archive) as packed:
             packed.extractall(scratch)
-        around = surroundings(os.environ, Path(scratch), list(manifest))
-        for command in commands(target, python, Path(scratch), list(manifest)):
+        around = pip_environ(os.environ, Path(scratch), list(manifest))
+        for command in plan_commands(target, python, Path(scratch), list(manifest)):
             _run(command, around)
-    label = relabel(folder, selinux=_SELINUX.exists(), restorecon=shutil.which("restorecon"))
+    label = plan_relabel(folder, selinux=_SELINUX.exists(), restorecon=shutil.which("restorecon"))
     if label:
         _run(label, dict(os.environ))
-    text = json.dumps(stamp(python, manifest), indent=1)
+    text = json.dumps(make_stamp(python, manifest), indent=1)
     (target / STAMP).write_text(f"{text}\n")
     put_in_place(folder)
     if not libraries.trusted(libraries.site(folder, python.version), folder):

@@ -12,14 +12,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .docker_engine import Engine
+from .docker_engine import DockerEngine
 
 #: Pythons that may have the distribution's bcc, which is installed for the system's own.
 SYSTEM_PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python")
 _TIMEOUT_S = 20
 
 
-def facts(engine: Engine) -> dict[str, Any]:
+def read_facts(engine: DockerEngine) -> dict[str, Any]:
     """Return {kernel, capabilities{docker, compose, bcc, python, cgroup, root, systemd, trials}, engine_root}."""
     return {
         "kernel": platform.release(),

@@ -67,7 +67,7 @@ class Reply:
 
     def text(self) -> str:
         """Return the body as one line of text, cut to what a report shows."""
-        return short(self.body[: TEXT_MAX * 16].decode(errors="replace"))
+        return shorten(self.body[: TEXT_MAX * 16].decode(errors="replace"))
 
 
 class Client:
@@ -133,7 +133,7 @@ class Client:
 
     def _describe(self, kind: str, error: BaseException) -> str:
         said = say_why(kind, self._where, self._timeout)
-        return said or short(f"{self._where}: {_root(error) or type(error).__name__}")
+        return said or shorten(f"{self._where}: {_root(error) or type(error).__name__}")
 
 
 def say_why(kind: str, where: str, timeout: float) -> str:
@@ -237,12 +237,12 @@ def _root(error: BaseException) -> str:
         error = inner
 
 
-def short(text: str) -> str:
+def shorten(text: str) -> str:
     """Return ``text`` on one line, at most TEXT_MAX characters."""
     return bounds.line(text, TEXT_MAX)
 
 
-def expression(text: str | None, where: str) -> Callable[[Any], Any]:
+def compile_expression(text: str | None, where: str) -> Callable[[Any], Any]:
     """Compile a JMESPath expression; without one the result is always True. A failing search is None.
 
     Raises ChaosError naming ``where`` when the expression is not JMESPath. Source: jmespath.org/specification.
@@ -254,7 +254,7 @@ def expression(text: str | None, where: str) -> Callable[[Any], Any]:
     try:
         compiled = jmespath.compile(text)
     except jmespath.exceptions.JMESPathError as error:
-        raise ChaosError(f"{where} is not a JMESPath expression ({short(str(error))}): {text!r}.") from None
+        raise ChaosError(f"{where} is not a JMESPath expression ({shorten(str(error))}): {text!r}.") from None
 
     def search(value: Any) -> Any:
         try:
@@ -274,12 +274,12 @@ class Expectation:
     reads_body: bool
 
     @classmethod
-    def of(cls, wanted: Mapping[str, Any], where: str) -> Expectation:
+    def parse(cls, wanted: Mapping[str, Any], where: str) -> Expectation:
         """Build from ``{"status": 200 | [200, 204], "expression": "…"}``; the default status is 200."""
         status = wanted.get("status", 200)
         statuses = tuple(int(code) for code in (status if isinstance(status, (list, tuple)) else [status]))
         text = wanted.get("expression")
-        return cls(statuses, expression(text, f"{where}.expression"), bool(text))
+        return cls(statuses, compile_expression(text, f"{where}.expression"), bool(text))
 
     def judge(self, reply: Reply, body: Any) -> str:
         """Return ``ok``, ``error`` or ``empty`` for an answer, its transport's word for none."""

@@ -28,21 +28,21 @@ _TCP_INFO_BYTES = 8 + 24 * 4
 _RTT_AT = 8 + 15 * 4
 
 
-def inside(pid: int, function: Callable[..., Any], *arguments: Any, within: float = 30.0) -> Any:
+def call_inside(pid: int, function: Callable[..., Any], *arguments: Any, within: float = 30.0) -> Any:
     """Call ``function`` in the network namespace of process ``pid`` and return its answer, which must be JSON's.
 
     Raises what the function raised if that is one of our errors, else ChaosError; also when it took longer than
     ``within`` seconds, or there is no such process.
     """
-    return _in_child(lambda: enter(pid), function, arguments, within)
+    return _in_child(lambda: enter_netns(pid), function, arguments, within)
 
 
-def throwaway(function: Callable[..., Any], *arguments: Any, within: float = 30.0) -> Any:
+def call_in_throwaway(function: Callable[..., Any], *arguments: Any, within: float = 30.0) -> Any:
     """Call ``function`` in a network namespace of its own, which is gone afterwards with all that was made in it."""
     return _in_child(_unshare, function, arguments, within)
 
 
-def enter(pid: int) -> None:
+def enter_netns(pid: int) -> None:
     """Move this process itself into the network namespace of another. Raises OSError."""
     with open(f"/proc/{pid}/ns/net") as namespace:
         if _libc().setns(namespace.fileno(), _CLONE_NEWNET) != 0:
@@ -50,7 +50,7 @@ def enter(pid: int) -> None:
             raise OSError(error, os.strerror(error))
 
 
-def identity(pid: int) -> int:
+def read_netns_number(pid: int) -> int:
     """Return the number of a process's network namespace, 0 when it cannot be read: another number, another one."""
     try:
         return os.stat(f"/proc/{pid}/ns/net").st_ino
@@ -58,12 +58,12 @@ def identity(pid: int) -> int:
         return 0
 
 
-def packed(address: str) -> bytes:
+def pack_address(address: str) -> bytes:
     """Return an address, of either family, as the bytes of a packet."""
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
-def connect(address: str, port: int, timeout: float) -> dict[str, Any]:
+def connect_once(address: str, port: int, timeout: float) -> dict[str, Any]:
     """Connect once from where this process is: {seconds, kernel_ms, errno, timed_out}.
 
     ``kernel_ms`` is the round trip of the handshake by the kernel's own measure (TCP_INFO); None if there was none.
@@ -85,7 +85,7 @@ def connect(address: str, port: int, timeout: float) -> dict[str, Any]:
     return found
 
 
-def answers(address: str, port: int, timeout: float) -> bool:
+def accepts_connect(address: str, port: int, timeout: float) -> bool:
     """Return whether somebody accepts a connect from where this process is.
 
     It is reset at once, so that nothing of it is under way when the path is touched next.

@@ -91,7 +91,7 @@ def table_name(run_id: str, fault: str) -> str:
     return f"{MARK}{run_id}-{fault}"
 
 
-def messages(rules: Ruleset) -> list[Message]:
+def build_messages(rules: Ruleset) -> list[Message]:
     """Return what is to be sent, in order: (kind, fields). Elements come last; nothing matches before."""
     found: list[Message] = [("table", {"name": rules.table})]
     sets = _sets(rules.addresses)
@@ -122,7 +122,7 @@ def messages(rules: Ruleset) -> list[Message]:
     return found
 
 
-def install(rules: Ruleset) -> None:
+def install_table(rules: Ruleset) -> None:
     """Make a table where this process is; one of that name is replaced. Raises ChaosError for a foreign one of ours.
 
     What was made of it is taken away again when the kernel refuses the rest.
@@ -136,7 +136,7 @@ def install(rules: Ruleset) -> None:
         if rules.table in _ours(nft):
             nft.table("del", name=rules.table)
         try:
-            for message in messages(rules):
+            for message in build_messages(rules):
                 _send(nft, message)
         except Exception as error:
             if rules.table in _ours(nft):
@@ -144,7 +144,7 @@ def install(rules: Ruleset) -> None:
             raise Unsupported(f"nftables refused the rules of this fault ({error}).") from error
 
 
-def remove(table: str) -> bool:
+def remove_table(table: str) -> bool:
     """Delete a table of ours where this process is and see it gone; returns whether it was there."""
     if not table.startswith(MARK):
         raise ChaosError(f"Table {table} is none of ours and is not touched.")
@@ -157,7 +157,7 @@ def remove(table: str) -> bool:
     return True
 
 
-def state(table: str) -> dict[str, Any]:
+def read_table(table: str) -> dict[str, Any]:
     """Return {there, packets, elements, expires_s} of a table where this process is.
 
     ``packets``: what its rules counted; ``elements``: addresses that have not expired; ``expires_s``: seconds until
@@ -176,14 +176,14 @@ def state(table: str) -> dict[str, Any]:
     return {"there": True, "packets": packets, "elements": len(left), "expires_s": min(left, default=0.0)}
 
 
-def available() -> None:
+def require_nftables() -> None:
     """Raise Unsupported without the library."""
     if NFTables is None:
         raise Unsupported(libraries.missing("The Python library pyroute2"))
 
 
 def _socket() -> Any:
-    available()
+    require_nftables()
     return NFTables(nfgen_family=_INET)
 
 

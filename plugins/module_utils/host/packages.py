@@ -70,7 +70,7 @@ MANAGERS: Mapping[str, Manager] = {
 }
 
 
-def parse(listing: str) -> frozenset[str]:
+def parse_listing(listing: str) -> frozenset[str]:
     """Return the names of what is installed, from a manager's listing; what is only half there is not.
 
     The archives' keys, which rpm lists beside packages, are none: a first install imports them, and they stay.
@@ -80,24 +80,24 @@ def parse(listing: str) -> frozenset[str]:
     return names - {"gpg-pubkey"}
 
 
-def installed(manager: Manager) -> frozenset[str]:
+def list_installed(manager: Manager) -> frozenset[str]:
     """Return the names of all packages on this host. Raises Unsupported where the manager is not this host's."""
-    return parse(_run(manager.listing))
+    return parse_listing(_run(manager.listing))
 
 
-def lacking(wanted: Sequence[str], present: Iterable[str]) -> list[str]:
+def list_lacking(wanted: Sequence[str], present: Iterable[str]) -> list[str]:
     """Return those of the wanted packages that are not there, in their order."""
     there = set(present)
     return [name for name in wanted if name not in there]
 
 
-def install(manager: Manager, names: Sequence[str], files: Path | None, record: Path) -> list[str]:
+def install_packages(manager: Manager, names: Sequence[str], files: Path | None, record: Path) -> list[str]:
     """Install packages from the distribution's archive, or from ``files``, and note what came.
 
     Returns what was installed, dependencies included. Raises ChaosError with the manager's own words, or when it is
     content and what was wanted is still not there; what it had installed by then is noted all the same.
     """
-    before = installed(manager)
+    before = list_installed(manager)
     try:
         if files is not None:
             carried = sorted(str(path) for path in files.glob(f"*{manager.suffix}"))
@@ -111,18 +111,18 @@ def install(manager: Manager, names: Sequence[str], files: Path | None, record: 
                 _run(manager.refresh)
             _run([*manager.install, *names])
     finally:
-        present = installed(manager)
+        present = list_installed(manager)
         came = sorted(present - before)
         if came:
-            _note(record, sorted({*noted(record), *came}))
-    still = lacking(names, present)
+            _note(record, sorted({*read_noted(record), *came}))
+    still = list_lacking(names, present)
     if still:
         where = "the package files that were carried over do not hold it" if files else "its archive has none"
         raise ChaosError(f"{' and '.join(still)} did not come: {where}.")
     return came
 
 
-def noted(record: Path) -> list[str]:
+def read_noted(record: Path) -> list[str]:
     """Return the packages that setup brought to this host."""
     try:
         return [str(name) for name in json.loads(record.read_text())["installed"]]
@@ -134,9 +134,9 @@ def noted(record: Path) -> list[str]:
         ) from error
 
 
-def remove(manager: Manager, record: Path) -> list[str]:
+def remove_packages(manager: Manager, record: Path) -> list[str]:
     """Remove what setup brought, all of it or nothing. Raises ChaosError when something else needs it by now."""
-    names = sorted(set(noted(record)) & installed(manager))
+    names = sorted(set(read_noted(record)) & list_installed(manager))
     if names:
         try:
             _run([*manager.rehearse, *names])

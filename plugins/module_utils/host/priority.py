@@ -21,7 +21,7 @@ RLIMIT_RTTIME = 15
 _AWAKE_US = 200_000
 
 
-def punctual() -> None:
+def raise_priority() -> None:
     """Run before ordinary processes when both want the processor; without root only the threads are quicker.
 
     A sample that waited for the processor would be read as a slow exchange. Source: setpriority(2).
@@ -39,7 +39,7 @@ def prompt() -> None:
     never to stand in the way of what it measures. Threads and children start as ordinary ones.
     Source: sched(7), getrlimit(2) RLIMIT_RTTIME.
     """
-    punctual()
+    raise_priority()
     try:
         signal.signal(signal.SIGXCPU, lambda *_: os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)))
         hard = resource.getrlimit(RLIMIT_RTTIME)[1]
@@ -50,7 +50,7 @@ def prompt() -> None:
 
 
 @contextmanager
-def foremost() -> Iterator[None]:
+def run_foremost() -> Iterator[None]:
     """Run before every ordinary process for a moment, and as before afterwards; children start as ordinary ones.
 
     For what takes far less than a millisecond: by the kernel's realtime class where we may, else as :func:`punctual`

@@ -24,7 +24,7 @@ _LOOPBACK = 1
 _MAIN, _INET, _INET6 = 254, 2, 10
 
 
-def towards(ip: Any, address: str) -> set[int]:
+def find_interface(ip: Any, address: str) -> set[int]:
     """Return the interface that leads to one address, by its index; empty where none but the loopback does."""
     try:
         found = [route.get_attr("RTA_OIF") for route in ip.route("get", dst=address)]
@@ -33,9 +33,9 @@ def towards(ip: Any, address: str) -> set[int]:
     return {int(index) for index in found if index and index != _LOOPBACK}
 
 
-def ways(ip: Any, peer: str) -> set[int]:
+def find_interfaces(ip: Any, peer: str) -> set[int]:
     """Return the interfaces that lead to an address, or to any part of a network: its parts may go different ways."""
-    found = towards(ip, peer_addresses.sample(peer))
+    found = find_interface(ip, peer_addresses.sample(peer))
     if peer_addresses.is_network(peer):
         wanted = peer_addresses.network(peer)
         for route in ip.get_routes(family=_INET if wanted.version == 4 else _INET6, table=_MAIN):

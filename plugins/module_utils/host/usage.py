@@ -71,8 +71,8 @@ def processors(proc: Path = PROC) -> Processors:
 def of_cgroup(cgroup: Cgroup) -> float:
     """Return the processor seconds of a container (controller cpuacct). Raises ChaosError when it is gone."""
     if cgroup.version == 1:
-        return cgroup.number("cpuacct.usage") / _NS
-    return cgroup.table("cpu.stat").get("usage_usec", 0) / 1e6
+        return cgroup.read_number("cpuacct.usage") / _NS
+    return cgroup.read_table("cpu.stat").get("usage_usec", 0) / 1e6
 
 
 def of_process(pid: int, proc: Path = PROC) -> tuple[str, float] | None:

@@ -32,7 +32,7 @@ def window(evidence: Evidence, fault: str | None) -> Window | None:
         return None
     known = evidence.spec.get("faults", [])
     spec: Mapping[str, Any] = next((one for one in known if fault in (None, str(one["id"]))), {})
-    aimed = tuple(fault_entry.services(spec)) if spec else (_NOBODY,)
+    aimed = tuple(fault_entry.services_of(spec)) if spec else (_NOBODY,)
     return Window(
         id=PLACEBO,
         kind=str(spec.get("kind", PLACEBO)),

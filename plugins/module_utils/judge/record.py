@@ -132,7 +132,7 @@ def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -
     return {
         "id": str(spec["id"]),
         "kind": str(spec["kind"]),
-        "target": ", ".join(fault_entry.services(spec)),
+        "target": ", ".join(fault_entry.services_of(spec)),
         "engine": window.mode if window else _text(spec.get("mode")),
         "injected_at": None if window is None else evidence.anchor.exact(window.injected),
         "undone_at": None if undone is None else iso(float(undone)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..exchange import fault_entry
-from ..host.docker_engine import Engine
+from ..host.docker_engine import DockerEngine
 from ..run.folder import RunDir
 
 _LINES = 50
@@ -21,14 +21,14 @@ def advise(run: RunDir, fault: str) -> None:
     """
     spec = run.spec
     known: dict[str, Any] = next((entry for entry in spec["faults"] if entry["id"] == fault), {})
-    targets = fault_entry.services(known)
+    targets = fault_entry.services_of(known)
     run.timeline("not_steady", fault=fault)
     services = list(dict.fromkeys((*targets, str(spec["services"]["api"]))))
     for service in services:
         run.log(
             "warn", f"To recover by hand: docker compose -p {spec['project']} restart {service}", "observe"
         )
-    engine = Engine.connect_for(run)
+    engine = DockerEngine.connect_for(run)
     for target in targets:
         for container in engine.containers(spec["project"], target):
             for line in engine.logs(container.id, tail=_LINES):

@@ -17,7 +17,7 @@ from ..exchange import external, fault_entry
 from ..faults import inject, planning
 from ..faults.contract import Fault, Plan, Scene, Site
 from ..faults.undo import undo
-from ..host.docker_engine import Engine
+from ..host.docker_engine import DockerEngine
 from ..host.facts import is_root
 from ..run import lease
 from ..run.abort import no_more_faults, why
@@ -91,10 +91,10 @@ def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str,
     return {"changed": changed, "plan": plan, "proof": [], "diff": diff, "chaos_lines": [], "chaos_bpf": []}
 
 
-def planned(fault: Fault, wanted: Mapping[str, Any], engine: Engine) -> Plan:
+def planned(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) -> Plan:
     """Look the target up and plan; changes nothing."""
     targets = engine.containers(wanted["project"])
-    for service in fault_entry.services(wanted):
+    for service in fault_entry.services_of(wanted):
         if not any(container.service == service for container in targets):
             raise ChaosError(f"Project {wanted['project']} has no container of a service {service}.")
     chosen = planning.chosen(targets, wanted)
@@ -109,19 +109,19 @@ def preview(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
         entries = [entry for entry in journal.open_entries() if entry.fault == wanted["id"]]
         lines = [line for entry in entries for line in entry.plan]
         return result(bool(entries), lines, before=_text(lines), after="")
-    lines = planned(fault, wanted, Engine.connect()).lines()
+    lines = planned(fault, wanted, DockerEngine.connect()).lines()
     return result(True, lines, before="", after=_text(lines))
 
 
 def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Inject the fault in its run, unless this very fault was injected already."""
     run = open_run(wanted["run_id"], wanted.get("state_dir"))
-    external.refuse([wanted], external.services(run.spec))
+    external.refuse_external([wanted], external.list_external(run.spec))
     # one that never took effect and was put back may be tried again
     known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
     if any(entry.fault == wanted["id"] for entry in known):
         return {**result(False, [], "", ""), **deliver(run, changed=False)}
-    engine = Engine.connect_for(run)
+    engine = DockerEngine.connect_for(run)
     change = planned(fault, wanted, engine)
     lines = change.lines()
     order = inject.Order(wanted["id"], wanted["kind"], change.service, lines, change.undo(), wanted["ttl"])

@@ -14,9 +14,9 @@ from typing import Any
 from ..common import clock
 from ..common.errors import ChaosError
 from ..evidence.evidence import load as load_evidence
-from ..exchange.reconcile import account, settle
+from ..exchange.reconcile import close_account, settle_orders
 from ..faults.undo import undo
-from ..host.docker_engine import Engine
+from ..host.docker_engine import DockerEngine
 from ..judge.record import host_record
 from ..observe import application_log, start_capture
 from ..run import lease, processes
@@ -139,23 +139,23 @@ def stop_observers(run: RunDir) -> None:
 
 def _account(run: RunDir) -> None:
     if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
-        account(run, Engine.connect_for(run))
+        close_account(run, DockerEngine.connect_for(run))
 
 
 def _reconcile(run: RunDir) -> None:
     """Reconcile the ledger now if the run's own reconciliation did not come to it."""
     if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
-        settle(run, Engine.connect_for(run), wait=False)
-    application_log.collect(run)
+        settle_orders(run, DockerEngine.connect_for(run), wait=False)
+    application_log.collect_first_lines(run)
 
 
 def _compare(run: RunDir) -> None:
     before = read_json(run.file("snapshot-before.json"))
     if before is None:
         raise ChaosError("There is no snapshot from before the run to compare with.")
-    after = snapshot.settled(run, before)
+    after = snapshot.wait_settled(run, before)
     write_json(run.file("snapshot-after.json"), after)
-    write_json(run.file("restore.json"), snapshot.compare(before, after, run.events()))
+    write_json(run.file("restore.json"), snapshot.compare_snapshots(before, after, run.events()))
 
 
 def _tell_time(run: RunDir) -> None:

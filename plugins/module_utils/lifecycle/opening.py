@@ -39,7 +39,7 @@ def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lin
         writer.write({"t": clock.now(), "event": "opened", "said": [line["text"] for line in lines.lines]})
         writer.close()
         lease.renew(run, lease.LEASE_S)
-        taken = snapshot.take(run)
+        taken = snapshot.take_snapshot(run)
         write_json(run.file("snapshot-before.json"), taken, sync=True)
         for what, reason in sorted(taken["unchecked"].items()):
             run.log("warn", f"{what} can't be compared after the run: {reason}", "preflight")

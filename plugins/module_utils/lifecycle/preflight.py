@@ -18,13 +18,13 @@ from ..common import clock
 from ..common.errors import ChaosError, Unsupported
 from ..exchange import external, fault_entry
 from ..exchange.database import Store
-from ..exchange.endpoints import resolve
-from ..exchange.trial_order import choose_numbers, trial
+from ..exchange.endpoints import resolve_url
+from ..exchange.trial_order import choose_numbers, place_trial_order
 from ..faults import planning
 from ..faults.contract import Site
 from ..host import consent
-from ..host.docker_engine import ANSWER_S, Container, Engine
-from ..host.facts import facts, kernel_at_least
+from ..host.docker_engine import ANSWER_S, Container, DockerEngine
+from ..host.facts import kernel_at_least, read_facts
 from .abort_when import free_disk_mb
 
 KERNEL = (4, 9)
@@ -47,12 +47,12 @@ class Report:
 
 def host(
     say: Callable[[str, str], None], *, remote: bool, folder: Path, slow: float = 1.0
-) -> tuple[Report, Engine]:
+) -> tuple[Report, DockerEngine]:
     """Look at the host alone: consent, engine, kernel, disk, bcc. It is ``slow`` times as slow as most."""
     if remote:
         consent.require_consent()
-    engine = Engine.connect(timeout=ANSWER_S * slow)
-    report = Report(say, facts(engine))
+    engine = DockerEngine.connect(timeout=ANSWER_S * slow)
+    report = Report(say, read_facts(engine))
     has = report.facts["capabilities"]
     say("ok", f"Docker {has['docker']} answers")
     if not has["compose"]:
@@ -80,7 +80,7 @@ def host(
     return report, engine
 
 
-def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
+def exchange(report: Report, engine: DockerEngine, spec: Mapping[str, Any]) -> None:
     """Look at the exchange: project, services the experiment needs, their health and isolation."""
     project = str(spec["project"])
     report.targets = engine.containers(project)
@@ -89,10 +89,10 @@ def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
         raise ChaosError(
             f"There is no compose project {project} on this host (found: {known}); set chaos_project."
         )
-    away = external.services(spec)
-    external.refuse(spec["faults"], away)
+    away = external.list_external(spec)
+    external.refuse_external(spec["faults"], away)
     needed = [str(spec["services"][role]) for role in spec.get("needs", ()) if role in spec["services"]]
-    targets = [service for fault in spec["faults"] for service in fault_entry.services(fault)]
+    targets = [service for fault in spec["faults"] for service in fault_entry.services_of(fault)]
     needed += [service for service in dict.fromkeys(targets) if service not in needed]
     needed = [service for service in needed if service not in away]
     for service in needed:
@@ -104,7 +104,7 @@ def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
             consent.refuse_shared(container, named)
     report.say("ok", f"Project {project}: {', '.join(needed)} running and healthy")
     for one in away.values():
-        milliseconds = external.reach(one)
+        milliseconds = external.time_connect(one)
         report.say("ok", f"{one} answers in {milliseconds:.1f} ms")
     flow = str(spec["services"].get("order_flow") or "")
     if any(container.running for container in report.service(flow)):
@@ -113,7 +113,7 @@ def exchange(report: Report, engine: Engine, spec: Mapping[str, Any]) -> None:
         report.say("ok", f"{flow} is stopped")
 
 
-def _require_up(report: Report, engine: Engine, project: str, service: str) -> None:
+def _require_up(report: Report, engine: DockerEngine, project: str, service: str) -> None:
     targets = report.service(service)
     if not targets:
         others = ", ".join(sorted({container.service for container in report.targets}))
@@ -145,14 +145,16 @@ def _require_up(report: Report, engine: Engine, project: str, service: str) -> N
 def resolved(report: Report, spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the specification with addresses, container identities and facts filled in."""
     found = dict(spec)
-    found["load"] = resolve(spec["load"], report.targets)
-    away = external.services(spec)
+    found["load"] = resolve_url(spec["load"], report.targets)
+    away = external.list_external(spec)
     found["probes"] = [
-        resolve(probe, report.targets) if probe.get("kind") == "http" else external.probe(probe, away)
+        resolve_url(probe, report.targets)
+        if probe.get("kind") == "http"
+        else external.address_probe(probe, away)
         for probe in spec["probes"]
     ]
     found["gauges"] = [
-        resolve(gauge, report.targets) if gauge.get("kind") == "http" else dict(gauge)
+        resolve_url(gauge, report.targets) if gauge.get("kind") == "http" else dict(gauge)
         for gauge in spec.get("gauges") or []
     ]
     if spec.get("capture"):
@@ -184,7 +186,7 @@ def _identity(container: Container) -> dict[str, Any]:
     }
 
 
-def try_faults(report: Report, spec: Mapping[str, Any], engine: Engine) -> None:
+def try_faults(report: Report, spec: Mapping[str, Any], engine: DockerEngine) -> None:
     """Try what each fault needs; warns of a fault that will be milder than asked. Raises Unsupported or ChaosError."""
     has = report.facts["capabilities"]
     site = Site(report.targets, bool(has["root"]), engine)
@@ -197,11 +199,11 @@ def try_faults(report: Report, spec: Mapping[str, Any], engine: Engine) -> None:
             report.say("warn", f"Fault {fault['id']}: {line}")
 
 
-def try_order(report: Report, engine: Engine, spec: dict[str, Any]) -> None:
+def try_order(report: Report, engine: DockerEngine, spec: dict[str, Any]) -> None:
     """Choose the run's range of numbers and send one order through: accepted, found in the database, cancelled."""
     store = Store(engine, str(spec["project"]), spec["database"], spec["load"])
     spec["load"]["price"] = {**spec["load"]["price"], **choose_numbers(store, spec["load"]["price"])}
-    found = trial(spec["load"], store)
+    found = place_trial_order(spec["load"], store)
     report.say(
         "ok",
         f"Trial order accepted in {found.accepted_ms:g} ms, found in the database, "

@@ -60,13 +60,13 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
     identities = [str(fault.get("id", "")) for fault in spec["faults"]]
     if len(set(identities)) != len(identities):
         found.append(f"The faults' ids must differ; they are {', '.join(identities)}.")
-    found += external.problems(spec)
+    found += external.find_problems(spec)
     for fault in spec["faults"]:
         # a margin that makes no sense has its own sentence, and makes none of each ttl
         found += _fault(fault, {} if bad_windows else spec["windows"])
-    found += load_plan.validate(spec["load"]) + load_plan.validate_probes(spec["probes"])
+    found += load_plan.validate_load(spec["load"]) + load_plan.validate_probes(spec["probes"])
     found += slow_host.problems(spec)
-    found += gauges.problems(spec.get("gauges") or [])
+    found += gauges.find_problems(spec.get("gauges") or [])
     return found + findings.problems(spec["findings"])
 
 

@@ -11,13 +11,13 @@ from datetime import datetime
 
 from ..common.clock import Anchor
 from ..evidence.named_cause import cause
-from ..host.docker_engine import Engine
+from ..host.docker_engine import DockerEngine
 from ..run.folder import RunDir
 
 _LINE_CHARS = 300
 
 
-def collect(run: RunDir) -> None:
+def collect_first_lines(run: RunDir) -> None:
     """Read the API's log through the engine and write, per fault, the first line that names its dependency.
 
     What names it, :mod:`.clues` says. A null line says that the log was read and held none.
@@ -27,21 +27,21 @@ def collect(run: RunDir) -> None:
     injected = [event for event in events if event["event"] == "fault_injected"]
     if not injected or any(event["event"] == "app_log" for event in events):
         return
-    engine, anchor = Engine.connect_for(run), run.anchor
+    engine, anchor = DockerEngine.connect_for(run), run.anchor
     api = engine.containers(run.spec["project"], run.spec["services"]["api"])
     lines = [
         line
         for container in api
         for line in engine.logs(container.id, tail=5000, since=anchor.wall(injected[0]["t"]) - 1)
     ]
-    stamped = stamp(lines, anchor)
+    stamped = split_stamps(lines, anchor)
     for event in injected:
         words = cause(run.spec, faults.get(event["fault"]) or event).pattern
-        logged_at, text = first(stamped, words, event["t"]) or (None, None)
+        logged_at, text = find_first(stamped, words, event["t"]) or (None, None)
         run.timeline("app_log", fault=event["fault"], logged_at=logged_at, line=text and text[:_LINE_CHARS])
 
 
-def stamp(lines: Sequence[str], anchor: Anchor) -> list[tuple[float, str]]:
+def split_stamps(lines: Sequence[str], anchor: Anchor) -> list[tuple[float, str]]:
     """Split the engine's time stamps off and return (boottime, text), oldest first; lines without one are left out."""
     found = []
     for line in lines:
@@ -55,7 +55,7 @@ def stamp(lines: Sequence[str], anchor: Anchor) -> list[tuple[float, str]]:
     return sorted(found)
 
 
-def first(lines: Sequence[tuple[float, str]], words: str, after: float) -> tuple[float, str] | None:
+def find_first(lines: Sequence[tuple[float, str]], words: str, after: float) -> tuple[float, str] | None:
     """Return the first line from boottime ``after`` on that matches ``words``."""
     pattern = re.compile(words, re.IGNORECASE)
     return next((line for line in lines if line[0] >= after and pattern.search(line[1])), None)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..common import clock
 from ..common.jsonl import Writer
-from ..host.docker_engine import SERVICE_LABEL, Engine
+from ..host.docker_engine import SERVICE_LABEL, DockerEngine
 from ..run.folder import RunDir
 from ..run.lifespan import Lifespan
 from . import memory_usage
@@ -27,20 +27,20 @@ _SHOWN = ("die", "start", "stop", "kill", "oom", "restart", "create", "destroy",
 def main(run: RunDir) -> int:
     """Follow the events until the run ends."""
     life = Lifespan(run)
-    engine = Engine.connect_for(run)
+    engine = DockerEngine.connect_for(run)
     writer = Writer(run.file("engine.jsonl"))
     thread = threading.Thread(target=_follow, args=(run, engine, writer), daemon=True)
     thread.start()
     gauges = Gauges(run)
-    memory_usage.follow(run)
+    memory_usage.start_sampling(run)
     run.ready("events")
     while not life.stopping and thread.is_alive():
-        gauges.marks(life.marks())
+        gauges.take_events(life.marks())
         time.sleep(0.1)
     return 0
 
 
-def _follow(run: RunDir, engine: Engine, writer: Writer) -> None:
+def _follow(run: RunDir, engine: DockerEngine, writer: Writer) -> None:
     anchor = run.anchor
     for event in engine.events(run.spec["project"], since=anchor.realtime):
         action = str(event.get("Action", ""))
@@ -51,7 +51,7 @@ def _follow(run: RunDir, engine: Engine, writer: Writer) -> None:
                 writer.write(_line(event, action, at, engine))
 
 
-def _line(event: Mapping[str, Any], action: str, at: float, engine: Engine) -> dict[str, Any]:
+def _line(event: Mapping[str, Any], action: str, at: float, engine: DockerEngine) -> dict[str, Any]:
     actor = event.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
     code = attributes.get("exitCode")

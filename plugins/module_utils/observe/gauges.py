@@ -20,9 +20,9 @@ from ..common import clock
 from ..common.errors import ChaosError
 from ..evidence.phases import BASELINE
 from ..exchange import external
-from ..exchange.database import of_run, rows
-from ..host.docker_engine import Engine
-from ..host.http_client import Client, expression
+from ..exchange.database import query_rows, store_of_run
+from ..host.docker_engine import DockerEngine
+from ..host.http_client import Client, compile_expression
 from ..run.folder import RunDir
 
 #: Seconds after a fault, or its undo, in which nothing is read; and before the undo of a held one.
@@ -46,7 +46,7 @@ class Agenda:
         self._hold = {str(fault["id"]): float(fault.get("hold_s") or 0) for fault in faults}
         self._due: list[tuple[float, str | None, str]] = []
 
-    def marks(self, events: Iterable[Mapping[str, Any]]) -> None:
+    def take_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take in new lines of the timeline."""
         for event in events:
             name, t = event["event"], float(event.get("t") or 0)
@@ -63,7 +63,7 @@ class Agenda:
             elif name in ("steady", "not_steady"):
                 self._due.append((t, fault, "steady"))
 
-    def take(self, now: float) -> list[tuple[float, str | None, str]]:
+    def pop_due(self, now: float) -> list[tuple[float, str | None, str]]:
         """Return what is due, and forget it."""
         found = sorted((one for one in self._due if one[0] <= now), key=lambda one: one[0])
         self._due = [one for one in self._due if one[0] > now]
@@ -81,21 +81,21 @@ class Gauges:
         if self._gauges:
             threading.Thread(target=self._follow, name="gauges", daemon=True).start()
 
-    def marks(self, events: Iterable[Mapping[str, Any]]) -> None:
+    def take_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take in new lines of the timeline and hand what is due to the reader; returns at once."""
-        self._agenda.marks(events)
-        for due in self._agenda.take(clock.now()):
+        self._agenda.take_events(events)
+        for due in self._agenda.pop_due(clock.now()):
             self._waiting.put(due)
 
     def _follow(self) -> None:
-        engine = Engine.connect_for(self._run, timeout=5)
-        spec = {**self._run.spec, "database": of_run(self._run)}
+        engine = DockerEngine.connect_for(self._run, timeout=5)
+        spec = {**self._run.spec, "database": store_of_run(self._run)}
         while True:
             due, fault, moment = self._waiting.get()
             if clock.now() - due > _LATE_S:
                 continue
             for gauge in self._gauges:
-                for name, value, t, error in read(gauge, engine, spec):
+                for name, value, t, error in read_gauge(gauge, engine, spec):
                     what = {"fault": fault, "name": name, "moment": moment, "value": value, "error": error}
                     with contextlib.suppress(
                         ChaosError
@@ -103,8 +103,8 @@ class Gauges:
                         self._run.timeline("measured", t=t, **what)
 
 
-def read(
-    gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]
+def read_gauge(
+    gauge: Mapping[str, Any], engine: DockerEngine, spec: Mapping[str, Any]
 ) -> Iterator[tuple[str, float | None, float, str | None]]:
     """Read a gauge and yield (name, value, boottime, error) of each of its numbers; the value is None on an error.
 
@@ -124,13 +124,13 @@ def read(
         yield name, value, t, error if value is None else None
 
 
-def _sql(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) -> dict[str, float]:
-    answer = rows(engine, str(spec["project"]), spec["database"], str(gauge["query"]))
+def _sql(gauge: Mapping[str, Any], engine: DockerEngine, spec: Mapping[str, Any]) -> dict[str, float]:
+    answer = query_rows(engine, str(spec["project"]), spec["database"], str(gauge["query"]))
     return {str(gauge["name"]): _number(answer[0][0] if answer else "")}
 
 
-def _command(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) -> dict[str, float]:
-    away = external.services(spec).get(str(gauge["service"]))
+def _command(gauge: Mapping[str, Any], engine: DockerEngine, spec: Mapping[str, Any]) -> dict[str, float]:
+    away = external.list_external(spec).get(str(gauge["service"]))
     if away:
         raise ChaosError(f"{away} has no container here to run {gauge['command'][0]} in.")
     container = engine.container(str(spec["project"]), str(gauge["service"]))
@@ -140,7 +140,7 @@ def _command(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) 
     return {str(gauge["name"]): _number(output)}
 
 
-def _http(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) -> dict[str, float]:
+def _http(gauge: Mapping[str, Any], engine: DockerEngine, spec: Mapping[str, Any]) -> dict[str, float]:
     scheme, _colon, rest = str(gauge["url"]).partition("://")
     host, slash, path = rest.partition("/")
     reply = Client(f"{scheme}://{host}", timeout=_TIMEOUT_S).request("GET", slash + path or "/")
@@ -149,7 +149,7 @@ def _http(gauge: Mapping[str, Any], engine: Engine, spec: Mapping[str, Any]) -> 
         raise ChaosError(f"{gauge['url']}: {reply.kind or f'status {reply.status} without JSON'}.")
     found = {}
     for name, text in gauge["values"].items():
-        value = expression(str(text), f"gauge {name}")(body)
+        value = compile_expression(str(text), f"gauge {name}")(body)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             found[str(name)] = float(value)
     return found
@@ -165,7 +165,7 @@ def _number(text: str) -> float:
 _READ = {"sql": _sql, "command": _command, "http": _http}
 
 
-def problems(gauges: Iterable[Mapping[str, Any]]) -> list[str]:
+def find_problems(gauges: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return one sentence for each gauge of a specification that could never be read; for use before a run."""
     needed = {"sql": ("name", "query"), "command": ("name", "service", "command"), "http": ("values",)}
     found = []
@@ -179,7 +179,7 @@ def problems(gauges: Iterable[Mapping[str, Any]]) -> list[str]:
             found.append(f"gauges[{number}] needs a url, or a service and a port.")
         for name, text in (gauge.get("values") or {}).items():
             try:
-                expression(str(text), f"gauge {name}")
+                compile_expression(str(text), f"gauge {name}")
             except ChaosError as error:
                 found.append(str(error))
     return found

@@ -33,7 +33,7 @@ from ..common.jsonl import Tail, Writer
 from ..common.stats import rounded
 from ..host import cgroups, usage
 from ..host.cgroups import Cgroup
-from ..host.priority import punctual
+from ..host.priority import raise_priority
 from ..run.folder import RunDir, read_json
 from ..run.lifespan import Lifespan
 
@@ -58,7 +58,7 @@ class Exchange:
     def learn(self, container_id: str, pid: int) -> None:
         """Take in a container that runs; one whose cgroup cannot be read counts as somebody else's."""
         try:
-            self.known[container_id] = cgroups.find("cpuacct", pid, container_id)
+            self.known[container_id] = cgroups.find_cgroup("cpuacct", pid, container_id)
         except ChaosError:
             self.known.pop(container_id, None)
 
@@ -207,7 +207,7 @@ def containers(spec: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
 
 def main(run: RunDir) -> int:
     """Sample until told to stop."""
-    punctual()
+    raise_priority()
     life = Lifespan(run)
     writer = Writer(run.file("interference.jsonl"))
     exchange, ours = Exchange(), Processes(run)

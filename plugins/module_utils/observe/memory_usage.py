@@ -18,13 +18,13 @@ from ..common.errors import ChaosError
 from ..faults.mechanisms import memory_hog
 from ..host import cgroups
 from ..host.cgroups import Cgroup
-from ..host.docker_engine import Engine
+from ..host.docker_engine import DockerEngine
 from ..run.folder import RunDir
 
 PERIOD_S = 0.5
 
 
-def follow(run: RunDir) -> bool:
+def start_sampling(run: RunDir) -> bool:
     """Start sampling if a fault of the run asks for it; returns whether one does."""
     services = {
         str(fault["target"]) for fault in run.spec.get("faults") or [] if fault.get("kind") == "memory"
@@ -35,27 +35,29 @@ def follow(run: RunDir) -> bool:
 
 
 def _sample(run: RunDir, service: str) -> None:
-    engine = Engine.connect_for(run, timeout=5)
+    engine = DockerEngine.connect_for(run, timeout=5)
     known: tuple[int, Cgroup] | None = None
     while True:
         try:
             known = known or _find(engine, run.spec, service)
             if known is not None:
-                run.timeline("measured", fault=None, name="memory_used", service=service, **read(*known))
+                run.timeline(
+                    "measured", fault=None, name="memory_used", service=service, **read_usage(*known)
+                )
         except ChaosError:
             known = None  # it ended, or was started anew: looked up again
         clock.sleep(PERIOD_S)
 
 
-def _find(engine: Engine, spec: Mapping[str, Any], service: str) -> tuple[int, Cgroup] | None:
+def _find(engine: DockerEngine, spec: Mapping[str, Any], service: str) -> tuple[int, Cgroup] | None:
     running = [one for one in engine.containers(str(spec["project"]), service) if one.running and one.pid]
     if not running:
         return None
-    return running[0].pid, cgroups.find("memory", running[0].pid, running[0].id)
+    return running[0].pid, cgroups.find_cgroup("memory", running[0].pid, running[0].id)
 
 
-def read(pid: int, cgroup: Cgroup) -> dict[str, Any]:
+def read_usage(pid: int, cgroup: Cgroup) -> dict[str, Any]:
     """Return {pid, value: bytes of its own memory, charged: all bytes}. Raises ChaosError when it is gone."""
-    stat = cgroup.table("memory.stat")
+    stat = cgroup.read_table("memory.stat")
     own = stat.get("rss", 0) if cgroup.version == 1 else stat.get("anon", 0)
     return {"pid": pid, "value": own, "charged": memory_hog.usage(cgroup)}

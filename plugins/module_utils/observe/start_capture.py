@@ -19,7 +19,7 @@ from ..run.folder import RunDir, read_json, write_json
 _READY_S = 60.0
 
 
-def begin(run: RunDir) -> bool:
+def start_capture(run: RunDir) -> bool:
     """Start the capture unless it runs; returns whether it was started. A capture that cannot be is a warning."""
     if processes.alive(run, "capture"):
         return False
@@ -38,7 +38,7 @@ def begin(run: RunDir) -> bool:
     except ChaosError as error:
         return _without(run, "failed", str(error))
     found = state_of(run)
-    if blind(found):
+    if is_blind(found):
         no_more_faults(run, "the kernel capture is blind")
     return bool(found["status"] == "attached")
 
@@ -48,7 +48,7 @@ def read_storms(run: RunDir) -> None:
     spool.expand(run)
 
 
-def blind(found: Mapping[str, Any]) -> bool:
+def is_blind(found: Mapping[str, Any]) -> bool:
     """Return whether a capture runs and did not see what was done for it to see: then nothing may be injected."""
     return found["status"] == "attached" and found.get("positive_control") is False
 

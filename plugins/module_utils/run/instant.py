@@ -15,7 +15,7 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..host.priority import foremost
+from ..host.priority import run_foremost
 from .folder import RunDir
 
 #: Journaled and prepared so many seconds before the instant; held back so long, the journal's lock with it.
@@ -92,7 +92,7 @@ class Instant:
         Raises ChaosError when the run is aborted before.
         """
         # before the last wait, not after it: who sleeps at ordinary rank may be woken too late to ask for more
-        with foremost():
+        with run_foremost():
             self.until(_LAST_S)
             clock.sleep(self.left)
             late_ms = -1000 * self.left

@@ -65,7 +65,7 @@ def _limit_files(pid: int) -> Iterator[Path]:
             yield from (_CGROUP / controller / path.lstrip("/") / name for name in _V1.get(controller, ()))
 
 
-def executables(containers: Mapping[str, str]) -> dict[str, str]:
+def list_executables(containers: Mapping[str, str]) -> dict[str, str]:
     """Return the programs that run in each container: ``<label> <path>`` → how it was found.
 
     The path is read without following it; where this user may not read it, the process's name stands in.
@@ -118,7 +118,7 @@ def _elsewhere(pid: int) -> bool:
         return False
 
 
-def listeners(pids: Mapping[str, int], foreign: Collection[tuple[str, int]] = ()) -> dict[str, str]:
+def list_listeners(pids: Mapping[str, int], foreign: Collection[tuple[str, int]] = ()) -> dict[str, str]:
     """Return TCP listeners of each namespace as ``<label> <address>:<port>``.
 
     On the host the range of ephemeral ports is left out, and the ``foreign`` (address, port) that other projects'

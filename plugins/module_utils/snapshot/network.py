@@ -40,7 +40,7 @@ _DOCKER_TABLES = ("nat", "filter", "raw", "mangle")
 _DOCKER_CHAINS = ("FORWARD", "POSTROUTING", "PREROUTING", "OUTPUT")
 
 
-def network(pids: Mapping[str, int], bridges: Sequence[str]) -> dict[str, dict[str, str]]:
+def read_networks(pids: Mapping[str, int], bridges: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return {nft, qdisc, route, rule: {"<label> …": value}} of the namespaces of the given processes.
 
     ``bridges`` are the project's own interfaces on the host. Raises ChaosError without pyroute2 or root.

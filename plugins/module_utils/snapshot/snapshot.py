@@ -17,11 +17,11 @@ from typing import Any
 from ..common import clock
 from ..common.errors import ChaosError
 from ..exchange import fault_entry
-from ..exchange.database import of_run, rows
-from ..host.docker_engine import Container, Engine
+from ..exchange.database import query_rows, store_of_run
+from ..host.docker_engine import Container, DockerEngine
 from ..run.folder import RunDir
-from .host import HOST, cgroup_limits, executables, listeners, our_processes
-from .network import network
+from .host import HOST, cgroup_limits, list_executables, list_listeners, our_processes
+from .network import read_networks
 
 Snapshot = dict[str, dict[str, str]]
 
@@ -39,14 +39,14 @@ _COMES_AND_GOES = ("executable", "process")
 _SETTLE_S = 15.0
 
 
-def take(run: RunDir) -> Snapshot:
+def take_snapshot(run: RunDir) -> Snapshot:
     """Read the whole snapshot. What this user may not read is listed under ``unchecked`` with the reason."""
-    engine = Engine.connect_for(run)
+    engine = DockerEngine.connect_for(run)
     targets = engine.containers(run.spec["project"])
     found: Snapshot = {"unchecked": {}}
     for kind, part in (
         *_containers(targets).items(),
-        ("executable", executables({_label(t): t.id for t in targets if t.running})),
+        ("executable", list_executables({_label(t): t.id for t in targets if t.running})),
         ("process", our_processes(str(run.path))),
     ):
         found[kind] = part
@@ -55,7 +55,7 @@ def take(run: RunDir) -> Snapshot:
         found,
         "listeners",
         lambda: {
-            "listener": listeners(
+            "listener": list_listeners(
                 {HOST: os.getpid(), **_pids(targets)}, engine.published_by_others(run.spec["project"])
             )
         },
@@ -63,29 +63,29 @@ def take(run: RunDir) -> Snapshot:
     _guarded(
         found,
         "network namespaces",
-        lambda: network({HOST: os.getpid(), **_pids(targets)}, engine.bridges(run.spec["project"])),
+        lambda: read_networks({HOST: os.getpid(), **_pids(targets)}, engine.bridges(run.spec["project"])),
     )
     _guarded(found, "PostgreSQL settings", lambda: {"postgres_setting": _settings(run, engine, targets)})
     return found
 
 
-def settled(run: RunDir, before: Snapshot, within: float = _SETTLE_S) -> Snapshot:
+def wait_settled(run: RunDir, before: Snapshot, within: float = _SETTLE_S) -> Snapshot:
     """Take snapshots until one equals ``before`` (restarts apart); returns the last, after ``within`` seconds at most.
 
     On a slow host that is so many times longer. Of what comes and goes the last one tells what two in a row have seen.
     """
     until, last = clock.now() + within * run.slow, None
     while True:
-        after = take(run)
-        if not differences(before, after):
+        after = take_snapshot(run)
+        if not find_differences(before, after):
             return after
         if clock.now() >= until:
-            return after if last is None else lasting(last, after)
+            return after if last is None else drop_passing(last, after)
         last = after
         clock.sleep(0.5)
 
 
-def lasting(last: Snapshot, after: Snapshot) -> Snapshot:
+def drop_passing(last: Snapshot, after: Snapshot) -> Snapshot:
     """Return ``after`` without what comes and goes and was not there in ``last``: a health check caught in the act."""
     return {
         kind: {what: value for what, value in part.items() if what in last.get(kind, {})}
@@ -95,7 +95,7 @@ def lasting(last: Snapshot, after: Snapshot) -> Snapshot:
     }
 
 
-def differences(before: Snapshot, after: Snapshot) -> list[dict[str, str | None]]:
+def find_differences(before: Snapshot, after: Snapshot) -> list[dict[str, str | None]]:
     """Return every leftover as {kind, what, before, after}; None where a side has no such thing.
 
     A container's start time is no state of its own, and a process of an application that is gone again
@@ -113,14 +113,16 @@ def differences(before: Snapshot, after: Snapshot) -> list[dict[str, str | None]
     return found
 
 
-def compare(before: Snapshot, after: Snapshot, events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def compare_snapshots(
+    before: Snapshot, after: Snapshot, events: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Return {leftovers, restarts, unasked_restarts, unchecked}.
 
     ``restarts`` counts containers of a service that were started anew; ``unasked_restarts`` names those
     services among them that no injected fault named.
     """
     injected = [event for event in events if event["event"] == "fault_injected"]
-    asked = {service for event in injected for service in fault_entry.services(event)}
+    asked = {service for event in injected for service in fault_entry.services_of(event)}
     restarts: dict[str, int] = {}
     for what, started in after.get("started_at", {}).items():
         if before.get("started_at", {}).get(what) not in (None, started):
@@ -128,7 +130,7 @@ def compare(before: Snapshot, after: Snapshot, events: Sequence[Mapping[str, Any
             restarts[service] = restarts.get(service, 0) + 1
     unchecked = {**before.get("unchecked", {}), **after.get("unchecked", {})}
     return {
-        "leftovers": differences(before, after),
+        "leftovers": find_differences(before, after),
         "restarts": restarts,
         "unasked_restarts": sorted(set(restarts) - asked),
         "unchecked": [f"{what}: {reason}" for what, reason in sorted(unchecked.items())],
@@ -148,7 +150,9 @@ def _containers(targets: Sequence[Container]) -> Snapshot:
     for container in targets:
         data = asdict(container)
         for part in ("host_config", "config"):
-            config.update({f"{_label(container)} {key}": value for key, value in flatten(part, data[part])})
+            config.update(
+                {f"{_label(container)} {key}": value for key, value in flatten_config(part, data[part])}
+            )
         config[f"{_label(container)} networks"] = ", ".join(sorted(container.addresses))
         config[f"{_label(container)} image"] = container.image
     return {
@@ -160,22 +164,22 @@ def _containers(targets: Sequence[Container]) -> Snapshot:
     }
 
 
-def flatten(name: str, value: Any) -> list[tuple[str, str]]:
+def flatten_config(name: str, value: Any) -> list[tuple[str, str]]:
     """Return every leaf of nested engine data as (dotted path, text); empty ones the engine writes in several ways."""
     if isinstance(value, Mapping):
         return [
             leaf
             for key, part in value.items()
             if key not in _VOLATILE
-            for leaf in flatten(f"{name}.{key}", part)
+            for leaf in flatten_config(f"{name}.{key}", part)
         ]
     return [] if value is None or value == [] else [(name, str(value))]
 
 
-def _settings(run: RunDir, engine: Engine, targets: Sequence[Container]) -> dict[str, str]:
-    database = of_run(run)
+def _settings(run: RunDir, engine: DockerEngine, targets: Sequence[Container]) -> dict[str, str]:
+    database = store_of_run(run)
     if database.get("address"):
-        return _pairs(row[0] for row in rows(engine, "", database, _SETTINGS))
+        return _pairs(row[0] for row in query_rows(engine, "", database, _SETTINGS))
     running = [
         container for container in targets if container.service == database["service"] and container.running
     ]

@@ -15,7 +15,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import finish
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
@@ -80,7 +80,7 @@ def test_after_a_reboot_no_proof_is_read_of_what_it_ended(
             return "as before"
 
     monkeypatch.setattr(undo, "by_kind", lambda kind: Held())
-    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls, **how: object()))
+    monkeypatch.setattr(DockerEngine, "connect", classmethod(lambda cls, **how: object()))
     anchor = began(60) if rebooted else clock.anchor()
     write_json(tmp_path / "spec.json", {"anchor": asdict(anchor)})
     run = RunDir(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf import attribution
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.attribution import (
     UNRESOLVED,
-    Scope,
+    ContainerScope,
     container_id,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
@@ -63,8 +63,8 @@ def process(proc: Path, pid: int, identity: str) -> None:
     (folder / "ns" / "net").write_text("")
 
 
-def scope(proc: Path, engine: Engine, names: dict[int, str] | None = None) -> Scope:
-    return Scope([API, STORE], ["api", "store"], engine, (names or {}).get, proc)
+def scope(proc: Path, engine: Engine, names: dict[int, str] | None = None) -> ContainerScope:
+    return ContainerScope([API, STORE], ["api", "store"], engine, (names or {}).get, proc)
 
 
 def test_a_victim_is_its_own_containers_and_the_others_only_where_it_is_gone(
@@ -103,7 +103,7 @@ def test_a_container_made_since_is_asked_for_until_the_engine_answers(
 
 
 def test_a_service_out_of_scope_is_nobody(tmp_path: Path, time: list[float]) -> None:
-    found = Scope([API, STORE], ["store"], Engine(), {7: A, 8: B}.get, tmp_path)
+    found = ContainerScope([API, STORE], ["store"], Engine(), {7: A, 8: B}.get, tmp_path)
     assert found.owner(1, 0, 7) is None
     assert found.owner(1, 0, 8) == STORE
 
@@ -118,7 +118,7 @@ def test_by_pid_where_the_kernel_tells_no_cgroup(tmp_path: Path, time: list[floa
     assert found.owner(12, 0, 0) is None
     process(tmp_path, 12, B)
     assert found.owner(12, 0, 0) == STORE, "a new process is read at once"
-    assert found.pids("api") == [10]
+    assert found.living_pids("api") == [10]
 
 
 def test_the_dead_are_known_for_a_while(tmp_path: Path, time: list[float]) -> None:
@@ -128,7 +128,7 @@ def test_the_dead_are_known_for_a_while(tmp_path: Path, time: list[float]) -> No
     (tmp_path / "10").rename(tmp_path / "gone")
     found.scan()
     assert found.owner(10, 0, 0) == API
-    assert found.pids("api") == []
+    assert found.living_pids("api") == []
     time[0] += 10
     found.scan()
     assert found.owner(10, 0, 0) is None
@@ -152,7 +152,9 @@ def test_by_network_namespace_where_no_process_is_known(tmp_path: Path, time: li
 
 def test_services_are_those_of_the_capture_else_all(time: list[float]) -> None:
     spec: dict[str, Any] = {"containers": {"api": [], "store": []}, "capture": {}}
-    everything = attribution.make(spec, [API, STORE], Engine(), {7: A}.get)
+    everything = attribution.make_scope(spec, [API, STORE], Engine(), {7: A}.get)
     assert everything.owner(1, 0, 7) == API
-    one = attribution.make({**spec, "capture": {"services": ["store"]}}, [API, STORE], Engine(), {7: A}.get)
+    one = attribution.make_scope(
+        {**spec, "capture": {"services": ["store"]}}, [API, STORE], Engine(), {7: A}.get
+    )
     assert one.owner(1, 0, 7) is None

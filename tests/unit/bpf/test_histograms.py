@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf import histograms
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.attribution import UNRESOLVED, Owner
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.histograms import Bucket, Histograms
-from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.block import device
+from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.block import name_device
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.registry import PROGRAMS
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.stats import percentile_of_buckets
@@ -43,13 +43,13 @@ class Kernel:
         self.there = [bucket for bucket in self.there if bucket.epoch >= below]
         return found
 
-    def forget(self, cgroup: int) -> None:
+    def forget_cgroup(self, cgroup: int) -> None:
         self.forgotten.append(cgroup)
 
     def owner(self, pid: int, netns: int, cgroup: int) -> Owner:
         return self.owners.get((pid, netns, cgroup))
 
-    def named(self, cgroup: int) -> bool:
+    def is_named(self, cgroup: int) -> bool:
         return cgroup != 66
 
     def count(self, series: int, owner: int = API, detail: int = 0, slot: int = 3, value: int = 5000) -> None:
@@ -200,7 +200,7 @@ def test_keys_and_lines_have_their_limits(
 
 
 def test_a_device_has_a_name_where_sysfs_tells() -> None:
-    assert device((1000 << 20) + 5) == {"device": "1000:5"}
+    assert name_device((1000 << 20) + 5) == {"device": "1000:5"}
 
 
 @pytest.mark.parametrize(("q", "value"), [(1, 2), (50, 2), (51, 4), (99, 4), (99.1, 1024), (100, 1024)])

@@ -44,17 +44,17 @@ def tracefs(tmp_path: Path) -> Path:
 
 
 def test_the_fields_of_a_tracepoint(tracefs: Path) -> None:
-    assert tracepoints.fields(tracefs, "sock:inet_sock_set_state") == {
+    assert tracepoints.read_fields(tracefs, "sock:inet_sock_set_state") == {
         "common_type": "unsigned short",
         "skaddr": "const void *",
         "reason": "enum sk_rst_reason",
         "saddr_v6": "__u8",
     }
-    assert tracepoints.fields(tracefs, "sock:none") is None
+    assert tracepoints.read_fields(tracefs, "sock:none") is None
 
 
 def test_what_a_kernel_lacks_is_compiled_out(tracefs: Path) -> None:
-    text = sources.config([PROGRAMS["tcp"]], tracefs, Settings(ports=(5432, 6379), host_netns=9), None)
+    text = sources.write_config([PROGRAMS["tcp"]], tracefs, Settings(ports=(5432, 6379), host_netns=9), None)
     lines = text.splitlines()
     assert "#define HAS_inet_sock_set_state 1" in lines
     assert "#define HAS_inet_sock_set_state_skaddr 1" in lines
@@ -63,12 +63,12 @@ def test_what_a_kernel_lacks_is_compiled_out(tracefs: Path) -> None:
     assert "#define CHAOS_HOST_NETNS 9" in lines
     assert "enum sk_rst_reason { CHAOS_enum_sk_rst_reason };" in lines
     assert "OFF_" not in text
-    assert "#define CHAOS_PORT(port) (1)" in sources.config([], tracefs, Settings(), None)
+    assert "#define CHAOS_PORT(port) (1)" in sources.write_config([], tracefs, Settings(), None)
 
 
 def test_a_program_that_cannot_run_here_is_told_by_its_tracepoints(tracefs: Path) -> None:
-    assert loader.missing(PROGRAMS["tcp"], tracefs) == []
-    assert loader.missing(PROGRAMS["exit"], tracefs) == ["sched:sched_process_exit"]
+    assert loader.missing_tracepoints(PROGRAMS["tcp"], tracefs) == []
+    assert loader.missing_tracepoints(PROGRAMS["exit"], tracefs) == ["sched:sched_process_exit"]
 
 
 def test_the_list_of_headers_is_complete(root: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_kernel_versions(release: str, version: tuple[int, int, int]) -> None:
 def test_the_package_that_brings_bcc(tmp_path: Path, os_release: str, package: str) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/os-release").write_text(os_release)
-    assert loader.package(tmp_path) == package
+    assert loader.bcc_package(tmp_path) == package
 
 
 def test_ring_buffer_by_release_where_there_is_no_btf() -> None:
@@ -156,12 +156,12 @@ def test_a_record_of_a_full_perf_buffer_is_lost_once_whoever_tells(monkeypatch: 
     bpf = Bpf()
     tracer = traced(bpf, counts)
     bpf.lose(5)  # an old kernel: our program heard nothing
-    assert tracer.lost() == 5
+    assert tracer.count_lost() == 5
     counts[:] = [
         4,
         3,
     ]  # a later one counts at once, and tells user space of the same ones when there is room again
-    assert tracer.lost() == 7
+    assert tracer.count_lost() == 7
 
 
 def test_records_of_perf_buffers_come_in_the_order_of_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,30 +252,30 @@ SPEC: dict[str, Any] = {
 
 
 def test_the_control_goes_where_the_engine_says_and_not_where_the_filter_looks() -> None:
-    assert positive_control.target(SPEC) == ("api", "172.18.0.3", 99)
-    assert positive_control.target({**SPEC, "capture": {}}) is None
-    assert positive_control.target({**SPEC, "containers": {"store": [{"addresses": []}]}}) is None
+    assert positive_control.choose_connect(SPEC) == ("api", "172.18.0.3", 99)
+    assert positive_control.choose_connect({**SPEC, "capture": {}}) is None
+    assert positive_control.choose_connect({**SPEC, "containers": {"store": [{"addresses": []}]}}) is None
 
 
 def test_settings_of_a_run() -> None:
-    assert capture.settings(SPEC).ports == (5432,)
-    assert capture.settings({**SPEC, "capture": {**SPEC["capture"], "all_ports": True}}).ports == ()
-    assert [program.name for program in capture.wanted(SPEC)] == ["tcp"]
-    assert capture.wanted({"capture": {}}) == list(PROGRAMS.values())
+    assert capture.build_settings(SPEC).ports == (5432,)
+    assert capture.build_settings({**SPEC, "capture": {**SPEC["capture"], "all_ports": True}}).ports == ()
+    assert [program.name for program in capture.choose_programs(SPEC)] == ["tcp"]
+    assert capture.choose_programs({"capture": {}}) == list(PROGRAMS.values())
 
 
 def test_an_engine_that_does_not_answer_is_none(tmp_path: Path) -> None:
-    assert docker_socket.containers("lab", str(tmp_path / "docker.sock")) is None
+    assert docker_socket.list_containers("lab", str(tmp_path / "docker.sock")) is None
 
 
 def test_a_program_that_reads_one_thing_or_another_needs_one_of_them_whole() -> None:
     program, netns = PROGRAMS["rtt"], "#define OFF_sock_common_skc_net 48\n#define OFF_net_inum 0\n"
-    assert sources.able(program, f"{netns}#define HAS_tcp_probe_skaddr 1\n"), "an offset of 0 is one"
+    assert sources.can_build(program, f"{netns}#define HAS_tcp_probe_skaddr 1\n"), "an offset of 0 is one"
     either = "#define HAS_tcp_rcv_space_adjust {}\n#define OFF_tcp_sock_srtt_us 9\n"
-    assert sources.able(program, netns + either.format(1))
-    assert not sources.able(program, netns + either.format(0))
-    assert not sources.able(program, "#define HAS_tcp_probe_skaddr 1\n")
-    assert sources.able(PROGRAMS["tcp"], "")
+    assert sources.can_build(program, netns + either.format(1))
+    assert not sources.can_build(program, netns + either.format(0))
+    assert not sources.can_build(program, "#define HAS_tcp_probe_skaddr 1\n")
+    assert sources.can_build(PROGRAMS["tcp"], "")
 
 
 def test_the_text_of_programs_that_keep_nothing_has_no_histograms() -> None:

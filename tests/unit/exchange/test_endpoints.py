@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.exchange.endpoints import endpoint, resolve
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange.endpoints import (
+    find_endpoint,
+    resolve_url,
+)
 
 from tests.unit.containers import down, target
 
@@ -17,8 +20,8 @@ HIDDEN = {"Networks": {"none": {"IPAddress": ""}}}
 
 def test_a_published_port_is_taken_before_the_containers_address() -> None:
     api = target("api", network=PUBLISHED)
-    assert endpoint([api], "api", 8080) == ("127.0.0.1", 18080)
-    assert endpoint([api], "api", 9) == ("172.18.0.3", 9)
+    assert find_endpoint([api], "api", 8080) == ("127.0.0.1", 18080)
+    assert find_endpoint([api], "api", 9) == ("172.18.0.3", 9)
 
 
 @pytest.mark.parametrize(
@@ -26,21 +29,21 @@ def test_a_published_port_is_taken_before_the_containers_address() -> None:
 )
 def test_a_port_is_reached_where_it_is_bound(bound: str, reached: str) -> None:
     api = target("api", network={"Ports": {"80/tcp": [{"HostIp": bound, "HostPort": "81"}]}})
-    assert endpoint([api], "api", 80) == (reached, 81)
+    assert find_endpoint([api], "api", 80) == (reached, 81)
 
 
 def test_what_is_down_elsewhere_or_hidden_is_not_taken() -> None:
     targets = [down("api"), target("other"), target("api", number=2, network=HIDDEN)]
     with pytest.raises(ChaosError, match="Service api can't be reached from the host on port 80"):
-        endpoint(targets, "api", 80)
-    assert endpoint([*targets, target("api", number=3)], "api", 80) == ("172.18.0.3", 80)
+        find_endpoint(targets, "api", 80)
+    assert find_endpoint([*targets, target("api", number=3)], "api", 80) == ("172.18.0.3", 80)
 
 
 def test_a_url_is_filled_in_only_where_there_is_none() -> None:
     api = target("api", network=PUBLISHED)
     probe = {"name": "ready", "service": "api", "port": "8080", "path": "/ready", "url": ""}
-    assert resolve(probe, [api])["url"] == "http://127.0.0.1:18080/ready"
+    assert resolve_url(probe, [api])["url"] == "http://127.0.0.1:18080/ready"
     assert probe["url"] == "", "what was given is left as it is"
     given = {"url": "http://10.0.0.1/x", "service": "nobody", "port": 1}
-    assert resolve(given, [api]) == given
-    assert resolve({"name": "x"}, [api]) == {"name": "x"}
+    assert resolve_url(given, [api]) == given
+    assert resolve_url({"name": "x"}, [api]) == {"name": "x"}

@@ -90,7 +90,7 @@ def test_what_is_aimed_at_it_is_refused_before_anything_is_asked(fault: dict[str
         look(spec(fault))
     assert "run the experiment there" in str(caught.value)
     assert "10.0.0.9:5433" in str(caught.value)
-    external.refuse([{**KILL, "target": "redis"}], external.services(spec()))
+    external.refuse_external([{**KILL, "target": "redis"}], external.list_external(spec()))
 
 
 @pytest.mark.parametrize(
@@ -105,30 +105,30 @@ def test_what_is_aimed_at_it_is_refused_before_anything_is_asked(fault: dict[str
     ],
 )
 def test_a_wrong_place_is_one_sentence(wrong: dict[str, Any], wanted: str) -> None:
-    (found,) = external.problems({"external": wrong})
+    (found,) = external.find_problems({"external": wrong})
     assert wanted in found
     assert found.endswith(".")
-    assert external.problems(spec()) == []
-    assert external.problems({}) == []
+    assert external.find_problems(spec()) == []
+    assert external.find_problems({}) == []
 
 
 def test_the_control_connects_to_where_it_lives() -> None:
-    assert positive_control.target(spec()) == ("trading-api", "10.0.0.9", 5433)
-    assert positive_control.target(spec(external={})) is None
+    assert positive_control.choose_connect(spec()) == ("trading-api", "10.0.0.9", 5433)
+    assert positive_control.choose_connect(spec(external={})) is None
 
 
 def test_its_probe_goes_there_and_any_other_stays() -> None:
-    away = external.services(spec())
+    away = external.list_external(spec())
     asked = {"name": "database", "kind": "tcp", "service": "postgres", "port": 5432, "rate": 10}
-    assert external.probe(asked, away) == {**asked, "address": "10.0.0.9", "port": 5433}
+    assert external.address_probe(asked, away) == {**asked, "address": "10.0.0.9", "port": 5433}
     other = {**asked, "service": "redis"}
-    assert external.probe(other, away) == other
+    assert external.address_probe(other, away) == other
 
 
 def test_what_would_run_in_its_container_is_unknown_and_says_so() -> None:
     gauge = {"kind": "command", "name": "keys", "service": "redis", "command": ["redis-cli", "dbsize"]}
     wanted = spec(external={"cache": {"address": "10.0.0.9", "port": 6379}})
-    ((name, value, _t, error),) = gauges.read(gauge, Engine(), wanted)  # type: ignore[arg-type]
+    ((name, value, _t, error),) = gauges.read_gauge(gauge, Engine(), wanted)  # type: ignore[arg-type]
     assert (name, value) == ("keys", None)
     assert error is not None
     assert "no container here to run redis-cli in" in error
@@ -160,11 +160,11 @@ def test_the_password_is_apart_from_the_specification_and_goes_with_the_run(tmp_
     assert "s3cret" not in run.file("spec.json").read_text()
     secrets = run.file(database.SECRETS)
     assert secrets.stat().st_mode & 0o777 == 0o600
-    assert database.of_run(run)["password"] == "s3cret"
+    assert database.store_of_run(run)["password"] == "s3cret"
     assert given["database"]["password"] == "s3cret", "the caller's own is left alone"
     record = State(tmp_path).finish(run)
     assert not record.file(database.SECRETS).exists()
-    assert "password" not in database.of_run(record)
+    assert "password" not in database.store_of_run(record)
 
 
 def test_without_a_password_there_is_no_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.ledger import (
     FaultWindow,
     fault_windows,
-    reconcile,
+    reconcile_orders,
     shortest_visible_loss_ms,
 )
 
@@ -49,7 +49,7 @@ def test_each_order_is_counted_for_what_became_of_it(
 ) -> None:
     """ok None: the database holds a number of which no attempt was written (the observer was killed)."""
     attempts = [] if ok is None else [attempt(5, ok=ok)]
-    ledger = reconcile(attempts, {5: rows}, [])
+    ledger = reconcile_orders(attempts, {5: rows}, [])
     assert (ledger["lost"], ledger["duplicated"], ledger["unacknowledged_applied"]) == (
         lost,
         duplicated,
@@ -66,7 +66,7 @@ def test_the_counts_add_up_whatever_happened(seed: int) -> None:
     dice = random.Random(seed)
     attempts = [attempt(n, ok=dice.random() < 0.7) for n in range(1000)]
     rows = {n: dice.choice([0, 1, 1, 1, 2]) for n in range(1000)}
-    ledger = reconcile(attempts, {n: count for n, count in rows.items() if count}, [])
+    ledger = reconcile_orders(attempts, {n: count for n, count in rows.items() if count}, [])
     lost = [line["n"] for line in attempts if line["ok"] and rows[line["n"]] == 0]
     assert ledger["lost"] == len(lost)
     assert ledger["lost_numbers"] == lost[:100]
@@ -77,7 +77,9 @@ def test_the_counts_add_up_whatever_happened(seed: int) -> None:
 
 
 def test_a_database_that_cannot_be_asked_leaves_nothing_known_but_the_answers() -> None:
-    ledger = reconcile([attempt(1, ok=True), attempt(2, ok=False)], None, [FaultWindow("crash", 1.5, NEVER)])
+    ledger = reconcile_orders(
+        [attempt(1, ok=True), attempt(2, ok=False)], None, [FaultWindow("crash", 1.5, NEVER)]
+    )
     assert ledger["acknowledged"] == 1
     for counts in (ledger, ledger["per_fault"]["crash"]):
         assert [counts[key] for key in ("lost", "duplicated", "unacknowledged_applied", "in_database")] == [
@@ -86,7 +88,7 @@ def test_a_database_that_cannot_be_asked_leaves_nothing_known_but_the_answers() 
 
 
 def test_an_order_that_was_never_sent_has_no_number_and_no_place_in_the_account() -> None:
-    assert reconcile([attempt(None, ok=False, kind="dropped")], {}, [])["acknowledged"] == 0
+    assert reconcile_orders([attempt(None, ok=False, kind="dropped")], {}, [])["acknowledged"] == 0
 
 
 def test_orders_belong_to_the_fault_that_could_have_lost_them() -> None:
@@ -94,7 +96,7 @@ def test_orders_belong_to_the_fault_that_could_have_lost_them() -> None:
     faults = [FaultWindow("crash", 10.0, 15.0), FaultWindow("outage", 20.0, 40.0)]
     attempts = [attempt(1, ok=True, at=9.9), attempt(2, ok=True, at=16.0), attempt(3, ok=True, at=50.0)]
     attempts.append(attempt(4, ok=True, at=12.0))
-    ledger = reconcile(attempts, {}, faults)
+    ledger = reconcile_orders(attempts, {}, faults)
     assert ledger["lost"] == 4
     assert ledger["per_fault"]["crash"]["lost_numbers"] == [1, 4]
     assert ledger["per_fault"]["outage"]["lost_numbers"] == [2]
@@ -120,11 +122,13 @@ def test_the_placebo_has_an_account_of_its_own_and_no_say_in_what_would_have_sho
     faults = fault_windows(timeline)
     assert faults == [FaultWindow("placebo", 8.0, 8.0), FaultWindow("crash", 10.0, NEVER)]
     attempts = [attempt(1, ok=True, at=7.5), attempt(2, ok=True, at=9.99)]
-    ledger = reconcile(attempts, {2: 1}, faults)
+    ledger = reconcile_orders(attempts, {2: 1}, faults)
     assert ledger["per_fault"]["placebo"]["lost_numbers"] == [1]
     assert ledger["per_fault"]["crash"]["lost_numbers"] == []
     assert ledger["shortest_visible_loss_ms"] == pytest.approx(5.0)
-    assert reconcile(attempts[:1], {1: 1}, faults[:1])["shortest_visible_loss_ms"] == pytest.approx(495.0)
+    assert reconcile_orders(attempts[:1], {1: 1}, faults[:1])["shortest_visible_loss_ms"] == pytest.approx(
+        495.0
+    )
 
 
 def test_the_last_acknowledgement_before_the_kill_decides_what_loss_would_show() -> None:
@@ -151,7 +155,7 @@ def test_without_an_acknowledgement_near_the_kill_nothing_would_have_shown(at: f
 def test_the_whole_run_is_as_good_as_its_worst_fault() -> None:
     attempts = [attempt(1, ok=True, at=9.99), attempt(2, ok=True, at=19.9)]
     faults = [FaultWindow("crash", 10.0, 15.0), FaultWindow("outage", 20.0, 40.0)]
-    ledger = reconcile(attempts, {1: 1, 2: 1}, faults)
+    ledger = reconcile_orders(attempts, {1: 1, 2: 1}, faults)
     assert ledger["per_fault"]["crash"]["shortest_visible_loss_ms"] == pytest.approx(5.0)
     assert ledger["shortest_visible_loss_ms"] == pytest.approx(95.0)
-    assert reconcile(attempts[:1], {1: 1}, faults)["shortest_visible_loss_ms"] is None
+    assert reconcile_orders(attempts[:1], {1: 1}, faults)["shortest_visible_loss_ms"] is None

@@ -19,9 +19,9 @@ from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders imp
     Judge,
     Numbering,
     OrderTemplate,
-    fill,
+    fill_path,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.host.http_client import Reply, expression
+from ansible_collections.exchange.chaos.plugins.module_utils.host.http_client import Reply, compile_expression
 
 LOAD: dict[str, Any] = {
     "url": "http://127.0.0.1:8080",
@@ -41,7 +41,7 @@ NUMBERING = Numbering(Decimal("100"), 8, 123456)
 
 
 def test_the_price_carries_the_number_with_all_its_digits() -> None:
-    assert NUMBERING.price(123456) == "100.00123456"
+    assert NUMBERING.price_of(123456) == "100.00123456"
     assert OrderTemplate(LOAD).body(123456, 0).decode().endswith('"side":"SELL","price":100.00123456}')
 
 
@@ -53,7 +53,7 @@ def test_no_digit_is_lost_on_the_way_into_the_request_and_back(base: str) -> Non
     for number in (template.numbering.first, template.numbering.last, template.numbering.trial):
         sent = json.loads(template.body(number, 1), parse_float=Decimal)
         assert sent["price"] == Decimal(base) + Decimal(number) / 10**8
-        assert template.numbering.number(str(sent["price"])) == number
+        assert template.numbering.number_in(str(sent["price"])) == number
         assert sent["side"] == "BUY"
 
 
@@ -65,7 +65,7 @@ def test_a_quote_in_the_owners_values_does_not_break_the_request() -> None:
 @pytest.mark.parametrize("price", ["", "abc", "99.99999999", "100.001234565", "NaN", "FILLED"])
 def test_a_stored_value_that_carries_no_number_is_refused_in_words(price: str) -> None:
     with pytest.raises(ChaosError, match=r"check database\.lookup"):
-        NUMBERING.number(price)
+        NUMBERING.number_in(price)
 
 
 def test_every_order_of_a_run_has_a_number_of_its_own_and_the_trial_has_none_of_them() -> None:
@@ -139,7 +139,7 @@ def test_an_error_is_cut_to_what_a_report_shows() -> None:
 
 
 def test_an_order_id_cannot_leave_its_place_in_the_path() -> None:
-    assert fill("/api/orders/{order_id}", order_id="../x?y") == "/api/orders/..%2Fx%3Fy"
+    assert fill_path("/api/orders/{order_id}", order_id="../x?y") == "/api/orders/..%2Fx%3Fy"
 
 
 class FakeStore:
@@ -198,4 +198,4 @@ def test_a_database_without_room_is_told_in_words() -> None:
     ],
 )
 def test_the_depth_of_a_book_counts_both_sides(book: dict[str, Any], levels: int) -> None:
-    assert expression(trial_order.DEPTH, "depth")(book) == levels
+    assert compile_expression(trial_order.DEPTH, "depth")(book) == levels

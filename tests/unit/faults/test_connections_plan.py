@@ -18,7 +18,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms i
 from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres.server import (
     Server,
     Usage,
-    administrator,
+    find_administrator,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import preflight
 
@@ -134,20 +134,20 @@ def test_a_lower_limit_must_be_lower_and_leave_the_server_able_to_start() -> Non
 
 def test_who_reads_is_named_or_the_images_own_superuser() -> None:
     own = target(Config={"Labels": {}, "Env": ["PATH=/bin", "POSTGRES_USER=boss"]})
-    assert administrator(own) == "boss"
-    assert administrator(own, "somebody") == "somebody"
-    assert administrator(target()) == "postgres"
+    assert find_administrator(own) == "boss"
+    assert find_administrator(own, "somebody") == "somebody"
+    assert find_administrator(target()) == "postgres"
 
 
 def test_a_quote_in_a_name_stays_in_the_text() -> None:
     engine = Psql()
-    Server(engine, "c1", user="postgres", database="d").superuser("o'brien")  # type: ignore[arg-type]
+    Server(engine, "c1", user="postgres", database="d").is_superuser("o'brien")  # type: ignore[arg-type]
     assert engine.asked == ["SELECT rolsuper FROM pg_roles WHERE rolname = 'o''brien'"]
 
 
 def test_counts_are_read_as_they_stand() -> None:
     server = Server(Psql(SELECT_current="60|3|51|6"), "c1", user="postgres", database="d")  # type: ignore[arg-type]
-    assert server.usage("x") == Usage(60, 3, 51, 6)
+    assert server.count_connections("x") == Usage(60, 3, 51, 6)
 
 
 def sample(t: float, *, full: bool = True, held: int = 51) -> dict[str, Any]:

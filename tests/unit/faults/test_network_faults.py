@@ -262,7 +262,7 @@ def names(rule: dict[str, Any]) -> list[str]:
 
 
 def test_a_partition_drops_both_ways_and_both_families_and_elements_come_last() -> None:
-    sent = nftables.messages(rules())
+    sent = nftables.build_messages(rules())
     kinds = [kind for kind, _fields in sent]
     assert kinds == [
         "table",
@@ -304,21 +304,21 @@ def payloads(rule: dict[str, Any]) -> list[tuple[int, int, int]]:
 
 def test_the_peers_side_of_each_header_is_looked_at() -> None:
     """Offsets as in RFC 791, RFC 8200 and RFC 9293: destination on the way out, source on the way in."""
-    found = [payloads(fields) for kind, fields in nftables.messages(rules()) if kind == "rule"]
+    found = [payloads(fields) for kind, fields in nftables.build_messages(rules()) if kind == "rule"]
     assert found == [[(1, 16, 4)], [(1, 24, 16)], [(1, 12, 4)], [(1, 8, 16)]]
-    found = [payloads(fields) for kind, fields in nftables.messages(rules(port=5432)) if kind == "rule"]
+    found = [payloads(fields) for kind, fields in nftables.build_messages(rules(port=5432)) if kind == "rule"]
     assert [one[0] for one in found] == [(2, 2, 2), (2, 2, 2), (2, 0, 2), (2, 0, 2)]
 
 
 def test_only_families_that_the_peer_has_get_rules() -> None:
-    only4 = nftables.messages(nftables.Ruleset("exchange-chaos-a", [PEER], None, 5, partition._CHAINS))
+    only4 = nftables.build_messages(nftables.Ruleset("exchange-chaos-a", [PEER], None, 5, partition._CHAINS))
     assert [kind for kind, _ in only4] == ["table", "set", "chain", "rule", "chain", "rule", "elements"]
 
 
 def test_a_detour_marks_only_what_is_not_marked_and_a_queue_gets_a_class() -> None:
     marking = [
         m
-        for m in nftables.messages(tun.rules("exchange-chaos-a", [PEER], None, 5))
+        for m in nftables.build_messages(tun.rules("exchange-chaos-a", [PEER], None, 5))
         if m[0] in ("chain", "rule")
     ]
     assert marking[0][1]["type"] == "route"
@@ -335,7 +335,7 @@ def test_a_detour_marks_only_what_is_not_marked_and_a_queue_gets_a_class() -> No
     ]
     classed = [
         m
-        for m in nftables.messages(netem.rules("exchange-chaos-a", [PEER], None, 5))
+        for m in nftables.build_messages(netem.rules("exchange-chaos-a", [PEER], None, 5))
         if m[0] in ("chain", "rule")
     ]
     assert classed[0][1]["type"] == "filter"
@@ -344,7 +344,7 @@ def test_a_detour_marks_only_what_is_not_marked_and_a_queue_gets_a_class() -> No
 
 def test_only_tables_of_ours_are_ever_deleted() -> None:
     with pytest.raises(ChaosError, match="none of ours"):
-        nftables.remove("filter")
+        nftables.remove_table("filter")
     assert nftables.table_name("exp-02-20261123-180000-ab12", "cut").startswith(nftables.MARK)
 
 

@@ -168,7 +168,9 @@ def bitwise(rule: dict[str, Any]) -> list[tuple[int, bytes, bytes]]:
 
 def test_a_network_is_a_set_of_its_own_looked_up_by_its_prefix() -> None:
     given = ["10.1.0.0/24", "10.0.0.5", "10.2.0.0/24", "fd00:1::/33"]
-    sent = nftables.messages(nftables.Ruleset("exchange-chaos-a", given, None, 5, partition._CHAINS[:1]))
+    sent = nftables.build_messages(
+        nftables.Ruleset("exchange-chaos-a", given, None, 5, partition._CHAINS[:1])
+    )
     assert [fields["name"] for kind, fields in sent if kind == "set"] == ["peers4", "peers4-24", "peers6-33"]
     masks = [bitwise(fields) for kind, fields in sent if kind == "rule"]
     assert masks == [

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import session_holder
-from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres.wire import Login, message
+from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres.wire import Login, frame_message
 
-WELCOME = message(b"R", struct.pack("!I", 0)) + message(b"Z", b"I")
+WELCOME = frame_message(b"R", struct.pack("!I", 0)) + frame_message(b"Z", b"I")
 
 
 class Slots:
@@ -40,7 +40,7 @@ class Slots:
                     self.open.append(connection)
                     connection.sendall(WELCOME)
                 else:
-                    connection.sendall(message(b"E", f"C{self.sqlstate}\0Mno more\0\0".encode()))
+                    connection.sendall(frame_message(b"E", f"C{self.sqlstate}\0Mno more\0\0".encode()))
                     connection.close()
         except OSError:
             return

@@ -15,7 +15,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract imp
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import cpu, disk, memory
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import limits
 from ansible_collections.exchange.chaos.plugins.module_utils.host import cgroups, disks
-from ansible_collections.exchange.chaos.plugins.module_utils.host.cgroups import Cgroup, find
+from ansible_collections.exchange.chaos.plugins.module_utils.host.cgroups import Cgroup, find_cgroup
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container
 
 from tests.unit.cgroup_trees import Tree, tree
@@ -39,9 +39,9 @@ def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 def seen(made: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
     def look(controller: str, pid: int, container_id: str, **_: Any) -> Cgroup:
-        return find(controller, pid, container_id, root=made.root, proc=made.proc)
+        return find_cgroup(controller, pid, container_id, root=made.root, proc=made.proc)
 
-    monkeypatch.setattr(cgroups, "find", look)
+    monkeypatch.setattr(cgroups, "find_cgroup", look)
     return made
 
 
@@ -56,8 +56,8 @@ def disk_of_host(made: Tree, monkeypatch: pytest.MonkeyPatch, folder: Path) -> N
     links.mkdir(parents=True)
     (links / "254:0").symlink_to(block)
     (links / "254:1").symlink_to(block / "vda1")
-    monkeypatch.setattr(disks.volume, "__kwdefaults__", {"proc": made.proc})
-    for function in (disks.disk, disks.name):
+    monkeypatch.setattr(disks.find_volume, "__kwdefaults__", {"proc": made.proc})
+    for function in (disks.find_disk, disks.name_disk):
         monkeypatch.setattr(function, "__kwdefaults__", {"sys": folder / "sys"})
 
 
@@ -66,7 +66,7 @@ def disk_of_host(made: Tree, monkeypatch: pytest.MonkeyPatch, folder: Path) -> N
 
 def test_the_container_is_found_in_both_versions_by_feature(host: Tree) -> None:
     for controller in ("cpu", "cpuacct", "memory", "blkio"):
-        found = cgroups.find(controller, host.pid, host.container)
+        found = cgroups.find_cgroup(controller, host.pid, host.container)
         assert found.version == host.version
         assert host.container in found.path.name
         assert found.path == found.leaf
@@ -75,7 +75,7 @@ def test_the_container_is_found_in_both_versions_by_feature(host: Tree) -> None:
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_container_that_nests_is_limited_as_a_whole(version: int, tmp_path: Path) -> None:
     made = tree(tmp_path, version, below="/init.scope")
-    found = find("memory", made.pid, made.container, root=made.root, proc=made.proc)
+    found = find_cgroup("memory", made.pid, made.container, root=made.root, proc=made.proc)
     assert found.leaf == found.path / "init.scope"
     assert host_file(found, "memory.max" if version == 2 else "memory.limit_in_bytes")
 
@@ -91,20 +91,20 @@ def host_file(found: Cgroup, name: str) -> bool:
 def test_a_cgroup_that_is_not_the_containers_own_is_refused(version: int, path: str, tmp_path: Path) -> None:
     made = tree(tmp_path, version, path=path.replace("{id}", target().id))
     with pytest.raises(ChaosError, match="not the container's own; limits there would reach others"):
-        find("cpu", made.pid, made.container, root=made.root, proc=made.proc)
+        find_cgroup("cpu", made.pid, made.container, root=made.root, proc=made.proc)
 
 
 def test_no_such_controller_and_no_such_process(host: Tree) -> None:
     for path in [*host.root.rglob("memory.max"), *host.root.rglob("memory.limit_in_bytes")]:
         path.unlink()
     with pytest.raises(Unsupported, match="no cgroup controller memory"):
-        cgroups.find("memory", host.pid, host.container)
+        cgroups.find_cgroup("memory", host.pid, host.container)
     with pytest.raises(ChaosError, match="Process 1 of container"):
-        cgroups.find("cpu", 1, host.container)
+        cgroups.find_cgroup("cpu", 1, host.container)
 
 
 def test_reading_and_writing_say_what_went_wrong(host: Tree) -> None:
-    found = cgroups.find("cpu", host.pid, host.container)
+    found = cgroups.find_cgroup("cpu", host.pid, host.container)
     with pytest.raises(ChaosError, match=r"cpu\.nothing cannot be read \(No such file"):
         found.read("cpu.nothing")
     (found.path / "cpu.max").unlink(missing_ok=True)
@@ -113,11 +113,11 @@ def test_reading_and_writing_say_what_went_wrong(host: Tree) -> None:
         found.write("cpu.max", "1")
     (found.path / "cpu.word").write_text("max\n")
     with pytest.raises(ChaosError, match="holds 'max', not a number"):
-        found.number("cpu.word")
+        found.read_number("cpu.word")
 
 
 def test_a_device_has_its_own_line_and_its_neighbours_keep_theirs(host: Tree) -> None:
-    found = cgroups.find("blkio", host.pid, host.container)
+    found = cgroups.find_cgroup("blkio", host.pid, host.container)
     name = "io.max" if host.version == 2 else "blkio.throttle.write_bps_device"
     none = {1: "254:0 0", 2: "254:0 rbps=max wbps=max riops=max wiops=max"}[host.version]
     assert cgroups.device_line(found, name, "254:0") == none
@@ -134,9 +134,9 @@ def test_what_the_kernel_counted(host: Tree) -> None:
         "throttled_s": 2.5,
         "used_s": 31.25,
     }
-    blkio = cgroups.find("blkio", host.pid, host.container)
-    assert disks.written(blkio, "254:0") == {"read": 4096, "write": 65536}
-    assert disks.written(blkio, "8:16") == {"read": 0, "write": 0}
+    blkio = cgroups.find_cgroup("blkio", host.pid, host.container)
+    assert disks.count_bytes(blkio, "254:0") == {"read": 4096, "write": 65536}
+    assert disks.count_bytes(blkio, "8:16") == {"read": 0, "write": 0}
 
 
 # ---- plans
@@ -263,7 +263,7 @@ def test_a_disk_that_is_slow_already_and_volumes_on_two_devices_are_refused(
         ChaosError, match=r"several devices \(/var/lib/exchange/postgres, /archive\); name one by path"
     ):
         disk.from_spec({}, [target()], ROOT_SITE)
-    assert disks.volume(target(), "/archive/x").device == "8:16"
+    assert disks.find_volume(target(), "/archive/x").device == "8:16"
     info.write_text(MOUNTINFO.splitlines()[0] + "\n")
     with pytest.raises(ChaosError, match="has no volume on a disk"):
         disk.from_spec({}, [target()], ROOT_SITE)
@@ -378,8 +378,8 @@ def test_memory_and_swap_are_written_in_the_order_the_kernel_takes(
 
     def strict(self: Cgroup, name: str, text: str) -> None:
         first, both = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
-        if (name == first and int(text) > self.number(both)) or (
-            name == both and int(text) < self.number(first)
+        if (name == first and int(text) > self.read_number(both)) or (
+            name == both and int(text) < self.read_number(first)
         ):
             raise ChaosError("Invalid argument")
         write(self, name, text)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
 from ansible_collections.exchange.chaos.plugins.module_utils.host import docker_engine
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import ANSWER_S, Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import ANSWER_S, DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import watchdog
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
@@ -49,7 +49,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_it_a_sentence_says_what_brings_it(without: None) -> None:
     with pytest.raises(Unsupported, match=r"The Docker SDK for Python \(docker\) is missing on this host"):
-        Engine.connect()
+        DockerEngine.connect()
 
 
 def test_on_a_slow_host_the_engine_has_that_much_longer_to_answer(
@@ -68,9 +68,9 @@ def test_on_a_slow_host_the_engine_has_that_much_longer_to_answer(
 
     monkeypatch.setattr("docker.DockerClient", Answering)
     (tmp_path / "spec.json").write_text(json.dumps({"slow_host": 4}))
-    Engine.connect()
-    Engine.connect_for(RunDir(tmp_path))
-    Engine.connect_for(RunDir(tmp_path), timeout=5)
+    DockerEngine.connect()
+    DockerEngine.connect_for(RunDir(tmp_path))
+    DockerEngine.connect_for(RunDir(tmp_path), timeout=5)
     assert asked == [ANSWER_S, 4 * ANSWER_S, 20]
 
 
@@ -82,7 +82,7 @@ def test_what_the_engine_refuses_is_one_sentence() -> None:
                 raise docker_engine.load_sdk().errors.APIError("no such thing.")
 
     with pytest.raises(ChaosError, match="The Docker engine would not kill container abc: no such thing\\."):
-        Engine(Refusing()).kill("abc")
+        DockerEngine(Refusing()).kill("abc")
 
 
 def test_the_watchdog_has_it_before_there_is_anything_to_undo(

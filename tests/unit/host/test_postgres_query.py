@@ -22,7 +22,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres impor
 
 from tests.unit.host.test_postgres_wire import OK, READY, error
 
-DONE = wire.message(b"C", b"SELECT 1\0")
+DONE = wire.frame_message(b"C", b"SELECT 1\0")
 
 
 def row(*values: str | None) -> bytes:
@@ -30,7 +30,7 @@ def row(*values: str | None) -> bytes:
         struct.pack("!i", -1) if value is None else struct.pack("!i", len(value.encode())) + value.encode()
         for value in values
     ]
-    return wire.message(b"D", struct.pack("!H", len(values)) + b"".join(parts))
+    return wire.frame_message(b"D", struct.pack("!H", len(values)) + b"".join(parts))
 
 
 class Server:
@@ -80,13 +80,13 @@ def login(port: int) -> wire.Login:
 def test_rows_come_as_text_and_the_question_may_only_read() -> None:
     answer = row("100.00000001", "t") + row("ä|\n", None) + DONE + READY
     with server(DONE + DONE + READY, answer) as there:
-        assert query.ask(login(there.port), "SELECT 1") == [["100.00000001", "t"], ["ä|\n", ""]]
+        assert query.run_query(login(there.port), "SELECT 1") == [["100.00000001", "t"], ["ä|\n", ""]]
     begin, question, goodbye = there.asked
     assert begin[:1] == b"Q"
     assert b"BEGIN TRANSACTION READ ONLY" in begin
     assert b"statement_timeout" in begin
-    assert question == wire.message(b"Q", b"SELECT 1\0")
-    assert goodbye == wire.message(b"X", b"")
+    assert question == wire.frame_message(b"Q", b"SELECT 1\0")
+    assert goodbye == wire.frame_message(b"X", b"")
 
 
 def test_a_failed_query_is_told_in_the_servers_words() -> None:
@@ -94,16 +94,16 @@ def test_a_failed_query_is_told_in_the_servers_words() -> None:
         server(DONE + READY, error("42P01", 'relation "trading.orders" does not exist') + READY) as there,
         pytest.raises(ChaosError, match=r'^relation "trading\.orders" does not exist$'),
     ):
-        query.ask(login(there.port), "SELECT")
+        query.run_query(login(there.port), "SELECT")
 
 
 def test_an_answer_that_does_not_come_and_a_server_that_goes() -> None:
     with server(DONE + READY, b"") as there, pytest.raises(ChaosError, match="not come in time"):
-        query.ask(login(there.port), "SELECT pg_sleep(60)", within=0.5)
+        query.run_query(login(there.port), "SELECT pg_sleep(60)", within=0.5)
     with server(DONE + READY) as there, pytest.raises(ChaosError, match="broke the session off"):
-        query.ask(login(there.port), "SELECT 1")
+        query.run_query(login(there.port), "SELECT 1")
     with pytest.raises(ChaosError, match=f"nobody answers at 127.0.0.1:{there.port}"):
-        query.ask(login(there.port), "SELECT 1")
+        query.run_query(login(there.port), "SELECT 1")
 
 
 def test_a_session_is_encrypted_where_the_server_can(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_session_is_encrypted_where_the_server_can(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with server(DONE + READY, row("1") + DONE + READY, context=context) as there:
-        assert query.ask(login(there.port), "SELECT 1") == [["1"]]
+        assert query.run_query(login(there.port), "SELECT 1") == [["1"]]
     assert there.encrypted
 
 
@@ -134,7 +134,7 @@ def test_a_server_that_answers_and_opens_no_session_by_tls_is_not_called_silent(
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(ChaosError, match="offers TLS and opens no session by it") as told:
-            query.ask(login(listening.getsockname()[1]), "SELECT 1")
+            query.run_query(login(listening.getsockname()[1]), "SELECT 1")
         thread.join(5)
     assert "nobody answers" not in str(told.value)
 
@@ -142,9 +142,9 @@ def test_a_server_that_answers_and_opens_no_session_by_tls_is_not_called_silent(
 def test_a_database_on_another_host_is_never_looked_for_in_a_container() -> None:
     with server(DONE + READY, row("100.00000007") + DONE + READY) as there:
         where = {"service": "postgres", "name": "d", "user": "u", "address": "127.0.0.1", "port": there.port}
-        assert database.rows(None, "lab", where, "SELECT price") == [["100.00000007"]]  # type: ignore[arg-type]
+        assert database.query_rows(None, "lab", where, "SELECT price") == [["100.00000007"]]  # type: ignore[arg-type]
     with pytest.raises(
         ChaosError, match=r"The look-up in database d on another host failed: nobody answers at 127"
     ) as told:
-        database.rows(None, "lab", {**where, "password": "s3cret"}, "SELECT price")  # type: ignore[arg-type]
+        database.query_rows(None, "lab", {**where, "password": "s3cret"}, "SELECT price")  # type: ignore[arg-type]
     assert "s3cret" not in str(told.value)

@@ -15,37 +15,37 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres import wire as wire
 
-OK = wire.message(b"R", struct.pack("!I", 0))
-READY = wire.message(b"Z", b"I")
+OK = wire.frame_message(b"R", struct.pack("!I", 0))
+READY = wire.frame_message(b"Z", b"I")
 
 
 def error(sqlstate: str, text: str) -> bytes:
-    return wire.message(b"E", f"SFATAL\0VFATAL\0C{sqlstate}\0M{text}\0\0".encode())
+    return wire.frame_message(b"E", f"SFATAL\0VFATAL\0C{sqlstate}\0M{text}\0\0".encode())
 
 
 def test_the_startup_message_counts_itself_and_ends_with_a_zero() -> None:
-    data = wire.startup({"user": "u", "database": "d"})
+    data = wire.startup_message({"user": "u", "database": "d"})
     assert data == b"\0\0\0\x1b\0\x03\0\0user\0u\0database\0d\0\0"
     assert struct.unpack_from("!I", data)[0] == len(data)
 
 
 def test_messages_are_split_wherever_the_network_cut_them() -> None:
-    whole = OK + wire.message(b"S", b"a\0b\0") + READY
+    whole = OK + wire.frame_message(b"S", b"a\0b\0") + READY
     for cut in range(len(whole)):
-        first, rest = wire.split(whole[:cut])
-        second, left = wire.split(rest + whole[cut:])
+        first, rest = wire.split_messages(whole[:cut])
+        second, left = wire.split_messages(rest + whole[cut:])
         assert [kind for kind, _ in first + second] == [b"R", b"S", b"Z"]
         assert left == b""
 
 
 def test_what_speaks_another_protocol_is_told_apart() -> None:
     with pytest.raises(ChaosError, match="does not speak PostgreSQL"):
-        wire.split(b"HTTP/1.1 400 Bad Request\r\n")
+        wire.split_messages(b"HTTP/1.1 400 Bad Request\r\n")
 
 
 def test_error_fields() -> None:
-    ((_, body),) = wire.split(error("53300", "sorry, too many clients already"))[0]
-    assert wire.fields(body) == {
+    ((_, body),) = wire.split_messages(error("53300", "sorry, too many clients already"))[0]
+    assert wire.error_fields(body) == {
         "S": "FATAL", "V": "FATAL", "C": "53300", "M": "sorry, too many clients already",
     }  # fmt: skip
 
@@ -53,9 +53,9 @@ def test_error_fields() -> None:
 def test_scram_is_that_of_rfc_7677() -> None:
     """The example of RFC 7677, section 3."""
     scram = wire.Scram("pencil", user="user", nonce="rOprNGfwEbeRWgbNEkqO")
-    assert scram.first() == b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO"
+    assert scram.first_message() == b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO"
     nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
-    assert scram.final(f"r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096".encode()) == (
+    assert scram.final_message(f"r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096".encode()) == (
         f"c=biws,r={nonce},p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=".encode()
     )
     scram.verify(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
@@ -65,12 +65,14 @@ def test_scram_is_that_of_rfc_7677() -> None:
 
 def test_a_challenge_for_another_nonce_is_refused() -> None:
     with pytest.raises(ChaosError, match="not to ours"):
-        wire.Scram("p", nonce="mine").final(b"r=theirs,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096")
+        wire.Scram("p", nonce="mine").final_message(b"r=theirs,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096")
 
 
 def test_md5_is_that_of_the_documentation() -> None:
     # concat('md5', md5(concat(md5(concat(password, username)), salt))), computed by md5sum
-    assert wire.md5("md5_user", "password", b"*\x3d\x8f\xe0") == b"md562af4dd09bbb41884907a838a3233294\0"
+    assert (
+        wire.answer_md5("md5_user", "password", b"*\x3d\x8f\xe0") == b"md562af4dd09bbb41884907a838a3233294\0"
+    )
 
 
 @contextmanager
@@ -100,20 +102,20 @@ def test_a_session_is_open_once_the_server_is_ready_and_lost_once_it_ends_it() -
     ended, noticed = threading.Event(), threading.Event()
 
     def then(connection: socket.socket) -> None:
-        connection.sendall(wire.message(b"S", b"TimeZone\0UTC\0"))
+        connection.sendall(wire.frame_message(b"S", b"TimeZone\0UTC\0"))
         noticed.set()
         ended.wait(5)
 
     with server(OK + READY, then=then) as wanted:
         session = wire.Session.open(wanted)
         assert noticed.wait(5)
-        assert session.lost() is False, "a setting that is told is no end"
+        assert session.is_lost() is False, "a setting that is told is no end"
         ended.set()
         for _ in range(500):
-            if session.lost():
+            if session.is_lost():
                 break
             threading.Event().wait(0.01)
-        assert session.lost() is True
+        assert session.is_lost() is True
         session.close()
 
 
@@ -122,8 +124,11 @@ def test_a_session_is_open_once_the_server_is_ready_and_lost_once_it_ends_it() -
     [
         ([error("53300", "sorry, too many clients already")], r"too many clients already \(SQLSTATE 53300\)"),
         ([error("3D000", 'database "d" does not exist')], r"does not exist \(SQLSTATE 3D000\)"),
-        ([wire.message(b"R", struct.pack("!I", 3))], "asks for the password of role u .* chaos_database.password"),
-        ([wire.message(b"R", struct.pack("!I", 9))], "asks for the password"),
+        (
+            [wire.frame_message(b"R", struct.pack("!I", 3))],
+            "asks for the password of role u .* chaos_database.password",
+        ),
+        ([wire.frame_message(b"R", struct.pack("!I", 9))], "asks for the password"),
     ],
 )  # fmt: skip
 def test_a_refusal_is_one_sentence(answers: Sequence[bytes], words: str) -> None:
@@ -133,7 +138,7 @@ def test_a_refusal_is_one_sentence(answers: Sequence[bytes], words: str) -> None
 
 
 def test_a_way_to_authenticate_that_is_not_known_is_named() -> None:
-    with server(wire.message(b"R", struct.pack("!I", 9))) as wanted:
+    with server(wire.frame_message(b"R", struct.pack("!I", 9))) as wanted:
         known = wire.Login(**{**vars(wanted), "password": "p"})
         with pytest.raises(ChaosError, match=r"not known here \(request 9\)"):
             wire.Session.open(known)
@@ -146,8 +151,8 @@ def test_a_server_that_says_nothing_is_not_waited_for_longer_than_the_time_out()
 
 def test_an_attempt_tells_a_refusal_from_nobody_there() -> None:
     with server(error("53300", "full")) as wanted:
-        assert wire.attempt(vars(wanted)) == {"sqlstate": "53300", "message": "full"}
+        assert wire.attempt_login(vars(wanted)) == {"sqlstate": "53300", "message": "full"}
     with server(OK + READY) as wanted:
-        assert wire.attempt(vars(wanted)) == {"sqlstate": "", "message": ""}
+        assert wire.attempt_login(vars(wanted)) == {"sqlstate": "", "message": ""}
     with pytest.raises(ChaosError, match=r"Nothing answers at 127\.0\.0\.1.*chaos_ports\.database"):
-        wire.attempt(vars(wanted))
+        wire.attempt_login(vars(wanted))

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 from ansible_collections.exchange.chaos.plugins.module_utils.run import lease
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
@@ -27,10 +27,10 @@ TTL_S = 2.0
 class Undone:
     """A fault that is undone at once."""
 
-    def undo(self, entry: Entry, engine: Engine) -> str:
+    def undo(self, entry: Entry, engine: DockerEngine) -> str:
         return "as before"
 
-    def in_force(self, entry: Entry, engine: Engine) -> list[Proof]:
+    def in_force(self, entry: Entry, engine: DockerEngine) -> list[Proof]:
         return []
 
 
@@ -38,7 +38,7 @@ class Undone:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     """A run with one fault in force, whose time to live is nearly over."""
     monkeypatch.setattr(undo, "by_kind", lambda kind: Undone())
-    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls, **how: object()))
+    monkeypatch.setattr(DockerEngine, "connect", classmethod(lambda cls, **how: object()))
     home = State(tmp_path / "state")
     home.lock("lab", RUN, "anna")
     made = home.create(RUN)

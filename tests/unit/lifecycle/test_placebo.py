@@ -66,13 +66,13 @@ def test_it_brings_what_the_run_s_own_faults_would_bring(
     placebo.begin(run, 5.0)
     (begin,) = seen(run, "placebo_begin")
     schedule, pace = Schedule(LOAD, begin["t"]), Pace()
-    schedule.marks([begin])
-    assert pace.marks([begin])
+    schedule.take_events([begin])
+    assert pace.take_events([begin])
     assert pace.fast
     assert len({stream for _at, stream in schedule.due(begin["t"] + 1)}) == streams
     end = {"t": begin["t"] + 1.5, "event": "placebo_end"}
-    schedule.marks([end])
-    pace.marks([end])
+    schedule.take_events([end])
+    pace.take_events([end])
     assert not pace.fast
     assert {stream for at, stream in schedule.due(begin["t"] + 5) if at > end["t"]} == {"steady"}
 

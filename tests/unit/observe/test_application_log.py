@@ -20,7 +20,7 @@ def test_the_engines_stamp_becomes_boottime_and_leaves_the_text() -> None:
         "no stamp at all",
         "",
     ]
-    found = application_log.stamp(lines, ANCHOR)
+    found = application_log.split_stamps(lines, ANCHOR)
     assert [text for _, text in found] == ["first", "second: key=value  two spaces"]
     assert [at for at, _ in found] == [pytest.approx(1001.0), pytest.approx(1002.5)]
 
@@ -32,7 +32,7 @@ def test_the_first_line_from_the_fault_on_that_names_it() -> None:
         (6.0, "cannot reach POSTGRES"),
         (7.0, "postgres again"),
     ]
-    assert application_log.first(lines, "postgres", 2.0) == (6.0, "cannot reach POSTGRES")
-    assert application_log.first(lines, "postgres", 0.0) == (1.0, "postgres is fine")
-    assert application_log.first(lines, "redis", 0.0) is None
-    assert application_log.first([], "redis", 0.0) is None
+    assert application_log.find_first(lines, "postgres", 2.0) == (6.0, "cannot reach POSTGRES")
+    assert application_log.find_first(lines, "postgres", 0.0) == (1.0, "postgres is fine")
+    assert application_log.find_first(lines, "redis", 0.0) is None
+    assert application_log.find_first([], "redis", 0.0) is None

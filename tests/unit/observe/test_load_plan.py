@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.load_plan import (
-    describe,
+    describe_load,
     describe_probes,
-    validate,
+    validate_load,
     validate_probes,
 )
 
@@ -53,11 +53,11 @@ def changed(base: Any, path: str, value: Any) -> Any:
 
 
 def test_good_settings_have_nothing_wrong_with_them() -> None:
-    assert validate(LOAD) == []
+    assert validate_load(LOAD) == []
     assert validate_probes(PROBES) == []
     by_service = {**LOAD, "service": "trading-api", "port": 8080}
     del by_service["url"]
-    assert validate(by_service) == []
+    assert validate_load(by_service) == []
 
 
 @pytest.mark.parametrize(
@@ -94,16 +94,16 @@ def test_good_settings_have_nothing_wrong_with_them() -> None:
     ],
 )
 def test_each_thing_wrong_with_the_load_is_told_in_one_sentence(path: str, value: Any, told: str) -> None:
-    found = validate(changed(LOAD, path, value))
+    found = validate_load(changed(LOAD, path, value))
     assert len(found) == 1, found
     assert told in found[0]
 
 
 def test_through_the_proxy_only_a_gentle_load_may_go() -> None:
-    assert "at most 25 orders per second" in validate({**LOAD, "via": "proxy"})[0]
+    assert "at most 25 orders per second" in validate_load({**LOAD, "via": "proxy"})[0]
     gentle = {**LOAD, "via": "proxy", "rate": 15, "watch_rate": 10, "burst_rate": 0}
-    assert validate(gentle) == []
-    assert validate({**gentle, "watch_rate": 10.5}) != []
+    assert validate_load(gentle) == []
+    assert validate_load({**gentle, "watch_rate": 10.5}) != []
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_each_thing_wrong_with_a_probe_is_told_in_one_sentence(path: str, value:
 
 
 def test_the_plan_names_rates_address_and_numbers() -> None:
-    text = "\n".join(describe({**LOAD, "price": {**LOAD["price"], "first_number": 123456}}))
+    text = "\n".join(describe_load({**LOAD, "price": {**LOAD["price"], "first_number": 123456}}))
     for word in (
         "10 orders per second",
         "http://127.0.0.1:8080/api/orders",

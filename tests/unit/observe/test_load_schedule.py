@@ -26,7 +26,7 @@ def play(marks: list[dict[str, Any]], until: float, *, step: float = 0.004) -> l
         now += step
         arrived = [mark for mark in waiting if mark["t"] + 0.03 <= now]
         waiting = waiting[len(arrived) :]
-        schedule.marks(arrived)
+        schedule.take_events(arrived)
         found += schedule.due(now)
     return found
 

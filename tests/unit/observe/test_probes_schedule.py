@@ -33,17 +33,17 @@ def test_the_next_slot_is_never_now_or_past() -> None:
 def test_probes_are_dense_from_the_announcement_until_steady() -> None:
     pace, probe = Pace(), {"rate": 10, "fault_rate": 100}
     assert pace.rate(probe) == 10
-    assert pace.marks([{"event": "fault_imminent"}])
+    assert pace.take_events([{"event": "fault_imminent"}])
     assert pace.rate(probe) == 100
-    assert not pace.marks([{"event": "fault_injected"}, {"event": "log"}])
+    assert not pace.take_events([{"event": "fault_injected"}, {"event": "log"}])
     assert pace.rate(probe) == 100
-    assert pace.marks([{"event": "steady"}])
+    assert pace.take_events([{"event": "steady"}])
     assert pace.rate(probe) == 10
 
 
 def test_a_probe_without_a_fault_rate_is_never_slowed() -> None:
     pace = Pace()
-    pace.marks([{"event": "fault_imminent"}])
+    pace.take_events([{"event": "fault_imminent"}])
     assert pace.rate({"rate": 10}) == 10
     assert pace.rate({"rate": 10, "fault_rate": 2}) == 10
 

@@ -17,7 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject, undo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Applied
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run import instant
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.run.instant import Instant
@@ -97,7 +97,7 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(instant, "AHEAD_S", 0.2)
-    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls, **how: object()))
+    monkeypatch.setattr(DockerEngine, "connect", classmethod(lambda cls, **how: object()))
     return Stage(opened(tmp_path, 5000.0), ahead=0.8)
 
 

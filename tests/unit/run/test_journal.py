@@ -16,7 +16,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject, undo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof, by_kind
-from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, read_json, write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
 
@@ -31,13 +31,13 @@ class FakeFault:
         self.resists: set[str] = set()
         self.unreadable = False
 
-    def undo(self, entry: Entry, engine: Engine) -> str:
+    def undo(self, entry: Entry, engine: DockerEngine) -> str:
         if entry.fault in self.resists:
             raise ChaosError(f"{entry.fault} resists.")
         self.undone.append(entry.fault)
         return "as before"
 
-    def in_force(self, entry: Entry, engine: Engine) -> list[Proof]:
+    def in_force(self, entry: Entry, engine: DockerEngine) -> list[Proof]:
         if self.unreadable:
             raise ChaosError("The engine does not say.")
         return [Proof("engine", "still down", True, clock.now(), True)]
@@ -52,7 +52,7 @@ def run(tmp_path: Path) -> RunDir:
 def fault(monkeypatch: pytest.MonkeyPatch) -> FakeFault:
     made = FakeFault()
     monkeypatch.setattr(undo, "by_kind", lambda kind: made)
-    monkeypatch.setattr(Engine, "connect", classmethod(lambda cls, **how: object()))
+    monkeypatch.setattr(DockerEngine, "connect", classmethod(lambda cls, **how: object()))
     return made
 
 

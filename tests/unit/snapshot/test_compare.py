@@ -24,16 +24,16 @@ def changed(kind: str, **facts: str) -> snapshot.Snapshot:
 
 
 def test_equal_is_no_leftover() -> None:
-    assert snapshot.differences(BEFORE, BEFORE) == []
+    assert snapshot.find_differences(BEFORE, BEFORE) == []
 
 
 def test_what_came_went_or_changed_is_one_leftover_each() -> None:
     after = {**BEFORE, "cgroup": {"postgres.1 memory.max": "100"}, "nft": {"host inet ours": "1"}}
-    assert snapshot.differences(BEFORE, after) == [
+    assert snapshot.find_differences(BEFORE, after) == [
         {"kind": "cgroup", "what": "postgres.1 memory.max", "before": "max", "after": "100"},
         {"kind": "nft", "what": "host inet ours", "before": None, "after": "1"},
     ]
-    assert snapshot.differences(after, BEFORE)[1] == {
+    assert snapshot.find_differences(after, BEFORE)[1] == {
         "kind": "nft",
         "what": "host inet ours",
         "before": "1",
@@ -43,25 +43,25 @@ def test_what_came_went_or_changed_is_one_leftover_each() -> None:
 
 def test_a_kind_that_is_missing_altogether_is_no_equality() -> None:
     before = {kind: part for kind, part in BEFORE.items() if kind != "cgroup"}
-    assert [item["kind"] for item in snapshot.differences(before, BEFORE)] == ["cgroup"]
+    assert [item["kind"] for item in snapshot.find_differences(before, BEFORE)] == ["cgroup"]
 
 
 def test_a_program_that_ended_is_none_and_one_that_came_is() -> None:
     after = {**BEFORE, "executable": {"api.1 /usr/bin/nc": "runs"}}
-    assert [item["what"] for item in snapshot.differences(BEFORE, after)] == ["api.1 /usr/bin/nc"]
+    assert [item["what"] for item in snapshot.find_differences(BEFORE, after)] == ["api.1 /usr/bin/nc"]
 
 
 def test_restarts_are_counted_by_service_and_those_nobody_asked_for_named() -> None:
     after = changed("started_at", **{"postgres.1": "18:01", "api.1": "18:02", "api.2": "18:03"})
     asked = [{"event": "fault_injected", "target": "postgres"}, {"event": "fault_undone", "target": "api"}]
-    found = snapshot.compare(BEFORE, after, asked)
+    found = snapshot.compare_snapshots(BEFORE, after, asked)
     assert found["leftovers"] == []
     assert found["restarts"] == {"postgres": 1, "api": 1}
     assert found["unasked_restarts"] == ["api"]
 
 
 def test_what_could_not_be_read_on_either_side_is_said() -> None:
-    found = snapshot.compare(
+    found = snapshot.compare_snapshots(
         {**BEFORE, "unchecked": {"nets": "needs root"}}, {**BEFORE, "unchecked": {"x": "y"}}, []
     )
     assert found["unchecked"] == ["nets: needs root", "x: y"]
@@ -77,7 +77,7 @@ def test_nested_engine_data_becomes_flat_without_what_changes_at_each_start_or_i
         "DnsSearch": [],
         "Sysctls": {},
     }
-    assert snapshot.flatten("config", data) == [
+    assert snapshot.flatten_config("config", data) == [
         ("config.Memory", "0"),
         ("config.Policy.Name", "always"),
         ("config.Policy.Max", "3"),
@@ -121,4 +121,4 @@ def test_a_health_check_caught_in_the_act_is_none_that_lasts() -> None:
         "executable": {"api.1 /usr/bin/left": "runs", "api.1 /usr/bin/curl": "runs"},
         "cgroup": {"api.1 cpu.max": "1"},
     }
-    assert snapshot.lasting(last, after) == {**after, "executable": {"api.1 /usr/bin/left": "runs"}}
+    assert snapshot.drop_passing(last, after) == {**after, "executable": {"api.1 /usr/bin/left": "runs"}}

@@ -38,12 +38,12 @@ MANIFEST = {
 
 
 def made(folder: Path, **changes: Any) -> Path:
-    """An environment as `environment.make` leaves it."""
+    """An environment as `environment.make_environment` leaves it."""
     site = libraries.site(folder, PYTHON.version)
     for name in ("docker-7.2.0", "charset_normalizer-3.5.2"):
         (site / f"{name}.dist-info").mkdir(parents=True)
         (site / f"{name}.dist-info" / "RECORD").touch()
-    stamp = {**environment.stamp(PYTHON, MANIFEST), **changes}
+    stamp = {**environment.make_stamp(PYTHON, MANIFEST), **changes}
     (folder / "venv" / environment.STAMP).write_text(json.dumps(stamp))
     return site
 
@@ -132,7 +132,7 @@ def test_every_file_that_imports_a_library_looks_there_first() -> None:
 
 def test_an_environment_as_it_should_be_is_left_alone(tmp_path: Path) -> None:
     made(tmp_path)
-    assert environment.reason(tmp_path, PYTHON, MANIFEST, os.geteuid()) == ""
+    assert environment.explain_remake(tmp_path, PYTHON, MANIFEST, os.geteuid()) == ""
 
 
 def test_an_environment_that_our_code_would_not_trust_is_made_again(tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_an_environment_that_our_code_would_not_trust_is_made_again(tmp_path: Pa
     for folder in (site, tmp_path / "venv", tmp_path):
         mode = folder.stat().st_mode
         folder.chmod(0o777)
-        assert "others than root" in environment.reason(tmp_path, PYTHON, MANIFEST, os.geteuid())
+        assert "others than root" in environment.explain_remake(tmp_path, PYTHON, MANIFEST, os.geteuid())
         folder.chmod(mode)
-    assert "others than root" in environment.reason(tmp_path, PYTHON, MANIFEST, os.geteuid() + 1)
+    assert "others than root" in environment.explain_remake(tmp_path, PYTHON, MANIFEST, os.geteuid() + 1)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose folder it is")
@@ -162,7 +162,7 @@ def test_an_environment_that_others_could_write_to_is_replaced_by_roots_own(tmp_
         (folder / "venv").symlink_to(tmp_path / "elsewhere" / "venv")
     (folder / "venv.new").mkdir()
     (folder / "venv.new" / "half").touch()  # of a setup that broke off
-    fresh = environment.own(folder)
+    fresh = environment.own_folder(folder)
     fresh.mkdir(mode=0o755)
     environment.put_in_place(folder)
     assert [path.name for path in folder.iterdir()] == ["venv"]
@@ -184,25 +184,29 @@ def test_a_setup_that_breaks_off_leaves_the_environment_before_in_use(
     monkeypatch.setattr(environment, "_run", fail)
     archive = wheels.pack([], tmp_path)
     with pytest.raises(ChaosError, match="no room"):
-        environment.make(tmp_path, PYTHON, archive, MANIFEST)
-    assert environment.reason(tmp_path, PYTHON, MANIFEST) == ""
+        environment.make_environment(tmp_path, PYTHON, archive, MANIFEST)
+    assert environment.explain_remake(tmp_path, PYTHON, MANIFEST) == ""
 
 
 def test_an_environment_is_made_again_for_another_python_other_wheels_or_what_is_gone(tmp_path: Path) -> None:
-    assert environment.reason(tmp_path, PYTHON, MANIFEST) == "there is none yet"
+    assert environment.explain_remake(tmp_path, PYTHON, MANIFEST) == "there is none yet"
     site = made(tmp_path)
-    assert "another Python" in environment.reason(tmp_path, Python("/usr/bin/python3", (3, 13)), MANIFEST)
-    assert "another Python" in environment.reason(tmp_path, Python("/usr/bin/python3.11", (3, 11)), MANIFEST)
+    assert "another Python" in environment.explain_remake(
+        tmp_path, Python("/usr/bin/python3", (3, 13)), MANIFEST
+    )
+    assert "another Python" in environment.explain_remake(
+        tmp_path, Python("/usr/bin/python3.11", (3, 11)), MANIFEST
+    )
     other = {**MANIFEST, "docker-7.2.0-py3-none-any.whl": "dd"}
-    assert "other wheels" in environment.reason(tmp_path, PYTHON, other)
+    assert "other wheels" in environment.explain_remake(tmp_path, PYTHON, other)
     (site / "docker-7.2.0.dist-info" / "RECORD").unlink()
-    assert environment.reason(tmp_path, PYTHON, MANIFEST) == "docker 7.2.0 is gone from it"
+    assert environment.explain_remake(tmp_path, PYTHON, MANIFEST) == "docker 7.2.0 is gone from it"
     (tmp_path / "venv" / environment.STAMP).write_text("half a li")
-    assert environment.reason(tmp_path, PYTHON, MANIFEST) == "there is none yet"
+    assert environment.explain_remake(tmp_path, PYTHON, MANIFEST) == "there is none yet"
 
 
 def test_the_commands_need_no_pip_and_no_network(tmp_path: Path) -> None:
-    venv, pip = environment.commands(tmp_path / "venv.new", PYTHON, Path("/scratch"), list(MANIFEST))
+    venv, pip = environment.plan_commands(tmp_path / "venv.new", PYTHON, Path("/scratch"), list(MANIFEST))
     assert venv[:3] == ["/usr/bin/python3", "-m", "venv"]
     assert "--without-pip" in venv
     assert pip[0] == str(tmp_path / "venv.new" / "bin" / "python")
@@ -212,7 +216,7 @@ def test_the_commands_need_no_pip_and_no_network(tmp_path: Path) -> None:
 
 
 def test_the_hosts_own_settings_of_pip_and_python_do_not_matter() -> None:
-    around = environment.surroundings(
+    around = environment.pip_environ(
         {"PIP_INDEX_URL": "https://example.com", "PYTHONHOME": "/x", "PATH": "/bin"},
         Path("/scratch"),
         list(MANIFEST),
@@ -222,23 +226,26 @@ def test_the_hosts_own_settings_of_pip_and_python_do_not_matter() -> None:
     assert around["PATH"] == "/bin"
     assert not {"PIP_INDEX_URL", "PYTHONHOME"} & set(around)
     with pytest.raises(ChaosError, match="pip's own wheel is missing"):
-        environment.surroundings({}, Path("/scratch"), ["docker-7.2.0-py3-none-any.whl"])
+        environment.pip_environ({}, Path("/scratch"), ["docker-7.2.0-py3-none-any.whl"])
 
 
 def test_a_wheel_for_one_platform_is_refused() -> None:
-    assert environment.wheel("charset_normalizer-3.5.2-py3-none-any.whl") == ("charset_normalizer", "3.5.2")
+    assert environment.parse_wheel_name("charset_normalizer-3.5.2-py3-none-any.whl") == (
+        "charset_normalizer",
+        "3.5.2",
+    )
     for name in ("cffi-2.1.1-cp311-cp311-manylinux_2_17_x86_64.whl", "docker-7.2.0.tar.gz", "../x.whl"):
         with pytest.raises(ChaosError, match="is no wheel for every platform"):
-            environment.wheel(name)
+            environment.parse_wheel_name(name)
 
 
 def test_selinux_labels_are_laid_where_there_is_selinux() -> None:
     folder = Path("/usr/local/lib/exchange-chaos")
-    assert environment.relabel(folder, selinux=True, restorecon="/sbin/restorecon") == [
+    assert environment.plan_relabel(folder, selinux=True, restorecon="/sbin/restorecon") == [
         *("/sbin/restorecon", "-R", str(folder))
     ]
-    assert environment.relabel(folder, selinux=True, restorecon=None) == []
-    assert environment.relabel(folder, selinux=False, restorecon="/sbin/restorecon") == []
+    assert environment.plan_relabel(folder, selinux=True, restorecon=None) == []
+    assert environment.plan_relabel(folder, selinux=False, restorecon="/sbin/restorecon") == []
 
 
 class Carrying(ActionModule):  # type: ignore[misc]  # ansible-core is untyped
@@ -333,13 +340,15 @@ LISTING = "installed bash\ninstalled python3\nconfig-files python3-bpfcc\nhalf-c
 
 
 def test_what_is_only_half_there_is_missing() -> None:
-    assert packages.parse(LISTING) == {"bash", "python3"}
-    assert packages.lacking(["python3-bpfcc", "bash"], packages.parse(LISTING)) == ["python3-bpfcc"]
+    assert packages.parse_listing(LISTING) == {"bash", "python3"}
+    assert packages.list_lacking(["python3-bpfcc", "bash"], packages.parse_listing(LISTING)) == [
+        "python3-bpfcc"
+    ]
 
 
 def test_an_archives_key_is_no_package() -> None:
     """The first install imports it; removed with the rest it would be missing to the owner, or stop the removal."""
-    assert packages.parse("installed bash\ninstalled gpg-pubkey\ninstalled gpg-pubkey\n") == {"bash"}
+    assert packages.parse_listing("installed bash\ninstalled gpg-pubkey\ninstalled gpg-pubkey\n") == {"bash"}
 
 
 class Manager:
@@ -369,11 +378,11 @@ def test_what_came_is_noted_and_nothing_else_is_removed(
 ) -> None:
     manager, record = Manager(monkeypatch, {"bash"}), tmp_path / "etc" / "packages.json"
     apt = packages.MANAGERS["apt"]
-    assert packages.install(apt, ["python3-bpfcc"], None, record) == ["libbpfcc", "python3-bpfcc"]
+    assert packages.install_packages(apt, ["python3-bpfcc"], None, record) == ["libbpfcc", "python3-bpfcc"]
     assert [words[-1] for words in manager.commands] == ["update", "python3-bpfcc"]
-    assert packages.noted(record) == ["libbpfcc", "python3-bpfcc"]
+    assert packages.read_noted(record) == ["libbpfcc", "python3-bpfcc"]
     manager.present.discard("libbpfcc")  # the owner removed it meanwhile
-    assert packages.remove(apt, record) == ["python3-bpfcc"]
+    assert packages.remove_packages(apt, record) == ["python3-bpfcc"]
     assert manager.commands[-2:] == [
         ["dpkg", "--no-act", "--purge", "python3-bpfcc"],
         ["dpkg", "--purge", "python3-bpfcc"],
@@ -384,10 +393,10 @@ def test_what_came_is_noted_and_nothing_else_is_removed(
 
 def test_what_others_need_by_now_stays_all_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     manager, record = Manager(monkeypatch, {"bash"}), tmp_path / "packages.json"
-    packages.install(packages.MANAGERS["apt"], ["python3-bpfcc"], None, record)
+    packages.install_packages(packages.MANAGERS["apt"], ["python3-bpfcc"], None, record)
     manager.fails = "--no-act"
     with pytest.raises(ChaosError, match="Nothing was removed: others need"):
-        packages.remove(packages.MANAGERS["apt"], record)
+        packages.remove_packages(packages.MANAGERS["apt"], record)
     assert manager.present == {"bash", "libbpfcc", "python3-bpfcc"}
     assert record.exists()
 
@@ -395,8 +404,10 @@ def test_what_others_need_by_now_stays_all_of_it(monkeypatch: pytest.MonkeyPatch
 def test_what_came_before_a_failure_is_noted_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     Manager(monkeypatch, {"bash"}, fails="install")
     with pytest.raises(ChaosError):
-        packages.install(packages.MANAGERS["apt"], ["python3-bpfcc"], None, tmp_path / "packages.json")
-    assert packages.noted(tmp_path / "packages.json") == ["libbpfcc", "python3-bpfcc"]
+        packages.install_packages(
+            packages.MANAGERS["apt"], ["python3-bpfcc"], None, tmp_path / "packages.json"
+        )
+    assert packages.read_noted(tmp_path / "packages.json") == ["libbpfcc", "python3-bpfcc"]
 
 
 def test_files_that_were_carried_over_download_nothing(
@@ -404,10 +415,14 @@ def test_files_that_were_carried_over_download_nothing(
 ) -> None:
     manager = Manager(monkeypatch, {"bash"})
     with pytest.raises(ChaosError, match=r"There is no \.deb file"):
-        packages.install(packages.MANAGERS["apt"], ["python3-bpfcc"], tmp_path, tmp_path / "packages.json")
+        packages.install_packages(
+            packages.MANAGERS["apt"], ["python3-bpfcc"], tmp_path, tmp_path / "packages.json"
+        )
     for name in ("a.deb", "b.deb", "notes.txt"):
         (tmp_path / name).touch()
-    packages.install(packages.MANAGERS["apt"], ["python3-bpfcc"], tmp_path, tmp_path / "packages.json")
+    packages.install_packages(
+        packages.MANAGERS["apt"], ["python3-bpfcc"], tmp_path, tmp_path / "packages.json"
+    )
     (command,) = manager.commands
     assert command[-3:] == ["install", f"{tmp_path}/a.deb", f"{tmp_path}/b.deb"]
     assert "--no-download" in command
@@ -421,8 +436,10 @@ def test_files_without_what_was_wanted_are_no_success(
     Manager(monkeypatch, {"bash"}).brings = {"libbpfcc"}
     (tmp_path / "libbpfcc.deb").touch()
     with pytest.raises(ChaosError, match="python3-bpfcc did not come: the package files"):
-        packages.install(packages.MANAGERS["apt"], ["python3-bpfcc"], tmp_path, tmp_path / "packages.json")
-    assert packages.noted(tmp_path / "packages.json") == ["libbpfcc"]
+        packages.install_packages(
+            packages.MANAGERS["apt"], ["python3-bpfcc"], tmp_path, tmp_path / "packages.json"
+        )
+    assert packages.read_noted(tmp_path / "packages.json") == ["libbpfcc"]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROLE / "vars").glob("[A-Z]*.yml")))

@@ -16,7 +16,7 @@ _MINOR_BITS = 20
 
 
 @lru_cache(maxsize=256)
-def device(number: int, sysfs: Path = Path("/sys")) -> dict[str, str]:
+def name_device(number: int, sysfs: Path = Path("/sys")) -> dict[str, str]:
     """Return a device's ``major:minor``, and its name where sysfs tells it."""
     text = f"{number >> _MINOR_BITS}:{number & ((1 << _MINOR_BITS) - 1)}"
     try:
@@ -27,7 +27,7 @@ def device(number: int, sysfs: Path = Path("/sys")) -> dict[str, str]:
 
 def _latency(op: str) -> Series:
     def key(detail: int) -> dict[str, Any]:
-        return {**device(detail), "op": op}
+        return {**name_device(detail), "op": op}
 
     return Series("block I/O latency", "us", key, scale=1000, anybody=True)
 
@@ -36,7 +36,7 @@ SERIES = {
     3: _latency("read"),
     4: _latency("write"),
     5: _latency("other"),
-    6: Series("queue depth", "requests", lambda detail: dict(device(detail)), anybody=True),
+    6: Series("queue depth", "requests", lambda detail: dict(name_device(detail)), anybody=True),
 }
 
 PROGRAM = Program(name="block", needs=("block:block_rq_issue", "block:block_rq_complete"), series=SERIES)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from ..program import HEAD, Head, Program, Series, text
+from ..program import HEAD, Head, Program, Series, decode_name
 
 _BODY = struct.Struct("=QQQQiI16s")
 _SIZES_KNOWN, _BY_ITSELF = 1, 2
@@ -27,7 +27,7 @@ def decode(head: Head, data: bytes) -> tuple[str, dict[str, Any]]:
     return "OOM_KILL", {
         **{name: size if known else None for name, size in sizes.items()},
         "by_pid": by_pid or None,
-        "by_comm": text(by_comm) or None,
+        "by_comm": decode_name(by_comm) or None,
         "by_itself": bool(head.flags & _BY_ITSELF),
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from ..program import HEAD, Head, Program, text
+from ..program import HEAD, Head, Program, decode_name
 
 _BODY = struct.Struct("=IIII16s")
 _STATUS_KNOWN, _FIRST_KNOWN, _FIRST = 1, 2, 4
@@ -29,7 +29,7 @@ def decode(head: Head, data: bytes) -> tuple[str, dict[str, Any]]:
         "exit_status": status if head.flags & _STATUS_KNOWN and not signal else None,
         "main": bool(head.flags & _FIRST) if head.flags & _FIRST_KNOWN else None,
         "by_pid": by_pid or None,
-        "by_comm": text(by_comm) or None,
+        "by_comm": decode_name(by_comm) or None,
     }
 
 

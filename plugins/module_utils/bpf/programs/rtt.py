@@ -12,12 +12,12 @@ from ..program import Program, Series
 _SIDES = {1: "client", 2: "server"}
 
 
-def path(detail: int) -> dict[str, Any]:
+def decode_path(detail: int) -> dict[str, Any]:
     """Return the port of the serving end, and which end it was measured at."""
     return {"port": detail & 0xFFFF, "side": _SIDES.get(detail >> 16, "unknown")}
 
 
-SERIES = {10: Series("smoothed RTT", "us", path, scale=1000)}
+SERIES = {10: Series("smoothed RTT", "us", decode_path, scale=1000)}
 _NETNS = {"OFF_sock_common_skc_net", "OFF_net_inum"}
 
 PROGRAM = Program(

@@ -29,7 +29,7 @@ KINDS = {
 
 
 @lru_cache(maxsize=4096)
-def address(raw: bytes) -> tuple[int, str]:
+def decode_address(raw: bytes) -> tuple[int, str]:
     """Return (4 or 6, text) of an IPv6 address of 16 bytes; IPv4-mapped ones (RFC 4291, 2.5.5.2) are IPv4."""
     if raw[:12] == _MAPPED:
         return 4, socket.inet_ntop(socket.AF_INET, raw[12:])
@@ -45,10 +45,10 @@ def decode(head: Head, data: bytes) -> tuple[str, dict[str, Any]]:
     direction (CONN_RESET): received or sent.
     """
     duration, error, lport, rport, local, remote = _BODY.unpack_from(data, HEAD.size)
-    family, raddr = address(remote)
+    family, raddr = decode_address(remote)
     fields = {
         "family": family,
-        "laddr": address(local)[1],
+        "laddr": decode_address(local)[1],
         "lport": lport,
         "raddr": raddr,
         "rport": rport,

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..program import Program, Series
-from .rtt import path
+from .rtt import decode_path
 
 
 def _direction(name: str) -> Series:
     def key(detail: int) -> dict[str, Any]:
-        return {**path(detail), "direction": name}
+        return {**decode_path(detail), "direction": name}
 
     return Series("bytes", "bytes", key, histogram=False)
 

@@ -18,9 +18,9 @@ from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...common.jsonl import read
 from ...host import netns
-from ...host.docker_engine import Container, Engine
-from ...host.postgres.server import Server, Usage, administrator
-from ...host.postgres.wire import TOO_MANY, attempt
+from ...host.docker_engine import Container, DockerEngine
+from ...host.postgres.server import Server, Usage, find_administrator
+from ...host.postgres.wire import TOO_MANY, attempt_login
 from ...run import lease, processes
 from ...run.folder import RunDir, write_json
 from ...run.journal import Entry
@@ -132,7 +132,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
             f"Fault {fault['id']} opens sessions inside the network namespace of {plan.target.name}, which needs root: "
             "run it with become: true."
         )
-    answer = netns.inside(plan.target.pid, attempt, _login(plan, "exchange.chaos trial"))
+    answer = netns.call_inside(plan.target.pid, attempt_login, _login(plan, "exchange.chaos trial"))
     if answer["sqlstate"] == TOO_MANY:
         raise ChaosError(
             f"PostgreSQL in {plan.target.name} refuses role {plan.user} already ({answer['message']}): "
@@ -145,7 +145,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
         )
     if site.engine is None:
         return "ok"
-    usage = _server(plan, site.engine).usage("exchange.chaos trial")
+    usage = _server(plan, site.engine).count_connections("exchange.chaos trial")
     milder = (
         f"; role {plan.user} is a superuser, so even the slots reserved for superusers are taken"
         if plan.superuser
@@ -160,7 +160,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         what = f"{chosen[0].name} is {chosen[0].status}" if chosen else "there is no container"
         raise ChaosError(f"Connections can be taken of a running database only; {what}.")
     container = chosen[0]
-    reader = administrator(container, str(fault.get("administrator") or ""))
+    reader = find_administrator(container, str(fault.get("administrator") or ""))
     user, database = str(fault["user"]), str(fault["database"])
     server = (
         Server(site.engine, container.id, user=reader, database=database) if site.engine is not None else None
@@ -176,7 +176,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         user=user,
         database=database,
         administrator=reader,
-        superuser=server.superuser(user) if server is not None else False,
+        superuser=server.is_superuser(user) if server is not None else False,
         password=str(fault.get("password") or ""),
     )
 
@@ -189,8 +189,8 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     if processes.alive(run, session_holder.COMMAND):
         raise ChaosError("Another fault of this run holds the database's sessions already.")
     name = mark(run)
-    came_in = server.login(change.user)[0]
-    _measured(run, entry.fault, "before", server.usage(name))
+    came_in = server.try_login(change.user)[0]
+    _measured(run, entry.fault, "before", server.count_connections(name))
     run.file(session_holder.SAMPLES).unlink(missing_ok=True)
     wanted = {"pid": change.target.pid, "expires": entry.expires, "login": _login(change, name)}
     write_json(run.file(session_holder.PARAMETERS), wanted)
@@ -209,7 +209,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     if came_in:
         proofs.append(_turned_away(server, change.user))
     if not change.superuser:
-        usage = server.usage(name)
+        usage = server.count_connections(name)
         _measured(run, entry.fault, "held", usage)
         proofs.append(_in_activity("our sessions in pg_stat_activity", usage))
     return Applied(float(ready["full_at"]), proofs, {"engine": "sessions", "sessions": ready["held"]})
@@ -226,7 +226,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     if container is None:
         return f"{how}; the database does not run, so it has none of our sessions"
     server = Server(scene.engine, container.id, user=wanted["administrator"], database=wanted["database"])
-    server.wait(_ANSWERS_S)
+    server.wait_until_up(_ANSWERS_S)
     usage = _none_left(server, mark(run))
     with contextlib.suppress(ChaosError):  # a full disk must not keep the undo from being told
         _measured(run, entry.fault, "after", usage)
@@ -258,7 +258,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         if wanted["superuser"]:
             found.append(_turned_away(server, wanted["user"]))
         else:
-            usage = server.usage(mark(scene.run))
+            usage = server.count_connections(mark(scene.run))
             found.append(_in_activity("our sessions in pg_stat_activity at the end of the window", usage))
     return found
 
@@ -295,7 +295,7 @@ def _login(plan: SessionsPlan, name: str) -> dict[str, Any]:
     }
 
 
-def _server(plan: SessionsPlan, engine: Engine) -> Server:
+def _server(plan: SessionsPlan, engine: DockerEngine) -> Server:
     return Server(engine, plan.target.id, user=plan.administrator, database=plan.database)
 
 
@@ -315,11 +315,11 @@ def _in_activity(fact: str, usage: Usage) -> Proof:
 
 def _turned_away(server: Server, user: str) -> Proof:
     """Let PostgreSQL's own client try, which shares no code with the holder."""
-    came_in, words = server.login(user)
+    came_in, words = server.try_login(user)
     return Proof("engine", f"psql as role {user}", "came in" if came_in else words, clock.now(), not came_in)
 
 
-def _now(wanted: Mapping[str, Any], engine: Engine) -> tuple[Container | None, str]:
+def _now(wanted: Mapping[str, Any], engine: DockerEngine) -> tuple[Container | None, str]:
     """Return the database's container as it is now, None if none runs, and what changed since the fault."""
     container = engine.inspect(wanted["container"])
     if container is not None and container.running:
@@ -334,14 +334,14 @@ def _now(wanted: Mapping[str, Any], engine: Engine) -> tuple[Container | None, s
 def _none_left(server: Server, name: str) -> Usage:
     """Wait until the server has noticed; a session that outlives its client is ended by the server itself."""
     until = clock.now() + _GONE_S
-    usage = server.usage(name)
+    usage = server.count_connections(name)
     while usage.ours and clock.now() < until:
         clock.sleep(0.1)
-        usage = server.usage(name)
+        usage = server.count_connections(name)
     if usage.ours:
-        server.end(name)
+        server.end_sessions(name)
         clock.sleep(0.5)
-        usage = server.usage(name)
+        usage = server.count_connections(name)
     if usage.ours:
         raise ChaosError(
             f"PostgreSQL still has {usage.ours} sessions of ours; restart its container to end them."

@@ -101,7 +101,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
 def _by_files(container: Container, cores: float) -> limits.Change:
     cgroup = limits.of("cpu", container)
     if cgroup.version == 1:
-        period = cgroup.number("cpu.cfs_period_us")
+        period = cgroup.read_number("cpu.cfs_period_us")
         before = cgroup.read("cpu.cfs_quota_us")
         had, quota = int(before), _quota(cores, period)
         change = {"cpu.cfs_quota_us": str(quota)}, {"cpu.cfs_quota_us": before}
@@ -176,8 +176,8 @@ def _version(change: Plan) -> int:
 
 def counters(pid: int, container_id: str) -> dict[str, float]:
     """Return what the kernel counted of a container: periods, throttled ones, throttled and used seconds; and when."""
-    cpu = cgroups.find("cpu", pid, container_id)
-    stat = cpu.table("cpu.stat")
+    cpu = cgroups.find_cgroup("cpu", pid, container_id)
+    stat = cpu.read_table("cpu.stat")
     return {
         "t": clock.now(),
         "periods": stat.get("nr_periods", 0),
@@ -192,7 +192,7 @@ def counters(pid: int, container_id: str) -> dict[str, float]:
 def _used_s(cpu: Cgroup, stat: Mapping[str, int], pid: int, container_id: str) -> float:
     if cpu.version == 2:
         return stat.get("usage_usec", 0) / 1e6
-    return cgroups.find("cpuacct", pid, container_id).number("cpuacct.usage") / 1e9
+    return cgroups.find_cgroup("cpuacct", pid, container_id).read_number("cpuacct.usage") / 1e9
 
 
 def _throttled(container: Container, before: Mapping[str, float]) -> Proof:

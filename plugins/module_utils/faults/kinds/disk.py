@@ -56,7 +56,7 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Return the plan in words, one line a change."""
-        where = f"disk {disks.name(self.device)} ({self.device}) under {self.mount.point}"
+        where = f"disk {disks.name_disk(self.device)} ({self.device}) under {self.mount.point}"
         if self.mode == "contention":
             return [
                 f"saturate {where} of {self.target.name} ({self.service}) with {self.tool}, which all users of the "
@@ -116,8 +116,8 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
             limits.of("blkio", change.target).write(name, text)
     cgroup = limits.of("blkio", planned.target)
     if planned.mode == "contention":
-        return f"ok: {planned.tool}; others that use disk {disks.name(planned.device)} will feel it too"
-    return f"ok: cgroup v{cgroup.version}, disk {disks.name(planned.device)}"
+        return f"ok: {planned.tool}; others that use disk {disks.name_disk(planned.device)} will feel it too"
+    return f"ok: cgroup v{cgroup.version}, disk {disks.name_disk(planned.device)}"
 
 
 def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
@@ -135,8 +135,8 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
             raise ChaosError(
                 f"Container {container.name} of service {container.service} is {container.status}, not running."
             )
-        mount = disks.volume(container, str(fault.get("path") or ""))
-        found[container.id] = mount, disks.disk(mount)
+        mount = disks.find_volume(container, str(fault.get("path") or ""))
+        found[container.id] = mount, disks.find_disk(mount)
     first = chosen[0]
     mount, device = found[first.id]
     if mode == "contention":
@@ -181,8 +181,8 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     run = scene.run
     cgroup = limits.of("blkio", change.target)
     folder = disks.folder_for(change.target, change.mount, change.device, run.path)
-    before = disks.fsyncs(cgroup, folder, _BEFORE, _PATIENCE_S)
-    bytes_before, busy_before = disks.written(cgroup, change.device), disks.busy_s(change.device)
+    before = disks.time_fsyncs(cgroup, folder, _BEFORE, _PATIENCE_S)
+    bytes_before, busy_before = disks.count_bytes(cgroup, change.device), disks.busy_s(change.device)
     with scene.instant():
         at = clock.now()
         for one in change.changes:
@@ -208,8 +208,8 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
 def _saturate(change: Plan, entry: Entry, run: RunDir) -> None:
     if disks.disk_of(run.path) != change.device:
         raise ChaosError(
-            f"The run's folder {run.path} is not on disk {disks.name(change.device)}, and no other disk is touched: "
-            "set chaos_state_dir to a folder on it."
+            f"The run's folder {run.path} is not on disk {disks.name_disk(change.device)}, "
+            "and no other disk is touched: set chaos_state_dir to a folder on it."
         )
     write_json(
         run.file(disk_hog.PARAMETERS),
@@ -224,7 +224,7 @@ def _saturate(change: Plan, entry: Entry, run: RunDir) -> None:
 
 def _inside(cgroup: Cgroup, folder: Path) -> list[float]:
     """Return the seconds of some fsyncs inside the limit, once what the kernel grants for a start is used up."""
-    return disks.fsyncs(cgroup, folder, _CREDIT + _INSIDE, _PATIENCE_S)[-_INSIDE:]
+    return disks.time_fsyncs(cgroup, folder, _CREDIT + _INSIDE, _PATIENCE_S)[-_INSIDE:]
 
 
 def _tell(run: RunDir, fault: str, moment: str, seconds: Sequence[float]) -> None:
@@ -261,7 +261,7 @@ def _passed(entry: Entry, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
     """What the kernel's counters say: bytes within the rate, or a disk that was busy."""
     device, facts = str(entry.undo["device"]), entry.facts
     seconds = clock.now() - float(facts["counted_at"])
-    now = disks.written(cgroup, device)
+    now = disks.count_bytes(cgroup, device)
     rates = {key: (now[key] - facts["bytes_before"][key]) / seconds for key in now}
     busy = (disks.busy_s(device) - float(facts["busy_before_s"])) / seconds
     scene.run.timeline(
@@ -270,12 +270,12 @@ def _passed(entry: Entry, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
     )  # fmt: skip
     if entry.undo["op"] == "contention":
         return Proof(
-            "kernel", f"share of the window in which {disks.name(device)} was busy", round(busy, 3), clock.now(),
+            "kernel", f"share of the window in which {disks.name_disk(device)} was busy", round(busy, 3), clock.now(),
             busy >= _BUSY, held,
         )  # fmt: skip
     rate = _write_rate(entry.undo["containers"][0]["after"])
     holds = 0 < rates["write"] <= rate * _TOLERANCE
-    fact = f"bytes per second written on {disks.name(device)}, of {rate} granted"
+    fact = f"bytes per second written on {disks.name_disk(device)}, of {rate} granted"
     return Proof("kernel", fact, int(rates["write"]), clock.now(), holds, held)
 
 
@@ -287,7 +287,7 @@ def _write_rate(after: Mapping[str, str]) -> int:
 
 
 def _again(entry: Entry, container: Container, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
-    mount = disks.volume(container, entry.undo["path"])
+    mount = disks.find_volume(container, entry.undo["path"])
     folder = disks.folder_for(container, mount, entry.undo["device"], scene.run.path)
     inside = _inside(cgroup, folder)
     _tell(scene.run, entry.fault, "end", inside)

@@ -100,7 +100,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     network_path.require_root(fault, site)
     network_path.require_answer(fault, chosen, network_path.peer(fault, chosen, site))
     engine = _engine(fault)
-    netns.throwaway(netem.trial if engine == NETEM else _try_tunnel)
+    netns.call_in_throwaway(netem.trial if engine == NETEM else _try_tunnel)
     return f"ok: {engine}"
 
 
@@ -117,7 +117,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         targets,
         network_path.ttl(fault),
         # where the peers delay what they send as well, by clocks of their own, a round trip measures both
-        None if fault_entry.yes(fault.get("both_ends")) else fault_entry.port(fault),
+        None if fault_entry.is_true(fault.get("both_ends")) else fault_entry.port_of(fault),
         fault_entry.only_port(fault),
     )
 
@@ -138,12 +138,12 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         began, at = _start_process(change, scene, table)
     else:
         began = min(
-            float(netns.inside(one.pid, _queue, change, table, scene.instant)) for one in change.targets
+            float(netns.call_inside(one.pid, _queue, change, table, scene.instant)) for one in change.targets
         )
         at = clock.now()
     packets, proofs = {}, []
     for container in change.targets:
-        count = int(netns.inside(container.pid, _wait_for_flow, table))
+        count = int(netns.call_inside(container.pid, _wait_for_flow, table))
         packets[container.id] = count
         timed = bool(tried[container.id] and change.port and change.wanted.delay_ms)
         proofs.append(_taken(container, far.name, "before our own connect", count, decides=not timed))
@@ -152,7 +152,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         )
     facts = {
         "engine": change.engine,
-        "namespaces": {container.id: netns.identity(container.pid) for container in change.targets},
+        "namespaces": {container.id: netns.read_netns_number(container.pid) for container in change.targets},
         "packets": packets,
         "tried": tried,
         "base_ms": base,
@@ -182,7 +182,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         if target is None or target.pid <= 0 or not network_path.same_namespace(entry, target):
             still[container] = min(_last_sign(entry, scene), network_path.left(scene, target))
             continue
-        state = netns.inside(target.pid, nftables.state, table)
+        state = netns.call_inside(target.pid, nftables.read_table, table)
         grown = int(state["packets"]) - int(entry.facts.get("packets", {}).get(container, 0))
         tried = (entry.facts.get("tried") or {}).get(container, "")
         timed = bool(tried and entry.undo["port"] and wanted.delay_ms)
@@ -190,7 +190,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         measured = _rise(target, entry.undo["peer"], tried, entry.undo["port"], wanted, base)
         proofs.append(_taken(target, entry.undo["peer"], "since then", grown, decides=not timed))
         proofs += [*measured, same_process(entry, target)]
-        state = netns.inside(target.pid, nftables.state, table)
+        state = netns.call_inside(target.pid, nftables.read_table, table)
         there = bool(state["elements"]) and (not timed or any(one.holds for one in measured))
         still[container] = min(_last_sign(entry, scene), clock.now() if there else 0.0)
     moved = network_path.moved(entry, scene)
@@ -209,7 +209,7 @@ def _engine(fault: Mapping[str, Any]) -> str:
     if asked != AUTO:
         return asked
     try:
-        netns.throwaway(netem.trial)
+        netns.call_in_throwaway(netem.trial)
     except Unsupported:
         return TUN
     return NETEM
@@ -262,7 +262,7 @@ def _queue(change: Plan, table: str, instant: Callable[[], contextlib.AbstractCo
     with instant():
         began = clock.now()
         netem.build(change.wanted, change.peer.addresses)
-        nftables.install(netem.rules(table, change.peer.addresses, change.only, change.ttl_s))
+        nftables.install_table(netem.rules(table, change.peer.addresses, change.only, change.ttl_s))
     return began
 
 
@@ -270,7 +270,7 @@ def _wait_for_flow(table: str) -> int:
     """In the namespace: wait until the application sent a packet that way; return how many it sent."""
     until = clock.now() + _FLOW_S
     while True:
-        packets = int(nftables.state(table)["packets"])
+        packets = int(nftables.read_table(table)["packets"])
         if packets or clock.now() > until:
             return packets
         time.sleep(_POLL_S)
@@ -290,7 +290,9 @@ def _round_trip(
         return None
     tries = 5 if delay_ms <= 500 else 3 if delay_ms <= 1000 else 1
     timeout = delay_ms / 1000 + _PATIENCE_S
-    seen = [netns.inside(container.pid, netns.connect, address, port, timeout) for _try in range(tries)]
+    seen = [
+        netns.call_inside(container.pid, netns.connect_once, address, port, timeout) for _try in range(tries)
+    ]
     good = [one for one in seen if one["kernel_ms"] is not None]
     if not good:
         return None

@@ -21,7 +21,7 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
-from ...host.docker_engine import Container, Engine
+from ...host.docker_engine import Container, DockerEngine
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..mechanisms import container_end
@@ -308,7 +308,7 @@ def _cause(ended: Container) -> tuple[str, int | None, bool]:
     return f"exit code of {ended.name}", ended.exit_code, ended.exit_code == container_end.KILLED
 
 
-def _start(container_id: str, engine: Engine) -> None:
+def _start(container_id: str, engine: DockerEngine) -> None:
     engine.start(container_id)
     container = container_end.running(container_id, engine)
     if container is not None and not container.running:
@@ -317,7 +317,7 @@ def _start(container_id: str, engine: Engine) -> None:
         )
 
 
-def _replaced(project: str, service: str, engine: Engine) -> str:
+def _replaced(project: str, service: str, engine: DockerEngine) -> str:
     running = [container for container in engine.containers(project, service) if container.running]
     if not running:
         raise ChaosError(

@@ -21,7 +21,7 @@ from typing import Any
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...host.cgroups import Cgroup
-from ...host.docker_engine import Container, Engine
+from ...host.docker_engine import Container, DockerEngine
 from ...run import processes
 from ...run.folder import read_json, write_json
 from ...run.journal import Entry
@@ -165,7 +165,7 @@ def configured(cgroup: Cgroup) -> int | None:
     if cgroup.version == 2:
         text = cgroup.read("memory.max")
         return None if text == "max" else int(text)
-    limit = cgroup.number("memory.limit_in_bytes")
+    limit = cgroup.read_number("memory.limit_in_bytes")
     # version 1 says "none" by the largest number of pages there is
     return None if limit >= 1 << 60 else limit
 
@@ -175,7 +175,7 @@ def _change(container: Container, cgroup: Cgroup, limit: int, used: int, had: in
         after = {"memory.limit_in_bytes": str(limit), "memory.memsw.limit_in_bytes": str(limit)}
     else:
         after = {"memory.max": str(limit), "memory.swap.max": "0"}
-    after = {name: text for name, text in after.items() if cgroup.has(name)}
+    after = {name: text for name, text in after.items() if cgroup.offers(name)}
     before = {name: cgroup.read(name) for name in after}
     return limits.Change(container, "memory", before, after, known={"used": used, "configured": had})
 
@@ -241,7 +241,7 @@ def _facts(container: Container, change: Plan, found: Mapping[str, Any]) -> dict
     }
 
 
-def _proofs(container: Container, found: Mapping[str, Any], engine: Engine) -> list[Proof]:
+def _proofs(container: Container, found: Mapping[str, Any], engine: DockerEngine) -> list[Proof]:
     kills, victims = int(found["kills"]), list(found["victims"])
     proofs = [
         Proof(

@@ -87,12 +87,13 @@ def check(fault: Mapping[str, Any]) -> list[str]:
 def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Make such a table in a throw-away namespace and see that it counts and drops."""
     network_path.require_root(fault, site)
-    nftables.available()
+    nftables.require_nftables()
     far = network_path.peer(fault, chosen, site)
     _control(fault, far, site)
     network_path.require_answer(fault, chosen, far)
-    netns.throwaway(
-        nftables.install, nftables.Ruleset(nftables.table_name("trial", "cut"), _NOBODY, None, 5.0, _CHAINS)
+    netns.call_in_throwaway(
+        nftables.install_table,
+        nftables.Ruleset(nftables.table_name("trial", "cut"), _NOBODY, None, 5.0, _CHAINS),
     )
     return "ok"
 
@@ -108,7 +109,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         far,
         targets,
         network_path.ttl(fault),
-        fault_entry.port(fault),
+        fault_entry.port_of(fault),
         fault_entry.only_port(fault),
         _control(fault, far, site),
     )
@@ -137,7 +138,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     table = nftables.table_name(scene.run.path.name, change.fault)
     far = change.peer
     rules = nftables.Ruleset(table, far.addresses, change.only, change.ttl_s, _CHAINS)
-    namespaces = {container.id: netns.identity(container.pid) for container in change.targets}
+    namespaces = {container.id: netns.read_netns_number(container.pid) for container in change.targets}
     # who of several answers must be known before: a host that was silent all along proves no cut
     tried = {
         container.id: network_path.reached(container, far.addresses, change.port, service=far.service)
@@ -145,7 +146,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     }
     began, within, counted, proofs = [], [], {}, []
     for container in change.targets:
-        seen = netns.inside(container.pid, _cut, rules, scene.instant)
+        seen = netns.call_inside(container.pid, _cut, rules, scene.instant)
         began.append(float(seen["at"]))
         within.append(float(seen["within"]))
         counted[container.id] = int(seen["packets"])
@@ -183,7 +184,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         if target is None or target.pid <= 0 or not network_path.same_namespace(entry, target):
             still[container] = network_path.left(scene, target)
             continue
-        found = netns.inside(target.pid, nftables.state, _table(entry, scene))
+        found = netns.call_inside(target.pid, nftables.read_table, _table(entry, scene))
         grown = int(found["packets"]) - int(entry.facts.get("packets", {}).get(container, 0))
         proofs.append(
             Proof(
@@ -198,7 +199,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
             tried = (entry.facts.get("tried") or {}).get(container, "")
             proofs += _silent(target, entry.undo["peer"], tried, entry.undo["port"])
         proofs.append(same_process(entry, target))
-        found = netns.inside(target.pid, nftables.state, _table(entry, scene))
+        found = netns.call_inside(target.pid, nftables.read_table, _table(entry, scene))
         if found["there"]:
             still[container] = clock.now() if found["elements"] else min(clock.now(), entry.expires)
     moved = network_path.moved(entry, scene)
@@ -224,17 +225,17 @@ def _cut(rules: nftables.Ruleset, instant: Callable[[], AbstractContextManager[N
     """In the namespace: install the rules at the instant, then wait for a packet of the application's."""
     with instant():
         began = clock.now()
-        nftables.install(rules)
+        nftables.install_table(rules)
         at = clock.now()
     while True:
-        packets = nftables.state(rules.table)["packets"]
+        packets = nftables.read_table(rules.table)["packets"]
         if packets or clock.now() > at + _FLOW_S:
             return {"at": at, "within": at - began, "t": clock.now(), "packets": packets}
         time.sleep(_POLL_S)
 
 
 def _heal(table: str) -> str:
-    return f"nftables table {table} deleted" if nftables.remove(table) else ""
+    return f"nftables table {table} deleted" if nftables.remove_table(table) else ""
 
 
 def _connects(container: Container, change: Plan, tried: str) -> list[Proof]:
@@ -243,7 +244,7 @@ def _connects(container: Container, change: Plan, tried: str) -> list[Proof]:
         proofs += _silent(container, change.peer.name, tried, change.port)
     if change.control:
         name, address, port = change.control
-        seen = netns.inside(container.pid, netns.connect, address, port, _CONNECT_S)
+        seen = netns.call_inside(container.pid, netns.connect_once, address, port, _CONNECT_S)
         reached = seen["kernel_ms"] is not None
         fact = f"control path: connect from {container.service} to {network_path.at(name, address, port)}"
         proofs.append(Proof("tcp", fact, _words(seen), clock.now(), reached))
@@ -257,7 +258,7 @@ def _silent(container: Container, peer: str, address: str, port: int) -> list[Pr
     """
     if not address:
         return []
-    seen = netns.inside(container.pid, netns.connect, address, port, _CONNECT_S)
+    seen = netns.call_inside(container.pid, netns.connect_once, address, port, _CONNECT_S)
     fact = f"connect from {container.service} to {network_path.at(peer, address, port)}"
     return [Proof("tcp", fact, _words(seen), clock.now(), bool(seen["timed_out"]))]
 

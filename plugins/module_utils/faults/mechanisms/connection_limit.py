@@ -15,7 +15,7 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError
-from ...host.docker_engine import Container, Engine
+from ...host.docker_engine import Container, DockerEngine
 from ...host.postgres.server import Server
 from ...run import lease
 from ...run.journal import Entry
@@ -75,7 +75,7 @@ def plan(
         raise ChaosError(
             "A lower max_connections is planned from the present one; the engine is needed to ask."
         )
-    before, least = server.setting(), server.least()
+    before, least = server.read_limit(), server.smallest_limit()
     if not least <= limit < before:
         raise ChaosError(
             f"The limit of connections is {limit}; in {container.name} it must be from {least} "
@@ -94,14 +94,14 @@ def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:
         at = clock.now()
     server.restart()
     proof = _in_force(server, change.limit, "max_connections after the restart")
-    return Applied(at, [proof], {"engine": "limit", "started": server.started()})
+    return Applied(at, [proof], {"engine": "limit", "started": server.started_at()})
 
 
 def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     """Read the setting at the end of the window; it can only have changed if the server was started anew."""
     server, _target = _server(entry, scene.engine)
     proof = _in_force(server, int(entry.undo["limit"]), "max_connections at the end of the window")
-    whole = proof.holds and server.started() == entry.facts.get("started")
+    whole = proof.holds and server.started_at() == entry.facts.get("started")
     share = 1.0 if whole else None if proof.holds else 0.0
     return [Proof(proof.source, proof.fact, proof.value, proof.t, proof.holds, share)]
 
@@ -110,7 +110,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     """Put the setting back as it was written, or unwritten, and restart the server if it runs with another one."""
     wanted = entry.undo
     server, container = _server(entry, scene.engine)
-    server.wait()
+    server.wait_until_up()
     found, said = server.file_setting(), []
     if found != wanted["written"]:
         server.write_setting(wanted["written"])
@@ -119,10 +119,10 @@ def undo(entry: Entry, scene: Scene) -> str:
             if wanted["written"] is None
             else f"max_connections written as {wanted['written']} again"
         )
-    if server.setting() != wanted["before"]:
+    if server.read_limit() != wanted["before"]:
         server.restart()
         said.append(f"{container.name} restarted")
-    now, written = server.setting(), server.file_setting()
+    now, written = server.read_limit(), server.file_setting()
     if (now, written) != (wanted["before"], wanted["written"]):
         raise ChaosError(
             f"max_connections of {container.name} is {now} after the undo, not {wanted['before']}."
@@ -133,11 +133,11 @@ def undo(entry: Entry, scene: Scene) -> str:
 
 
 def _in_force(server: Server, limit: int, fact: str) -> Proof:
-    now = server.setting()
+    now = server.read_limit()
     return Proof("engine", fact, now, clock.now(), now == limit)
 
 
-def _server(entry: Entry, engine: Engine) -> tuple[Server, Container]:
+def _server(entry: Entry, engine: DockerEngine) -> tuple[Server, Container]:
     """Look the database up again: its setting lies in its volume, whichever container runs it now."""
     wanted = entry.undo
     found = engine.containers(wanted["project"], wanted["service"])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...common import clock
-from ...host.docker_engine import Container, Engine
+from ...host.docker_engine import Container, DockerEngine
 from ..contract import Proof
 
 #: What the engine reports of a process that SIGKILL ended.
@@ -19,7 +19,9 @@ KILLED = 137
 EXIT_S, UP_S = 5.0, 15.0
 
 
-def ended(container: Container, engine: Engine, cause: Callable[[Container], tuple[str, Any, bool]]) -> Proof:
+def ended(
+    container: Container, engine: DockerEngine, cause: Callable[[Container], tuple[str, Any, bool]]
+) -> Proof:
     """Wait until the engine has seen the exit: the container is down, or was started anew meanwhile.
 
     ``cause`` reads of a container that is down the fact, its value, and whether that is the end it was to have.
@@ -40,7 +42,7 @@ def ended(container: Container, engine: Engine, cause: Callable[[Container], tup
     return Proof("engine", f"{container.name} still runs as before", container.started_at, clock.now(), False)
 
 
-def running(container_id: str, engine: Engine) -> Container | None:
+def running(container_id: str, engine: DockerEngine) -> Container | None:
     """Wait until a container runs, and return it as it is then, or as it still is; None if there is no such."""
     until = clock.now() + UP_S
     while True:

@@ -19,7 +19,7 @@ from ...common import clock
 from ...common.errors import ChaosError
 from ...host import cgroups
 from ...host.cgroups import Cgroup
-from ...host.docker_engine import Container, Engine
+from ...host.docker_engine import Container, DockerEngine
 from ...run.folder import process_start
 
 _TRIES = 5
@@ -65,7 +65,7 @@ def of(controller: str, container: Container) -> Cgroup:
         raise ChaosError(
             f"Container {container.name} of service {container.service} is {container.status}, not running."
         )
-    return cgroups.find(controller, container.pid, container.id)
+    return cgroups.find_cgroup(controller, container.pid, container.id)
 
 
 def text(cgroup: Cgroup, name: str, device: str = "") -> str:
@@ -106,12 +106,12 @@ def try_writing(controller: str, container: Container, names: Sequence[str]) -> 
     """Write limits as they stand, which changes nothing, and return the cgroup. Raises ChaosError when refused."""
     cgroup = of(controller, container)
     for name in names:
-        if cgroup.has(name):
+        if cgroup.offers(name):
             cgroup.write(name, cgroup.read(name))
     return cgroup
 
 
-def restore(entry: Mapping[str, Any], project: str, service: str, engine: Engine) -> str:
+def restore(entry: Mapping[str, Any], project: str, service: str, engine: DockerEngine) -> str:
     """See that a container has the limits it had, and say how; ``entry`` as :meth:`Change.journal` wrote it."""
     for attempt in range(_TRIES):
         container = engine.inspect(entry["id"])
@@ -139,13 +139,13 @@ def restore(entry: Mapping[str, Any], project: str, service: str, engine: Engine
     raise ChaosError(f"Container {entry['name']} starts over and over; its limits could not be looked at.")
 
 
-def _replaced(name: str, project: str, service: str, engine: Engine) -> str:
+def _replaced(name: str, project: str, service: str, engine: DockerEngine) -> str:
     running = [container.name for container in engine.containers(project, service) if container.running]
     instead = f", {running[0]} runs in its stead" if running else ""
     return f"undone by replacement: {name} is gone, and its limits with it{instead}"
 
 
-def share(entry: Mapping[str, Any], since: float, engine: Engine) -> float:
+def share(entry: Mapping[str, Any], since: float, engine: DockerEngine) -> float:
     """Return the part (0..1) of the time since ``since`` (boottime) in which a container had our limits.
 
     All of it if it has them still. If it was started anew, until then. If somebody else wrote them, none, since nobody

@@ -41,7 +41,7 @@ def main(run: RunDir) -> int:
     """Charge memory until the kernel killed a process of the container, or the time is over; returns 0."""
     life = Lifespan(run)
     given = read_json(run.file(PARAMETERS))
-    cgroup = cgroups.find("memory", int(given["pid"]), str(given["container"]))
+    cgroup = cgroups.find_cgroup("memory", int(given["pid"]), str(given["container"]))
     with contextlib.ExitStack() as opened:
         watched = Watched(cgroup, opened)
         memory = os.memfd_create("exchange-chaos")
@@ -73,12 +73,12 @@ def dd() -> str:
 def oom_kills(cgroup: Cgroup) -> int:
     """Return how many processes the OOM killer took in a cgroup, as the kernel counts them there."""
     name = "memory.oom_control" if cgroup.version == 1 else "memory.events"
-    return cgroup.table(name).get("oom_kill", 0)
+    return cgroup.read_table(name).get("oom_kill", 0)
 
 
 def usage(cgroup: Cgroup) -> int:
     """Return the memory charged to a cgroup, bytes."""
-    return cgroup.number("memory.usage_in_bytes" if cgroup.version == 1 else "memory.current")
+    return cgroup.read_number("memory.usage_in_bytes" if cgroup.version == 1 else "memory.current")
 
 
 class Watched:

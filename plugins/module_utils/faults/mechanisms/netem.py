@@ -87,7 +87,7 @@ def build(wanted: Impairment, addresses: Sequence[str]) -> list[int]:
     interface has a queue of somebody else's, Unsupported where there is no netem.
     """
     with IPRoute() as ip:
-        links = sorted({index for address in addresses for index in routes.ways(ip, address)})
+        links = sorted({index for address in addresses for index in routes.find_interfaces(ip, address)})
         if not links:
             raise ChaosError(f"No interface leads to {peer_addresses.words(addresses)} there.")
         for index in links:
@@ -109,7 +109,7 @@ def send(ip: Any, commands: Sequence[Command]) -> None:
 
 def clean(table: str) -> str:
     """Take away what is left of it where this process is, and say what it was; empty if nothing was."""
-    done = [f"nftables table {table} deleted"] if nftables.remove(table) else []
+    done = [f"nftables table {table} deleted"] if nftables.remove_table(table) else []
     with IPRoute() as ip:
         if _remove(ip):
             done.append("queue deleted")
@@ -132,7 +132,7 @@ def passed() -> int | None:
 
 def trial() -> None:
     """Make the queues in a throw-away namespace. Raises Unsupported without netem."""
-    nftables.available()
+    nftables.require_nftables()
     with IPRoute() as ip:
         ip.link("set", index=_LOOPBACK, state="up")
         try:

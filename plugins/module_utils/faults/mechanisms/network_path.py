@@ -21,7 +21,7 @@ from ...common import clock, peer_addresses
 from ...common.errors import ChaosError, Unsupported
 from ...exchange import fault_entry
 from ...host import consent, netns
-from ...host.docker_engine import Container, Engine
+from ...host.docker_engine import Container, DockerEngine
 from ...run.journal import Entry
 from ..contract import Proof, Scene, Site
 
@@ -69,7 +69,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
             found.append(
                 f"The {key} of fault {name} is {fault[key]!r}; it must be a number from 1 to {_PORT_MAX}."
             )
-    if fault_entry.yes(fault.get("only_port")) and not fault.get("port"):
+    if fault_entry.is_true(fault.get("only_port")) and not fault.get("port"):
         found.append(f"Fault {name} is to hit only one port of its peer and names none; set its port.")
     return found
 
@@ -140,13 +140,17 @@ def reached(
     candidates = peer_addresses.to_try(values)
     if service or port is None:
         return candidates[0] if candidates else ""
-    there = (one for one in candidates if netns.inside(container.pid, netns.answers, one, port, patience))
+    there = (
+        one
+        for one in candidates
+        if netns.call_inside(container.pid, netns.accepts_connect, one, port, patience)
+    )
     return next(there, "")
 
 
 def require_answer(fault: Mapping[str, Any], chosen: Sequence[Container], far: Peer) -> None:
     """Raise ChaosError when no peer answers on the fault's port: that a cut path to it is silent would show nothing."""
-    number = fault_entry.port(fault)
+    number = fault_entry.port_of(fault)
     if far.service or number is None or not peer_addresses.to_try(far.addresses):
         return
     for container in chosen:
@@ -220,7 +224,7 @@ def _undo_one(
                 f"undone by replacement: {target.name} is {target.status}, its network namespace went with it"
             )
         try:
-            done = str(netns.inside(target.pid, clean, *arguments))
+            done = str(netns.call_inside(target.pid, clean, *arguments))
         except ChaosError:
             # it may have restarted while we were on our way in
             if target.pid == before:
@@ -237,7 +241,7 @@ def _undo_one(
 def same_namespace(entry: Entry, container: Container) -> bool:
     """Return whether a container still has the namespace the fault was applied in."""
     noted = (entry.facts.get("namespaces") or {}).get(container.id)
-    return noted is not None and noted == netns.identity(container.pid)
+    return noted is not None and noted == netns.read_netns_number(container.pid)
 
 
 def moved(entry: Entry, scene: Scene) -> float:
@@ -290,7 +294,7 @@ def _boottime(scene: Scene, stamp: str) -> float:
     return anchor.boottime + (wall - anchor.realtime) if wall > 0 else 0.0
 
 
-def _gone(undo: Mapping[str, Any], engine: Engine) -> str:
+def _gone(undo: Mapping[str, Any], engine: DockerEngine) -> str:
     running = [
         container.name
         for container in engine.containers(undo["project"], undo["service"])

@@ -19,7 +19,7 @@ from typing import Any
 
 from ...common import clock, peer_addresses
 from ...host import netns, nftables
-from ...host.priority import punctual
+from ...host.priority import raise_priority
 from ...run.folder import RunDir, read_json, write_json
 from ...run.instant import Instant
 from ...run.lifespan import Lifespan
@@ -37,7 +37,7 @@ def main(run: RunDir) -> int:
     """Set the detours up, work until the end, take them down."""
     wanted = read_json(run.file(PARAMETERS))
     life = Lifespan(run)
-    punctual()
+    raise_priority()
     engine = Engine(shaping.of(wanted["impairment"]))
     made: list[int] = []
     at = wanted.get("at")
@@ -47,20 +47,20 @@ def main(run: RunDir) -> int:
         ):
             began = clock.now()
             for pid in map(int, wanted["pids"]):
-                netns.enter(pid)
+                netns.enter_netns(pid)
                 engine.add(tun.build(wanted["addresses"]), wanted["addresses"])
                 made.append(pid)
             for pid in made:
-                netns.enter(pid)
+                netns.enter_netns(pid)
                 left = float(wanted["expires"]) - clock.now()
-                nftables.install(tun.rules(wanted["table"], wanted["addresses"], wanted["port"], left))
+                nftables.install_table(tun.rules(wanted["table"], wanted["addresses"], wanted["port"], left))
         run.ready(COMMAND, began=began)
         engine.work(run, life, float(wanted["expires"]))
     finally:
         for pid in made:
             with contextlib.suppress(OSError):
-                netns.enter(pid)
-                nftables.remove(wanted["table"])
+                netns.enter_netns(pid)
+                nftables.remove_table(wanted["table"])
                 tun.drop_rules()
         engine.close()
     return 0

@@ -22,7 +22,7 @@ from ...common import clock
 from ...common.errors import ChaosError
 from ...common.jsonl import Writer
 from ...host import netns
-from ...host.postgres.wire import TOO_MANY, Login, Refused, Session
+from ...host.postgres.wire import TOO_MANY, Login, Session, SessionRefused
 from ...run.folder import RunDir, read_json
 from ...run.lifespan import Lifespan
 
@@ -46,7 +46,7 @@ def main(run: RunDir) -> int:
     life = Lifespan(run)
     wanted = read_json(run.file(PARAMETERS))
     _many_descriptors()
-    netns.enter(int(wanted["pid"]))
+    netns.enter_netns(int(wanted["pid"]))
     expires = float(wanted["expires"])
     # should this process ever hang, the kernel ends it (SIGALRM), and with it the sessions
     signal.setitimer(signal.ITIMER_REAL, max(0.1, expires - clock.now() + _LATE_S))
@@ -94,7 +94,7 @@ class Holder:
         """
         kept, was_full = [], self.full
         for session in self.sessions:
-            if session.lost():
+            if session.is_lost():
                 session.close()
             else:
                 kept.append(session)
@@ -105,7 +105,7 @@ class Holder:
                 return
             try:
                 self.sessions.append(Session.open(self._login))
-            except Refused as refused:
+            except SessionRefused as refused:
                 self.at = clock.now()
                 if refused.sqlstate == TOO_MANY:
                     self.full = bool(self.sessions)

@@ -70,10 +70,10 @@ def build(addresses: Sequence[str]) -> Tunnel:
 
     Raises Unsupported where the kernel has no TUN, ChaosError when somebody else uses our table or device.
     """
-    nftables.available()
+    nftables.require_nftables()
     with IPRoute() as ip:
         # the kernel takes no route of a family that is switched off there, and nothing of it could take the detour
-        reached = [address for address in addresses if routes.ways(ip, address)]
+        reached = [address for address in addresses if routes.find_interfaces(ip, address)]
         versions = sorted({6 if ":" in address else 4 for address in reached or addresses})
         _refuse_foreign(ip)
         mtu = _mtu(ip, addresses)
@@ -106,7 +106,7 @@ def drop_rules() -> bool:
 
 def clean(table: str) -> str:
     """Take away what is left of a detour where this process is, and say what it was; empty if nothing was."""
-    done = [f"nftables table {table} deleted"] if nftables.remove(table) else []
+    done = [f"nftables table {table} deleted"] if nftables.remove_table(table) else []
     if packets() is not None:
         # a device means a process that holds it: with our table it is ours, without it another run's and none of ours
         if done:
@@ -132,7 +132,7 @@ def trial(addresses: Sequence[str]) -> None:
     with IPRoute() as ip:
         ip.link("set", index=1, state="up")
     tunnel = build([address for address in addresses if ":" not in address])
-    nftables.install(rules(nftables.table_name("trial", "detour"), addresses, None, 5.0))
+    nftables.install_table(rules(nftables.table_name("trial", "detour"), addresses, None, 5.0))
     tunnel.close()
 
 
@@ -182,6 +182,6 @@ def _is_ours(rule: Any) -> bool:
 
 def _mtu(ip: Any, addresses: Sequence[str]) -> int:
     """Return the smallest packet size on the usual ways to the addresses, so that what comes back fits."""
-    links = {index for address in addresses for index in routes.ways(ip, address)}
+    links = {index for address in addresses for index in routes.find_interfaces(ip, address)}
     found = [int(link.get_attr("IFLA_MTU")) for index in links for link in ip.get_links(index)]
     return min([1500, *(mtu for mtu in found if mtu >= 576)])

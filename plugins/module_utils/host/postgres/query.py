@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from ...common import clock
 from ...common.errors import ChaosError
-from .wire import Login, Session, fields, message
+from .wire import Login, Session, error_fields, frame_message
 
 #: Answers longer than this are not read to the end: a look-up of a run's orders is far below.
 ANSWER_MAX = 64 << 20
@@ -35,7 +35,7 @@ class _Answer:
     error: str = ""
 
 
-def ask(login: Login, sql: str, *, within: float = 20.0) -> list[list[str]]:
+def run_query(login: Login, sql: str, *, within: float = 20.0) -> list[list[str]]:
     """Ask in a session of its own and return rows of text, as psql shows them: true is ``t``, a null is empty.
 
     Raises ChaosError when nobody answers, the server refuses the session, the query fails, or it takes longer than
@@ -69,7 +69,7 @@ def _where(login: Login) -> str:
 
 def _query(connection: socket.socket, sql: str, until: float) -> _Answer:
     connection.settimeout(max(0.001, until - clock.now()))
-    connection.sendall(message(b"Q", sql.encode() + b"\0"))
+    connection.sendall(frame_message(b"Q", sql.encode() + b"\0"))
     connection.setblocking(False)
     answer, data = _Answer(), bytearray()
     total = 0
@@ -79,7 +79,7 @@ def _query(connection: socket.socket, sql: str, until: float) -> _Answer:
             if kind == b"D":
                 answer.rows.append(_row(body))
             elif kind == b"E":
-                answer.error = fields(body).get("M", "no reason given")
+                answer.error = error_fields(body).get("M", "no reason given")
             elif kind == b"Z":
                 return answer
             kind, body = _message(data)

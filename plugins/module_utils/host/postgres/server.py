@@ -10,8 +10,8 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError
-from ..docker_engine import Container, Engine
-from ..http_client import short
+from ..docker_engine import Container, DockerEngine
+from ..http_client import shorten
 
 _PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
 _USAGE = (
@@ -51,29 +51,29 @@ class Usage:
 class Server:
     """One database server, asked as a role that may still come in when all slots but the reserved ones are taken."""
 
-    def __init__(self, engine: Engine, container_id: str, *, user: str, database: str) -> None:
+    def __init__(self, engine: DockerEngine, container_id: str, *, user: str, database: str) -> None:
         self._engine, self._id = engine, container_id
         self._user, self._database = user, database
 
-    def usage(self, name: str) -> Usage:
+    def count_connections(self, name: str) -> Usage:
         """Count connections; ``name`` is the application_name that ours carry. Raises ChaosError."""
-        (row,) = self._ask(_USAGE.format(name=quoted(name)))
+        (row,) = self._ask(_USAGE.format(name=quote_text(name)))
         return Usage(*(int(value) for value in row))
 
-    def superuser(self, role: str) -> bool:
+    def is_superuser(self, role: str) -> bool:
         """Return whether a role is a superuser, whom the server keeps slots for. Raises ChaosError if there is none."""
-        rows = self._ask(f"SELECT rolsuper FROM pg_roles WHERE rolname = '{quoted(role)}'")
+        rows = self._ask(f"SELECT rolsuper FROM pg_roles WHERE rolname = '{quote_text(role)}'")
         if not rows:
             raise ChaosError(f"PostgreSQL has no role {role}; name the application's in chaos_database.user.")
         return rows[0] == ["t"]
 
-    def end(self, name: str) -> None:
+    def end_sessions(self, name: str) -> None:
         """Have the server end the sessions with that application_name."""
         self._ask(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{quoted(name)}'"
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{quote_text(name)}'"
         )
 
-    def setting(self) -> int:
+    def read_limit(self) -> int:
         """Return max_connections as it is in force."""
         return int(self._ask("SHOW max_connections")[0][0])
 
@@ -82,7 +82,7 @@ class Server:
         rows = self._ask(_FILE_SETTING)
         return rows[0][0] if rows else None
 
-    def least(self) -> int:
+    def smallest_limit(self) -> int:
         """Return the smallest max_connections with which this server surely starts and serves a client."""
         row = self._ask(
             "SELECT current_setting('superuser_reserved_connections')::int "
@@ -93,19 +93,19 @@ class Server:
 
     def write_setting(self, value: str | None) -> None:
         """Write max_connections with ALTER SYSTEM, or take it out again; it counts from the server's next start."""
-        what = "RESET max_connections" if value is None else f"SET max_connections = '{quoted(value)}'"
+        what = "RESET max_connections" if value is None else f"SET max_connections = '{quote_text(value)}'"
         self._ask(f"ALTER SYSTEM {what}")
 
-    def started(self) -> str:
+    def started_at(self) -> str:
         """Return when the server was started, in its own words."""
         return self._ask("SELECT pg_postmaster_start_time()")[0][0]
 
     def restart(self) -> None:
         """Restart the container and wait until the server answers. Raises ChaosError when it does not."""
         self._engine.restart(self._id)
-        self.wait()
+        self.wait_until_up()
 
-    def wait(self, within: float = _UP_S) -> None:
+    def wait_until_up(self, within: float = _UP_S) -> None:
         """Wait until the server answers. Raises ChaosError when it does not in ``within`` seconds."""
         until = clock.now() + within
         while True:
@@ -117,27 +117,27 @@ class Server:
                     raise
             clock.sleep(0.1)
 
-    def login(self, user: str) -> tuple[bool, str]:
+    def try_login(self, user: str) -> tuple[bool, str]:
         """Let psql log in as a role; returns whether it came in, and the server's words if not."""
         argv = [*_PSQL, "-U", user, "-d", self._database, "-c", "SELECT 1"]
         code, output = self._engine.execute(self._id, argv, environment=_PATIENCE)
-        return code == 0, "" if code == 0 else short(output)
+        return code == 0, "" if code == 0 else shorten(output)
 
     def _ask(self, sql: str) -> list[list[str]]:
         argv = [*_PSQL, "-U", self._user, "-d", self._database, "-c", sql]
         code, output = self._engine.execute(self._id, argv, environment=_PATIENCE)
         if code:
-            words = short(output).rstrip(".") or f"psql ended with {code}"
+            words = shorten(output).rstrip(".") or f"psql ended with {code}"
             raise ChaosError(f"PostgreSQL could not be asked as role {self._user}: {words}.")
         return [line.split("|") for line in output.splitlines() if line.strip()]
 
 
-def administrator(container: Container, named: str = "") -> str:
+def find_administrator(container: Container, named: str = "") -> str:
     """Return the role that may read everything: the one named, else the image's POSTGRES_USER, else postgres."""
     pairs = (str(pair).partition("=") for pair in container.config.get("Env") or [])
     return named or next((value for key, _sign, value in pairs if key == "POSTGRES_USER"), "") or "postgres"
 
 
-def quoted(text: str) -> str:
+def quote_text(text: str) -> str:
     """Return a text for use between single quotes in SQL."""
     return text.replace("'", "''")

@@ -33,7 +33,7 @@ _SCRAM = b"SCRAM-SHA-256"
 _MESSAGE_MAX = 1 << 20
 
 
-class Refused(ChaosError):
+class SessionRefused(ChaosError):
     """The server answered, and opened no session: ``sqlstate`` says why."""
 
     def __init__(self, sqlstate: str, message: str) -> None:
@@ -60,18 +60,18 @@ class Login:
     encrypt: bool = False
 
 
-def startup(parameters: Mapping[str, str]) -> bytes:
+def startup_message(parameters: Mapping[str, str]) -> bytes:
     """Return a StartupMessage of protocol 3.0."""
     body = b"".join(f"{key}\0{value}\0".encode() for key, value in parameters.items()) + b"\0"
     return struct.pack("!II", len(body) + 8, _PROTOCOL_3) + body
 
 
-def message(kind: bytes, body: bytes) -> bytes:
+def frame_message(kind: bytes, body: bytes) -> bytes:
     """Return a message of a kind (one byte); its length counts itself and the body."""
     return kind + struct.pack("!I", len(body) + 4) + body
 
 
-def split(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def split_messages(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Return the whole messages in ``data`` as (kind, body), and what is left of one that is not complete.
 
     Raises ChaosError when no PostgreSQL speaks there: a length that no start of a session has.
@@ -88,7 +88,7 @@ def split(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
     return found, data
 
 
-def fields(body: bytes) -> dict[str, str]:
+def error_fields(body: bytes) -> dict[str, str]:
     """Return the fields of an ErrorResponse by their one-letter codes (C: SQLSTATE, M: message)."""
     parts = [part.decode(errors="replace") for part in body.split(b"\0") if part]
     return {part[0]: part[1:] for part in parts}
@@ -104,11 +104,11 @@ class Scram:
         self._bare = f"n={user},r={self._nonce}"
         self._signature = b""
 
-    def first(self) -> bytes:
+    def first_message(self) -> bytes:
         """Return the client's first message."""
         return f"n,,{self._bare}".encode()
 
-    def final(self, challenge: bytes) -> bytes:
+    def final_message(self, challenge: bytes) -> bytes:
         """Answer the server's first message. Raises ChaosError when it did not take up our nonce."""
         said = _attributes(challenge)
         if not said.get("r", "").startswith(self._nonce):
@@ -137,7 +137,7 @@ def _hmac(key: bytes, text: bytes) -> bytes:
     return hmac.new(key, text, hashlib.sha256).digest()
 
 
-def md5(user: str, password: str, salt: bytes) -> bytes:
+def answer_md5(user: str, password: str, salt: bytes) -> bytes:
     """Return the answer to an AuthenticationMD5Password request."""
     inner = hashlib.md5(f"{password}{user}".encode()).hexdigest().encode()
     return b"md5" + hashlib.md5(inner + salt).hexdigest().encode() + b"\0"
@@ -172,7 +172,7 @@ class Session:
         """Return the connection, which does not block; for who asks something in the session."""
         return self._socket
 
-    def lost(self) -> bool:
+    def is_lost(self) -> bool:
         """Return whether the server has ended it; what it merely tells (notices, settings) is read and dropped."""
         try:
             while True:
@@ -187,7 +187,7 @@ class Session:
     def close(self) -> None:
         """Say goodbye and close."""
         with contextlib.suppress(OSError):
-            self._socket.send(message(b"X", b""))
+            self._socket.send(frame_message(b"X", b""))
         self._socket.close()
 
 
@@ -219,7 +219,7 @@ class _Opening:
 
     def finish(self) -> None:
         self._socket.sendall(
-            startup(
+            startup_message(
                 {
                     "user": self._login.user,
                     "database": self._login.database,
@@ -233,18 +233,18 @@ class _Opening:
             part = self._socket.recv(65536)
             if not part:
                 raise ConnectionResetError("the server closed the connection before the session was open")
-            heard, data = split(data + part)
+            heard, data = split_messages(data + part)
             for kind, body in heard:
                 self._hear(kind, body)
 
     def _hear(self, kind: bytes, body: bytes) -> None:
         if kind == b"E":
-            told = fields(body)
-            raise Refused(told.get("C", "?????"), told.get("M", "no reason given"))
+            told = error_fields(body)
+            raise SessionRefused(told.get("C", "?????"), told.get("M", "no reason given"))
         if kind == b"R":
             answer = self._authenticate(struct.unpack_from("!I", body)[0], body[4:])
             if answer:
-                self._socket.sendall(message(b"p", answer))
+                self._socket.sendall(frame_message(b"p", answer))
         self._ready = self._ready or kind == b"Z"
 
     def _authenticate(self, wanted: int, data: bytes) -> bytes:
@@ -261,20 +261,20 @@ class _Opening:
         if wanted == _CLEARTEXT:
             return self._login.password.encode() + b"\0"
         if wanted == _MD5:
-            return md5(self._login.user, self._login.password, data[:4])
+            return answer_md5(self._login.user, self._login.password, data[:4])
         if wanted == _SASL and _SCRAM in data.split(b"\0"):
             self._scram = Scram(self._login.password)
-            first = self._scram.first()
+            first = self._scram.first_message()
             return _SCRAM + b"\0" + struct.pack("!I", len(first)) + first
         if wanted == _SASL_CONTINUE and self._scram:
-            return self._scram.final(data)
+            return self._scram.final_message(data)
         raise ChaosError(
             f"PostgreSQL authenticates role {self._login.user} in a way that is not known here (request {wanted}); "
             "trust, password, md5 and scram-sha-256 are."
         )
 
 
-def attempt(login: Mapping[str, Any]) -> dict[str, str]:
+def attempt_login(login: Mapping[str, Any]) -> dict[str, str]:
     """Open one session, close it at once, and return {sqlstate, message}, both empty when it was opened.
 
     Raises ChaosError when nobody answers there.
@@ -282,7 +282,7 @@ def attempt(login: Mapping[str, Any]) -> dict[str, str]:
     wanted = Login(**login)
     try:
         Session.open(wanted).close()
-    except Refused as refused:
+    except SessionRefused as refused:
         return {"sqlstate": refused.sqlstate, "message": refused.message}
     except OSError as error:
         raise ChaosError(

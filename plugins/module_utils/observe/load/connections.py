@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from ...common import clock
 from ...common.errors import ChaosError
 from ...host.http_answer import Answer
-from ...host.http_client import HEADERS, Reply, kind_of, say_why, short, unpack
+from ...host.http_client import HEADERS, Reply, kind_of, say_why, shorten, unpack
 
 Token = TypeVar("Token")
 
@@ -299,7 +299,7 @@ class Connections(Generic[Token]):
 
     def _fail(self, connection: _Connection, error: Exception) -> None:
         kind = kind_of(error)
-        said = say_why(kind, self._where, self._timeout) or short(f"{self._where}: {error}")
+        said = say_why(kind, self._where, self._timeout) or shorten(f"{self._where}: {error}")
         task = connection.task
         self._drop(connection)
         if task is not None:

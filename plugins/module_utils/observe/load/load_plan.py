@@ -12,7 +12,7 @@ from typing import Any
 
 from ...common.errors import ChaosError
 from ...exchange.orders import SPAN, Numbering
-from ...host.http_client import expression
+from ...host.http_client import compile_expression
 
 RATE_MAX = 1000.0
 #: A reverse proxy limits each client, often to 50 requests per second; half of it leaves room for others.
@@ -22,7 +22,7 @@ BURST_MAX_S = 30.0
 _URL = re.compile(r"^https?://[^/\s]+")
 
 
-def validate(load: Mapping[str, Any]) -> list[str]:
+def validate_load(load: Mapping[str, Any]) -> list[str]:
     """Return one sentence for each thing wrong with ``load`` of a run's specification; none when it is good."""
     found = [*_missing(load)]
     if found:
@@ -64,15 +64,16 @@ def validate_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def describe(load: Mapping[str, Any]) -> list[str]:
+def describe_load(load: Mapping[str, Any]) -> list[str]:
     """Return what the load would do, line by line, for check mode."""
-    numbering = Numbering.of(load["price"])
+    numbering = Numbering.from_price(load["price"])
     order, body = load["order"], load["order"]["body"]
     lines = [
         f"send {load['rate']:g} orders per second by {order.get('method', 'POST')} {load['url']}{order['path']}"
         f" for {body.get('symbol')} as user {body.get('user_id')}, each cut off after {load['timeout_s']:g} s",
-        f"number them {numbering.first} to {numbering.last}: prices {numbering.price(numbering.first)}"
-        f" to {numbering.price(numbering.last)}, {' and '.join(load['side']['values'])} in pairs that clear each other",
+        f"number them {numbering.first} to {numbering.last}: prices {numbering.price_of(numbering.first)}"
+        f" to {numbering.price_of(numbering.last)}, {' and '.join(load['side']['values'])} "
+        "in pairs that clear each other",
     ]
     if load.get("watch_rate"):
         lines.append(
@@ -224,7 +225,7 @@ def _address(part: Mapping[str, Any], where: str) -> list[str]:
 
 def _compiles(where: str, text: str | None) -> list[str]:
     try:
-        expression(text, where)
+        compile_expression(text, where)
     except ChaosError as error:
         return [str(error)]
     return []

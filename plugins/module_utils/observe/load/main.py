@@ -41,7 +41,7 @@ def main(run: RunDir) -> int:
         now = clock.now()
         if now >= tick:
             tick = now + every
-            schedule.marks(life.marks())
+            schedule.take_events(life.marks())
             scribe.write(*load.take())
             if not ready and (load.acknowledged or now - started >= READY_S):
                 run.ready("load")

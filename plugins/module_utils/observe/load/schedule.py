@@ -51,7 +51,7 @@ class Schedule:
         self._burst_s = float(load.get("burst_s") or 0)
         self._streams = [Stream("steady", float(load["rate"]), start)]
 
-    def marks(self, events: Iterable[Mapping[str, Any]]) -> None:
+    def take_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take in new lines of the timeline."""
         for event in events:
             name, t = event.get("event"), float(event.get("t") or 0)

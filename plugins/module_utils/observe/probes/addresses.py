@@ -35,16 +35,16 @@ class Addresses:
         """Return the last known address of a service."""
         return self._known.get(service)
 
-    def lost(self, service: str) -> None:
+    def report_lost(self, service: str) -> None:
         """Ask for a new look-up soon; returns at once."""
         self._lost.add(service)
         self._wanted.set()
 
-    def marks(self, events: Iterable[Mapping[str, Any]]) -> None:
+    def take_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take in new lines of engine.jsonl: a service that was just started is looked up at once."""
         for event in events:
             if event.get("action") == "start" and event.get("service") in self._services:
-                self.lost(str(event["service"]))
+                self.report_lost(str(event["service"]))
                 self._hurry.set()
 
     def refresh(self, services: Iterable[str]) -> None:
@@ -57,7 +57,7 @@ class Addresses:
             if address:
                 self._known[service] = address
 
-    def follow(self, stopping: Callable[[], bool]) -> None:
+    def keep_current(self, stopping: Callable[[], bool]) -> None:
         """Keep the addresses right until ``stopping()``; the body of the thread."""
         while not stopping():
             asked = self._wanted.wait(REFRESH_S)
@@ -67,10 +67,12 @@ class Addresses:
             self._hurry.wait(RETRY_S)
             self._hurry.clear()
 
-    def start(self, stopping: Callable[[], bool]) -> None:
+    def start_thread(self, stopping: Callable[[], bool]) -> None:
         """Start the thread, unless no service needs one."""
         if self._services:
-            threading.Thread(target=self.follow, args=(stopping,), name="addresses", daemon=True).start()
+            threading.Thread(
+                target=self.keep_current, args=(stopping,), name="addresses", daemon=True
+            ).start()
 
 
 def first_known(containers: dict[str, Any]) -> dict[str, str]:

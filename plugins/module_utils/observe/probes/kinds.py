@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...common import clock
-from ...host.http_client import Client, Expectation, kind_of, short
+from ...host.http_client import Client, Expectation, kind_of, shorten
 
 TIMEOUT_S = 1.0
 #: The kernel of this very host answers a connect to one of its containers, at once, even if the service sleeps. Once
@@ -49,7 +49,7 @@ class HttpProbe:
         host, slash, path = rest.partition("/")
         self._client = Client(f"{scheme}://{host}", timeout=float(probe.get("timeout_s") or TIMEOUT_S))
         self._path = slash + path or "/"
-        self._expect = Expectation.of(probe.get("expect") or {}, f"probe {name}: expect")
+        self._expect = Expectation.parse(probe.get("expect") or {}, f"probe {name}: expect")
 
     def sample(self) -> Sample:
         """Ask once."""
@@ -98,6 +98,6 @@ class TcpProbe:
             self._there = False
             self._lost()
             words = os.strerror(error.errno) if error.errno else str(error)
-            return Sample(at, end, False, 0, kind_of(error), short(f"{address}:{self._port}: {words}"))
+            return Sample(at, end, False, 0, kind_of(error), shorten(f"{address}:{self._port}: {words}"))
         self._there = True
         return Sample(at, clock.now(), True, 0, "ok", None)

@@ -19,8 +19,8 @@ from typing import Any
 
 from ...common import clock
 from ...common.jsonl import Tail, Writer
-from ...host.docker_engine import Engine
-from ...host.priority import punctual
+from ...host.docker_engine import DockerEngine
+from ...host.priority import raise_priority
 from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
 from ...run.slow_host import tick
@@ -48,7 +48,7 @@ class Sampler:
         self.samples = 0
         self.thread = threading.Thread(target=self._run, name=str(probe["name"]), daemon=True)
 
-    def hurry(self) -> None:
+    def restart_schedule(self) -> None:
         """The rate has changed: begin a new schedule now."""
         self._wake.set()
 
@@ -79,11 +79,11 @@ class Sampler:
         }
 
 
-def samplers(run: RunDir, pace: Pace, out: deque[dict[str, Any]]) -> tuple[list[Sampler], Addresses]:
+def build_samplers(run: RunDir, pace: Pace, out: deque[dict[str, Any]]) -> tuple[list[Sampler], Addresses]:
     """Build a sampler for each of ``probes`` of a run's specification. Raises ChaosError on a bad one."""
     spec = run.spec
     services = {str(probe["service"]) for probe in spec["probes"] if _needs_lookup(probe)}
-    engine = Engine.connect_for(run, timeout=5) if services else None
+    engine = DockerEngine.connect_for(run, timeout=5) if services else None
 
     def lookup(service: str) -> str:
         return engine.container(str(spec["project"]), service).address if engine else ""
@@ -103,19 +103,19 @@ def _kind(probe: Mapping[str, Any], addresses: Addresses) -> Probe:
     if probe.get("address"):
         return TcpProbe(probe, lambda: str(probe["address"]), lambda: None)
     service = str(probe["service"])
-    return TcpProbe(probe, lambda: addresses.get(service), lambda: addresses.lost(service))
+    return TcpProbe(probe, lambda: addresses.get(service), lambda: addresses.report_lost(service))
 
 
 def main(run: RunDir) -> int:
     """Sample until told to stop; then end after the samples under way, at most one time-out."""
-    punctual()
+    raise_priority()
     life = Lifespan(run)
     pace = Pace()
     out: deque[dict[str, Any]] = deque()
-    probes, addresses = samplers(run, pace, out)
+    probes, addresses = build_samplers(run, pace, out)
     writer = Writer(run.file("probes.jsonl"))
     stopped = threading.Event()
-    addresses.start(stopped.is_set)
+    addresses.start_thread(stopped.is_set)
     started = clock.now()
     for sampler in probes:
         sampler.thread.start()
@@ -123,10 +123,10 @@ def main(run: RunDir) -> int:
     ready = False
     engine = Tail(run.file("engine.jsonl"))
     while not life.stopping:
-        addresses.marks(engine.poll())
-        if pace.marks(life.marks()):
+        addresses.take_events(engine.poll())
+        if pace.take_events(life.marks()):
             for sampler in probes:
-                sampler.hurry()
+                sampler.restart_schedule()
         writer.write(*_take(out))
         if not ready and (all(sampler.samples for sampler in probes) or clock.now() - started >= READY_S):
             run.ready("probes")

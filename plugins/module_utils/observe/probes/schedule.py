@@ -16,7 +16,7 @@ class Pace:
     def __init__(self) -> None:
         self.fast = False
 
-    def marks(self, events: Iterable[Mapping[str, Any]]) -> bool:
+    def take_events(self, events: Iterable[Mapping[str, Any]]) -> bool:
         """Take in new lines of the timeline; returns whether the rate changed."""
         before = self.fast
         for event in events:

@@ -9,7 +9,7 @@ from ...run import processes
 from ...run.folder import RunDir
 
 
-def begin(run: RunDir) -> bool:
+def start_probes(run: RunDir) -> bool:
     """Start the probes of the run's specification unless they run; returns whether they were started."""
     if processes.alive(run, "probes"):
         return False
