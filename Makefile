@@ -41,7 +41,7 @@ lab-down: setup ## Take the embedded exchange away
 
 ##### checking
 
-.PHONY: setup-dev lint test test-unit test-module test-e2e test-fleet test-full test-bare test-vm bench
+.PHONY: setup-dev lint test test-quick test-unit test-module test-e2e test-fleet test-full test-bare test-vm bench
 setup-dev: ## Prepare this machine to run the tests and gates, too
 	@tools/bootstrap dev
 
@@ -51,7 +51,10 @@ lint: setup-dev ## The gates alone: style, types, docs, sanity, the built artifa
 test: setup-dev ## Everything but what takes minutes: gates, unit, module, end-to-end and fleet tests
 	@python -m tools.parts lint unit controller lab module e2e fleet
 
-test-unit: setup-dev ## Tests that need neither root nor Docker
+test-quick: setup-dev ## For the hand that edits: unit tests with those of the layers, ruff, mypy
+	@python -m tools.parts --workers 2 unit ruff types
+
+test-unit: setup-dev ## Tests that need neither root nor Docker, and playbooks on the controller
 	@python -m tools.parts unit controller
 
 test-module: setup-dev ## Tests of modules and processes on this machine

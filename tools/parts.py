@@ -1,12 +1,16 @@
-"""Run parts of the project's tests and gates, and close with a table of what each found and how long it took.
+"""Run parts of the project's tests and gates, and close with tables of what each found and where the time went.
 
-Usage: python -m tools.parts [--full] PART...   (lint, one gate of tools/gates, unit, controller, lab, module, e2e,
-fleet, or one file of the last three, such as e2e/test_mutations.py)
+Usage: python -m tools.parts [--full] [--workers N] PART...   (lint, one gate of tools/gates, unit, controller, lab,
+module, e2e, fleet, or one file of the last three, such as e2e/test_mutations.py)
 
-Gates and unit tests run first, two at a time, and show their output only when they fail; the rest runs one after the
-other, since it measures time, and shows its output as it goes. `lab` brings up the embedded exchange, and the engine it
-needs. The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the results
-are kept in docs/test-results.md, each with date and commit; those of other parts stay there as they were.
+First, side by side: gates and tests on the controller, two at a time, and beside them `lab`, which brings up the
+embedded exchange and the engine it needs, and the tests of `module` that bear company. These wait most of the time;
+what stands beside them is nice to them. All show their output only when they fail. Then, one after the other, what
+has the machine to itself because it measures time: the tests of `module` marked alone, `e2e` and `fleet`, with their
+output as it goes.
+
+The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the results are kept
+in docs/test-results.md, each with date and commit; those of other parts stay there as they were.
 """
 
 from __future__ import annotations
@@ -27,11 +31,16 @@ from tools import results_page
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache" / "parts"
 SUITES = ("module", "e2e", "fleet")
+#: The tests of `module` that have the machine to themselves; the others come in a part of the suite's own name.
+ALONE = "module-alone"
 STEPS = ("lab", *SUITES)
 # The slowest first, so that the two lanes end at about the same time.
-GATES = ("sanity", "artifact", "ansible-lint", "docs", "oldest-ansible", "types", "yaml", "shell", "ruff")
+GATES = ("sanity", "ansible-lint", "artifact", "docs", "oldest-ansible", "types", "yaml", "shell", "ruff")
 PYTESTS = ("unit", "controller")
-LANES = ("sanity", *PYTESTS, *GATES[1:])
+LANES = ("unit", "controller", *GATES)
+#: Workers of pytest where tests wait for processes of their own; the tests of a file stay together, in order.
+WORKERS = {"controller": 2, "module": 3}
+SLOWEST = 10
 
 
 @dataclass(frozen=True)
@@ -61,10 +70,9 @@ def counts(report: Path) -> tuple[int, int, int]:
     return max(total - failed - skipped, 0), failed, skipped
 
 
-def run_quietly(name: str) -> Result:
-    """Run one script of tools/gates, or the tests of unit or controller; the output is kept, and shown if it fails."""
+def run_quietly(name: str, command: list[str]) -> Result:
+    """Run a gate, or pytest on a suite; the output is kept, and shown if it fails."""
     begin = time.monotonic()
-    command = pytest(name) if name in PYTESTS else [str(ROOT / "tools" / "gates" / name)]
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -81,9 +89,28 @@ def run_quietly(name: str) -> Result:
     print(
         f"{mark} {name} ({seconds:.1f} s)", *([done.stdout] if failed else []), sep="\n", end="\n", flush=True
     )
-    if name in PYTESTS:
+    if name in (*PYTESTS, *SUITES):
         return counted(name, done.returncode, seconds)
     return Result(name, 1 - failed, failed, 0, seconds)
+
+
+def run_lane(name: str) -> Result:
+    """Run a gate or a suite on the controller, nicely: live tests may run beside it."""
+    command = pytest(name) if name in PYTESTS else [str(ROOT / "tools" / "gates" / name)]
+    return run_quietly(name, ["nice", "-n", "19", *command])
+
+
+def run_beside(names: list[str], full: bool) -> list[Result]:
+    """Bring up the embedded exchange, then run what tests of `module` bear company; ``names``: what of both."""
+    found = [run_quietly("lab", ["ansible-playbook", "playbooks/lab.yml"])] if "lab" in names else []
+    if "module" in names:
+        found.append(run_quietly("module", pytest("module", "-m", marked("not alone", full))))
+    return found
+
+
+def marked(marks: str, full: bool) -> str:
+    """Return pytest's expression for tests with these marks, without those marked full unless they are wanted."""
+    return marks if full else f"{marks} and not full".removeprefix(" and ")
 
 
 def report_of(name: str) -> Path:
@@ -95,7 +122,9 @@ def pytest(name: str, *more: str) -> list[str]:
     """Return the words that run pytest on tests/<name>."""
     report = report_of(name)
     report.unlink(missing_ok=True)
-    return [sys.executable, "-m", "pytest", f"tests/{name}", f"--junitxml={report}", *more]
+    workers = ["-n", str(WORKERS[name]), "--dist", "loadfile"] if name in WORKERS else []
+    folder = name.removesuffix("-alone")
+    return [sys.executable, "-m", "pytest", f"tests/{folder}", f"--junitxml={report}", *workers, *more]
 
 
 def counted(name: str, code: int, seconds: float) -> Result:
@@ -108,20 +137,12 @@ def counted(name: str, code: int, seconds: float) -> Result:
 
 def run_suite(name: str, full: bool) -> Result:
     """Run pytest on tests/<name>, output to the terminal as it comes."""
-    command = pytest(name, "--durations=5", *([] if full else ["-m", "not full"]))
+    marks = marked("alone" if name == ALONE else "", full)
+    command = pytest(name, *(["-m", marks] if marks else []))
     print(f"\n── tests/{name}", flush=True)
     begin = time.monotonic()
     code = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode
     return counted(name, code, time.monotonic() - begin)
-
-
-def run_lab() -> Result:
-    """Bring up the embedded exchange: what the suites after it need on this machine."""
-    print("\n── the embedded exchange", flush=True)
-    begin = time.monotonic()
-    command = ["ansible-playbook", "playbooks/lab.yml"]
-    failed = int(subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode != 0)
-    return Result("lab", 1 - failed, failed, 0, time.monotonic() - begin)
 
 
 def table(results: list[Result]) -> str:
@@ -138,12 +159,27 @@ def table(results: list[Result]) -> str:
     return "\n".join([*lines, "", f"{passed} passed, {failed} failed, {skipped} skipped"])
 
 
+def slowest(results: list[Result]) -> str:
+    """Return the tests that took longest, of all that left a report: seconds with what was set up for them."""
+    cases = [
+        (
+            float(case.get("time", 0)),
+            f"{str(case.get('classname')).removeprefix('tests.')}::{case.get('name')}",
+        )
+        for result in results
+        if report_of(result.part).exists()
+        for case in ElementTree.parse(report_of(result.part)).getroot().iter("testcase")
+    ]
+    lines = [f"{seconds:9.1f}  {name}" for seconds, name in sorted(cases, reverse=True)[:SLOWEST]]
+    return "\n".join([f"the slowest {len(lines)} of {len(cases)} tests, in seconds", *lines]) if lines else ""
+
+
 def kept_rows(result: Result) -> list[results_page.Row]:
     """Return a part's rows for the page: one for each file of a suite's tests, one for anything else.
 
     What failed beside the tests themselves (an interrupt, a crash of pytest) is a row in the part's own name.
     """
-    suite = result.part.partition("/")[0] in SUITES
+    suite = result.part.partition("/")[0] in (*SUITES, ALONE)
     found = results_page.rows(report_of(result.part)) if suite else []
     if not found:
         return [results_page.Row(result.part, result.passed, result.failed, result.skipped, result.seconds)]
@@ -157,8 +193,8 @@ def keep(results: list[Result]) -> None:
     commit = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     path = ROOT / "docs" / "test-results.md"
     old = results_page.without(path.read_text(), [result.part.removesuffix(".py") for result in results])
-    new = [row for result in results for row in kept_rows(result)]
-    path.write_text(results_page.page(new, old, datetime.now(timezone.utc), commit, (*LANES, *STEPS)))
+    new = results_page.merged(row for result in results for row in kept_rows(result))
+    path.write_text(results_page.page(new, old, datetime.now(timezone.utc), commit, (*LANES, *STEPS, ALONE)))
 
 
 def part(word: str) -> str:
@@ -178,22 +214,28 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="the suites' tests marked full, too")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes of the unit tests")
     parser.add_argument("parts", nargs="+", type=part, metavar="PART")
     options = parser.parse_args()
+    if options.workers > 1:
+        WORKERS["unit"] = options.workers
     wanted = {*options.parts, *(GATES if "lint" in options.parts else ())}
 
     RESULTS.mkdir(parents=True, exist_ok=True)
     os.chdir(ROOT)
     begin = time.monotonic()
-    with ThreadPoolExecutor(max_workers=2) as lanes:
-        results = list(lanes.map(run_quietly, [name for name in LANES if name in wanted]))
-    for step in sorted(
-        wanted - {*LANES, "lint"}, key=lambda name: (STEPS.index(name.partition("/")[0]), name)
-    ):
-        results.append(run_lab() if step == "lab" else run_suite(step, options.full))
+    live = sorted(wanted - {*LANES, "lint"}, key=lambda name: (STEPS.index(name.partition("/")[0]), name))
+    with ThreadPoolExecutor(max_workers=2) as lanes, ThreadPoolExecutor(max_workers=1) as beside:
+        company = beside.submit(run_beside, live, options.full)
+        results = [*lanes.map(run_lane, [name for name in LANES if name in wanted]), *company.result()]
+    at_once = time.monotonic() - begin
+    for name in live:
+        if name != "lab":
+            results.append(run_suite(ALONE if name == "module" else name, options.full))
 
     seconds = time.monotonic() - begin
-    print(f"\n{seconds:.0f} s in all", table(results), sep="\n", flush=True)
+    print(f"\n{seconds:.0f} s in all, {at_once:.0f} of them side by side", table(results), sep="\n")
+    print(slowest(results), flush=True)
     if options.full:
         keep(results)
     return 0 if all(result.ok for result in results) else 1

@@ -50,6 +50,21 @@ def rows(report: Path) -> list[Row]:
     return list(found.values())
 
 
+def merged(found: Iterable[Row]) -> list[Row]:
+    """Return one row for each name: a file of which some tests ran apart has the sums."""
+    whole: dict[str, Row] = {}
+    for row in found:
+        kept = whole.setdefault(row.name, Row(row.name))
+        kept.passed, kept.failed, kept.skipped = (
+            kept.passed + row.passed,
+            kept.failed + row.failed,
+            kept.skipped + row.skipped,
+        )
+        kept.seconds += row.seconds
+        kept.reasons += row.reasons
+    return list(whole.values())
+
+
 def without(page: str, parts: Sequence[str]) -> str:
     """Return a page without the rows and reasons of these parts and of their files, which may be no more."""
     found = ((line, _ROW.match(line) or _SKIP.match(line)) for line in page.splitlines())

@@ -24,6 +24,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import ho
 
 SSHD = "/usr/sbin/sshd"
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(not (os.path.exists(SSHD) and shutil.which("ssh")), reason="needs sshd and ssh"),
     pytest.mark.timeout(60),

@@ -18,6 +18,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from tests.module.core_support import ROOT
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the kernel's realtime class"),
     pytest.mark.timeout(120),
 ]

@@ -129,6 +129,7 @@ def test_a_crash_without_a_restart_policy_is_mended_by_the_undo(host: Host) -> N
 TRIO = ("store", "cache", "api")
 
 
+@pytest.mark.alone
 def test_several_services_die_in_one_instant_and_the_restart_policies_mend_each(host: Host) -> None:
     made = {service: host.project.up(service, LISTEN) for service in TRIO}
     bystander = host.project.up("proxy")

@@ -14,7 +14,7 @@ import yaml
 from tests.bench import hosts
 from tests.bench.machine import Machine, build_image, wait_until
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.full, pytest.mark.timeout(900)]
 
 SERVICE = "com.docker.compose.service"
 HOME = "/var/lib/exchange-chaos-lab"

@@ -11,6 +11,8 @@ import pytest
 
 from tests.module.lab_stack import LABEL, Answer, Stack, call, docker, lab_image, order, stack
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def image() -> str:

@@ -151,6 +151,7 @@ def shares(host: Host) -> list[float]:
 # ---- processor
 
 
+@pytest.mark.alone
 def test_the_processor_time_is_what_was_granted_and_the_limit_goes_back_to_the_byte(host: Host) -> None:
     store, neighbour = host.project.up("store", BURN), host.project.up("api", BURN)
     before, untouched = quota(store), quota(neighbour)
@@ -327,6 +328,7 @@ def fsync_s(container: Any, count: int = 3) -> float:
     return float(subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout)
 
 
+@pytest.mark.alone
 def test_a_write_waits_in_the_limit_and_other_devices_keep_theirs(host: Host, volume: dict[str, Any]) -> None:
     store, neighbour = host.project.up("store", **volume), host.project.up("api")
     path = limit_file(store, "blkio.throttle.write_bps_device", "io.max")
@@ -352,6 +354,7 @@ def test_a_write_waits_in_the_limit_and_other_devices_keep_theirs(host: Host, vo
     assert done(host, "disk", state="absent")["changed"] is False
 
 
+@pytest.mark.alone
 def test_a_trial_that_waits_for_the_disk_holds_no_lock(host: Host, volume: dict[str, Any]) -> None:
     host.project.up("store", **volume)
     run, engine = host.inert(), DockerEngine.connect()
@@ -398,6 +401,7 @@ def test_contention_is_refused_without_consent(host: Host, volume: dict[str, Any
     assert "set chaos_accept_shared_disk: true" in sentence(call(host, "disk", mode="contention"))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("tool", disk_hog.TOOLS)
 def test_contention_keeps_that_disk_busy_until_the_undo(
     tool: str, host: Host, volume: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -200,6 +200,7 @@ def test_one_port_alone(stage: Stage) -> None:
     partition.undo(entry, stage.scene)
 
 
+@pytest.mark.alone
 def test_the_kernel_ends_a_partition_by_itself(stage: Stage) -> None:
     """No process of ours is alive: the table stands, its addresses are gone, packets flow."""
     begun = time.monotonic()
@@ -272,6 +273,7 @@ def test_trials_leave_nothing_and_say_what_was_found(stage: Stage) -> None:
 # ---- impairment
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("delay", [50, 100, 200])
 def test_the_delay_asked_is_the_delay_measured(stage: Stage, delay: int) -> None:
     here = stage.spaces.target
@@ -300,6 +302,7 @@ def test_what_goes_the_long_way_comes_whole(stage: Stage) -> None:
     impairing.undo(entry, stage.scene)
 
 
+@pytest.mark.alone
 def test_one_port_alone_is_slow(stage: Stage) -> None:
     _done, entry = stage.apply(impairing, SLOW, delay_ms=100, only_port=True)
     assert stage.spaces.target.middle(PEER, PORT) > 90
@@ -307,6 +310,7 @@ def test_one_port_alone_is_slow(stage: Stage) -> None:
     impairing.undo(entry, stage.scene)
 
 
+@pytest.mark.alone
 def test_loss_and_corruption_hit_and_tcp_bears_them(stage: Stage) -> None:
     done, entry = stage.apply(impairing, SLOW, loss_pct=30, corrupt_pct=20)
     assert [proof.holds for proof in by(done.proofs, "kernel")] == [True]
@@ -323,6 +327,7 @@ def test_loss_and_corruption_hit_and_tcp_bears_them(stage: Stage) -> None:
     assert "corrupted" in how
 
 
+@pytest.mark.alone
 def test_duplicates_arrive_twice(stage: Stage) -> None:
     _done, entry = stage.apply(impairing, SLOW, duplicate_pct=50)
     before = stage.spaces.peer.udp()["NoPorts"]
@@ -332,6 +337,7 @@ def test_duplicates_arrive_twice(stage: Stage) -> None:
     impairing.undo(entry, stage.scene)
 
 
+@pytest.mark.alone
 def test_a_killed_engine_leaves_traffic_flowing(stage: Stage) -> None:
     _done, entry = stage.apply(impairing, SLOW, delay_ms=200)
     time.sleep(1.2)  # until its sign of life
@@ -366,6 +372,7 @@ def test_the_engine_ends_by_itself_at_the_faults_time_to_live(stage: Stage) -> N
     assert stage.spaces.target.middle(PEER, count=3) < 20
 
 
+@pytest.mark.alone
 def test_an_engine_that_does_not_delay_is_no_effect(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     real = impairing._start_process
 
@@ -383,6 +390,7 @@ def test_an_engine_that_does_not_delay_is_no_effect(stage: Stage, monkeypatch: p
 # ---- the queues of netem, but for netem itself where the kernel has none
 
 
+@pytest.mark.alone
 def test_packets_to_the_peer_alone_are_in_our_class(stage: Stage) -> None:
     pid, table = stage.spaces.target.pid, nftables.table_name("exp-02-test", "slow")
 
@@ -416,6 +424,7 @@ def test_somebody_elses_queue_is_not_touched(stage: Stage) -> None:
         here.run("tc", "qdisc", "del", "dev", "peer", "root")
 
 
+@pytest.mark.alone
 def test_netem_delays_where_there_is_one(stage: Stage) -> None:
     if not has_netem():
         pytest.skip("this kernel has no netem")

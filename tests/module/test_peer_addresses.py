@@ -129,6 +129,7 @@ def test_peers_of_whom_nobody_answers_are_refused_before_anything_is_changed(sta
         )
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("given", [[PEER, PEER6], [PAIR, PEER6]])
 def test_the_way_to_addresses_alone_gets_longer(stage: Stage, given: list[str]) -> None:
     here = stage.spaces.target
@@ -149,6 +150,7 @@ def test_the_way_to_addresses_alone_gets_longer(stage: Stage, given: list[str]) 
     reached(stage, PEER, PEER6, NEAR)
 
 
+@pytest.mark.alone
 def test_a_network_that_nobody_may_be_asked_in_is_impaired_and_its_packets_are_the_proof(
     stage: Stage,
 ) -> None:

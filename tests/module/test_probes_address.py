@@ -20,6 +20,8 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run import processe
 
 from tests.module.load_api import load_spec, make_run, wait_for
 
+pytestmark = pytest.mark.alone
+
 PROJECT = f"exchange-chaos-test-{os.getpid()}"
 
 

@@ -17,6 +17,8 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import R
 
 from tests.module.load_api import Api, load_spec, make_run, wait_for
 
+pytestmark = pytest.mark.alone
+
 Start = Callable[[], RunDir]
 
 

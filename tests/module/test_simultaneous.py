@@ -36,6 +36,7 @@ from tests.module import core_support
 from tests.module.core_support import ROOT, Host, Project, sentence
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(bool(core_support.missing()), reason=core_support.missing()),
     pytest.mark.timeout(180),
 ]

@@ -108,3 +108,35 @@ def test_a_part_is_a_gate_a_suite_or_one_file_of_it() -> None:
 def test_every_gate_is_run() -> None:
     scripts = {path.name for path in (parts.ROOT / "tools" / "gates").iterdir() if not path.suffix}
     assert set(parts.GATES) == scripts
+
+
+def test_every_test_of_a_suite_runs_beside_others_or_alone_and_once() -> None:
+    for full, more in ((False, " and not full"), (True, "")):
+        beside, alone = parts.marked("not alone", full), parts.marked("alone", full)
+        assert (beside, alone) == (f"not alone{more}", f"alone{more}")
+    assert parts.marked("", False) == "not full"
+    assert parts.marked("", True) == ""
+
+
+def test_a_file_of_which_some_tests_ran_apart_is_one_row(tmp_path: Path) -> None:
+    rows = [
+        *results_page.rows(suite(tmp_path, a1="", a2=SKIPPED, b1="")),
+        *results_page.rows(suite(tmp_path, a3="<failure/>", a4=SKIPPED)),
+    ]
+    first, second = results_page.merged(rows)
+    assert (first.name, first.passed, first.failed, first.skipped) == ("e2e/test_a", 1, 1, 2)
+    assert (first.seconds, first.reasons) == (8, {"no netem": 2})
+    assert (second.name, second.passed) == ("e2e/test_b", 1)
+
+
+def test_where_the_time_went_is_told_by_the_slowest_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "RESULTS", tmp_path)
+    cases = "".join(f'<testcase classname="tests.unit.test_a" name="t{n}" time="{n}.25"/>' for n in range(12))
+    (tmp_path / "unit.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    results = [parts.Result("ruff", 1, 0, 0, 0.2), parts.Result("unit", 12, 0, 0, 90.0)]
+    lines = parts.slowest(results).splitlines()
+    assert lines[0] == "the slowest 10 of 12 tests, in seconds"
+    assert lines[1].split() == ["11.2", "unit.test_a::t11"]
+    assert lines[10].split() == ["2.2", "unit.test_a::t2"]
