@@ -9,6 +9,7 @@ Times are seconds of the epoch, of the host's own clock; latencies milliseconds 
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -152,35 +153,31 @@ class Samples:
     missing: list[str] = field(default_factory=list)
 
 
-#: How each file is called beside the report, and what a reader misses without it.
-RAW = {
-    "load": "each request",
-    "probes": "what the probes heard",
-    "bpf": "kernel events",
-    "engine": "what became of the containers",
-    "run": "who may connect to whom",
-    "histograms": "what the kernel kept in histograms",
-    "interference": "what else the host was doing",
-}
+#: Raw samples that are drawn, in the order in which they are read: the specification first, since it names the
+#: services behind the addresses that the kernel saw.
+DRAWN = ("run", "engine", "load", "probes", "bpf", "histograms", "interference")
 #: Not every run has these, and that is no loss.
-_OPTIONAL = ("histograms", "interference")
+OPTIONAL = ("histograms", "interference")
+#: Raw samples that a page leads to and does not draw.
+LED_TO = ("timeline", "journal", "sessions")
 
 
 def read_samples(stem: str, host: str, span: Span) -> Samples:
     """Return the raw samples of a host beside ``stem``; what is not there or is damaged is named in ``missing``."""
     found = Samples(span)
     known: dict[str, str] = {}
-    # the specification comes first: it names the services behind the addresses that the kernel saw
-    for raw in ("run", "engine", "load", "probes", "bpf", "histograms", "interference"):
+    for raw in DRAWN:
         path = raw_path(stem, host, raw)
         lines = read_lines(path)
         anchor = _anchor(next(lines, {}))
         if anchor is None:
-            if raw not in _OPTIONAL:
+            if raw not in OPTIONAL:
                 found.missing.append(raw)
             continue
         found.files[raw] = path
         _TAKE[raw](found, lines, anchor, known)
+    there = {raw: raw_path(stem, host, raw) for raw in LED_TO}
+    found.files.update({raw: path for raw, path in there.items() if os.path.isfile(path)})
     return found
 
 
@@ -247,6 +244,8 @@ def _take_bpf(found: Samples, lines: Iterable[Line], offset: float, known: dict[
         if line.get("event") not in _CONNECTS or line.get("passive"):
             continue
         role = ports.get(str(line.get("rport")))
+        if role is None and line["event"] not in ("CONN_OK", "CONN_FAILED", "CONN_GAVE_UP"):
+            continue  # a server's end of a connection: who opened it is told by the other end
         peer = known.get(str(line.get("raddr"))) or names.get(role or "", role)
         who = line.get("service")
         if not (who and peer) or who == peer:

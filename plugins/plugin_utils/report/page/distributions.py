@@ -14,9 +14,8 @@ from markupsafe import Markup
 
 from ....module_utils.common.stats import percentile_of_buckets
 from ...record.samples import Samples
-from ...words import number
 from .svg import Drawing
-from .words import epoch, shown
+from .words import epoch, short, shown
 
 WHEN = ("before", "during", "after")
 #: So many histograms are drawn; those with the most values come first.
@@ -53,7 +52,7 @@ class Distribution:
         for when, counts in self.counts.items():
             buckets = [(2.0 ** (power - 1), 2.0**power, count) for power, count in counts.items()]
             bounds = [percentile_of_buckets(buckets, q) for q in (50, 99)]
-            p50, p99 = ("–" if each is None else f"≤ {number(each)} {self.unit}" for each in bounds)
+            p50, p99 = ("–" if each is None else f"≤ {short(each)} {self.unit}" for each in bounds)
             out.append((when, sum(counts.values()), p50, p99))
         return out
 
@@ -133,7 +132,7 @@ def picture(one: Distribution) -> Markup:
         drawing.path(f"{data}V{bottom:.1f}", when, 1.8, title=when)
     for power in range(low, high + 1, max(1, (high - low) // 6)):
         x = _LEFT + (power - low) * width
-        drawing.text(x, bottom + 13, number(2.0**power), "faint", "middle", font_size="10")
+        drawing.text(x, bottom + 13, short(2.0**power), "faint", "middle", font_size="10")
     for index, when in enumerate(WHEN):
         drawing.text(_LEFT + 62 * index, _HEIGHT - 4, f"— {when}", when, font_size="10")
     drawing.text(_WIDTH - _LEFT, _HEIGHT - 4, f"{one.unit}, log scale", "faint", "end", font_size="10")

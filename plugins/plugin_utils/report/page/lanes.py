@@ -30,13 +30,13 @@ Draw = Callable[[Drawing, TimeAxis, float], None]
 
 @dataclass(frozen=True)
 class Lane:
-    """One lane: its name in links, what stands beside it, and how it is drawn at a height."""
+    """One lane: its name in links, how it is drawn at a height, and the words beside it with their colours."""
 
     name: str
     title: str
     height: float
     draw: Draw
-    notes: Sequence[str] = ()
+    notes: Sequence[tuple[str, str]] = ()
 
 
 @dataclass
@@ -64,10 +64,11 @@ def intervals(requests: Requests, span: Span) -> tuple[float, list[Interval]]:
     """Return the length of an interval in seconds, and what happened in each, by intended send time."""
     step = max(span.seconds / _INTERVALS, _SHORTEST_S)
     found = [Interval() for _each in range(int(span.seconds / step) + 1)]
-    start, last = span.start, len(found) - 1
+    start, end = span.start, span.end
     for at, latency, state in zip(requests.at, requests.latency, requests.state):
-        index = int((at - start) / step)
-        one = found[0 if index < 0 else last if index > last else index]
+        if not start <= at <= end:
+            continue
+        one = found[int((at - start) / step)]
         one.latencies.append(latency)
         one.states[state] += 1
     return step, found
@@ -84,19 +85,16 @@ def _latency(requests: Requests, found: tuple[float, list[Interval]], dots: int)
         for tick in values.ticks():
             y, right = values.y(tick), axis.left + axis.width
             drawing.line((axis.left, y), (right, y), "grid", 0.5)
-            drawing.text(right - 3, y - 2, f"{number(tick)} ms", "faint", "end", font_size="10")
+            drawing.text(right + 5, y + 3, f"{number(tick)} ms", "faint", font_size="10")
         good, failed = places(requests, axis, values)
         dots_, cell = thinned(good, dots)
         drawing.dots(dots_, "ok", max(2.6, cell), opacity="0.6", data_dots="ok", data_cell=cell)
-        drawing.dots(failed, "bad", 2.8, opacity="0.8", data_dots="failed")
         _percentiles(drawing, axis, values, found)
+        drawing.dots(failed, "bad", 3, opacity="0.8", data_dots="failed")
 
-    notes = [
-        "log scale",
-        f"● {len(requests.at) - requests.failed} answered",
-        f"● {requests.failed} failed",
-        "— p50 — p95 — p99",
-    ]
+    answered = len(requests.at) - requests.failed
+    notes = [("log scale", "faint"), (f"● {answered} answered", "ok"), (f"● {requests.failed} failed", "bad")]
+    notes += [(f"— {kind}", kind) for kind in ("p50", "p95", "p99")]
     return Lane("latency", "Latency of each order", height, draw, notes)
 
 
@@ -106,12 +104,15 @@ def places(requests: Requests, axis: TimeAxis, values: LogAxis) -> tuple[set[Pla
     Failed ones that fall on the same half pixel cover each other. The arithmetic of both axes stands here once more,
     since a million calls take seconds.
     """
-    start, left, across = axis.span.start, axis.left, axis.width / axis.span.seconds
+    start, end = axis.span.start, axis.span.end
+    left, across = axis.left, axis.width / axis.span.seconds
     low, high, log = values.low, values.high, math.log
     bottom, up = values.top + values.height, values.height / log(high / low)
     good: set[Place] = set()
     failed: set[Place] = set()
     for at, latency, state in zip(requests.at, requests.latency, requests.state):
+        if not start <= at <= end:
+            continue  # between the first request and the first phase: not on this timeline
         x = left + (at - start) * across
         y = bottom - log((low if latency < low else latency) / low) * up
         if state:
@@ -156,7 +157,7 @@ def _errors(requests: Requests, found: tuple[float, list[Interval]]) -> Lane | N
         return None
     step, parts = found
     most = max(one.states.total() - one.states[0] for one in parts)
-    height = 46.0
+    height = max(46.0, 14.0 + 12 * len(requests.kinds))
 
     def draw(drawing: Drawing, axis: TimeAxis, top: float) -> None:
         width = axis.width * step / axis.span.seconds
@@ -174,14 +175,17 @@ def _errors(requests: Requests, found: tuple[float, list[Interval]]) -> Lane | N
                 )
 
     counts = Counter(requests.state)
-    notes = [f"■ {counts[index + 1]} {kind[:18]}" for index, kind in enumerate(requests.kinds)][:3]
+    notes = [
+        (f"■ {counts[index + 1]} {kind[:18]}", KINDS[index % len(KINDS)])
+        for index, kind in enumerate(requests.kinds)
+    ]
     return Lane("errors", "Failed, by kind", height, draw, notes)
 
 
 def _throughput(found: tuple[float, list[Interval]]) -> Lane:
     step, parts = found
     most = max(one.states.total() for one in parts) or 1
-    height = 46.0
+    height = 50.0
 
     def draw(drawing: Drawing, axis: TimeAxis, top: float) -> None:
         answered = [one.states[0] for one in parts]
@@ -193,7 +197,7 @@ def _throughput(found: tuple[float, list[Interval]]) -> Lane:
                 data += f"{'L' if data else 'M'}{x:.1f} {y:.1f}H{axis.x(axis.span.start + (index + 1) * step):.1f}"
             drawing.path(data, kind, 1.3, title=f"{words} per second")
 
-    notes = [f"top: {number(round(most / step, 1))}/s", "— answered — failed"]
+    notes = [(f"top: {number(round(most / step, 1))}/s", "faint"), ("— answered", "ok"), ("— failed", "bad")]
     return Lane("throughput", "Orders per second", height, draw, notes)
 
 
@@ -348,7 +352,9 @@ def _gauge(name: str, points: Sequence[tuple[float, float]]) -> Lane:
         ]
         drawing.path("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places), "faint", 1.2, title=name)
 
-    return Lane(f"interference-{name}", name.replace("_", " ")[:24], height, draw, [f"top: {number(most)}"])
+    return Lane(
+        f"interference-{name}", name.replace("_", " ")[:24], height, draw, [(f"top: {number(most)}", "faint")]
+    )
 
 
 def _peaks(points: Sequence[tuple[float, float]], step: int) -> Iterable[tuple[float, float]]:

@@ -31,16 +31,15 @@ from ...words import (
     stamp,
     threshold,
     truth_mark,
-    verdict_mark,
 )
 from .. import ending, hosts_overview
-from ..finding_lines import numbered
+from ..finding_lines import VERDICTS, lines, numbered
 from ..five_questions import answers
 from .distributions import distributions, picture
 from .fleet import spread_picture
 from .service_map import service_map, words
 from .timeline import span_of, timeline
-from .words import bounded, shown
+from .words import bounded, mark, plain_marks, shown
 
 Record = dict[str, Any]
 Host = Mapping[str, Any]
@@ -50,6 +49,8 @@ _FILES = Path(__file__).resolve().parents[4] / "files" / "page"
 DOTS, FEWEST = 8000, 150
 #: On a page of more hosts than this, those that passed have no histograms and no map: they would say the same often.
 IN_FULL = 12
+#: Of more hosts than this a finding that reads alike is one line; each host has its own further down.
+APART = 4
 #: Names of raw samples in the words of a finding's evidence, and the lane of the timeline that shows them.
 _RAW = re.compile(r"\b(load|probes|bpf|engine|histograms|journal|timeline|ledger|run)\.jsonl?\b")
 _LANES = {"load": "latency", "probes": "probes", "bpf": "kernel", "engine": "containers"}
@@ -64,9 +65,10 @@ def page(record: Record, source: str) -> str:
         "record": record,
         "several": len(record["hosts"]) > 1,
         "title": f"{record['experiment']['number']:02d} {record['experiment']['title']}: {record['outcome']}",
-        "findings": _findings(record),
+        "findings": _findings(record) if len(record["hosts"]) <= APART else [],
+        "lines": lines(record) if len(record["hosts"]) > APART else [],
         "questions": answers(record["hosts"]),
-        "reasons": ending.reasons(record),
+        "reasons": {key: plain_marks(text) for key, text in ending.reasons(record).items()},
         "outcome_lines": ending.outcome_lines(record),
         "hosts": [_host(record, index, source) for index in range(len(record["hosts"]))],
         "overview": hosts_overview.ranked(record["hosts"]),
@@ -97,8 +99,8 @@ def environment() -> Environment:
         lstrip_blocks=True, finalize=lambda value: value if isinstance(value, Markup) else shown(value),
     )  # fmt: skip
     made.filters.update(
-        mark=verdict_mark,
-        truth=truth_mark,
+        mark=mark,
+        truth=lambda holds: plain_marks(truth_mark(holds)),
         clock=clock_time,
         stamp=stamp,
         scalar=scalar,
@@ -123,7 +125,7 @@ def _digest(text: str) -> str:
 
 
 def _findings(record: Record) -> list[dict[str, Any]]:
-    """Return the rows of the key findings, the bad ones of a fleet first."""
+    """Return the rows of the key findings, the bad ones first."""
     places = {shown(host["host"]): index for index, host in enumerate(record["hosts"])}
     rows = []
     for index, name, finding in numbered(record):
@@ -133,7 +135,8 @@ def _findings(record: Record) -> list[dict[str, Any]]:
             {
                 "number": index,
                 "host": name,
-                "finding": finding,
+                "verdict": finding["verdict"],
+                "title": finding["title"],
                 "anchor": f"h{place + 1}-f-{index}",
                 "value": quantity(finding["value"], unit, limit["value"] if limit else None),
                 "threshold": threshold(limit, unit).strip("()"),
@@ -141,7 +144,7 @@ def _findings(record: Record) -> list[dict[str, Any]]:
                 "interval": _told(finding.get("interval"), unit),
             }
         )
-    return rows
+    return sorted(rows, key=lambda row: VERDICTS.index(row["verdict"]))
 
 
 def _told(value: object, unit: str | None) -> str:
@@ -166,8 +169,7 @@ def linked(text: object, name: str, samples: Samples) -> Markup:
     out, done = Markup(), 0
     words_ = shown(text)
     for match in _RAW.finditer(words_):
-        raw = _INSIDE.get(match[1], match[1])
-        path = samples.files.get(raw)
+        path = samples.files.get(_INSIDE.get(match[1], match[1]))
         out += Markup.escape(words_[done : match.start()])
         out += _link(os.path.basename(path), match[0]) if path else Markup.escape(match[0])
         if path and match[1] in _LANES:

@@ -20,7 +20,7 @@ from .words import clock, epoch, shown
 
 Host = Mapping[str, Any]
 
-LEFT, WIDTH, RIGHT = 150.0, 1000.0, 14.0
+LEFT, WIDTH, RIGHT = 150.0, 1000.0, 56.0
 _HEAD, _GAP, _FOOT = 44.0, 9.0, 24.0
 
 
@@ -129,6 +129,6 @@ def _ticks(drawing: Drawing, axis: TimeAxis, bottom: float) -> None:
 def _label(drawing: Drawing, lane: Lane, top: float, name: str) -> None:
     link = drawing.group(id=f"{name}-{lane.name}")
     drawing.text(LEFT - 8, top + 10, lane.title, anchor="end", parent=link, font_weight="600")
-    for index, note in enumerate(lane.notes):
-        drawing.text(LEFT - 8, top + 23 + 12 * index, note, "faint", "end", parent=link, font_size="10")
+    for index, (note, kind) in enumerate(lane.notes):
+        drawing.text(LEFT - 8, top + 23 + 12 * index, note, kind, "end", parent=link, font_size="10")
     drawing.line((LEFT, top + lane.height), (LEFT + WIDTH, top + lane.height), "grid")

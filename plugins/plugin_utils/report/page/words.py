@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from ...words import clean, parse_time
+from ...words import VERDICT_MARKS, clean, number, parse_time, verdict_mark
 
 #: So many characters of one text are shown; what is longer is cut, and says so.
 LONGEST = 2000
@@ -34,6 +34,24 @@ def bounded(value: Any) -> Any:
     if isinstance(value, list):
         return [bounded(each) for each in value]
     return cut(value) if isinstance(value, str) else value
+
+
+def mark(verdict: object) -> str:
+    """Return ✓, ✗ or ?: a server or a phone may have no picture for the alarm of the log."""
+    return plain_marks(verdict_mark(verdict))
+
+
+def plain_marks(text: str) -> str:
+    """Return ``text`` with marks that every font has."""
+    return text.replace(VERDICT_MARKS["fail"], "✗")
+
+
+def short(value: float) -> str:
+    """Return a number in few characters: ``16k``, ``1M``."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return number(value)
 
 
 def epoch(at: str) -> float:
