@@ -67,8 +67,8 @@ from ansible_collections.exchange.chaos.plugins.module_utils.observe.start_captu
     state_of,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
-from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import open_run
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver_result
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import attach_run
 
 
 def main() -> None:
@@ -85,12 +85,14 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True, **empty)
     try:
-        run = open_run(module.params["run_id"], module.params["state_dir"])
+        run = attach_run(module.params["run_id"], module.params["state_dir"])
         changed = (
-            start_capture(run) if module.params["state"] == "present" else processes.stop(run, "capture")
+            start_capture(run)
+            if module.params["state"] == "present"
+            else processes.stop_process(run, "capture")
         )
         bpf = state_of(run)
-        module.exit_json(**deliver(run, changed=changed, bpf=bpf, blind=is_blind(bpf)))
+        module.exit_json(**deliver_result(run, changed=changed, bpf=bpf, blind=is_blind(bpf)))
     except ChaosError as error:
         module.fail_json(msg=str(error), changed=False, **empty)
 

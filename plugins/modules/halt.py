@@ -51,7 +51,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
 def main() -> None:
@@ -62,8 +62,11 @@ def main() -> None:
     )
     lines = Lines()
     try:
-        ended = abandoned.halt(
-            State(module.params["state_dir"]), module.params["project"], lines.say, act=not module.check_mode
+        ended = abandoned.halt_runs(
+            StateDir(module.params["state_dir"]),
+            module.params["project"],
+            lines.say,
+            act=not module.check_mode,
         )
         module.exit_json(changed=bool(ended), ended=ended, chaos_lines=lines.lines, chaos_bpf=[])
     except ChaosError as error:

@@ -121,30 +121,31 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_json
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import reconcile, trial_order
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import load_plan
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes import start
-from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, read_json
-from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import open_run
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes, timeline
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver_result
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import attach_run
 
 
 def present(run: RunDir, check: bool, probes: bool) -> dict[str, Any]:
     """Start the process unless it runs, and with ``probes`` theirs."""
     load, probed = run.spec["load"], run.spec["probes"] if probes else []
     plan = [*load_plan.describe_load(load), *load_plan.describe_probes(probed)]
-    running = bool(processes.alive(run, "load"))
+    running = bool(processes.living_process(run, "load"))
     if check:
-        started = not running or (probes and not processes.alive(run, "probes"))
+        started = not running or (probes and not processes.living_process(run, "probes"))
         return _answer(run, check, changed=bool(started), plan=plan, ledger={})
     if not running:
         # it has no part in the orders: nobody waits for it, and without it the run knows less
-        if not processes.alive(run, "interference"):
-            processes.launch(run, "interference")
-        run.timeline("book", depth=trial_order.read_depth(load))
-        processes.start(run, "load")
+        if not processes.living_process(run, "interference"):
+            processes.launch_process(run, "interference")
+        run.write_event(timeline.BOOK, depth=trial_order.read_depth(load))
+        processes.start_process(run, "load")
         run.log("ok", f"Sending {load['rate']:g} orders per second to {load['url']}", "steady")
     started = probes and start.start_probes(run)
     return _answer(run, check, changed=not running or started, plan=plan, ledger={})
@@ -153,7 +154,7 @@ def present(run: RunDir, check: bool, probes: bool) -> dict[str, Any]:
 def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
     """End the process and account for its orders; once that is done, tell the account again."""
     known = read_json(run.file("ledger.json"))
-    running = processes.alive(run, "load")
+    running = processes.living_process(run, "load")
     started = run.file("load.jsonl").exists()
     if not running and (known or not started):
         return _answer(run, check, changed=False, plan=[], ledger=known or {})
@@ -171,7 +172,7 @@ def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
 
 def _answer(run: RunDir, check: bool, **fields: Any) -> dict[str, Any]:
     if not check:
-        return deliver(run, **fields)
+        return deliver_result(run, **fields)
     lines = Lines()
     for line in fields["plan"]:
         lines.say("info", f"Would {line}")
@@ -191,7 +192,7 @@ def main() -> None:
     )
     act = present if module.params["state"] == "present" else absent
     try:
-        run = open_run(module.params["run_id"], module.params["state_dir"])
+        run = attach_run(module.params["run_id"], module.params["state_dir"])
         module.exit_json(**act(run, module.check_mode, module.params["probes"]))
     except ChaosError as error:
         module.fail_json(msg=str(error), changed=False, plan=[], ledger={}, chaos_lines=[], chaos_bpf=[])

@@ -107,30 +107,30 @@ from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine 
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, preflight
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import first_sentence
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
 def examine(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str, Any]:
     """Look at the host once and try what each experiment needs; what makes one impossible is its reason."""
-    state = State(parameters["state_dir"])
+    state = StateDir(parameters["state_dir"])
     found: dict[str, Any] = {"rows": [], "clean": True, "facts": {}, "held_by": ""}
     try:
-        report, engine = preflight.host(lines.say, remote=parameters["remote"], folder=state.root)
+        report, engine = preflight.check_host(lines.say, remote=parameters["remote"], folder=state.root)
         found["facts"] = report.facts
         found["clean"] = abandoned.end_abandoned(state, lines.say, act=act) == 0
-        held = state.holder(parameters["project"])
+        held = state.lock_holder(parameters["project"])
         if held:
             found["held_by"] = held.describe()
             lines.say("warn", f"Project {held.project} is taken by {held.describe()}")
     except ChaosError as error:
         lines.say("fail", str(error))
-        found["clean"] = not state.runs()  # not looked into, or one that resists
+        found["clean"] = not state.list_runs()  # not looked into, or one that resists
         found["rows"] = [
             _row(experiment, "impossible", [str(error)]) for experiment in parameters["experiments"]
         ]
         return found
     finally:  # with those of runs that were ended just now
-        found["uncollected"] = [record.path.name for record in state.records()]
+        found["uncollected"] = [record.path.name for record in state.list_records()]
     common = [line["text"] for line in lines.lines if line["level"] == "warn"]
     found["rows"] = [
         _examined(parameters, experiment, report.facts, engine, common)
@@ -155,7 +155,7 @@ def _examined(
         if problems:
             raise ChaosError(first_sentence(problems))
         report = preflight.Report(own.say, facts)
-        preflight.exchange(report, engine, spec)
+        preflight.check_exchange(report, engine, spec)
         preflight.try_faults(report, spec, engine)
     except ChaosError as error:
         return _row(experiment, "impossible", [str(error)])

@@ -70,28 +70,28 @@ from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes import start
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
-from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import open_run
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver_result
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import attach_run
 
 
 def present(run: RunDir, check: bool) -> dict[str, Any]:
     """Start the process unless it runs."""
     plan = load_plan.describe_probes(run.spec["probes"])
-    changed = not processes.alive(run, "probes") if check else start.start_probes(run)
+    changed = not processes.living_process(run, "probes") if check else start.start_probes(run)
     return _answer(run, check, changed=changed, plan=plan)
 
 
 def absent(run: RunDir, check: bool) -> dict[str, Any]:
     """End the process."""
-    running = processes.alive(run, "probes")
+    running = processes.living_process(run, "probes")
     if running and not check:
-        processes.stop(run, "probes")
+        processes.stop_process(run, "probes")
     return _answer(run, check, changed=bool(running), plan=["end the probes"] if running else [])
 
 
 def _answer(run: RunDir, check: bool, **fields: Any) -> dict[str, Any]:
     if not check:
-        return deliver(run, **fields)
+        return deliver_result(run, **fields)
     lines = Lines()
     for line in fields["plan"]:
         lines.say("info", f"Would {line}")
@@ -110,7 +110,7 @@ def main() -> None:
     )
     act = present if module.params["state"] == "present" else absent
     try:
-        run = open_run(module.params["run_id"], module.params["state_dir"])
+        run = attach_run(module.params["run_id"], module.params["state_dir"])
         module.exit_json(**act(run, module.check_mode))
     except ChaosError as error:
         module.fail_json(msg=str(error), changed=False, plan=[], chaos_lines=[], chaos_bpf=[])

@@ -75,23 +75,23 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.finish import finish, summary
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.finish import finish_run, read_record
 from ansible_collections.exchange.chaos.plugins.module_utils.run import bundle
-from ansible_collections.exchange.chaos.plugins.module_utils.run.abort import abort
+from ansible_collections.exchange.chaos.plugins.module_utils.run.abort import abort_run
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
-from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver_result
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
-def ended(state: State, run_id: str, why: str) -> tuple[RunDir, bool]:
+def ended(state: StateDir, run_id: str, why: str) -> tuple[RunDir, bool]:
     """Return the ended run's folder, ending it first if it is under way; ``why`` it is aborted, "" if it is not."""
-    run = state.run(run_id)
+    run = state.run_dir(run_id)
     if run.file("spec.json").exists():
         if why:
             with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
-                abort(run, why, by="controller")
-        return finish(run, by="module"), True
-    record = state.record(run_id)
+                abort_run(run, why, by="controller")
+        return finish_run(run, by="module"), True
+    record = state.record_dir(run_id)
     if not record.file("record.json").exists():
         raise ChaosError(f"This host has neither a run nor a record {run_id}; was it collected already?")
     return record, False
@@ -99,7 +99,7 @@ def ended(state: State, run_id: str, why: str) -> tuple[RunDir, bool]:
 
 def told(run: RunDir, why: str) -> dict[str, Any]:
     """Return the host's record with ``why`` in its notes, whoever ended the run."""
-    record = summary(run)
+    record = read_record(run)
     notes = record.get("notes", [])
     if why and not any(why in note for note in notes):
         record["notes"] = [*notes, why]
@@ -123,15 +123,15 @@ def main() -> None:
         module.exit_json(changed=True, chaos_lines=[], chaos_bpf=[], **empty)
     try:
         run, changed = ended(
-            State(module.params["state_dir"]), module.params["run_id"], module.params["abort"]
+            StateDir(module.params["state_dir"]), module.params["run_id"], module.params["abort"]
         )
-        packed = str(bundle.pack(run)) if module.params["bundle"] else ""
+        packed = str(bundle.pack_bundle(run)) if module.params["bundle"] else ""
         record = told(run, module.params["abort"])
         module.exit_json(
-            **deliver(run, changed=changed, host_record=record, bundle_path=packed, raw_files={})
+            **deliver_result(run, changed=changed, host_record=record, bundle_path=packed, raw_files={})
         )
     except ChaosError as error:
-        known = State(module.params["state_dir"]).holds(module.params["run_id"])
+        known = StateDir(module.params["state_dir"]).knows_run(module.params["run_id"])
         module.fail_json(msg=str(error), changed=False, chaos_lines=[], chaos_bpf=[], known=known, **empty)
 
 

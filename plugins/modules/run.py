@@ -88,6 +88,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, opening, preflight
@@ -96,34 +97,33 @@ from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specifica
     validate,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.run import slow_host
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import read_json
-from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver_result
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
-def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]:
+def present(module: AnsibleModule, state: StateDir, lines: Lines) -> dict[str, Any]:
     """Preflight, then open the run; in check mode stop before anything is made."""
     run_id, spec = module.params["run_id"], dict(module.params["spec"] or {})
     problems = validate(spec)
     if problems:
         raise ChaosError(first_sentence(problems))
     spec = slow_host.eased(spec)
-    if state.run(run_id).file("spec.json").exists():
-        return deliver(state.run(run_id), changed=False, plan=[], skipped_reason="")
+    if state.run_dir(run_id).file("spec.json").exists():
+        return deliver_result(state.run_dir(run_id), changed=False, plan=[], skipped_reason="")
     if module.params["secrets"]:
         spec["database"] = {**spec["database"], **(read_json(Path(module.params["secrets"])) or {})}
-    report, engine = preflight.host(
+    report, engine = preflight.check_host(
         lines.say, remote=module.params["remote"], folder=state.root, slow=slow_host.of(spec)
     )
     abandoned.end_abandoned(state, lines.say, act=not module.check_mode)
-    held = state.holder(spec["project"])
+    held = state.lock_holder(spec["project"])
     if held:
         raise ChaosError(
             f"Project {spec['project']} on this host is taken by {held.describe()}; wait, or use playbooks/halt.yml."
         )
-    preflight.exchange(report, engine, spec)
+    preflight.check_exchange(report, engine, spec)
     preflight.try_faults(report, spec, engine)
-    spec = preflight.resolved(report, spec)
+    spec = preflight.resolve_specification(report, spec)
     plan = planning.lines(spec["faults"], Site(report.targets, report.facts["capabilities"]["root"], engine))
     lines.say("info", planning.duration(spec))
     if module.check_mode:
@@ -138,21 +138,21 @@ def present(module: AnsibleModule, state: State, lines: Lines) -> dict[str, Any]
         }
     preflight.try_order(report, engine, spec)
     spec["python"] = sys.executable
-    run = opening.open_run(state, run_id, spec, Path(module.params["runtime"]), lines)
-    return deliver(run, changed=True, before=lines.lines, plan=plan, skipped_reason="")
+    run = opening.create_run(state, run_id, spec, Path(module.params["runtime"]), lines)
+    return deliver_result(run, changed=True, before=lines.lines, plan=plan, skipped_reason="")
 
 
-def absent(module: AnsibleModule, state: State) -> dict[str, Any]:
+def absent(module: AnsibleModule, state: StateDir) -> dict[str, Any]:
     """Remove a collected record; a run under way is none."""
     run_id = module.params["run_id"]
-    if state.run(run_id).path.exists():
+    if state.run_dir(run_id).path.exists():
         raise ChaosError(
             f"Run {run_id} is still under way; end it with exchange.chaos.record or playbooks/halt.yml first."
         )
-    record = state.record(run_id)
+    record = state.record_dir(run_id)
     there = record.path.exists()
     if there and not module.check_mode:
-        state.discard(record)
+        state.discard_run(record)
     return {"changed": there, "chaos_lines": [], "chaos_bpf": [], "plan": [], "skipped_reason": ""}
 
 
@@ -172,7 +172,7 @@ def main() -> None:
         required_if=[("state", "present", ("spec", "runtime"))],
         supports_check_mode=True,
     )
-    state, lines = State(module.params["state_dir"]), Lines()
+    state, lines = StateDir(module.params["state_dir"]), Lines()
     try:
         act = present(module, state, lines) if module.params["state"] == "present" else absent(module, state)
         module.exit_json(**act)

@@ -103,10 +103,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.window import Window, watch
-from ansible_collections.exchange.chaos.plugins.module_utils.run.abort import abort, why
-from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State, open_run
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.window import Observation, watch_slice
+from ansible_collections.exchange.chaos.plugins.module_utils.run.abort import abort_reason, abort_run
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver_result
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir, attach_run
 
 
 def main() -> None:
@@ -132,17 +132,17 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, **empty)
     try:
-        run = open_run(parameters["run_id"], parameters["state_dir"])
-        window = Window(
+        run = attach_run(parameters["run_id"], parameters["state_dir"])
+        window = Observation(
             parameters["phase"], parameters["fault"], parameters["seconds"], parameters["until"] == "steady"
         )
         if parameters["abort"]:
-            abort(run, parameters["abort"], by="sibling")
-        seen = watch(run, window, parameters["slice"])
-        module.exit_json(**deliver(run, changed=False, **seen))
+            abort_run(run, parameters["abort"], by="sibling")
+        seen = watch_slice(run, window, parameters["slice"])
+        module.exit_json(**deliver_result(run, changed=False, **seen))
     except ChaosError as error:
         # ended meanwhile, by halt or by its host: its window is over
-        reason = why(State(parameters["state_dir"]), parameters["run_id"])
+        reason = abort_reason(StateDir(parameters["state_dir"]), parameters["run_id"])
         if reason:
             module.exit_json(
                 changed=False, **{**empty, "steady": False, "injectable": False, "aborted": reason}

@@ -49,7 +49,7 @@ def spec(programs: list[str]) -> dict[str, Any]:
     return {
         "run_id": "exp-00-histogram-cost",
         "project": PROJECT,
-        "anchor": asdict(clock.anchor()),
+        "anchor": asdict(clock.take_anchor()),
         "containers": containers,
         "capture": {
             "programs": programs,

@@ -60,10 +60,10 @@ def busy(number: int) -> Iterator[None]:
 def measure(url: str, rate: int, folder: Path) -> dict[str, float]:
     """Send for some seconds; returns a figure for each of COLUMNS: per second, milliseconds, and per 1,000 orders."""
     run = make_run(folder, load_spec(url, rate=rate, timeout_s=3))
-    processes.start(run, "load")
+    processes.start_process(run, "load")
     time.sleep(SECONDS)
-    processes.stop(run, "load")
-    lines: list[dict[str, Any]] = jsonl.read(run.file("load.jsonl"))
+    processes.stop_process(run, "load")
+    lines: list[dict[str, Any]] = jsonl.read_lines(run.file("load.jsonl"))
     orders, cpu = lines[:-1], float(lines[-1]["summary"]["cpu_s"])
     late = sorted((line["sent"] - line["at"]) * 1000 for line in orders)
     answers = sorted((line["end"] - line["sent"]) * 1000 for line in orders)

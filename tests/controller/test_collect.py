@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import load as load_evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import (
+    load_evidence as load_evidence,
+)
 from ansible_collections.exchange.chaos.plugins.module_utils.judge import record as host_records
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import collect, rejudge
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import read as records
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge

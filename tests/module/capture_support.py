@@ -168,7 +168,7 @@ class Exchange:
         return {
             "run_id": "exp-00-capture-test",
             "project": self.project,
-            "anchor": asdict(clock.anchor()),
+            "anchor": asdict(clock.take_anchor()),
             "containers": {service: self.containers(service) for service in ("api", "store")},
             "capture": {
                 "programs": ["tcp", "exit"],
@@ -241,13 +241,13 @@ class Capture:
 
     def events(self, **wanted: Any) -> list[dict[str, Any]]:
         """Return the events that have these fields, controls left out unless asked for."""
-        found = jsonl.read(self.folder / "bpf.jsonl")
+        found = jsonl.read_lines(self.folder / "bpf.jsonl")
         wanted.setdefault("control", False)
         return [event for event in found if all(event.get(key) == value for key, value in wanted.items())]
 
     def logs(self) -> list[str]:
         """Return its lines for people, each as "level text"."""
-        lines = jsonl.read(self.folder / "timeline.jsonl")
+        lines = jsonl.read_lines(self.folder / "timeline.jsonl")
         return [f"{line['level']} {line['text']}" for line in lines if line["event"] == "log"]
 
     def stop(self) -> int:

@@ -25,10 +25,11 @@ from typing import Any
 import docker
 import docker.errors
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import opening
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
 from tests.module import capture_support
@@ -135,9 +136,9 @@ class Host:
     state_dir: Path
 
     @property
-    def state(self) -> State:
+    def state(self) -> StateDir:
         """The state folder as the code under test sees it."""
-        return State(self.state_dir)
+        return StateDir(self.state_dir)
 
     def spec(self, **changes: Any) -> dict[str, Any]:
         """Return a resolved specification of a run: service ``store`` is the database, ``api`` the application."""
@@ -210,16 +211,16 @@ class Host:
 
     def open(self, run_id: str = "exp-01-core", **changes: Any) -> RunDir:
         """Open a run as the module does, watchdogs and all."""
-        return opening.open_run(self.state, run_id, self.spec(**changes), runtime.build(), Lines())
+        return opening.create_run(self.state, run_id, self.spec(**changes), runtime.build(), Lines())
 
     def inert(self, run_id: str = "exp-01-core", **changes: Any) -> RunDir:
         """Make a run's folder by hand, with a lock and nobody who looks after it."""
-        self.state.lock(self.project.name, run_id, "somebody")
-        run = self.state.create(run_id)
+        self.state.lock_project(self.project.name, run_id, "somebody")
+        run = self.state.create_run_dir(run_id)
         run.file("chaos.pyz").write_bytes(runtime.build().read_bytes())
-        spec = {**self.spec(**changes), "run_id": run_id, "anchor": vars(clock.anchor())}
+        spec = {**self.spec(**changes), "run_id": run_id, "anchor": vars(clock.take_anchor())}
         write_json(run.file("spec.json"), spec)
-        run.renew(600)
+        run.extend_deadline(600)
         return run
 
     def kill(self, run_id: str = "exp-01-core", *, check: bool = False, **arguments: Any) -> dict[str, Any]:
@@ -253,7 +254,7 @@ class Host:
 
     def journal(self, run: RunDir) -> list[dict[str, Any]]:
         """Return the journal's lines."""
-        return jsonl.read(run.file("journal.jsonl"))
+        return jsonl.read_lines(run.file("journal.jsonl"))
 
     def processes(self) -> dict[int, list[str]]:
         """Return every process whose command line names this state folder, from /proc alone."""

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import content
 
 BEHAVIOURS = ("ok", "delay", "hang", "reset", "close", "error", "empty", "garbage")
@@ -203,7 +204,7 @@ def make_run(
     spec = {
         "run_id": folder.name,
         "project": "exchange-chaos-lab",
-        "anchor": asdict(clock.anchor()),
+        "anchor": asdict(clock.take_anchor()),
         "containers": {},
         "load": load,
         "probes": probes or [],
@@ -212,7 +213,7 @@ def make_run(
         **more,
     }
     write_json(run.file("spec.json"), spec)
-    run.renew(3600)
+    run.extend_deadline(3600)
     with zipfile.ZipFile(run.file("chaos.pyz"), "w") as archive:
         for name, data in content().items():
             archive.writestr(name, data)

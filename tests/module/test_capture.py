@@ -238,7 +238,7 @@ def test_without_bcc_the_run_goes_on(exchange: Exchange, tmp_path: Path) -> None
     assert "python3-bpfcc" in capture.status["reason"] or "bcc" in capture.status["reason"]
     assert capture.status["positive_control"] is None
     assert any(line.startswith("warn No kernel events") for line in capture.logs())
-    timeline = jsonl.read(tmp_path / "timeline.jsonl")
+    timeline = jsonl.read_lines(tmp_path / "timeline.jsonl")
     assert [line["command"] for line in timeline if line["event"] == "observer_stopped"] == ["capture"]
 
 

@@ -97,12 +97,12 @@ def exhaust(host: Host, **more: Any) -> dict[str, Any]:
 
 def how(host: Host) -> str:
     """What the undo said."""
-    return str(host.journal(host.state.run(RUN))[-1]["how"])
+    return str(host.journal(host.state.run_dir(RUN))[-1]["how"])
 
 
 def end_of_window(host: Host) -> list[dict[str, Any]]:
     """The proofs read just before the undo."""
-    events = host.state.run(RUN).events()
+    events = host.state.run_dir(RUN).read_timeline()
     return [event for event in events if event["event"] == "proof" and event.get("end_of_window")]
 
 
@@ -133,7 +133,7 @@ def test_every_slot_is_taken_the_superuser_still_gets_in_and_the_undo_frees_all(
     assert exhaust(host, state="absent")["changed"] is False
     assert [proof["holds"] for proof in end_of_window(host)] == [True, True]
     assert end_of_window(host)[0]["share"] > 0.9
-    counted = {event["when"]: event for event in run.events() if event["event"] == "measured"}
+    counted = {event["when"]: event for event in run.read_timeline() if event["event"] == "measured"}
     assert [(counted[when]["limit"], counted[when]["ours"]) for when in ("before", "held", "after")] == [
         (60, 0), (60, SLOTS), (60, 0),
     ]  # fmt: skip
@@ -145,18 +145,18 @@ def test_a_slot_that_becomes_free_is_taken_as_well(host: Host, store: Any) -> No
     sleeping = ["psql", "-XAtq", "-U", "trading_user", "-d", "trading_db", "-c", "SELECT pg_sleep(4)"]
     store.exec_run(sleeping, user="postgres", detach=True)
     wait_for(lambda: held(store) == 1)
-    run = host.state.run(RUN)
+    run = host.state.run_dir(RUN)
     exhaust(host)
     ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'exchange.chaos exp-06-core'"
     assert psql(store, ours) == (0, str(SLOTS - 1)), "the session that was there is left alone"
     wait_for(lambda: psql(store, ours) == (0, str(SLOTS)), 10)
-    assert processes.alive(run, "sessions")
+    assert processes.living_process(run, "sessions")
 
 
 def test_the_holders_death_frees_all_and_is_seen(host: Host, store: Any) -> None:
     run = host.inert(RUN)
     exhaust(host)
-    entry = processes.alive(run, "sessions")
+    entry = processes.living_process(run, "sessions")
     assert entry is not None
     os.kill(entry["pid"], signal.SIGKILL)
     wait_for(lambda: held(store) == 0, 2)

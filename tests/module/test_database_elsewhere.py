@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import database, trial_order
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.database import Store
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders import Numbering
@@ -23,7 +24,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract imp
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import partition
 from ansible_collections.exchange.chaos.plugins.module_utils.host import netns
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry
 from ansible_collections.exchange.chaos.plugins.module_utils.snapshot import snapshot
 
@@ -154,7 +155,7 @@ def test_the_api_is_cut_off_from_its_address_and_the_cache_is_not(
 ) -> None:
     run = RunDir(tmp_path / "exp-02-away")
     run.path.mkdir()
-    write_json(run.file("spec.json"), {"anchor": vars(clock.anchor())})
+    write_json(run.file("spec.json"), {"anchor": vars(clock.take_anchor())})
     fault = {
         "id": "cut", "kind": "partition", "target": "trading-api", "peer_addresses": [where["address"]], "port": 5432,
         "control": "redis", "control_port": 6379, "window_s": 20,

@@ -62,7 +62,7 @@ class Watched:
         """Return the lines of histograms.jsonl that have these fields, or these in their key."""
         return [
             line
-            for line in jsonl.read(self.capture.folder / "histograms.jsonl")
+            for line in jsonl.read_lines(self.capture.folder / "histograms.jsonl")
             if all({**line, **line["key"]}.get(name) == value for name, value in wanted.items())
         ]
 

@@ -30,7 +30,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils import clock, insta
 from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
 run = RunDir(sys.argv[1])
 write_json(run.file("spec.json"), {"anchor": vars(clock.anchor())})
-run.timeline("opened")
+run.write_event("opened")
 victim = subprocess.Popen(["sleep", "1000"])
 pidfd = os.pidfd_open(victim.pid)
 agreed = instant.Instant(run, "crash", run.anchor.wall(float(sys.argv[2])))

@@ -20,7 +20,7 @@ from tests.module.load_api import load_spec, make_run, wait_for
 def test_who_takes_a_core_is_counted_and_named_and_the_observer_costs_next_to_nothing(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", load_spec("http://127.0.0.1:1"))
     hungry = shutil.copy(shutil.which("sha256sum") or "", tmp_path / "hungry-one")
-    entry = processes.start(run, "interference")
+    entry = processes.start_process(run, "interference")
     begun = usage.of_process(entry["pid"])
     time.sleep(1)
     with subprocess.Popen([hungry, "/dev/zero"], stdout=subprocess.DEVNULL) as other:
@@ -30,9 +30,9 @@ def test_who_takes_a_core_is_counted_and_named_and_the_observer_costs_next_to_no
             ended = usage.of_process(entry["pid"])
         finally:
             other.kill()
-    assert processes.stop(run, "interference")
-    wait_for(lambda: not processes.alive(run, "interference"))
-    lines = jsonl.read(run.file("interference.jsonl"))
+    assert processes.stop_process(run, "interference")
+    wait_for(lambda: not processes.living_process(run, "interference"))
+    lines = jsonl.read_lines(run.file("interference.jsonl"))
     assert begun
     assert ended
     assert took

@@ -72,12 +72,12 @@ def test_the_port_of_a_held_container_is_seen_refusing(host: Host) -> None:
     back = host.kill(fault="outage", state="absent")
     assert back["changed"] is True
     assert host.project.running(store.id) is not None
-    (entry,) = Journal(host.state.run("exp-01-core")).entries()
+    (entry,) = Journal(host.state.run_dir("exp-01-core")).entries()
     assert entry.how == f"{store.name} started through the engine"
     assert entry.undone_by == "module"
     proofs = [
         event
-        for event in host.state.run("exp-01-core").events()
+        for event in host.state.run_dir("exp-01-core").read_timeline()
         if event["event"] == "proof" and event.get("end_of_window")
     ]
     assert [proof["holds"] for proof in proofs] == [True]
@@ -89,7 +89,9 @@ def test_an_outage_that_somebody_ended_early_is_seen_at_the_end_of_its_window(ho
     host.kill(fault="outage", mode="engine", hold=True)
     host.project.client.containers.get(store.id).start()
     host.kill(fault="outage", state="absent")
-    (proof,) = [event for event in run.events() if event["event"] == "proof" and event.get("end_of_window")]
+    (proof,) = [
+        event for event in run.read_timeline() if event["event"] == "proof" and event.get("end_of_window")
+    ]
     assert proof["holds"] is False
 
 
@@ -144,7 +146,7 @@ def test_several_services_die_in_one_instant_and_the_restart_policies_mend_each(
     # the engine's own word on when each ended, the test's own measure of the spread
     died = {service: _died(host, container.id, since) for service, container in made.items()}
     assert max(died.values()) - min(died.values()) < 1
-    (injected,) = [event for event in run.events() if event["event"] == "fault_injected"]
+    (injected,) = [event for event in run.read_timeline() if event["event"] == "fault_injected"]
     assert (injected["target"], injected["targets"]) == ("store", list(TRIO))
     exits = [kill["exited"] for kill in injected["kills"]]
     assert [kill["service"] for kill in injected["kills"]] == list(TRIO)
@@ -306,9 +308,9 @@ def test_the_plan_is_on_disk_before_the_kill_and_open_when_applying_fails(host: 
         "containers": [store.id],
         "held": True,
     }
-    order = inject.Order("crash", "kill", "store", ["kill it"], wanted, 60)
+    order = inject.Injection("crash", "kill", "store", ["kill it"], wanted, 60)
     with pytest.raises(ChaosError, match="half-way"):
-        inject.inject(run, order, act, lead=0)
+        inject.inject_fault(run, order, act, lead=0)
     assert seen == [["planned"]]
     # whoever injected undoes what it can; what it could not would still be open for the watchdog
     undo(run, by="halt")
@@ -319,7 +321,7 @@ def test_the_plan_is_on_disk_before_the_kill_and_open_when_applying_fails(host: 
 def test_an_aborted_run_injects_nothing_more(host: Host) -> None:
     store = host.project.up("store")
     run = host.inert()
-    run.timeline("aborted", reason="the test says so", by="guard")
+    run.write_event("aborted", reason="the test says so", by="guard")
     pid = host.project.pid(store.id)
     assert "aborted before fault crash was injected" in sentence(host.module("kill", run_id="exp-01-core"))
     assert host.project.pid(store.id) == pid

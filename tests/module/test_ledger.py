@@ -25,6 +25,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders imp
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container, DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
 
 from tests.module.load_api import Api, load_spec, make_run, wait_for
 
@@ -107,7 +108,7 @@ def open_run(tmp_path: Path) -> Iterator[Callable[..., RunDir]]:
     yield begin
     for run in runs:
         for name in ("load", "probes"):
-            processes.stop(run, name, timeout=0.1)
+            processes.stop_process(run, name, timeout=0.1)
 
 
 def module(name: str, run: RunDir, state: str = "present", *, check: bool = False) -> dict[str, Any]:
@@ -143,10 +144,10 @@ def test_the_account_is_what_the_database_says_and_tampering_shows(
     time.sleep(2)
     ending = module("load", run, "absent", check=True)
     assert ending["changed"]
-    assert processes.alive(run, "load")
-    assert processes.stop(run, "load")
+    assert processes.living_process(run, "load")
+    assert processes.stop_process(run, "load")
 
-    acknowledged = sorted(line["n"] for line in jsonl.read(run.file("load.jsonl")) if line.get("ok"))
+    acknowledged = sorted(line["n"] for line in jsonl.read_lines(run.file("load.jsonl")) if line.get("ok"))
     assert len(acknowledged) > 100
     unseen = int(exchange.rows(numbering)[0]) - len(acknowledged)  # slower than the client's patience
     lost, doubled, ghost = acknowledged[10:12], acknowledged[20], numbering.first + 1
@@ -191,10 +192,10 @@ def test_orders_that_stay_open_are_cancelled(
     monkeypatch.setattr(reconcile, "AFTER_S", 0.5)
     run = open_run({**spec, "side": {"field": "side", "values": ["SELL", "SELL"]}})
     before = trial_order.read_depth(spec)
-    run.timeline("book", depth=before)
-    processes.start(run, "load")
+    run.write_event("book", depth=before)
+    processes.start_process(run, "load")
     time.sleep(0.8)
-    processes.stop(run, "load")
+    processes.stop_process(run, "load")
     ledger = reconcile.settle_orders(run, engine)
     assert ledger["open_orders_cancelled"] == ledger["acknowledged"] > 30
     assert exchange.rows(Numbering.from_price(spec["price"]), "status <> 'CANCELLED'") == ["0"]
@@ -211,13 +212,13 @@ def test_a_database_that_does_not_answer_leaves_a_ledger_of_unknowns(
     monkeypatch.setattr(reconcile, "AFTER_S", 0.0)
     monkeypatch.setattr(reconcile, "_PATIENCE_S", 0.0)
     run = open_run(spec, database={**DATABASE, "name": "no_such_database"})
-    processes.start(run, "load")
+    processes.start_process(run, "load")
     time.sleep(0.3)
-    processes.stop(run, "load")
+    processes.stop_process(run, "load")
     ledger = reconcile.settle_orders(run, engine)
     assert ledger["acknowledged"] > 5
     assert ledger["lost"] is ledger["duplicated"] is ledger["unacknowledged_applied"] is None
-    told = [event["text"] for event in run.events() if event.get("level") == "fail"]
+    told = [event["text"] for event in run.read_timeline() if event.get("level") == "fail"]
     assert len(told) == 1
     assert 'database "no_such_database" does not exist' in told[0]
 
@@ -232,11 +233,11 @@ def test_an_order_that_is_stored_late_is_not_lost(
     """An exchange may acknowledge first and store later: it has until no request can be under way any more."""
     monkeypatch.setattr(reconcile, "AFTER_S", 2.0)
     run = open_run({**spec, "timeout_s": 1})
-    processes.start(run, "load")
+    processes.start_process(run, "load")
     time.sleep(0.8)
-    processes.stop(run, "load")
+    processes.stop_process(run, "load")
     numbering = Numbering.from_price(spec["price"])
-    number = max(line["n"] for line in jsonl.read(run.file("load.jsonl")) if line.get("ok"))
+    number = max(line["n"] for line in jsonl.read_lines(run.file("load.jsonl")) if line.get("ok"))
     here, elsewhere = numbering.price_of(number), "1.5"
     move = "UPDATE trading.orders SET price = {} WHERE symbol = 'CHAOS' AND price = {} AND order_id = '{}'"
     (identity,) = exchange.rows(numbering, f"price = {here}", "order_id")
@@ -268,7 +269,7 @@ def test_an_acknowledged_order_is_not_waited_for_once_the_exchange_is_sound() ->
 def test_an_exchange_is_sound_since_steady_state_returned_after_the_last_fault(
     marks: list[tuple[str, float]], since: float
 ) -> None:
-    assert reconcile.sound_since([{"event": event, "t": t} for event, t in marks], 3.0) == since
+    assert reconcile.sound_since(Timeline([{"event": event, "t": t} for event, t in marks]), 3.0) == since
 
 
 def test_the_probe_of_a_run_is_started_and_ended_by_its_module(
@@ -286,7 +287,7 @@ def test_the_probe_of_a_run_is_started_and_ended_by_its_module(
     ]
     run = open_run(load_spec(exchange.url), probes=probes)
     results = [module("probes", run, check=True), module("probes", run), module("probes", run)]
-    wait_for(lambda: len(jsonl.read(run.file("probes.jsonl"))) > 10)
+    wait_for(lambda: len(jsonl.read_lines(run.file("probes.jsonl"))) > 10)
     results += [
         module("probes", run, "absent", check=True),
         module("probes", run, "absent"),
@@ -294,10 +295,10 @@ def test_the_probe_of_a_run_is_started_and_ended_by_its_module(
     ]
     assert [result["changed"] for result in results] == [True, True, False, True, True, False]
     assert len({frozenset(set(result) - {"invocation"}) for result in results}) == 1
-    lines = jsonl.read(run.file("probes.jsonl"))
+    lines = jsonl.read_lines(run.file("probes.jsonl"))
     assert {line["probe"] for line in lines} == {"ready", "database"}
     assert all(line["ok"] for line in lines)
-    assert processes.alive(run, "probes") is None
+    assert processes.living_process(run, "probes") is None
 
 
 # -- preflight's trial order ----------------------------------------------------------------------------------

@@ -135,16 +135,16 @@ def done(host: Host, kind: str, fault: str = "fault", **more: Any) -> dict[str, 
 
 
 def how(host: Host) -> str:
-    return str(Journal(host.state.run("exp-01-core")).entries()[-1].how)
+    return str(Journal(host.state.run_dir("exp-01-core")).entries()[-1].how)
 
 
 def measured(host: Host, name: str) -> dict[str, Any]:
-    events = host.state.run("exp-01-core").events()
+    events = host.state.run_dir("exp-01-core").read_timeline()
     return [event for event in events if event["event"] == "measured" and event["name"] == name][-1]
 
 
 def shares(host: Host) -> list[float]:
-    events = host.state.run("exp-01-core").events()
+    events = host.state.run_dir("exp-01-core").read_timeline()
     return [event["share"] for event in events if event["event"] == "proof" and event.get("end_of_window")]
 
 
@@ -234,7 +234,7 @@ def test_without_root_the_engine_lowers_the_limit_and_puts_it_back(host: Host) -
     engine = DockerEngine.connect()
     site = Site(engine.containers(host.project.name), False)
     change = cpu.from_spec({"cores": 0.1}, engine.containers(host.project.name, "store"), site)
-    entry = Journal(run).planned("f", "cpu", "store", change.lines(), change.undo(), 60)
+    entry = Journal(run).write_planned("f", "cpu", "store", change.lines(), change.undo(), 60)
     applied = cpu.apply(change, entry, Scene(run, engine))
     assert all(proof.holds for proof in applied.proofs)
     assert quota(store).split()[0] == "10000"
@@ -308,7 +308,7 @@ def test_a_kill_that_does_not_come_leaves_the_limits_as_they_were(
     monkeypatch.setattr(container_end, "EXIT_S", 2.0)
     targets = engine.containers(host.project.name)
     change = memory.from_spec({"rate_mb": 1}, targets, Site(targets, True))
-    entry = Journal(run).planned("oom", "memory", "store", change.lines(), change.undo(), 60)
+    entry = Journal(run).write_planned("oom", "memory", "store", change.lines(), change.undo(), 60)
     applied = memory.apply(change, entry, Scene(run, engine))
     assert not any(proof.holds for proof in applied.proofs)
     assert memory_limits(store) != before
@@ -392,7 +392,7 @@ def test_a_container_without_a_volume_needs_a_path(host: Host) -> None:
     host.project.up("store")
     host.inert()
     assert "has no volume on a disk; name a folder in it by path" in sentence(call(host, "disk"))
-    assert Journal(host.state.run("exp-01-core")).entries() == []
+    assert Journal(host.state.run_dir("exp-01-core")).entries() == []
 
 
 def test_contention_is_refused_without_consent(host: Host, volume: dict[str, Any]) -> None:
@@ -414,10 +414,10 @@ def test_contention_keeps_that_disk_busy_until_the_undo(
     if disks.disk_of(run.path) != disk.from_spec(_busy(), _targets(host, engine), Site([], True)).device:
         pytest.skip("the test's folder is on another disk")
     change = disk.from_spec(_busy(), _targets(host, engine), Site([], True))
-    entry = Journal(run).planned("busy", "disk", "store", change.lines(), change.undo(), 60)
+    entry = Journal(run).write_planned("busy", "disk", "store", change.lines(), change.undo(), 60)
     scene = Scene(run, engine)
     applied = disk.apply(change, entry, scene)
-    Journal(run).applied(entry, applied.at, **applied.facts)
+    Journal(run).write_applied(entry, applied.at, **applied.facts)
     time.sleep(3)
     (entry,) = Journal(run).open_entries()
     busy = disk.in_force(entry, scene)[0]

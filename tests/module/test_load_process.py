@@ -42,18 +42,18 @@ def start(api: Api, tmp_path: Path) -> Iterator[Start]:
     def begin(**changes: Any) -> RunDir:
         run = make_run(tmp_path / f"run-{len(runs)}", load_spec(api.url, **changes))
         runs.append(run)
-        processes.start(run, "load")
+        processes.start_process(run, "load")
         return run
 
     yield begin
     for run in runs:
-        processes.stop(run, "load", timeout=0.1)
+        processes.stop_process(run, "load", timeout=0.1)
 
 
 def end(run: RunDir) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Stop the process; return its orders and its summary."""
-    assert processes.stop(run, "load")
-    lines = jsonl.read(run.file("load.jsonl"))
+    assert processes.stop_process(run, "load")
+    lines = jsonl.read_lines(run.file("load.jsonl"))
     assert list(lines[-1]) == ["summary"]
     return lines[:-1], lines[-1]["summary"]
 
@@ -80,7 +80,7 @@ def test_lines_are_on_disk_while_the_load_runs(start: Start) -> None:
     """The guard and the live line read them: nothing may wait for the end of the run."""
     run = start(rate=100)
     time.sleep(0.5)
-    newest = max(line["end"] for line in jsonl.read(run.file("load.jsonl")))
+    newest = max(line["end"] for line in jsonl.read_lines(run.file("load.jsonl")))
     assert clock.now() - newest < 0.15
 
 
@@ -201,11 +201,11 @@ def test_when_the_numbers_are_used_up_the_order_is_dropped_and_none_is_used_twic
 def test_the_burst_leads_up_to_the_kill(api: Api, start: Start) -> None:
     run = start(rate=10, watch_rate=40, burst_rate=200, burst_s=2.0)
     time.sleep(0.5)
-    run.timeline("fault_imminent", fault="crash", kind="kill")
+    run.write_event("fault_imminent", fault="crash", kind="kill")
     time.sleep(1)
-    killed = run.timeline("fault_injected", fault="crash")["t"]
+    killed = run.write_event("fault_injected", fault="crash")["t"]
     time.sleep(1.6)
-    run.timeline("steady", fault="crash")
+    run.write_event("steady", fault="crash")
     time.sleep(0.6)
     lines, _ = end(run)
     assert sum(killed - 0.9 <= line["at"] < killed for line in lines) >= 0.9 * 250 - 15
@@ -243,20 +243,20 @@ def test_ready_is_told_though_nothing_is_acknowledged(api: Api, tmp_path: Path) 
     run = make_run(tmp_path / "run", load_spec(api.url))
     begun = clock.now()
     try:
-        processes.start(run, "load")
+        processes.start_process(run, "load")
         assert 2.5 < clock.now() - begun < 5
     finally:
-        processes.stop(run, "load", timeout=0.1)
+        processes.stop_process(run, "load", timeout=0.1)
 
 
 def test_a_killed_process_leaves_whole_lines_and_no_summary(start: Start) -> None:
     run = start(rate=100)
     time.sleep(0.5)
-    registered = processes.alive(run, "load")
+    registered = processes.living_process(run, "load")
     assert registered
     os.kill(registered["pid"], signal.SIGKILL)
-    wait_for(lambda: not processes.alive(run, "load"))
-    lines = jsonl.read(run.file("load.jsonl"))
+    wait_for(lambda: not processes.living_process(run, "load"))
+    lines = jsonl.read_lines(run.file("load.jsonl"))
     assert len(lines) > 20
     assert all("n" in line for line in lines)
 
@@ -264,4 +264,4 @@ def test_a_killed_process_leaves_whole_lines_and_no_summary(start: Start) -> Non
 def test_the_process_ends_by_itself_when_its_run_is_gone(start: Start) -> None:
     run = start()
     run.file("spec.json").unlink()
-    wait_for(lambda: not processes.alive(run, "load"))
+    wait_for(lambda: not processes.living_process(run, "load"))

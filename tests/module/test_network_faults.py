@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Applied, Scene, Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import impair as impairing
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import partition
@@ -31,7 +32,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms i
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.host import netns, nftables, routes
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
@@ -61,8 +62,8 @@ class Stage:
         self.run = RunDir(folder / "exp-02-test")
         self.run.path.mkdir()
         self.run.file("chaos.pyz").write_bytes(runtime.build().read_bytes())
-        write_json(self.run.file("spec.json"), {"anchor": vars(clock.anchor())})
-        self.run.renew(300)
+        write_json(self.run.file("spec.json"), {"anchor": vars(clock.take_anchor())})
+        self.run.extend_deadline(300)
         state = {"Status": "running", "Running": True, "Pid": spaces.target.pid}
         self.target = target("api", state=state)
         self.targets = [self.target, _at("store", PEER, PEER6), _at("cache", OTHER)]

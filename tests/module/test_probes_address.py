@@ -80,10 +80,10 @@ def test_the_probe_follows_a_container_to_its_new_address(network: str, tmp_path
         "fault_rate": 100,
     }
     run = make_run(tmp_path / "run", load_spec("http://127.0.0.1:1"), [probe], project=PROJECT)
-    processes.start(run, "probes")
+    processes.start_process(run, "probes")
     try:
-        wait_for(lambda: any(line["ok"] for line in jsonl.read(run.file("probes.jsonl"))))
-        run.timeline("fault_imminent", fault="crash", kind="kill")
+        wait_for(lambda: any(line["ok"] for line in jsonl.read_lines(run.file("probes.jsonl"))))
+        run.write_event("fault_imminent", fault="crash", kind="kill")
         first = address(cache)
         time.sleep(0.3)
         docker("kill", cache)
@@ -94,8 +94,8 @@ def test_the_probe_follows_a_container_to_its_new_address(network: str, tmp_path
         assert address(cache) != first
         time.sleep(1)
     finally:
-        processes.stop(run, "probes")
-    lines = jsonl.read(run.file("probes.jsonl"))
+        processes.stop_process(run, "probes")
+    lines = jsonl.read_lines(run.file("probes.jsonl"))
     down = [line for line in lines if not line["ok"]]
     assert down, "the outage was not seen"
     assert {line["kind"] for line in down} <= {"refused", "timeout", "other", "reset"}

@@ -64,17 +64,17 @@ def start(api: Api, tmp_path: Path) -> Iterator[Start]:
         ]
         run = make_run(tmp_path / f"run-{len(runs)}", load_spec(api.url), probes)
         runs.append(run)
-        processes.start(run, "probes")
+        processes.start_process(run, "probes")
         return run
 
     yield begin
     for run in runs:
-        processes.stop(run, "probes", timeout=0.1)
+        processes.stop_process(run, "probes", timeout=0.1)
 
 
 def samples(run: RunDir, probe: str) -> list[dict[str, Any]]:
     return sorted(
-        (line for line in jsonl.read(run.file("probes.jsonl")) if line["probe"] == probe),
+        (line for line in jsonl.read_lines(run.file("probes.jsonl")) if line["probe"] == probe),
         key=lambda line: line["at"],
     )
 
@@ -87,12 +87,12 @@ def test_samples_are_dense_from_the_announcement_until_steady_and_never_bunched(
     run = start()
     calm = clock.now()
     time.sleep(1)
-    announced = run.timeline("fault_imminent", fault="crash", kind="kill")["t"]
+    announced = run.write_event("fault_imminent", fault="crash", kind="kill")["t"]
     time.sleep(1)
-    steady = run.timeline("steady", fault="crash")["t"]
+    steady = run.write_event("steady", fault="crash")["t"]
     time.sleep(1)
     finish = clock.now()
-    assert processes.stop(run, "probes")
+    assert processes.stop_process(run, "probes")
     for probe, fast in (("ready", 100), ("port", 100), ("health", 10)):
         lines = samples(run, probe)
         assert density(lines, calm, announced) == pytest.approx(10, abs=2)
@@ -111,14 +111,14 @@ def test_the_edges_of_an_outage_are_known_to_50_ms(api: Api, start: Start) -> No
     Of three outages one at least must be known to 50 ms on both edges: a busy machine may spoil the others.
     """
     run = start()
-    run.timeline("fault_imminent", fault="crash", kind="kill")
+    run.write_event("fault_imminent", fault="crash", kind="kill")
     time.sleep(0.3)
     for _ in range(3):
         api.refuse()
         time.sleep(0.4)
         api.listen()
         time.sleep(0.4)
-    assert processes.stop(run, "probes")
+    assert processes.stop_process(run, "probes")
     for probe in ("ready", "port"):
         widths = []
         for (_, closing, closed), (_, opening, opened) in zip(api.switched[1::2], api.switched[2::2]):
@@ -138,7 +138,7 @@ def test_the_edges_of_an_outage_are_known_to_50_ms(api: Api, start: Start) -> No
 
 def test_a_target_that_hangs_is_bounded_and_is_not_flooded_when_it_wakes(api: Api, start: Start) -> None:
     run = start()
-    run.timeline("fault_imminent", fault="crash", kind="kill")
+    run.write_event("fault_imminent", fault="crash", kind="kill")
     time.sleep(0.3)
     api.be("hang")
     since = clock.now()
@@ -146,7 +146,7 @@ def test_a_target_that_hangs_is_bounded_and_is_not_flooded_when_it_wakes(api: Ap
     api.be("ok")
     woke = clock.now()
     time.sleep(0.7)
-    assert processes.stop(run, "probes")
+    assert processes.stop_process(run, "probes")
     lines = samples(run, "ready")
     hung = [line for line in lines if since < line["at"] < woke - 0.05]
     assert 2 <= len(hung) <= 4
@@ -173,7 +173,7 @@ def test_an_answer_counts_only_if_status_and_body_are_as_expected(
     api.be(behaviour)
     since = clock.now()
     time.sleep(0.5)
-    assert processes.stop(run, "probes")
+    assert processes.stop_process(run, "probes")
     seen = [line for line in samples(run, "health") if line["at"] > since]
     assert len(seen) >= 3
     assert {(line["ok"], line["kind"], line["status"]) for line in seen} == {(False, kind, status)}
@@ -184,6 +184,6 @@ def test_one_connection_serves_many_samples(api: Api, start: Start) -> None:
     """A connect for each sample would cost the service more than the question does."""
     run = start()
     wait_for(lambda: len(samples(run, "ready")) >= 12)
-    assert processes.stop(run, "probes")
+    assert processes.stop_process(run, "probes")
     asked = len(samples(run, "ready")) + len(samples(run, "health"))
     assert api.connections - len(samples(run, "port")) <= 3 < asked

@@ -200,7 +200,7 @@ def test_a_project_that_another_run_holds(host: Host) -> None:
     assert run.file("spec.json").exists()
     # and whoever comes between the look and the lock is held off by the lock itself
     with pytest.raises(ChaosError, match="is taken by run exp-01-other"):
-        opening.open_run(host.state, RUN, host.spec(), runtime.build(), Lines())
+        opening.create_run(host.state, RUN, host.spec(), runtime.build(), Lines())
     assert [path.name for path in (host.state_dir / "runs").iterdir()] == ["exp-01-other"]
     assert [path.name for path in (host.state_dir / "locks").iterdir()] == [f"{host.project.name}.json"]
 
@@ -311,7 +311,7 @@ def test_an_opening_that_fails_half_way_leaves_nothing(host: Host, monkeypatch: 
     def breaks(*_: Any, **__: Any) -> None:
         raise ChaosError("It broke.")
 
-    steps: list[tuple[Any, str]] = [(snapshot, "take"), (processes, "start")]
+    steps: list[tuple[Any, str]] = [(snapshot, "take"), (processes, "start_process")]
     for owner, name in steps:
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, breaks)
@@ -319,17 +319,17 @@ def test_an_opening_that_fails_half_way_leaves_nothing(host: Host, monkeypatch: 
                 host.open()
         assert not host.state_dir.exists(), name
     with pytest.raises(ChaosError, match="No such file"):
-        opening.open_run(host.state, RUN, host.spec(), host.state_dir / "no-runtime", Lines())
+        opening.create_run(host.state, RUN, host.spec(), host.state_dir / "no-runtime", Lines())
     assert not host.state_dir.exists()
 
     # the watchdogs are up already when the last process fails
-    start: Callable[..., Any] = processes.start
+    start: Callable[..., Any] = processes.start_process
 
     def last(run: Any, command: str, **more: Any) -> Any:
         return breaks() if command == "events" else start(run, command, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(processes, "start", last)
+        patch.setattr(processes, "start_process", last)
         with pytest.raises(ChaosError, match=r"It broke\."):
             host.open()
     wait_for(lambda: not host.processes())

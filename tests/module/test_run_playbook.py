@@ -244,6 +244,6 @@ def test_a_play_that_ends_its_run_within_a_fault_undoes_it(host: Host) -> None:
     )
     assert "localhost | CHANGED" in done.stdout, done.stdout + done.stderr
     assert _store(host.project) is not None
-    journal = host.journal(host.state.record("exp-01-core"))
+    journal = host.journal(host.state.record_dir("exp-01-core"))
     assert [(line["entry"], line.get("by")) for line in journal][-1] == ("undone", "module")
     assert not host.processes()

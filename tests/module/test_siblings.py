@@ -50,7 +50,7 @@ def host(folder: Path) -> Iterator[Host]:
 
 
 def events(run: RunDir, name: str) -> list[dict[str, Any]]:
-    return [event for event in RunDir(run.path).events() if event["event"] == name]
+    return [event for event in RunDir(run.path).read_timeline() if event["event"] == name]
 
 
 def test_an_abort_reaches_the_siblings_within_the_bound(host: Host, folder: Path) -> None:
@@ -72,7 +72,7 @@ def test_an_abort_reaches_the_siblings_within_the_bound(host: Host, folder: Path
     try:
         # the second slice of each host has begun: each is amid its window
         wait_for(lambda: all(len(events(run, "waited")) >= 1 for run in runs.values()), 40)
-        first = runs[NAMES[0]].timeline("aborted", reason="error_ratio is 0.9", by="guard")["t"]
+        first = runs[NAMES[0]].write_event("aborted", reason="error_ratio is 0.9", by="guard")["t"]
         wait_for(lambda: all(events(run, "aborted") for run in runs.values()), 20)
         back = wait_for(lambda: host.project.running(store), 10) and time.clock_gettime(time.CLOCK_BOOTTIME)
         said = play.communicate(timeout=60)[0]

@@ -25,10 +25,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import load
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import load_evidence
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import host_record
 from ansible_collections.exchange.chaos.plugins.module_utils.run import instant
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import spread
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import clock_offset
 
@@ -76,7 +77,7 @@ class Remote:
         )  # fmt: skip
 
     def record(self) -> dict[str, Any]:
-        return {**host_record(load(self.run)), "host": self.name}
+        return {**host_record(load_evidence(self.run)), "host": self.name}
 
 
 def remote(folder: Path, project: Project, name: str, off_s: float) -> Remote:
@@ -95,8 +96,8 @@ def remote(folder: Path, project: Project, name: str, off_s: float) -> Remote:
     host = Host(project, folder / f"state-{name}")
     run = host.inert(facts={"clock": measured.fields()}, host=name, faults=[fault(name)])
     write_json(run.file("spec.json"), {**run.spec, "anchor": json.loads(seen)})
-    run = host.state.run("exp-01-core")
-    run.timeline("opened")
+    run = host.state.run_dir("exp-01-core")
+    run.write_event("opened")
     return Remote(name, host, environment, run, container.id, project.pid(container.id))
 
 
@@ -207,7 +208,7 @@ def test_a_host_aborted_while_it_is_armed_kills_nothing_while_the_others_fire(wa
     at = time.time() + 6
     # into the last moments, when it is journaled and holds the lock
     threading.Timer(
-        5.6, lambda: RunDir(spared.run.path).timeline("aborted", reason="guard", by="guard")
+        5.6, lambda: RunDir(spared.run.path).write_event("aborted", reason="guard", by="guard")
     ).start()
     with ThreadPoolExecutor(2) as pool:
         stopped, fired = pool.submit(spared.fire, at), pool.submit(hit.fire, at)

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 from tests.module import core_support
 from tests.module.core_support import Host, sentence, wait_for
@@ -58,7 +59,7 @@ def kill_both(run: RunDir) -> None:
 def last(run: RunDir, entry: str) -> dict[str, Any]:
     """Return the journal's last line of a kind, {} when there is none."""
     return next(
-        (line for line in reversed(jsonl.read(run.file("journal.jsonl"))) if line["entry"] == entry), {}
+        (line for line in reversed(jsonl.read_lines(run.file("journal.jsonl"))) if line["entry"] == entry), {}
     )
 
 
@@ -100,13 +101,13 @@ def test_whichever_watchdog_dies_another_takes_its_place_and_the_fault_is_undone
     # and the new one can do the same again
     os.kill(third, signal.SIGKILL)
     wait_for(lambda: pid_of(run, "watchdog") == fourth)
-    taken = [event for event in run.events() if event["event"] == "watchdog_takeover"]
+    taken = [event for event in run.read_timeline() if event["event"] == "watchdog_takeover"]
     assert [event["pid"] for event in taken] == [third, fourth]
 
 
 def ended_by_itself(host: Host, run: RunDir) -> dict[str, Any]:
     """Let the run's lease run out; returns its record."""
-    record = host.state.record(RUN)
+    record = host.state.record_dir(RUN)
     write_json(run.file("deadline.json"), {"t": clock.now() + 0.5})
     wait_for(lambda: record.file("record.json").exists() and not run.path.exists(), 30)
     return dict(json.loads(record.file("record.json").read_text()))
@@ -116,18 +117,18 @@ def test_a_run_that_nobody_renews_is_ended_with_a_record_and_leaves_no_process(h
     store = host.project.up("store")
     run = host.open()
     hold(host, ttl=600)
-    record = host.state.record(RUN)
+    record = host.state.record_dir(RUN)
     assert host.processes()
-    assert host.state.holder(host.project.name) is not None
+    assert host.state.lock_holder(host.project.name) is not None
     outcome = ended_by_itself(host, run)["outcome"]
     wait_for(lambda: not host.processes(), 5)
     assert host.project.running(store.id) is not None
     assert last(record, "undone")["by"] == "watchdog"
-    assert host.state.holder(host.project.name) is None
+    assert host.state.lock_holder(host.project.name) is None
     assert outcome == "aborted"
     assert not record.file("chaos.pyz").exists()
     # the next run is free to go
-    host.state.lock(host.project.name, "exp-01-next", "somebody")
+    host.state.lock_project(host.project.name, "exp-01-next", "somebody")
 
 
 def test_a_run_that_found_no_steady_state_is_invalid_though_nobody_comes_for_it(host: Host) -> None:
@@ -155,7 +156,7 @@ def test_a_run_with_a_fault_in_force_is_aborted_when_nobody_comes_whatever_else_
     host.project.up("store")
     run = host.open()
     hold(host, ttl=600)
-    run.timeline("no_more_faults", reason="not steady again")
+    run.write_event("no_more_faults", reason="not steady again")
     assert ended_by_itself(host, run)["outcome"] == "aborted"
 
 
@@ -174,7 +175,7 @@ def test_both_killed_then_halt_undoes_at_once(host: Host) -> None:
     done = host.module("halt")
     assert (done["changed"], done["ended"]) == (True, [RUN])
     assert host.project.running(store.id) is not None
-    record = host.state.record(RUN)
+    record = host.state.record_dir(RUN)
     assert last(record, "undone")["by"] == "halt"
     assert json.loads(record.file("record.json").read_text())["outcome"] == "aborted"
     assert not host.processes()
@@ -204,7 +205,7 @@ def test_both_killed_then_the_next_preflight_undoes(host: Host) -> None:
     found = host.module("preflight", **examine)
     assert (found["clean"], found["changed"], found["held_by"]) == (False, True, "")
     assert host.project.running(store.id) is not None
-    assert last(host.state.record(RUN), "undone")["by"] == "preflight"
+    assert last(host.state.record_dir(RUN), "undone")["by"] == "preflight"
     assert not host.processes()
     assert host.module("preflight", **examine)["clean"] is True
 
@@ -256,7 +257,7 @@ def test_the_guard_undoes_at_once_and_aborts_the_run(host: Host) -> None:
     assert last(run, "undone")["by"] == "guard"
     assert host.project.running(store.id) is not None
     time.sleep(1.5)
-    (aborted,) = [event for event in run.events() if event["event"] == "aborted"]
+    (aborted,) = [event for event in run.read_timeline() if event["event"] == "aborted"]
     assert (aborted["by"], aborted["reason"].split()[0]) == ("guard", "error_ratio")
     assert "aborted" in sentence(host.module("kill", run_id=RUN, fault="second"))
 
@@ -299,7 +300,7 @@ def test_what_cannot_be_undone_is_tried_until_it_can_and_the_run_does_not_end_be
     write_json(run.file("deadline.json"), {"t": clock.now()})
 
     def told(words: str) -> int:
-        return len([e for e in run.events() if e["event"] == "log" and words in e["text"]])
+        return len([e for e in run.read_timeline() if e["event"] == "log" and words in e["text"]])
 
     wait_for(lambda: told("An overdue fault could not be undone yet") and told("its watchdog tries on"), 15)
     time.sleep(1)
@@ -307,7 +308,7 @@ def test_what_cannot_be_undone_is_tried_until_it_can_and_the_run_does_not_end_be
     assert told("An overdue fault could not be undone yet") == 1, "said once, not at every try"
     assert told("its watchdog tries on") == 1
     new = host.project.up("store")
-    record = host.state.record(RUN)
+    record = host.state.record_dir(RUN)
     wait_for(lambda: record.file("record.json").exists(), 30)
     assert last(record, "undone")["how"] == f"undone by replacement: {new.name} runs in its stead"
     wait_for(lambda: not host.processes(), 5)
@@ -337,12 +338,12 @@ def test_two_who_end_a_run_at_the_same_time_make_one_record(host: Host) -> None:
         end.join()
     assert [result.get("msg") for result in results if result.get("failed")] == []
     assert host.project.running(store.id) is not None
-    assert host.state.record(RUN).file("record.json").exists()
+    assert host.state.record_dir(RUN).file("record.json").exists()
     assert (
         len(
             [
                 line
-                for line in jsonl.read(host.state.record(RUN).file("journal.jsonl"))
+                for line in jsonl.read_lines(host.state.record_dir(RUN).file("journal.jsonl"))
                 if line["entry"] == "undone"
             ]
         )

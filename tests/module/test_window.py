@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 from tests.module import core_support
 from tests.module.core_support import Host, Project, sentence
@@ -81,7 +82,7 @@ def window(host: Host, phase: str = "baseline", **arguments: Any) -> dict[str, A
 
 
 def said(run: RunDir, event: str) -> list[dict[str, Any]]:
-    return [line for line in run.events() if line["event"] == event]
+    return [line for line in run.read_timeline() if line["event"] == event]
 
 
 def test_a_baseline_is_watched_in_slices_to_its_end(host: Host, run: RunDir, exchange: Exchange) -> None:
@@ -90,7 +91,7 @@ def test_a_baseline_is_watched_in_slices_to_its_end(host: Host, run: RunDir, exc
     first = window(host, seconds=2.5, slice=1)
     assert (first["done"], first["changed"], first["aborted"]) == (False, False, "")
     assert clock.now() - began >= 1.0
-    assert run.deadline() > clock.now() + 5, "nobody renewed the run while it was watched"
+    assert run.read_deadline() > clock.now() + 5, "nobody renewed the run while it was watched"
     progress = first["chaos_progress"]
     assert (progress["phase"], progress["total_s"], progress["errors"]) == ("baseline", 2.5, 0)
     assert progress["requests"] > 10
@@ -153,7 +154,7 @@ def test_an_abort_ends_the_window_at_once_and_is_no_verdict_on_the_exchange(
     host: Host, run: RunDir, exchange: Exchange
 ) -> None:
     threading.Timer(
-        1.0, lambda: RunDir(run.path).timeline("aborted", reason="halt was called", by="halt")
+        1.0, lambda: RunDir(run.path).write_event("aborted", reason="halt was called", by="halt")
     ).start()
     began = clock.now()
     found = window(host, seconds=20, slice=10)
@@ -179,8 +180,8 @@ def test_word_of_a_sibling_aborts_the_run_and_ends_the_window(
 
 
 def test_a_run_that_was_ended_between_two_slices_was_aborted(host: Host, run: RunDir) -> None:
-    run.timeline("aborted", reason="halt was called", by="halt")
-    host.state.finish(run)
+    run.write_event("aborted", reason="halt was called", by="halt")
+    host.state.keep_record(run)
     found = window(host, seconds=20, slice=10)
     assert (found["done"], found["steady"], found["aborted"]) == (True, False, "halt was called")
 

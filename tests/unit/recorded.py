@@ -11,9 +11,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence, load
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence, load_evidence
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 DATA = Path(__file__).resolve().parent / "data" / "runs"
 NUMBERS = tuple(range(1, 11))
@@ -28,7 +29,7 @@ def evidence(number: int, folder: Path) -> Evidence:
                 write_json(folder / f"{line['document']}.json", line["value"])
         else:
             (folder / path.name.removesuffix(".gz")).write_bytes(b"".join(lines))
-    return load(RunDir(folder))
+    return load_evidence(RunDir(folder))
 
 
 def report(number: int, folder: Path) -> tuple[dict[str, Any], str]:

@@ -18,9 +18,9 @@ from typing import Any
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence import steady_state
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import (
     Evidence,
-    load,
-    orders,
-    samples,
+    load_evidence,
+    parse_orders,
+    parse_samples,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
@@ -399,9 +399,7 @@ class Scenario:
         faults = []
         for episode in self.episodes:
             fault = {"id": episode.id, "kind": "kill", "mode": episode.mode, "target": "postgres"}
-            faults.append(
-                {**fault, **({"hold_s": episode.hold} if episode.hold else {"expects_restart": True})}
-            )
+            faults.append({**fault, **({"hold_s": episode.hold} if episode.hold else {})})
         return {
             "schema_version": 1,
             "run_id": "exp-01-20261123-180000-ab12",
@@ -505,11 +503,13 @@ class Scenario:
 
     def signals(self) -> list[steady_state.Signal]:
         """Return the signals of steady state, without a detour over the disk."""
-        return steady_state.signals(self.spec_data(), orders(self.load_lines()), samples(self.probe_lines()))
+        return steady_state.build_signals(
+            self.spec_data(), parse_orders(self.load_lines()), parse_samples(self.probe_lines())
+        )
 
     def evidence(self, folder: Path) -> Evidence:
         """Write the raw files and load them again, as a run's end does."""
-        return load(RunDir(self.write(folder)))
+        return load_evidence(RunDir(self.write(folder)))
 
     def episode(self, name: str) -> Episode:
         """Return an episode by its fault's id."""

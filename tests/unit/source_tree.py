@@ -32,7 +32,8 @@ class Import:
 class Field:
     """What a line's field is written as, or compared with: words, or the function's parameter that brings them.
 
-    ``place``: that parameter's position in a call (``self`` is none); ``parameter`` and ``function`` are "" for words.
+    ``place``: that parameter's position in a call (``self`` is none), from which on all are its with ``rest``;
+    ``parameter`` and ``function`` are "" for words.
     """
 
     words: frozenset[str]
@@ -40,6 +41,7 @@ class Field:
     function: str = ""
     parameter: str = ""
     place: int = -1
+    rest: bool = False
 
 
 @cache
@@ -157,7 +159,8 @@ class SourceTree:
         """Yield the words that callers give for a field's parameter, each with its place: (place, word)."""
         for source, call in self._calls.get(field.function, []):
             named = [each.value for each in call.keywords if each.arg == field.parameter]
-            for value in [*call.args[field.place : field.place + 1], *named]:
+            last = None if field.rest else field.place + 1
+            for value in [*call.args[field.place : last], *named]:
                 for word in self.words(value):
                     yield source.at(call.lineno), word
 
@@ -179,6 +182,8 @@ class SourceTree:
             names = [each.arg for each in function.args.args if each.arg not in ("self", "cls")]
             if value.id in names:
                 return Field(frozenset(), line, function.name, value.id, names.index(value.id))
+            if function.args.vararg and value.id == function.args.vararg.arg:
+                return Field(frozenset(), line, function.name, value.id, len(names), rest=True)
             looped = frozenset().union(*(self.words(each) for each in loops_over(function, value.id)))
             return Field(looped or self.words(value), line)
         return Field(self.words(value), line)

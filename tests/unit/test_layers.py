@@ -164,8 +164,8 @@ LOAD_WILL_SAY = frozenset({"surge_plan", "load_yielded", "load_guard", "load_res
 def dead_words(code: SourceTree, key: str) -> list[str]:
     """Return what ``line[key]`` is compared with, though no line with it is ever written.
 
-    A function that writes or compares what a caller gives it (``timeline(event)``, ``saw(event)``) is followed to its
-    calls, whatever it is called. The names of the kernel's events, in capitals, come from the programs' decoders.
+    A function that writes or compares what a caller gives it (``write_event(event)``, ``named(*names)``) is followed to
+    its calls, whatever it is called. The names of the kernel's events, in capitals, come from the programs' decoders.
     """
     written = {word for source in code.files for _, word in words_of(code, source, code.written(source, key))}
     decoders = [source for source in code.files if source.module.startswith("module_utils.bpf.")]
@@ -404,13 +404,13 @@ def test_a_package_without_its_file_or_with_something_in_it_is_found(copy: Copy)
 @pytest.mark.parametrize(
     "text",
     [
-        'def f(run):\n    return run.saw("parted")',
-        'def f(evidence):\n    return evidence.events("parted", fault="f1")',
+        'def f(run):\n    return run.read_timeline().named("parted")',
+        'def f(evidence):\n    return evidence.timeline.named("steady", "parted", fault="f1")',
         'def f(lines):\n    return [line for line in lines if line["event"] == "parted"]',
         'def f(line):\n    return line.get("event") not in ("steady", "parted")',
         'PARTED = "parted"\n\n\ndef f(line):\n    return line["event"] == PARTED',
         'ENDS = ("steady", "parted")\n\n\ndef f(line):\n    return line["event"] in ENDS',
-        'class Event:\n    PARTED = "parted"\n\n\ndef f(run):\n    return run.saw(Event.PARTED)',
+        'class Event:\n    PARTED = "parted"\n\n\ndef f(run):\n    return run.read_timeline().named(Event.PARTED)',
         'def f(line):\n    name, t = line["event"], line["t"]\n    return t if name == "parted" else 0',
         'def f(lines):\n    return {n: [x for x in lines if x["event"] == n] for n in ("steady", "parted")}',
         'def f(line, name):\n    return line["event"] == name\n\n\ndef g(line):\n    return f(line, name="parted")',
@@ -420,7 +420,9 @@ def test_an_event_that_is_read_and_never_written_is_found(copy: Copy, text: str)
     copy.plant("plugins/module_utils/evidence/named_cause.py", text)
     (found,) = copy.found(RULES["events"])
     assert found.endswith("event 'parted' is read and never written")
-    copy.plant("plugins/module_utils/run/abort.py", 'def part(run):\n    run.timeline("parted", fault="f1")')
+    copy.plant(
+        "plugins/module_utils/run/abort.py", 'def part(run):\n    run.write_event("parted", fault="f1")'
+    )
     assert copy.found(RULES["events"]) == []
 
 

@@ -20,9 +20,11 @@ from functools import partial
 from typing import Any
 
 from ..common import clock
+from ..common.json_files import write_json
 from ..common.jsonl import Writer
 from ..host import docker_socket
-from ..run.folder import RunDir, write_json
+from ..run import timeline
+from ..run.folder import RunDir
 from ..run.lifespan import Lifespan
 from . import attribution, histograms, loader, positive_control, sources, spool
 from .attribution import Unresolved
@@ -56,8 +58,10 @@ def main(run: RunDir) -> int:
         status.update(status="absent" if isinstance(error, loader.Absent) else "failed", reason=str(error))
         write_json(run.file("capture.json"), {**status, "cpu_s": _cpu_s()})
         run.log("warn", f"No kernel events: {error}", "capture")
-        run.timeline("observer_stopped", command="capture")  # an end in order, not a death to warn of
-        run.ready("capture")
+        run.write_event(
+            timeline.OBSERVER_STOPPED, command="capture"
+        )  # an end in order, not a death to warn of
+        run.register_process("capture")
         return 0
     try:
         return Capture(run, life, tracer, status).run()
@@ -123,7 +127,7 @@ class Capture:
         self._tell()
         self._scope.scan()
         self._prove()
-        self._run.ready("capture")
+        self._run.register_process("capture")
         try:
             while not self._life.stopping:
                 time.sleep(_TICK_S)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from ..common import clock
 from ..host.docker_socket import ListedContainer
+from ..run import timeline
 from .attribution import Owner, Unresolved
 from .program import Series
 
@@ -116,9 +117,9 @@ class Histograms:
     def step(self, marks: Sequence[Mapping[str, Any]]) -> None:
         """Follow the timeline's new lines and, when it is time, read the kernel's map."""
         for mark in marks:
-            if mark.get("event") == "phase":
+            if mark.get("event") == timeline.PHASE:
                 self._begin(str(mark.get("id")), mark.get("fault"))
-            elif mark.get("event") == "phase_end":
+            elif mark.get("event") == timeline.PHASE_END:
                 self._begin(None, None)
         now = clock.now()
         if self._stale and now - self._raised >= _SETTLE_S:

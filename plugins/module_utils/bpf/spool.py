@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..common.json_files import read_json, write_json
 from ..common.jsonl import Writer
-from ..run.folder import RunDir, read_json, write_json
+from ..run.folder import RunDir
 from .attribution import Book
 from .events import Control, EventReader
 from .programs.registry import PROGRAMS

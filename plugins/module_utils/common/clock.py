@@ -41,7 +41,7 @@ def utc(epoch: float) -> str:
     return f"{stamp:%Y-%m-%dT%H:%M:%S}.{stamp.microsecond // 1000:03d}Z"
 
 
-def exact(epoch: float) -> str:
+def utc_exact(epoch: float) -> str:
     """Return ``epoch`` as :func:`utc` does, with microseconds."""
     return f"{datetime.fromtimestamp(epoch, timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z"
 
@@ -71,10 +71,10 @@ class Anchor:
 
     def exact(self, t: float) -> str:
         """Return boottime ``t`` as ISO 8601 UTC with microseconds, for what is compared between hosts."""
-        return exact(self.wall(t))
+        return utc_exact(self.wall(t))
 
 
-def of_run(began: Anchor) -> float:
+def run_now(began: Anchor) -> float:
     """Return the present boottime in the count of a run, whichever boot that began in.
 
     The kernel counts anew at each boot. What is undone after one must not seem to be undone before it was injected, so
@@ -85,15 +85,15 @@ def of_run(began: Anchor) -> float:
     return began.boottime + time.time() - began.realtime
 
 
-def stepped(began: Anchor) -> float:
+def seconds_stepped(began: Anchor) -> float:
     """Return by how many seconds the host's clock was set, forward or (below 0) back, since a run's pair of readings.
 
     A clock that is only slewed moves both counts alike. Over a reboot nobody can tell, and this is 0.
     """
-    return time.time() - began.wall(of_run(began))
+    return time.time() - began.wall(run_now(began))
 
 
-def resume(began: Anchor, seen: float = 0.0) -> bool:
+def resume_count(began: Anchor, seen: float = 0.0) -> bool:
     """From now on count as a run does; returns whether that began in an earlier boot.
 
     ``seen``: the last boottime that is known of the run. After a reboot none before that is counted: the wall clock of
@@ -101,11 +101,11 @@ def resume(began: Anchor, seen: float = 0.0) -> bool:
     """
     global _ahead
     rebooted = began.boot_id != boot_id()
-    _ahead = max(of_run(began), seen) - time.clock_gettime(time.CLOCK_BOOTTIME) if rebooted else 0.0
+    _ahead = max(run_now(began), seen) - time.clock_gettime(time.CLOCK_BOOTTIME) if rebooted else 0.0
     return rebooted
 
 
-def anchor() -> Anchor:
+def take_anchor() -> Anchor:
     """Read both clocks; the boottime readings around the realtime one bound the error (microseconds)."""
     before = now()
     real = time.time()

@@ -80,7 +80,7 @@ class Scribe:
                 return
 
 
-def parse(data: bytes) -> list[dict[str, Any]]:
+def parse_lines(data: bytes) -> list[dict[str, Any]]:
     """Return the complete lines of ``data``; a torn or damaged line is left out."""
     found = []
     for line in data.split(b"\n"):
@@ -93,10 +93,10 @@ def parse(data: bytes) -> list[dict[str, Any]]:
     return found
 
 
-def read(path: str | Path) -> list[dict[str, Any]]:
+def read_lines(path: str | Path) -> list[dict[str, Any]]:
     """Return all lines of ``path``; a missing file is an empty list."""
     try:
-        return parse(Path(path).read_bytes())
+        return parse_lines(Path(path).read_bytes())
     except FileNotFoundError:
         return []
 
@@ -118,4 +118,4 @@ class Tail:
             return []
         end = data.rfind(b"\n") + 1
         self.offset += end
-        return parse(data[:end])
+        return parse_lines(data[:end])

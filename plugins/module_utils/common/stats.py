@@ -41,6 +41,6 @@ def percentile_of_buckets(buckets: Sequence[Sequence[float]], q: float) -> float
     return None
 
 
-def rounded(value: float | None, digits: int = 3) -> float | None:
+def round_or_none(value: float | None, digits: int = 3) -> float | None:
     """Round for a record; None stays None."""
     return None if value is None else round(value, digits)

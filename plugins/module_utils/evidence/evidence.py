@@ -15,8 +15,10 @@ from typing import Any
 
 from ..common.clock import Anchor
 from ..common.errors import ChaosError
-from ..common.jsonl import read
-from ..run.folder import RunDir, read_json
+from ..common.json_files import read_json
+from ..common.jsonl import read_lines
+from ..run.folder import RunDir
+from ..run.timeline import Timeline, well_formed
 
 #: An answer of this status is our own load being turned away, and says nothing about the fault.
 RATE_LIMITED = 429
@@ -90,18 +92,10 @@ class Evidence:
     histograms: Sequence[Mapping[str, Any]] = ()
     capture: Mapping[str, Any] = field(default_factory=lambda: {"status": "absent"})
     engine: Sequence[Mapping[str, Any]] = ()
-    timeline: Sequence[Mapping[str, Any]] = ()
+    timeline: Timeline = field(default_factory=Timeline)
     journal: Sequence[Mapping[str, Any]] = ()
     ledger: Mapping[str, Any] | None = None
     restore: Mapping[str, Any] | None = None
-
-    def events(self, name: str, fault: str | None = None) -> list[Mapping[str, Any]]:
-        """Return the timeline's events of a name, of one fault if given."""
-        return [
-            event
-            for event in self.timeline
-            if event["event"] == name and (fault is None or event.get("fault") == fault)
-        ]
 
     def fault_spec(self, fault: str) -> Mapping[str, Any]:
         """Return a fault as specified. Raises ChaosError naming the known ones."""
@@ -144,25 +138,25 @@ class Evidence:
         )
 
 
-def load(run: RunDir) -> Evidence:
+def load_evidence(run: RunDir) -> Evidence:
     """Read a run's folder. Raises ChaosError when it holds no run; other missing files are missing evidence."""
     return Evidence(
         spec=run.spec,
         anchor=run.anchor,
-        orders=orders(read(run.file("load.jsonl"))),
-        probes=samples(read(run.file("probes.jsonl"))),
-        bpf=_timed(read(run.file("bpf.jsonl"))),
-        histograms=_timed(read(run.file("histograms.jsonl"))),
+        orders=parse_orders(read_lines(run.file("load.jsonl"))),
+        probes=parse_samples(read_lines(run.file("probes.jsonl"))),
+        bpf=_timed(read_lines(run.file("bpf.jsonl"))),
+        histograms=_timed(read_lines(run.file("histograms.jsonl"))),
         capture=read_json(run.file("capture.json")) or {"status": "absent"},
-        engine=_timed(read(run.file("engine.jsonl"))),
-        timeline=_timed([line for line in read(run.file("timeline.jsonl")) if "event" in line]),
-        journal=read(run.file("journal.jsonl")),
+        engine=_timed(read_lines(run.file("engine.jsonl"))),
+        timeline=Timeline(_timed(well_formed(read_lines(run.file("timeline.jsonl"))))),
+        journal=read_lines(run.file("journal.jsonl")),
         ledger=read_json(run.file("ledger.json")),
         restore=read_json(run.file("restore.json")),
     )
 
 
-def orders(lines: Sequence[Mapping[str, Any]]) -> list[Order]:
+def parse_orders(lines: Sequence[Mapping[str, Any]]) -> list[Order]:
     """Turn the lines of load.jsonl into orders, by send time; lines that are none (the summary) are left out."""
     found = [
         Order(
@@ -182,7 +176,7 @@ def orders(lines: Sequence[Mapping[str, Any]]) -> list[Order]:
     return sorted(found, key=lambda order: order.sent)
 
 
-def samples(lines: Sequence[Mapping[str, Any]]) -> list[Sample]:
+def parse_samples(lines: Sequence[Mapping[str, Any]]) -> list[Sample]:
     """Turn the lines of probes.jsonl into samples, by send time."""
     found = [
         Sample(

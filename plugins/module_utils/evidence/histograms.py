@@ -39,7 +39,7 @@ class Total:
         return None if found is None else min(found, self.max)
 
 
-def watched(evidence: Evidence, program: str) -> str:
+def why_unwatched(evidence: Evidence, program: str) -> str:
     """Return why a program's silence says nothing, "" if it does: it ran, and kept something in some phase."""
     capture = evidence.capture
     if capture.get("status") not in ("attached", "stopped"):
@@ -53,7 +53,7 @@ def watched(evidence: Evidence, program: str) -> str:
     return ""
 
 
-def counted(evidence: Evidence, phase: str) -> float:
+def counted_seconds(evidence: Evidence, phase: str) -> float:
     """Return for how many seconds the kernel counted in a phase; 0 if it did not."""
     spans = {
         (float(line["since"]), float(line["t"]))
@@ -63,7 +63,7 @@ def counted(evidence: Evidence, phase: str) -> float:
     return sum(end - start for start, end in spans)
 
 
-def total(
+def series_total(
     evidence: Evidence,
     phase: str,
     series: str,
@@ -86,10 +86,10 @@ def total(
         for low, high, number in line.get("buckets") or []:
             buckets[low, high] = buckets.get((low, high), 0) + int(number)
     ordered = tuple((low, high, number) for (low, high), number in sorted(buckets.items()))
-    return Total(count, summed, most, ordered, counted(evidence, phase))
+    return Total(count, summed, most, ordered, counted_seconds(evidence, phase))
 
 
-def keys(evidence: Evidence, series: str, name: str) -> list[Any]:
+def series_keys(evidence: Evidence, series: str, name: str) -> list[Any]:
     """Return the values that a key of a series had in any phase, sorted by how they read."""
     found = {
         value
@@ -99,7 +99,7 @@ def keys(evidence: Evidence, series: str, name: str) -> list[Any]:
     return sorted(found, key=str)
 
 
-def summary(lines: Collection[Mapping[str, Any]]) -> str:
+def describe_series(lines: Collection[Mapping[str, Any]]) -> str:
     """Return in a few words how much was kept: series by name with their counts."""
     counts: dict[str, int] = {}
     for line in lines:

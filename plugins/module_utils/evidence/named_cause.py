@@ -21,7 +21,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def cause(spec: Mapping[str, Any], fault: Mapping[str, Any]) -> re.Pattern[str]:
+def cause_pattern(spec: Mapping[str, Any], fault: Mapping[str, Any]) -> re.Pattern[str]:
     """Return the pattern of a text that names the target of ``fault``, or the peer that it cannot reach.
 
     That is the fault's own ``log_words`` (a regular expression), or any of: the target's service (of several, any),

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from ..common.stats import percentile, rounded
+from ..common.stats import percentile, round_or_none
 from ..exchange import fault_entry
 from ..exchange.ledger import PLACEBO
+from ..run.timeline import PHASE, PHASE_END
 from .evidence import DROPPED, Evidence, Order
 
 #: The exit of a killed process may be stamped a little before our own note of the kill, or follow it late.
@@ -68,20 +69,18 @@ class Window:
         return bool(self.spec.get("held")) or float(self.spec.get("hold_s") or 0) > 0
 
 
-def phases(evidence: Evidence) -> list[Phase]:
+def find_phases(evidence: Evidence) -> list[Phase]:
     """Return the phases in order. One ends at its ``phase_end``, else where the next begins, else with the run.
 
     A baseline that was not steady and began anew is called ``unsteady``.
     """
     found: list[Phase] = []
     begun: Mapping[str, Any] | None = None
-    for event in [*evidence.timeline, {"t": watched_until(evidence), "event": "phase_end"}]:
-        if event["event"] not in ("phase", "phase_end"):
-            continue
+    for event in [*evidence.timeline.phase_marks, {"t": watched_until(evidence), "event": PHASE_END}]:
         if begun is not None:
             start = float(begun["t"])
             found.append(Phase(str(begun["id"]), begun.get("fault"), start, max(start, float(event["t"]))))
-        begun = event if event["event"] == "phase" else None
+        begun = event if event["event"] == PHASE else None
     last = max((n for n, phase in enumerate(found) if phase.id == BASELINE), default=0)
     return [
         replace(phase, id="unsteady") if phase.id == BASELINE and n < last else phase
@@ -89,23 +88,23 @@ def phases(evidence: Evidence) -> list[Phase]:
     ]
 
 
-def baseline(evidence: Evidence) -> Phase | None:
+def find_baseline(evidence: Evidence) -> Phase | None:
     """Return the phase before any fault: the one called so, else the first that belongs to no fault."""
-    before = [phase for phase in phases(evidence) if phase.fault is None]
+    before = [phase for phase in find_phases(evidence) if phase.fault is None]
     named = [phase for phase in before if phase.id == BASELINE]
     return next(iter(named or before), None)
 
 
-def placebo(evidence: Evidence) -> Phase | None:
+def find_placebo(evidence: Evidence) -> Phase | None:
     """Return the phase in which all came but a fault; None if it was left out, or the run ended before it."""
-    return next((phase for phase in phases(evidence) if phase.id == PLACEBO), None)
+    return next((phase for phase in find_phases(evidence) if phase.id == PLACEBO), None)
 
 
 @lru_cache(maxsize=4)
-def windows(evidence: Evidence) -> tuple[Window, ...]:
+def fault_windows(evidence: Evidence) -> tuple[Window, ...]:
     """Return the window of every fault that was injected, in order; the same fault twice is one fault."""
     first: dict[str, Mapping[str, Any]] = {}
-    for event in evidence.events("fault_injected"):
+    for event in evidence.timeline.injections():
         first.setdefault(str(event["fault"]), event)
     injected = list(first.values())
     ends = [float(event["t"]) for event in injected[1:]] + [watched_until(evidence)]
@@ -115,7 +114,7 @@ def windows(evidence: Evidence) -> tuple[Window, ...]:
         spec: Mapping[str, Any] = next(
             (one for one in evidence.spec.get("faults", []) if one["id"] == fault), {}
         )
-        undone = next(iter(evidence.events("fault_undone", fault)), None) or journaled_undo(evidence, fault)
+        undone = evidence.timeline.undone(fault) or journaled_undo(evidence, fault)
         aimed = tuple(fault_entry.services_of(spec, event) or ["unknown"])
         found.append(
             Window(
@@ -145,11 +144,8 @@ def _as_applied(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, Any]:
 
 def watched_until(evidence: Evidence) -> float:
     """Return when watching ended: with the last phase, or when an observer of steady state was told to stop before."""
-    stops = [
-        float(e["t"]) for e in evidence.events("observer_stopped") if e.get("command") in ("load", "probes")
-    ]
-    marks = [event for event in evidence.timeline if event["event"] in ("phase", "phase_end")]
-    ends = [float(event["t"]) for event in marks[-1:] if event["event"] == "phase_end"]
+    stops = evidence.timeline.stopped_at("load", "probes")
+    ends = [float(mark["t"]) for mark in evidence.timeline.phase_marks[-1:] if mark["event"] == PHASE_END]
     return min([*stops, *ends, evidence.ended])
 
 
@@ -161,7 +157,7 @@ def journaled_undo(evidence: Evidence, fault: str) -> Mapping[str, Any] | None:
 
 def main_pids(evidence: Evidence, window: Window) -> set[int]:
     """Return the main processes the fault was aimed at, as noted when it was applied; empty if nobody noted them."""
-    notes: list[Mapping[str, Any]] = [*evidence.events("fault_injected", window.id)]
+    notes: list[Mapping[str, Any]] = [*evidence.timeline.injections(window.id)]
     for line in evidence.journal:
         if line.get("fault") == window.id:
             notes += [line, line.get("facts") or {}, line.get("undo") or {}]
@@ -193,7 +189,7 @@ def _maybe_main(event: Mapping[str, Any], window: Window) -> bool:
 
 
 @lru_cache(maxsize=16)
-def onset(evidence: Evidence, window: Window) -> float:
+def fault_onset(evidence: Evidence, window: Window) -> float:
     """Return the instant from which the fault was there: the kernel's report of the exit, else our injection."""
     exits = kernel_exits(evidence, window) if evidence.seeing else []
     return min((float(event["t"]) for event in exits), default=window.injected)
@@ -212,7 +208,7 @@ def engine_events(
     ]
 
 
-def restarted(evidence: Evidence, window: Window) -> float | None:
+def restarted_at(evidence: Evidence, window: Window) -> float | None:
     """Return when every target ran again: the engine's (last) start event, else the undo of a held fault."""
     starts = [engine_events(evidence, window, service, "start") for service in window.targets]
     if all(starts):
@@ -220,17 +216,17 @@ def restarted(evidence: Evidence, window: Window) -> float | None:
     return window.undone if window.held or not evidence.engine else None
 
 
-def within(orders: Sequence[Order], start: float, end: float) -> list[Order]:
+def orders_within(orders: Sequence[Order], start: float, end: float) -> list[Order]:
     """Return the orders that were sent and whose intended send time lies in [start, end)."""
     return [order for order in orders if start <= order.at < end and order.kind != DROPPED]
 
 
-def latency_ms(orders: Sequence[Order]) -> dict[str, float | None]:
+def latency_percentiles(orders: Sequence[Order]) -> dict[str, float | None]:
     """Return p50, p95, p99 and max (nearest rank) of all finished attempts, whatever became of them."""
     values = [order.latency_ms for order in orders]
     return {
-        "p50": rounded(percentile(values, 50)),
-        "p95": rounded(percentile(values, 95)),
-        "p99": rounded(percentile(values, 99)),
-        "max": rounded(max(values, default=None)),
+        "p50": round_or_none(percentile(values, 50)),
+        "p95": round_or_none(percentile(values, 95)),
+        "p99": round_or_none(percentile(values, 99)),
+        "max": round_or_none(max(values, default=None)),
     }

@@ -113,7 +113,7 @@ class Recovery:
     left: bool = True
 
 
-def signals(spec: Mapping[str, Any], orders: Iterable[Order], probes: Iterable[Sample]) -> list[Signal]:
+def build_signals(spec: Mapping[str, Any], orders: Iterable[Order], probes: Iterable[Sample]) -> list[Signal]:
     """Return the signals of steady state: every probe whose role counts, sampled or not, and the orders.
 
     Not those of the surge: it looks for what the exchange bears, and stands for no user.
@@ -148,12 +148,12 @@ def _signal(name: str, points: list[Point], rate: float, *, tolerant: bool = Fal
 
 
 @lru_cache(maxsize=4)
-def of(evidence: Evidence) -> Sequence[Signal]:
+def signals_of(evidence: Evidence) -> Sequence[Signal]:
     """Return the signals of a whole run."""
-    return signals(evidence.spec, evidence.orders, evidence.probes)
+    return build_signals(evidence.spec, evidence.orders, evidence.probes)
 
 
-def reasons(found: Sequence[Signal], start: float, end: float, limits: Thresholds) -> list[str]:
+def unsteady_reasons(found: Sequence[Signal], start: float, end: float, limits: Thresholds) -> list[str]:
     """Return in words what kept (start, end] from being steady; an empty list says that it was."""
     if not found:
         return ["nothing was sampled"]
@@ -161,7 +161,7 @@ def reasons(found: Sequence[Signal], start: float, end: float, limits: Threshold
     return [reason for reason in broken if reason is not None]
 
 
-def unsteady(found: Sequence[Signal], start: float, end: float, limits: Thresholds) -> list[str]:
+def unsteady_stretches(found: Sequence[Signal], start: float, end: float, limits: Thresholds) -> list[str]:
     """Return in words what keeps (start, end] from being a steady stretch after a fault.
 
     Stricter than :func:`reasons`: its first third must be clean, so that what is tolerated is not the outage's tail.
@@ -172,10 +172,10 @@ def unsteady(found: Sequence[Signal], start: float, end: float, limits: Threshol
         for signal in found
         if any(point.bad for point in signal.between(start, clean))
     ]
-    return reasons(found, start, end, limits) or tails
+    return unsteady_reasons(found, start, end, limits) or tails
 
 
-def unsettled(
+def unsettled_reasons(
     found: Sequence[Signal], since: float, now: float, steady_s: float, limits: Thresholds
 ) -> list[str]:
     """Return in words why a run under way may not be called steady again at ``now``.
@@ -183,18 +183,18 @@ def unsettled(
     Its last ``steady_s`` seconds must be steady, and those who judge afterwards must find as long a stretch after the
     fault at ``since``: they let one begin at the end of a gap, such as a sample leaves that timed out.
     """
-    kept = unsteady(found, now - steady_s, now, limits)
-    if kept or recovery(found, since, now, steady_s, limits) is not None:
+    kept = unsteady_stretches(found, now - steady_s, now, limits)
+    if kept or find_recovery(found, since, now, steady_s, limits) is not None:
         return kept
     return ["steady for too short since the last gap"]
 
 
-def unseen(found: Sequence[Signal], start: float, end: float) -> list[str]:
+def unseen_signals(found: Sequence[Signal], start: float, end: float) -> list[str]:
     """Return the names of the signals that were not watched all through (start, end]."""
     return [signal.name for signal in found if signal.widest_gap(start, end) > signal.gap_s]
 
 
-def recovery(
+def find_recovery(
     found: Sequence[Signal], since: float, until: float, steady_s: float, limits: Thresholds
 ) -> Recovery | None:
     """Find the first ``steady_s`` seconds after ``since`` in which all thresholds hold, None if there are none.
@@ -208,7 +208,7 @@ def recovery(
         following = bisect_right(bad, start)
         if following < len(bad) and bad[following] <= start + steady_s * CLEAN_SHARE:
             continue  # as unsteady() would find, at a fraction of its cost
-        if start + steady_s <= until and not unsteady(found, start, start + steady_s, limits):
+        if start + steady_s <= until and not unsteady_stretches(found, start, start + steady_s, limits):
             return _interval(found, since, start, until)
     return None
 

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..common.errors import ChaosError
+from ..common.json_files import read_json
 from ..host.docker_engine import DockerEngine
 from ..host.http_client import shorten
 from ..host.postgres.query import run_query
 from ..host.postgres.wire import Login
-from ..run.folder import RunDir, read_json
+from ..run.folder import RunDir
 from .orders import Numbering
 
 #: The values that carry the numbers, one row for each order. ``{first}`` and ``{last}`` are prices.

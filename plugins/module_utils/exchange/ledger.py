@@ -14,6 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..run import timeline
+from ..run.timeline import Event
+
 #: An acknowledgement further before the kill than this (s) says nothing about the loss of the last milliseconds.
 _LOOK_BACK_S = 1.0
 LISTED = 100
@@ -48,22 +51,22 @@ class Counts:
     lost_numbers: list[int] = field(default_factory=list)
 
 
-def fault_windows(timeline: Iterable[Mapping[str, Any]]) -> list[FaultWindow]:
+def faults_struck(events: Iterable[Event]) -> list[FaultWindow]:
     """Read the faults out of a run's timeline, in the order they struck; one never steady again has no end.
 
     The placebo stands among them, as if it had struck at its end.
     """
     struck: dict[str, float] = {}
     ended: dict[str, float] = {}
-    for event in timeline:
+    for event in events:
         fault, t = event.get("fault"), event.get("t")
-        if event.get("event") == "placebo_end" and isinstance(t, (int, float)):
+        if event.get("event") == timeline.PLACEBO_END and isinstance(t, (int, float)):
             struck[PLACEBO] = ended[PLACEBO] = float(t)
         if not isinstance(fault, str) or not isinstance(t, (int, float)):
             continue
-        if event["event"] == "fault_injected":
+        if event["event"] == timeline.FAULT_INJECTED:
             struck.setdefault(fault, float(t))
-        elif event["event"] == "steady" and fault in struck:
+        elif event["event"] == timeline.STEADY and fault in struck:
             ended.setdefault(fault, float(t))
     return [
         FaultWindow(fault, at, ended.get(fault, float("inf")))

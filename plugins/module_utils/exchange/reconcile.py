@@ -11,12 +11,14 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..common.jsonl import read
+from ..common.json_files import write_json
+from ..common.jsonl import read_lines
 from ..host.docker_engine import DockerEngine
-from ..run import lease, processes
-from ..run.folder import RunDir, write_json
+from ..run import lease, processes, timeline
+from ..run.folder import RunDir
+from ..run.timeline import Timeline
 from .database import Store, store_of_run
-from .ledger import fault_windows, reconcile_orders
+from .ledger import faults_struck, reconcile_orders
 from .orders import Numbering
 from .trial_order import cancel_all, read_depth
 
@@ -48,31 +50,29 @@ def quiet_at(attempts: Sequence[Mapping[str, Any]], timeout_s: float, sound: flo
     return max(known) + timeout_s + AFTER_S if known else 0.0
 
 
-def sound_since(events: Sequence[Mapping[str, Any]], steady_s: float) -> float:
+def sound_since(known: Timeline, steady_s: float) -> float:
     """Return since when steady state has held after the last fault; infinity where it has not, 0 without a fault.
 
     It had held for ``steady_s`` when the timeline said so.
     """
-    at = {
-        name: max((float(event["t"]) for event in events if event.get("event") == name), default=0.0)
-        for name in ("fault_injected", "steady")
-    }
-    if not at["fault_injected"]:
+    struck = max((float(event["t"]) for event in known.injections()), default=0.0)
+    steady = max((float(event["t"]) for event in known.named(timeline.STEADY)), default=0.0)
+    if not struck:
         return 0.0
-    return at["steady"] - steady_s if at["steady"] > at["fault_injected"] else math.inf
+    return steady - steady_s if steady > struck else math.inf
 
 
 def _wait(run: RunDir, until: float) -> None:
     quiet = max(0.0, until - clock.now())
     clock.sleep(quiet)
-    run.timeline("waited", seconds=round(quiet, 3), why="no request under way")
+    run.write_event(timeline.WAITED, seconds=round(quiet, 3), why="no request under way")
 
 
 def close_account(run: RunDir, engine: DockerEngine) -> dict[str, Any]:
     """End the load when its last answers are in, and settle: the account of a run that ends in order."""
     patience = float(run.spec["load"]["timeout_s"]) + _STOP_S
-    lease.renew(run, 2 * patience + lease.LEASE_S)
-    processes.stop(run, "load", timeout=patience)
+    lease.renew_lease(run, 2 * patience + lease.LEASE_S)
+    processes.stop_process(run, "load", timeout=patience)
     return settle_orders(run, engine)
 
 
@@ -85,9 +85,9 @@ def settle_orders(run: RunDir, engine: DockerEngine, *, wait: bool = True) -> di
     """
     load = run.spec["load"]
     timeout_s = float(load["timeout_s"])
-    attempts, summary = split_lines(read(run.file("load.jsonl")))
-    events = run.events()
-    sound = sound_since(events, float(run.spec["windows"]["steady_s"]))
+    attempts, summary = split_lines(read_lines(run.file("load.jsonl")))
+    known = run.read_timeline()
+    sound = sound_since(known, float(run.spec["windows"]["steady_s"]))
     if summary is None or int(summary["in_flight"]):  # not every answer is known
         sound = math.inf
     all_quiet = quiet_at(attempts, timeout_s, math.inf)
@@ -95,14 +95,14 @@ def settle_orders(run: RunDir, engine: DockerEngine, *, wait: bool = True) -> di
         _wait(run, quiet_at(attempts, timeout_s, sound))
     numbering = Numbering.from_price(load["price"])
     store = Store(engine, str(run.spec["project"]), store_of_run(run), load)
-    ledger = reconcile_orders(attempts, _count(run, store, numbering), fault_windows(events))
+    ledger = reconcile_orders(attempts, _count(run, store, numbering), faults_struck(known))
     if (
         wait and ledger["lost"] and clock.now() < all_quiet
     ):  # an exchange may acknowledge first and store later
         _wait(run, all_quiet)
-        ledger = reconcile_orders(attempts, _count(run, store, numbering), fault_windows(events))
+        ledger = reconcile_orders(attempts, _count(run, store, numbering), faults_struck(known))
     cancelled = _clear(run, store, numbering, attempts)
-    before = next((event["depth"] for event in events if event.get("event") == "book"), None)
+    before = known.book_depth
     ledger.update(
         open_orders_cancelled=cancelled,
         book_before=before,

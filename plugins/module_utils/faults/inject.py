@@ -12,17 +12,17 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..run import instant, lease
+from ..run import instant, lease, timeline
 from ..run.folder import RunDir
 from ..run.instant import Instant
 from ..run.journal import Entry, Journal
-from ..run.state import unkept
+from ..run.liveness import lost_watchdogs
 from .contract import Applied, Proof
 from .undo import undo
 
 
 @dataclass(frozen=True)
-class Order:
+class Injection:
     """A fault as the journal will hold it; ``ttl`` in seconds."""
 
     fault: str
@@ -33,9 +33,9 @@ class Order:
     ttl: float
 
 
-def inject(
+def inject_fault(
     run: RunDir,
-    order: Order,
+    order: Injection,
     act: Callable[[Entry], Applied],
     *,
     lead: float,
@@ -50,17 +50,17 @@ def inject(
     when the journal cannot be written (nothing is changed then), or when applying fails (it is undone then).
     """
     waiting = 0.0 if agreed is None else max(0.0, agreed.left)
-    lease.renew(run, waiting + lead + lease.LEASE_S)
+    lease.renew_lease(run, waiting + lead + lease.LEASE_S)
     if agreed is not None:
         _arm(run, order, lead, agreed)
     announced = float(
-        run.timeline("fault_imminent", fault=order.fault, kind=order.kind, target=order.target)["t"]
+        run.write_event(timeline.FAULT_IMMINENT, fault=order.fault, kind=order.kind, target=order.target)["t"]
     )
     if agreed is None:
         clock.sleep(lead)
     else:
         agreed.until(instant.AHEAD_S)
-    run.timeline("waited", seconds=round(clock.now() - announced, 3), why="lead")
+    run.write_event(timeline.WAITED, seconds=round(clock.now() - announced, 3), why="lead")
     try:
         done = _apply(run, order, act, agreed)
     except Exception:
@@ -82,49 +82,59 @@ def quiet(run: RunDir, until: float) -> None:
     """Wait until a boottime and do nothing: on a small host the next module's start would disturb what is measured."""
     waited = max(0.0, until - clock.now())
     clock.sleep(waited)
-    run.timeline("waited", seconds=round(waited, 3), why="linger")
+    run.write_event(timeline.WAITED, seconds=round(waited, 3), why="linger")
 
 
-def _arm(run: RunDir, order: Order, lead: float, agreed: Instant) -> None:
+def _arm(run: RunDir, order: Injection, lead: float, agreed: Instant) -> None:
     """Wait for the moment of the announcement, and say how this host stands to the instant."""
     since, left = clock.now(), agreed.left
     sure = instant.doubt_ms(run, since) is not None
-    run.log("info" if sure else "warn", f"Fault {order.fault}: {instant.describe(run, agreed.at)}", "fault")
+    run.log(
+        "info" if sure else "warn",
+        f"Fault {order.fault}: {instant.describe_instant(run, agreed.at)}",
+        "fault",
+    )
     if left < 0:
         run.log("warn", f"Fault {order.fault}: armed {-left:.2f} s late, so it is injected at once", "fault")
     elif left < max(lead, instant.AHEAD_S):
         run.log("warn", f"Fault {order.fault}: armed only {left:.2f} s before the instant", "fault")
     agreed.until(max(lead, instant.AHEAD_S))
-    run.timeline("waited", seconds=round(clock.now() - since, 3), why="armed")
+    run.write_event(timeline.WAITED, seconds=round(clock.now() - since, 3), why="armed")
 
 
 def _apply(
-    run: RunDir, order: Order, act: Callable[[Entry], Applied], agreed: Instant | None = None
+    run: RunDir, order: Injection, act: Callable[[Entry], Applied], agreed: Instant | None = None
 ) -> Applied:
     """Journal, apply, and tell the observers and the record, as one step that nobody can undo half-way."""
     journal = Journal(run)
     with journal.lock():
-        if any(event["event"] in ("aborted", "finishing") for event in run.events()):
+        known = run.read_timeline()
+        if known.aborted() or known.being_ended:
             raise ChaosError(
                 f"The run was aborted before fault {order.fault} was injected; nothing was changed."
             )
-        if unkept(run):
+        if lost_watchdogs(run):
             raise ChaosError(
                 f"No watchdog of this run is alive any more to undo fault {order.fault} in time; nothing was changed."
             )
         # what the fault waits for once it is journaled is no part of its time to live
         ttl = order.ttl + (0.0 if agreed is None else max(0.0, agreed.left))
-        entry = journal.planned(order.fault, order.kind, order.target, order.plan, order.undo, ttl)
+        entry = journal.write_planned(order.fault, order.kind, order.target, order.plan, order.undo, ttl)
         done = act(entry)
         if agreed is not None:
             done = replace(done, proofs=[*done.proofs, *_punctuality(run, done, agreed)])
-        journal.applied(entry, done.at, **done.facts)
-        run.timeline("phase", id=order.fault, fault=order.fault, t=done.at)
-        run.timeline(
-            "fault_injected", fault=order.fault, kind=order.kind, target=order.target, t=done.at, **done.facts
+        journal.write_applied(entry, done.at, **done.facts)
+        run.write_event(timeline.PHASE, id=order.fault, fault=order.fault, t=done.at)
+        run.write_event(
+            timeline.FAULT_INJECTED,
+            fault=order.fault,
+            kind=order.kind,
+            target=order.target,
+            t=done.at,
+            **done.facts,
         )
         for proof in done.proofs:
-            run.timeline("proof", fault=order.fault, **proof.fields())
+            run.write_event(timeline.PROOF, fault=order.fault, **proof.fields())
     return done
 
 

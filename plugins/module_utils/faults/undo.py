@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ..common import clock
 from ..host.docker_engine import DockerEngine
+from ..run import timeline
 from ..run.folder import RunDir
 from ..run.journal import Entry, Journal
 from . import planning
@@ -41,12 +42,12 @@ def undo(
                 at = clock.now()
                 how = fault.undo(entry, scene)
                 # only now is anything written: a full disk must not keep a fault in force
-                journal.undone(entry, by, how, at)
+                journal.write_undone(entry, by, how, at)
                 for proof in proofs:
-                    run.timeline("proof", fault=entry.fault, end_of_window=True, **proof.fields())
-                run.timeline("fault_undone", fault=entry.fault, t=at, by=by, how=how)
-                if not run.saw("steady", fault=entry.fault):
-                    run.timeline("phase", id=f"{entry.fault}_recovery", fault=entry.fault, t=at)
+                    run.write_event(timeline.PROOF, fault=entry.fault, end_of_window=True, **proof.fields())
+                run.write_event(timeline.FAULT_UNDONE, fault=entry.fault, t=at, by=by, how=how)
+                if not run.read_timeline().recovered(entry.fault):
+                    run.write_event(timeline.PHASE, id=f"{entry.fault}_recovery", fault=entry.fault, t=at)
             except Exception as error:
                 failure = failure or error
                 continue

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..evidence.evidence import Evidence
-from ..evidence.phases import Window, placebo
+from ..evidence.phases import Window, find_placebo
 from ..exchange import fault_entry
 from ..exchange.ledger import PLACEBO
 from .metrics.registry import Measured, Metric
@@ -27,7 +27,7 @@ def window(evidence: Evidence, fault: str | None) -> Window | None:
 
     It carries the fault's own specification, so that a metric looks at the same services and paths.
     """
-    phase = placebo(evidence)
+    phase = find_placebo(evidence)
     if phase is None:
         return None
     known = evidence.spec.get("faults", [])

@@ -54,7 +54,7 @@ class Finding:
         }
 
 
-def check(spec: Mapping[str, Any]) -> None:
+def check_finding(spec: Mapping[str, Any]) -> None:
     """Raise ChaosError for a specified finding that could never be judged; for use before a run."""
     name = spec.get("id", "?")
     metric = get(str(spec.get("metric")))
@@ -72,26 +72,26 @@ def check(spec: Mapping[str, Any]) -> None:
         )
 
 
-def findings(evidence: Evidence) -> list[Finding]:
+def judge_findings(evidence: Evidence) -> list[Finding]:
     """Measure and judge every finding the run specifies, in their order."""
-    return [finding(evidence, spec) for spec in evidence.spec.get("findings", [])]
+    return [judge_finding(evidence, spec) for spec in evidence.spec.get("findings", [])]
 
 
-def finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
+def judge_finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
     """Measure and judge one finding; where it is measured in several fault windows, the worst one speaks."""
-    check(spec)
+    check_finding(spec)
     metric = get(str(spec["metric"]))
     informs = bool(spec.get("informational"))
     limit = None if informs else _threshold(spec)
     fault = spec.get("fault")
     found = _measured(evidence, metric, None if fault is None else str(fault))
-    judged = [(judge(one, limit, metric), name, one) for name, one in found.items()]
+    judged = [(judge_value(one, limit, metric), name, one) for name, one in found.items()]
     verdict, name, worst = max(judged, key=lambda item: (_RANK[item[0]], _badness(item[2], limit, metric)))
     text = f"{name}: {worst.evidence}" if name else worst.evidence
     if len(found) > 1:
         text += f" (the worst of {', '.join(found)})"
     control = controls.measure(evidence, metric, name or None)
-    if verdict == "fail" and control is not None and judge(control, limit, metric) == "fail":
+    if verdict == "fail" and control is not None and judge_value(control, limit, metric) == "fail":
         verdict = "unknown"
         there = "" if control == worst else f"{_said(control)} ({control.evidence}); "
         text = f"{WITHOUT_FAULT_TOO}: {there}{text}"
@@ -126,18 +126,18 @@ def _measured(evidence: Evidence, metric: Metric, fault: str | None) -> dict[str
     return measure(evidence, metric.name, fault)
 
 
-def problems(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+def find_problems(specs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return one sentence for each specified finding that could never be judged; for use before a run."""
     found = []
     for spec in specs:
         try:
-            check(spec)
+            check_finding(spec)
         except ChaosError as error:
             found.append(str(error))
     return found
 
 
-def judge(measured: Measured, limit: tuple[str, Scalar] | None, metric: Metric) -> str:
+def judge_value(measured: Measured, limit: tuple[str, Scalar] | None, metric: Metric) -> str:
     """Hold a measurement against a threshold ``(op, value)``.
 
     What was not measured is ``unknown``, and so is an interval in which the threshold lies. Without a

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ..common.stats import percentile, rounded
+from ..common.stats import percentile, round_or_none
 from ..evidence.evidence import Evidence, Order
-from ..evidence.phases import Window, baseline, onset, restarted, windows, within
+from ..evidence.phases import Window, fault_onset, fault_windows, find_baseline, orders_within, restarted_at
 from ..evidence.steady_state import Thresholds
 from .metrics.catalogue import measure
 from .metrics.exchange.logs import first_line
@@ -25,13 +25,13 @@ CLEAR_SHARE = 0.9
 _EXAMPLE_CHARS = 300
 
 
-def questions(evidence: Evidence) -> dict[str, Any]:
+def answer_questions(evidence: Evidence) -> dict[str, Any]:
     """Answer them: did it recover by itself, in what time, what was lost, what users saw, were errors clear."""
-    found = windows(evidence)
+    found = fault_windows(evidence)
     loss = measure(evidence, "data_loss")[""].value
     return {
         "recovered_automatically": recovered_automatically(evidence, found),
-        "recovery_s": rounded(recovery_s(evidence, found)),
+        "recovery_s": round_or_none(recovery_s(evidence, found)),
         "data_loss": loss,
         "users_saw": users_saw(evidence, found),
         "errors_clear": errors_clear(evidence, found),
@@ -55,7 +55,7 @@ def recovery_s(evidence: Evidence, found: Sequence[Window]) -> float | None:
     times = []
     for window in found:
         back = recover(evidence, window)
-        since = (restarted(evidence, window) if window.held else None) or onset(evidence, window)
+        since = (restarted_at(evidence, window) if window.held else None) or fault_onset(evidence, window)
         if back is None:
             return None
         times.append(max(0.0, back.latest - since))
@@ -64,14 +64,14 @@ def recovery_s(evidence: Evidence, found: Sequence[Window]) -> float | None:
 
 def users_saw(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
     """Count errors and slow answers of all orders from the first fault on, with percentiles of their latency."""
-    before = baseline(evidence)
-    quiet = _latencies(within(evidence.orders, before.start, before.end)) if before else []
+    before = find_baseline(evidence)
+    quiet = _latencies(orders_within(evidence.orders, before.start, before.end)) if before else []
     p99_before = percentile(quiet, 99)
     limit = max(Thresholds.of(evidence.spec).p99_ms, SLOW_TIMES * (p99_before or 0.0))
     orders = [
         order
         for order in evidence.orders
-        if found and order.end >= onset(evidence, found[0]) and order.telling
+        if found and order.end >= fault_onset(evidence, found[0]) and order.telling
     ]
     errors = sum(order.failed for order in orders)
     slow = sum(order.ok and order.latency_ms > limit for order in orders)
@@ -80,9 +80,9 @@ def users_saw(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
         "what": "unknown" if not orders else "errors" if errors else "slowness" if slow else "nothing",
         "errors": errors,
         "slow": slow,
-        "p50_ms": rounded(percentile(latencies, 50)),
-        "p99_ms": rounded(percentile(latencies, 99)),
-        "baseline_p99_ms": rounded(p99_before),
+        "p50_ms": round_or_none(percentile(latencies, 50)),
+        "p99_ms": round_or_none(percentile(latencies, 99)),
+        "baseline_p99_ms": round_or_none(p99_before),
     }
 
 
@@ -93,7 +93,9 @@ def errors_clear(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
     wanted = [float(one["min"]) for one in evidence.spec.get("findings", []) if _is_clarity(one)]
     texts = [order.error for order in (*clear, *unclear) if order.error]
     lines = [
-        (line[0] - onset(evidence, window), line[1]) for window in found for line in _lines(evidence, window)
+        (line[0] - fault_onset(evidence, window), line[1])
+        for window in found
+        for line in _lines(evidence, window)
     ]
     after, line = lines[0] if lines else (None, None)
     return {
@@ -103,7 +105,7 @@ def errors_clear(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
         "kinds": dict(Counter(order.kind for order in (*clear, *unclear))),
         "example": texts[0][:_EXAMPLE_CHARS] if texts else None,
         "first_log_line": None if line is None else line[:_EXAMPLE_CHARS],
-        "first_log_after_s": None if after is None else rounded(max(0.0, after)),
+        "first_log_after_s": None if after is None else round_or_none(max(0.0, after)),
     }
 
 

@@ -9,13 +9,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..common.stats import rounded
+from ..common.stats import round_or_none
 from ..evidence.evidence import Evidence
-from ..evidence.phases import Window, journaled_undo, latency_ms, phases, placebo, windows, within
+from ..evidence.phases import (
+    Window,
+    fault_windows,
+    find_phases,
+    find_placebo,
+    journaled_undo,
+    latency_percentiles,
+    orders_within,
+)
 from ..exchange import fault_entry
-from .proofs.effect import proofs
-from .questions import questions
-from .verdicts import Judgement, judge
+from .proofs.effect import judge_proofs
+from .questions import answer_questions
+from .verdicts import Judgement, judge_run
 
 SCHEMA_VERSION = 1
 #: A module's result stays under 64 KiB; what stands around the record needs some of it.
@@ -39,7 +47,7 @@ _CAPABILITIES: Mapping[str, Any] = {
 def run_record(evidence: Evidence) -> dict[str, Any]:
     """Return the record of a run of which this host is the only one; the controller merges those of several."""
     host = host_record(evidence)
-    started, ended = bounds(evidence)
+    started, ended = run_bounds(evidence)
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": str(evidence.spec["run_id"]),
@@ -53,14 +61,14 @@ def run_record(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def bounds(evidence: Evidence) -> tuple[str, str]:
+def run_bounds(evidence: Evidence) -> tuple[str, str]:
     """Return when the run began and when the last of it was seen, ISO 8601."""
     return evidence.anchor.iso(evidence.anchor.boottime), evidence.anchor.iso(evidence.ended)
 
 
 def host_record(evidence: Evidence) -> dict[str, Any]:
     """Judge the evidence and return the host's record."""
-    judgement = judge(evidence)
+    judgement = judge_run(evidence)
     facts = evidence.spec.get("facts", {})
     record: dict[str, Any] = {
         "host": str(evidence.spec.get("host", "localhost")),
@@ -78,16 +86,16 @@ def host_record(evidence: Evidence) -> dict[str, Any]:
         "load": _load(evidence),
         "ledger": _ledger(evidence),
         "findings": [finding.record() for finding in judgement.findings],
-        "questions": questions(evidence),
+        "questions": answer_questions(evidence),
         "bpf": _bpf(evidence),
         "timeline": _timeline(evidence),
         "leftovers": [{key: _scalar(value) for key, value in one.items()} for one in judgement.leftovers],
         "notes": _notes(evidence, judgement),
     }
-    return fit(record)
+    return fit_record(record)
 
 
-def fit(record: dict[str, Any], largest: int = LARGEST) -> dict[str, Any]:
+def fit_record(record: dict[str, Any], largest: int = LARGEST) -> dict[str, Any]:
     """Shorten the long lists of a host record until it is small enough, and say in its notes what was left out."""
     whole = {key: record[key] for key in ("leftovers", "timeline", "notes")}
     keep = max(_LISTED, *(len(items) for items in whole.values()))
@@ -117,13 +125,13 @@ def _ends(items: Sequence[Any], keep: int) -> list[Any]:
 
 
 def _faults(evidence: Evidence) -> list[dict[str, Any]]:
-    found = {window.id: window for window in windows(evidence)}
+    found = {window.id: window for window in fault_windows(evidence)}
     return [_fault(evidence, spec, found.get(str(spec["id"]))) for spec in evidence.spec.get("faults", [])]
 
 
 def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -> dict[str, Any]:
     iso = evidence.anchor.iso
-    known = [] if window is None else proofs(evidence, window)
+    known = [] if window is None else judge_proofs(evidence, window)
     if window is not None:
         undone, undone_by = window.undone, window.undone_by
     else:  # what was begun and never came into force, as when the host lost its power meanwhile
@@ -152,8 +160,8 @@ def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -
 
 def _phases(evidence: Evidence) -> list[dict[str, Any]]:
     found = []
-    for phase in phases(evidence):
-        orders = within(evidence.orders, phase.start, phase.end)
+    for phase in find_phases(evidence):
+        orders = orders_within(evidence.orders, phase.start, phase.end)
         found.append(
             {
                 "id": phase.id,
@@ -162,7 +170,7 @@ def _phases(evidence: Evidence) -> list[dict[str, Any]]:
                 "ended_at": evidence.anchor.iso(phase.end),
                 "requests": len(orders),
                 "errors": sum(not order.ok for order in orders),
-                "latency_ms": latency_ms(orders),
+                "latency_ms": latency_percentiles(orders),
             }
         )
     return found
@@ -170,16 +178,16 @@ def _phases(evidence: Evidence) -> list[dict[str, Any]]:
 
 def _placebo(evidence: Evidence) -> dict[str, Any] | None:
     """What our load and observers did without a fault; None where nobody looked, or the run ended before."""
-    phase = placebo(evidence)
+    phase = find_placebo(evidence)
     if phase is None:
         return None
-    orders = [order for order in within(evidence.orders, phase.start, phase.end) if not order.surge]
-    said = [*evidence.events("placebo_end"), *evidence.events("placebo_strain")]
-    surge = evidence.events("surge_plan")[-1:]
+    orders = [order for order in orders_within(evidence.orders, phase.start, phase.end) if not order.surge]
+    said = [*evidence.timeline.placebo_ends, *evidence.timeline.strains]
+    surge = evidence.timeline.surge_plans[-1:]
     return {
         "started_at": evidence.anchor.iso(phase.start),
         "ended_at": evidence.anchor.iso(phase.end),
-        "wall_s": rounded(next((event.get("wall_s") for event in said), None)),
+        "wall_s": round_or_none(next((event.get("wall_s") for event in said), None)),
         "steady": all(bool(event.get("steady")) for event in said) if said else None,
         "reasons": [
             _cut(str(text))
@@ -189,7 +197,7 @@ def _placebo(evidence: Evidence) -> dict[str, Any] | None:
         ],
         "requests": len(orders),
         "errors": sum(order.failed for order in orders),
-        "latency_ms": latency_ms(orders),
+        "latency_ms": latency_percentiles(orders),
         "surge": {key: _scalar(surge[0].get(key)) for key in ("rate", "reached", "visible_ms", "reason")}
         if surge
         else None,
@@ -197,7 +205,7 @@ def _placebo(evidence: Evidence) -> dict[str, Any] | None:
 
 
 def _load(evidence: Evidence) -> dict[str, Any]:
-    orders = within(evidence.orders, float("-inf"), float("inf"))
+    orders = orders_within(evidence.orders, float("-inf"), float("inf"))
     good = sum(order.ok for order in orders)
     load = evidence.spec.get("load", {})
     return {
@@ -213,7 +221,7 @@ def _ledger(evidence: Evidence) -> dict[str, Any]:
     ledger = evidence.ledger or {}
     counts = ("acknowledged", "lost", "duplicated", "unacknowledged_applied")
     shortest = ledger.get("shortest_visible_loss_ms")
-    return {**{key: ledger.get(key) for key in counts}, "shortest_visible_loss_ms": rounded(shortest)}
+    return {**{key: ledger.get(key) for key in counts}, "shortest_visible_loss_ms": round_or_none(shortest)}
 
 
 def _bpf(evidence: Evidence) -> dict[str, Any]:
@@ -225,7 +233,7 @@ def _bpf(evidence: Evidence) -> dict[str, Any]:
         "events": max(own, int(capture.get("events") or 0)),
         "lost": int(capture.get("lost") or 0),
         "positive_control": capture.get("positive_control"),
-        "cpu_s": rounded(capture.get("cpu_s")),
+        "cpu_s": round_or_none(capture.get("cpu_s")),
     }
 
 
@@ -237,7 +245,7 @@ def _timeline(evidence: Evidence) -> list[dict[str, Any]]:
             "step": event.get("step") if event.get("step") in _STEPS else "",
             "text": _cut(str(event.get("text", ""))),
         }
-        for event in evidence.events("log")
+        for event in evidence.timeline.log_lines
     ]
 
 
@@ -259,7 +267,7 @@ def _notes(evidence: Evidence, judgement: Judgement) -> list[str]:
             f"{unsent} orders were due but not sent: every connection of the load was waiting for an answer."
         )
     notes += [
-        f"Step {e.get('step', '?')} failed: {e.get('error', '')}" for e in evidence.events("step_failed")
+        f"Step {e.get('step', '?')} failed: {e.get('error', '')}" for e in evidence.timeline.failed_steps
     ]
     return [_cut(note) for note in notes]
 

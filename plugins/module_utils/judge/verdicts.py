@@ -11,10 +11,18 @@ from typing import Any
 
 from ..evidence import steady_state
 from ..evidence.evidence import Evidence
-from ..evidence.phases import BASELINE, EARLY_S, Phase, baseline, phases, windows, within
+from ..evidence.phases import (
+    BASELINE,
+    EARLY_S,
+    Phase,
+    fault_windows,
+    find_baseline,
+    find_phases,
+    orders_within,
+)
 from ..exchange.ledger import PLACEBO
-from .findings import WITHOUT_FAULT_TOO, Finding, findings
-from .proofs.effect import ENDING, effect
+from .findings import WITHOUT_FAULT_TOO, Finding, judge_findings
+from .proofs.effect import ENDING, judge_effect
 
 #: A phase shorter than this has no rate worth judging, seconds.
 _RATE_S = 1.0
@@ -39,21 +47,21 @@ class Judgement:
         return {"effect": self.effect, "hypothesis": self.hypothesis, "restored": self.restored}
 
 
-def judge(evidence: Evidence) -> Judgement:
+def judge_run(evidence: Evidence) -> Judgement:
     """Judge a run from its evidence alone."""
-    found = findings(evidence)
-    effect_verdict, effect_reasons = effect(evidence)
+    found = judge_findings(evidence)
+    effect_verdict, effect_reasons = judge_effect(evidence)
     # Without a proven effect the findings describe an undisturbed exchange, for better or worse.
-    hypothesis_verdict = hypothesis(found) if effect_verdict == "pass" else "unknown"
-    restored_verdict, left, restored_notes = restored(evidence)
+    hypothesis_verdict = judge_hypothesis(found) if effect_verdict == "pass" else "unknown"
+    restored_verdict, left, restored_notes = judge_restore(evidence)
     invalid = invalid_reasons(evidence, effect_verdict, effect_reasons, hypothesis_verdict)
     invalid += _all_placebo(evidence, found, left)
     aborts = [
         f"aborted by {e.get('by', '?')}: {e.get('reason', 'no reason given')}"
-        for e in evidence.events("aborted")
+        for e in evidence.timeline.aborts
     ]
-    began = bool(windows(evidence)) or bool(evidence.journal)
-    outcome = decide(
+    began = bool(fault_windows(evidence)) or bool(evidence.journal)
+    outcome = decide_outcome(
         not_restored=(restored_verdict == "fail" and (began or bool(evidence.spec.get("faults"))))
         or (began and restored_verdict != "pass"),
         aborted=bool(aborts),
@@ -66,7 +74,7 @@ def judge(evidence: Evidence) -> Judgement:
     )
 
 
-def decide(*, not_restored: bool, aborted: bool, invalid: bool, broken: bool) -> str:
+def decide_outcome(*, not_restored: bool, aborted: bool, invalid: bool, broken: bool) -> str:
     """Return the outcome by precedence: not restored, aborted, invalid, failed, passed."""
     if not_restored:
         return "failed"
@@ -77,7 +85,7 @@ def decide(*, not_restored: bool, aborted: bool, invalid: bool, broken: bool) ->
     return "failed" if broken else "passed"
 
 
-def hypothesis(found: list[Finding]) -> str:
+def judge_hypothesis(found: list[Finding]) -> str:
     """Return fail if any finding that counts fails, unknown if none could be judged, else pass."""
     verdicts = {finding.verdict for finding in found if finding.counts}
     return "fail" if "fail" in verdicts else "pass" if "pass" in verdicts else "unknown"
@@ -89,10 +97,10 @@ def invalid_reasons(
     """Return in words why nothing was learned from the run; an empty list says that something was."""
     reasons = [
         f"our load alone is more than this exchange bears: {event.get('reason')}"
-        for event in evidence.events("placebo_strain")
+        for event in evidence.timeline.strains
     ]
     reasons += [
-        f"no steady state at the start: {_reason(event)}" for event in evidence.events("no_steady_state")
+        f"no steady state at the start: {_reason(event)}" for event in evidence.timeline.unsteady_starts
     ]
     if not reasons:
         reasons += [f"no steady state at the start: {text}" for text in _unsteady_baseline(evidence)]
@@ -100,7 +108,7 @@ def invalid_reasons(
         reasons += [f"no proven effect: {text}" for text in against]
     if _blind(evidence):
         reasons.append("the kernel capture was attached, but its positive control was not seen")
-    if windows(evidence) or not evidence.spec.get("faults"):
+    if fault_windows(evidence) or not evidence.spec.get("faults"):
         reasons += _idle(evidence)
         if effect_verdict == "pass" and hypothesis_verdict == "unknown":
             reasons.append("no finding could be judged")
@@ -128,7 +136,7 @@ def _blind(evidence: Evidence) -> bool:
     return ran and (control is False or (wanted and control is not True))
 
 
-def restored(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:
+def judge_restore(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:
     """Return the verdict on the host, its leftovers, and notes.
 
     Everything must be as in the snapshot before, and every journaled change undone. A restart that nobody asked
@@ -148,14 +156,14 @@ def restored(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:
     notes = []
     counts: Mapping[str, int] = evidence.restore.get("restarts", {})
     for service, count in sorted(counts.items()):
-        aimed_at = {window.kind for window in windows(evidence) if service in window.targets}
+        aimed_at = {window.kind for window in fault_windows(evidence) if service in window.targets}
         if aimed_at & set(ENDING):
             notes.append(f"{service} was started anew, as the fault meant (containers: {count}).")
         elif aimed_at:
             notes.append(
                 f"{service} was started anew (containers: {count}), which the fault aimed at it does not do."
             )
-        elif evidence.events("rebooted"):
+        elif evidence.timeline.rebooted:
             notes.append(f"{service} was started anew with the host (containers: {count}).")
         elif _died_in_a_window(evidence, service):
             notes.append(
@@ -184,19 +192,21 @@ def _died_in_a_window(evidence: Evidence, service: str) -> bool:
     deaths = [
         e["t"] for e in evidence.engine if e.get("service") == service and e.get("action") in ("die", "oom")
     ]
-    return any(window.injected - EARLY_S <= t <= window.end for window in windows(evidence) for t in deaths)
+    return any(
+        window.injected - EARLY_S <= t <= window.end for window in fault_windows(evidence) for t in deaths
+    )
 
 
 def _unsteady_baseline(evidence: Evidence) -> list[str]:
     """Why the thresholds did not hold in the baseline; nothing to say where there was none and no fault either."""
-    before = baseline(evidence)
+    before = find_baseline(evidence)
     if before is None:
-        return ["there was no baseline"] if windows(evidence) else []
-    found = steady_state.of(evidence)
+        return ["there was no baseline"] if fault_windows(evidence) else []
+    found = steady_state.signals_of(evidence)
     first = [signal.times[0] for signal in found if signal.times]
     # The phase may be declared a moment before the last observer sends.
     start = max([before.start, *(t for t in first if t <= before.start + _SETTLE_S)])
-    return steady_state.reasons(found, start, before.end, steady_state.Thresholds.of(evidence.spec))
+    return steady_state.unsteady_reasons(found, start, before.end, steady_state.Thresholds.of(evidence.spec))
 
 
 def _idle(evidence: Evidence) -> list[str]:
@@ -204,13 +214,13 @@ def _idle(evidence: Evidence) -> list[str]:
     floor = float(evidence.spec.get("load", {}).get("floor", 0))
     watched = [
         phase
-        for phase in phases(evidence)
+        for phase in find_phases(evidence)
         if phase.seconds >= _RATE_S and (phase.fault or phase.id in (BASELINE, PLACEBO))
     ]
-    watched = watched or [Phase(one.id, one.id, one.injected, one.end) for one in windows(evidence)]
+    watched = watched or [Phase(one.id, one.id, one.injected, one.end) for one in fault_windows(evidence)]
     found = []
     for phase in watched:
-        rate = len(within(evidence.orders, phase.start, phase.end)) / max(phase.seconds, _RATE_S)
+        rate = len(orders_within(evidence.orders, phase.start, phase.end)) / max(phase.seconds, _RATE_S)
         if rate < floor:
             found.append(f"load in phase {phase.id} was {rate:.1f} orders/s, below the floor of {floor:g}")
     return found

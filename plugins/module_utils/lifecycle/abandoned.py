@@ -13,15 +13,17 @@ from collections.abc import Callable
 
 from ..common import clock
 from ..common.errors import ChaosError
+from ..run import timeline
 from ..run.folder import RunDir
-from ..run.state import BEGINNING_S, State, abandoned
+from ..run.liveness import BEGINNING_S, is_abandoned
+from ..run.state_dir import StateDir
 
 Say = Callable[[str, str], None]
 
 _TIMEOUT_S = 120
 
 
-def end(run: RunDir, *, by: str) -> None:
+def end_run(run: RunDir, *, by: str) -> None:
     """End a run through its own runtime, whose code knows its journal. Raises ChaosError when that fails."""
     command = [
         str(run.spec.get("python") or sys.executable),
@@ -41,17 +43,19 @@ def end(run: RunDir, *, by: str) -> None:
         raise ChaosError(f"Run {run.path.name} could not be ended: {words[-1]}")
 
 
-def end_abandoned(state: State, say: Say, *, act: bool = True, by: str = "preflight") -> int:
+def end_abandoned(state: StateDir, say: Say, *, act: bool = True, by: str = "preflight") -> int:
     """End all runs nobody looks after any more; with ``act`` false only name them. Returns how many there are."""
     stale = 0
-    for run in state.runs():
+    for run in state.list_runs():
         if not run.file("spec.json").exists():
             stale += _never_begun(state, run, say, act=act)
-        elif abandoned(run):
+        elif is_abandoned(run):
             stale += 1
             if act:
-                run.timeline("aborted", t=clock.of_run(run.anchor), reason="its processes were gone", by=by)
-                end(run, by=by)
+                run.write_event(
+                    timeline.ABORTED, t=clock.run_now(run.anchor), reason="its processes were gone", by=by
+                )
+                end_run(run, by=by)
             say(
                 "warn",
                 f"Run {run.path.name} was left behind; {'it was undone and ended' if act else 'it must be undone'}",
@@ -59,23 +63,23 @@ def end_abandoned(state: State, say: Say, *, act: bool = True, by: str = "prefli
     return stale + _left_locks(state, say, act=act)
 
 
-def halt(state: State, project: str | None, say: Say, *, act: bool = True) -> list[str]:
+def halt_runs(state: StateDir, project: str | None, say: Say, *, act: bool = True) -> list[str]:
     """End every run (of a project), watched or not, and return their ids. Raises ChaosError after trying all."""
     ended, failure = [], None
-    for run in state.runs():
+    for run in state.list_runs():
         if not run.file("spec.json").exists() or (project and run.spec["project"] != project):
             continue
         ended.append(run.path.name)
         if not act:
             say("info", f"Run {run.path.name} would be ended")
             continue
-        run.timeline("aborted", t=clock.of_run(run.anchor), reason="halt was called", by="halt")
+        run.write_event(timeline.ABORTED, t=clock.run_now(run.anchor), reason="halt was called", by="halt")
         try:
-            end(run, by="halt")
+            end_run(run, by="halt")
             say(
                 "ok",
                 f"Run {run.path.name} ended; everything of it is undone, its record waits in "
-                f"{state.record(run.path.name).path}",
+                f"{state.record_dir(run.path.name).path}",
             )
         except ChaosError as error:
             failure = failure or error
@@ -88,27 +92,27 @@ def halt(state: State, project: str | None, say: Say, *, act: bool = True) -> li
     return ended
 
 
-def _never_begun(state: State, run: RunDir, say: Say, *, act: bool) -> int:
+def _never_begun(state: StateDir, run: RunDir, say: Say, *, act: bool) -> int:
     """A folder without a specification changed nothing yet: somebody just begins there, or began and died."""
     if time.time() - run.path.stat().st_mtime < BEGINNING_S:
         return 0
     if act:
-        state.discard(run)
+        state.discard_run(run)
     say("warn", f"Run {run.path.name} never began; its folder {'was removed' if act else 'must be removed'}")
     return 1
 
 
-def _left_locks(state: State, say: Say, *, act: bool) -> int:
+def _left_locks(state: StateDir, say: Say, *, act: bool) -> int:
     """Take away locks whose run never came to be, or is gone."""
     left = state.left_locks(BEGINNING_S)
     for lock in left:
         if act:
-            state.unlock(lock.project, lock.run_id)
+            state.unlock_project(lock.project, lock.run_id)
         say(
             "warn",
             f"The lock of project {lock.project} was left by {lock.describe()}; "
             f"it {'was' if act else 'must be'} removed",
         )
     if left and act:
-        state.tidy()
+        state.tidy_up()
     return len(left)

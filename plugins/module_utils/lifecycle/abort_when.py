@@ -45,10 +45,10 @@ class Guard:
             "free_disk_mb": free_disk_mb(self._disk),
             "free_memory_mb": free_memory_mb(),
         }
-        return crossed(self._limits, readings)
+        return crossed_limit(self._limits, readings)
 
 
-def crossed(limits: Mapping[str, float | None], readings: Mapping[str, float | None]) -> str | None:
+def crossed_limit(limits: Mapping[str, float | None], readings: Mapping[str, float | None]) -> str | None:
     """Compare readings with limits: free_* must not fall below, the others must not rise above."""
     for name, limit in limits.items():
         reading = readings.get(name)

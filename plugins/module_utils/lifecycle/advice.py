@@ -9,12 +9,13 @@ from typing import Any
 
 from ..exchange import fault_entry
 from ..host.docker_engine import DockerEngine
+from ..run import timeline
 from ..run.folder import RunDir
 
 _LINES = 50
 
 
-def advise(run: RunDir, fault: str) -> None:
+def advise_recovery(run: RunDir, fault: str) -> None:
     """Log the recovery commands and the last log lines of the fault's target; restart where the owner allows it.
 
     ``rescue: restart`` in the run's specification lets us run the commands; that is a manual intervention.
@@ -22,7 +23,7 @@ def advise(run: RunDir, fault: str) -> None:
     spec = run.spec
     known: dict[str, Any] = next((entry for entry in spec["faults"] if entry["id"] == fault), {})
     targets = fault_entry.services_of(known)
-    run.timeline("not_steady", fault=fault)
+    run.write_event(timeline.NOT_STEADY, fault=fault)
     services = list(dict.fromkeys((*targets, str(spec["services"]["api"]))))
     for service in services:
         run.log(
@@ -37,5 +38,5 @@ def advise(run: RunDir, fault: str) -> None:
         for service in services:
             for container in engine.containers(spec["project"], service):
                 engine.restart(container.id)
-                run.timeline("rescue", fault=fault, service=service)
+                run.write_event(timeline.RESCUE, fault=fault, service=service)
                 run.log("warn", f"Rescue: {container.name} was restarted", "observe")

@@ -20,12 +20,12 @@ from ..faults.undo import undo
 from ..host.docker_engine import DockerEngine
 from ..host.facts import is_root
 from ..run import lease
-from ..run.abort import no_more_faults, why
+from ..run.abort import abort_reason, refuse_more_faults
 from ..run.folder import RunDir
 from ..run.instant import FARTHEST_S, Instant
 from ..run.journal import Journal
-from ..run.results import deliver
-from ..run.state import State, open_run
+from ..run.results import deliver_result
+from ..run.state_dir import StateDir, attach_run
 from .specification import fault_ttl, first_sentence
 
 
@@ -67,7 +67,7 @@ def run(module: AnsibleModule, kind: str, fault: Fault, **more: Any) -> None:
         module.exit_json(**(present(fault, wanted) if parameters["state"] == "present" else absent(wanted)))
     except ChaosError as error:
         # for the action of all fault modules: the wave must hear of an abort that no window will tell of
-        aborted = why(State(parameters["state_dir"]), parameters["run_id"])
+        aborted = abort_reason(StateDir(parameters["state_dir"]), parameters["run_id"])
         if parameters["state"] == "present" and not module.check_mode:
             _go_no_further(parameters, str(error))
         module.fail_json(msg=str(error), at=clock.now(), aborted=aborted, **result(False, [], "", ""))
@@ -76,8 +76,8 @@ def run(module: AnsibleModule, kind: str, fault: Fault, **more: Any) -> None:
 def _go_no_further(parameters: Mapping[str, Any], reason: str) -> None:
     """Have the host know, where the run is still under way, that a fault which failed is the last."""
     with suppress(ChaosError):
-        run = open_run(parameters["run_id"], parameters["state_dir"])
-        no_more_faults(run, reason, fault=parameters["fault"])
+        run = attach_run(parameters["run_id"], parameters["state_dir"])
+        refuse_more_faults(run, reason, fault=parameters["fault"])
 
 
 def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def planned(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) -> Pl
 def preview(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Say what would be done; works before the run was opened, and never acts."""
     if wanted["state"] == "absent":
-        journal = Journal(State(wanted.get("state_dir")).run(wanted["run_id"]))
+        journal = Journal(StateDir(wanted.get("state_dir")).run_dir(wanted["run_id"]))
         entries = [entry for entry in journal.open_entries() if entry.fault == wanted["id"]]
         lines = [line for entry in entries for line in entry.plan]
         return result(bool(entries), lines, before=_text(lines), after="")
@@ -115,19 +115,21 @@ def preview(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Inject the fault in its run, unless this very fault was injected already."""
-    run = open_run(wanted["run_id"], wanted.get("state_dir"))
+    run = attach_run(wanted["run_id"], wanted.get("state_dir"))
     external.refuse_external([wanted], external.list_external(run.spec))
     # one that never took effect and was put back may be tried again
     known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
     if any(entry.fault == wanted["id"] for entry in known):
-        return {**result(False, [], "", ""), **deliver(run, changed=False)}
+        return {**result(False, [], "", ""), **deliver_result(run, changed=False)}
     engine = DockerEngine.connect_for(run)
     change = planned(fault, wanted, engine)
     lines = change.lines()
-    order = inject.Order(wanted["id"], wanted["kind"], change.service, lines, change.undo(), wanted["ttl"])
+    order = inject.Injection(
+        wanted["id"], wanted["kind"], change.service, lines, change.undo(), wanted["ttl"]
+    )
     agreed = _agreed(run, wanted)
     scene = Scene(run, engine, agreed)
-    proofs = inject.inject(
+    proofs = inject.inject_fault(
         run,
         order,
         lambda entry: fault.apply(change, entry, scene),
@@ -136,7 +138,7 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
         agreed=agreed,
     )
     shown = result(True, lines, before="", after=_text(lines))
-    return {**shown, "proof": [proof.fields() for proof in proofs], **deliver(run, changed=True)}
+    return {**shown, "proof": [proof.fields() for proof in proofs], **deliver_result(run, changed=True)}
 
 
 def _agreed(run: RunDir, wanted: Mapping[str, Any]) -> Instant | None:
@@ -154,15 +156,15 @@ def _agreed(run: RunDir, wanted: Mapping[str, Any]) -> Instant | None:
 
 def absent(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Undo the fault if it is in force; twice is once."""
-    run = open_run(wanted["run_id"], wanted.get("state_dir"))
+    run = attach_run(wanted["run_id"], wanted.get("state_dir"))
     entries = [entry for entry in Journal(run).open_entries() if entry.fault == wanted["id"]]
     lines = [line for entry in entries for line in entry.plan]
     done = undo(run, by="module", wanted=lambda entry: entry.fault == wanted["id"])
-    lease.word(run)  # until now the fault's own time to live was the run's as well
-    if done and not run.saw("steady", fault=wanted["id"]):
+    lease.renew_on_contact(run)  # until now the fault's own time to live was the run's as well
+    if done and not run.read_timeline().recovered(wanted["id"]):
         inject.quiet(run, clock.now() + wanted["linger"])
     shown = result(bool(done), lines, before=_text(lines), after="")
-    return {**shown, **deliver(run, changed=bool(done))}
+    return {**shown, **deliver_result(run, changed=bool(done))}
 
 
 def _text(lines: list[str]) -> str:

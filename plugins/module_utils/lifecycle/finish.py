@@ -13,15 +13,16 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..evidence.evidence import load as load_evidence
+from ..common.json_files import read_json, write_json
+from ..evidence.evidence import load_evidence as load_evidence
 from ..exchange.reconcile import close_account, settle_orders
 from ..faults.undo import undo
 from ..host.docker_engine import DockerEngine
 from ..judge.record import host_record
 from ..observe import application_log, start_capture
-from ..run import lease, processes
-from ..run.folder import RunDir, read_json, write_json
-from ..run.state import State
+from ..run import lease, processes, timeline
+from ..run.folder import RunDir
+from ..run.state_dir import StateDir
 from ..snapshot import snapshot
 
 #: Ending takes the patience of reconciliation and of the settling snapshot; the watchdog must not end it twice.
@@ -33,26 +34,26 @@ OBSERVERS = ("load", "probes", "capture", "interference", "events")
 
 def main(run: RunDir) -> int:
     """End an abandoned run: the command ``finish`` of the runtime, for halt, preflight and the boot unit."""
-    finish(run, by=os.environ.get("EXCHANGE_CHAOS_BY", "finish"))
+    finish_run(run, by=os.environ.get("EXCHANGE_CHAOS_BY", "finish"))
     return 0
 
 
-def finish(run: RunDir, *, by: str) -> RunDir:
+def finish_run(run: RunDir, *, by: str) -> RunDir:
     """Do all that is left to do of a run and return the folder its record now lies in.
 
     Raises ChaosError while a fault resists its undo: the run, its journal and its watchdog stay then. Every later
     step is tried whatever became of the one before; what failed is in the record's timeline.
     """
-    rebooted = clock.resume(run.anchor, max((float(event["t"]) for event in run.events()), default=0.0))
+    rebooted = clock.resume_count(run.anchor, run.read_timeline().last)
     with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
-        if not any(event["event"] == "finishing" for event in run.events()):
-            run.timeline("finishing", by=by)
+        if not run.read_timeline().being_ended:
+            run.write_event(timeline.FINISHING, by=by)
             if rebooted:
-                run.timeline("rebooted")
+                run.write_event(timeline.REBOOTED)
                 run.log("warn", "The host was rebooted in the run: what was measured ends there.")
     _undo(run, by)
     # only now: what resists its undo is tried again at once, not when this is over
-    lease.renew(run, _LEASE_S)
+    lease.renew_lease(run, _LEASE_S)
     with _alone(run) as under_way:
         if under_way:
             return _close(run, by)
@@ -73,11 +74,11 @@ def _close(run: RunDir, by: str) -> RunDir:
         try:
             step(run)
         except Exception as error:
-            run.timeline("step_failed", step=name, error=f"{type(error).__name__}: {error}")
+            run.write_event(timeline.STEP_FAILED, step=name, error=f"{type(error).__name__}: {error}")
             run.log("fail", f"{name}: {error}")
     _tell_time(run)
     _tell_step(run)
-    run.timeline("finished", by=by)
+    run.write_event(timeline.FINISHED, by=by)
     try:
         write_json(run.file("record.json"), host_record(load_evidence(run)), sync=True)
     except OSError as error:
@@ -85,7 +86,7 @@ def _close(run: RunDir, by: str) -> RunDir:
             f"Every fault of run {run.path.name} is undone, but its record cannot be written ({error.strerror})."
         ) from error
     _stop_watchdogs(run)
-    return State(run.path.parent.parent).finish(run)
+    return StateDir(run.path.parent.parent).keep_record(run)
 
 
 @contextlib.contextmanager
@@ -115,7 +116,7 @@ def _alone(run: RunDir) -> Iterator[bool]:
 
 def _ended(run: RunDir) -> RunDir:
     """Return the record of a run that somebody else ended. Raises ChaosError when it was collected already."""
-    record = State(run.path.parent.parent).record(run.path.name)
+    record = StateDir(run.path.parent.parent).record_dir(run.path.name)
     if not record.file("record.json").exists():
         raise ChaosError(f"Run {run.path.name} was ended and its record collected by somebody else.")
     return record
@@ -134,7 +135,7 @@ def _undo(run: RunDir, by: str) -> None:
 def stop_observers(run: RunDir) -> None:
     """End every observer, the load first and the engine's events last."""
     for command in OBSERVERS:
-        processes.stop(run, command)
+        processes.stop_process(run, command)
 
 
 def _account(run: RunDir) -> None:
@@ -155,13 +156,13 @@ def _compare(run: RunDir) -> None:
         raise ChaosError("There is no snapshot from before the run to compare with.")
     after = snapshot.wait_settled(run, before)
     write_json(run.file("snapshot-after.json"), after)
-    write_json(run.file("restore.json"), snapshot.compare_snapshots(before, after, run.events()))
+    write_json(run.file("restore.json"), snapshot.compare_snapshots(before, after, run.read_timeline()))
 
 
 def _tell_time(run: RunDir) -> None:
     """Say how much of the run was waiting on purpose, and how much was our own work."""
     whole = clock.now() - run.anchor.boottime
-    waited = sum(float(event["seconds"]) for event in run.events() if event["event"] == "waited")
+    waited = run.read_timeline().waited_s
     run.log(
         "info",
         f"{whole:.1f} s since the run was opened: {waited:.1f} s of waiting on purpose, {whole - waited:.1f} s of work",
@@ -171,7 +172,7 @@ def _tell_time(run: RunDir) -> None:
 
 def _tell_step(run: RunDir) -> None:
     """Say that somebody set the host's clock in the run, which counts on another; the application's log does not."""
-    by = clock.stepped(run.anchor)
+    by = clock.seconds_stepped(run.anchor)
     if abs(by) >= _STEP_S:
         run.log(
             "warn",
@@ -183,13 +184,13 @@ def _tell_step(run: RunDir) -> None:
 
 def _stop_watchdogs(run: RunDir) -> None:
     """End both watchdogs, the working one first as it would start another second; never the caller itself."""
-    run.timeline("watchdogs_stopped")
+    run.write_event(timeline.WATCHDOGS_STOPPED)
     for name in ("watchdog", "standby", "watchdog", "standby"):
-        entry = processes.alive(run, name)
+        entry = processes.living_process(run, name)
         if entry and entry["pid"] != os.getpid():
-            processes.stop(run, name)
+            processes.stop_process(run, name)
 
 
-def summary(run: RunDir) -> dict[str, Any]:
+def read_record(run: RunDir) -> dict[str, Any]:
     """Return the host record of a finished run."""
     return dict(read_json(run.file("record.json")) or {})

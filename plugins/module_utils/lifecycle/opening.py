@@ -14,31 +14,29 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..common.jsonl import Writer
+from ..common.json_files import write_json
 from ..exchange import database
-from ..run import lease, processes
-from ..run.folder import RunDir, write_json
+from ..run import lease, processes, timeline
+from ..run.folder import RunDir
 from ..run.results import Lines
-from ..run.state import State
+from ..run.state_dir import StateDir
 from ..snapshot import snapshot
 
 
-def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lines: Lines) -> RunDir:
+def create_run(state: StateDir, run_id: str, spec: dict[str, Any], runtime: Path, lines: Lines) -> RunDir:
     """Make the run: everything is undone again when a step fails.
 
     ``spec`` is checked and resolved; ``runtime`` is the zipapp as carried to this host.
     """
-    state.lock(str(spec["project"]), run_id, _owner())
+    state.lock_project(str(spec["project"]), run_id, _owner())
     run = None
     try:
-        run = state.create(run_id)
+        run = state.create_run_dir(run_id)
         shutil.copyfile(runtime, run.file("chaos.pyz"))
-        spec = {**_without_secrets(run, spec), "anchor": asdict(clock.anchor()), "run_id": run_id}
+        spec = {**_without_secrets(run, spec), "anchor": asdict(clock.take_anchor()), "run_id": run_id}
         write_json(run.file("spec.json"), spec, sync=True)
-        writer = Writer(run.file("timeline.jsonl"))
-        writer.write({"t": clock.now(), "event": "opened", "said": [line["text"] for line in lines.lines]})
-        writer.close()
-        lease.renew(run, lease.LEASE_S)
+        run.write_event(timeline.OPENED, said=[line["text"] for line in lines.lines])
+        lease.renew_lease(run, lease.LEASE_S)
         taken = snapshot.take_snapshot(run)
         write_json(run.file("snapshot-before.json"), taken, sync=True)
         for what, reason in sorted(taken["unchecked"].items()):
@@ -48,15 +46,15 @@ def open_run(state: State, run_id: str, spec: dict[str, Any], runtime: Path, lin
             f"Snapshot taken: {sum(len(part) for part in taken.values())} facts to find again",
             "preflight",
         )
-        processes.start(run, "watchdog")
-        processes.start(run, "events")
+        processes.start_process(run, "watchdog")
+        processes.start_process(run, "events")
     except BaseException as error:
         if run is not None:
             for name in ("watchdog", "standby", "watchdog", "standby", "events"):
-                processes.stop(run, name)
-            state.discard(run)
-        state.unlock(str(spec["project"]), run_id)
-        state.tidy()
+                processes.stop_process(run, name)
+            state.discard_run(run)
+        state.unlock_project(str(spec["project"]), run_id)
+        state.tidy_up()
         if isinstance(error, OSError):
             raise ChaosError(
                 f"The run's folder under {state.root} cannot be written ({error.strerror})."

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from ..common import clock
 from ..evidence.phases import PLACEBO_RECOVERY
-from ..run import processes
-from ..run.abort import no_more_faults
+from ..run import processes, timeline
+from ..run.abort import refuse_more_faults
 from ..run.folder import RunDir
 
 #: What the load says of itself when the exchange could not bear it.
-YIELDS = ("load_guard", "load_yielded")
+YIELDS = (timeline.LOAD_GUARD, timeline.LOAD_YIELDED)
 #: The surge of a run without faults is that of a kill, the most any experiment sends.
 _DEAREST = "kill"
 
@@ -26,7 +26,7 @@ _DEAREST = "kill"
 def begin(run: RunDir, seconds: float) -> None:
     """Tell the observers that all but the fault comes now, for ``seconds``."""
     kinds = sorted({str(fault["kind"]) for fault in run.spec["faults"]}) or [_DEAREST]
-    run.timeline("placebo_begin", seconds=seconds, kinds=kinds)
+    run.write_event(timeline.PLACEBO_BEGIN, seconds=seconds, kinds=kinds)
     run.log(
         "info",
         f"Placebo, {seconds:g} s: announced, asked and watched as around a fault, but there is none",
@@ -37,7 +37,7 @@ def begin(run: RunDir, seconds: float) -> None:
 def end(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:
     """Tell the observers that it is over, and what our own load did to the exchange."""
     wall_s = round(clock.now() - _before(run), 3)
-    run.timeline("placebo_end", steady=is_steady, reasons=list(reasons), wall_s=wall_s)
+    run.write_event(timeline.PLACEBO_END, steady=is_steady, reasons=list(reasons), wall_s=wall_s)
     told = strain(run)
     if told:
         give_up(run, told)
@@ -52,15 +52,14 @@ def end(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:
 
 def _before(run: RunDir) -> float:
     """Return when the phase before the placebo ended, boottime: what has passed since is the placebo's price."""
-    ends = [float(event["t"]) for event in run.events() if event["event"] in ("phase_end", "placebo_begin")]
-    return ends[0]
+    return float(run.read_timeline().named(timeline.PHASE_END, timeline.PLACEBO_BEGIN)[0]["t"])
 
 
 def strain(run: RunDir) -> str:
     """Return why the load withdrew since the placebo began, in its own words; empty while it has not."""
     begun = False
-    for event in run.events():
-        begun = begun or event["event"] == "placebo_begin"
+    for event in run.read_timeline().named(timeline.PLACEBO_BEGIN, *YIELDS):
+        begun = begun or event["event"] == timeline.PLACEBO_BEGIN
         if begun and event["event"] in YIELDS:
             return str(event.get("reason") or "the load withdrew")
     return ""
@@ -68,19 +67,19 @@ def strain(run: RunDir) -> str:
 
 def give_up(run: RunDir, reason: str) -> None:
     """Inject nothing, since our load alone is more than the exchange bears, and take the load away at once."""
-    if run.saw("placebo_strain"):
+    if run.read_timeline().strains:
         return
-    run.timeline("placebo_strain", reason=reason)
-    no_more_faults(run, "our own load is more than the exchange bears")
+    run.write_event(timeline.PLACEBO_STRAIN, reason=reason)
+    refuse_more_faults(run, "our own load is more than the exchange bears")
     run.log(
         "fail", f"Our load alone is more than this exchange bears, so nothing is injected: {reason}", "steady"
     )
-    processes.stop(run, "load", timeout=float(run.spec["load"]["timeout_s"]) + 1.0)
+    processes.stop_process(run, "load", timeout=float(run.spec["load"]["timeout_s"]) + 1.0)
 
 
 def recovered(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:
     """Say what became of an exchange that our load had disturbed, once it was watched for."""
-    loaded = not run.saw("placebo_strain")
+    loaded = not run.read_timeline().strains
     if is_steady:
         run.log("ok", f"Steady again ({PLACEBO_RECOVERY}){'' if loaded else ', without our load'}", "steady")
     elif loaded:

@@ -45,7 +45,7 @@ class Report:
         return [container for container in self.targets if container.service == name]
 
 
-def host(
+def check_host(
     say: Callable[[str, str], None], *, remote: bool, folder: Path, slow: float = 1.0
 ) -> tuple[Report, DockerEngine]:
     """Look at the host alone: consent, engine, kernel, disk, bcc. It is ``slow`` times as slow as most."""
@@ -80,7 +80,7 @@ def host(
     return report, engine
 
 
-def exchange(report: Report, engine: DockerEngine, spec: Mapping[str, Any]) -> None:
+def check_exchange(report: Report, engine: DockerEngine, spec: Mapping[str, Any]) -> None:
     """Look at the exchange: project, services the experiment needs, their health and isolation."""
     project = str(spec["project"])
     report.targets = engine.containers(project)
@@ -142,7 +142,7 @@ def _require_up(report: Report, engine: DockerEngine, project: str, service: str
         clock.sleep(0.5)
 
 
-def resolved(report: Report, spec: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_specification(report: Report, spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the specification with addresses, container identities and facts filled in."""
     found = dict(spec)
     found["load"] = resolve_url(spec["load"], report.targets)

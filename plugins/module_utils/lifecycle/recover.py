@@ -13,14 +13,14 @@ import sys
 
 from ..common.errors import ChaosError
 from ..run.folder import RunDir
-from ..run.state import State
+from ..run.state_dir import StateDir
 from . import abandoned
 
 
 def main(folder: RunDir) -> int:
     """End every abandoned run under the state folder; 1 when one of them resists, so that the unit shows it."""
     try:
-        abandoned.end_abandoned(State(folder.path), _say, by="boot")
+        abandoned.end_abandoned(StateDir(folder.path), _say, by="boot")
     except ChaosError as error:
         _say("fail", str(error))
         return 1

@@ -67,7 +67,7 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
     found += load_plan.validate_load(spec["load"]) + load_plan.validate_probes(spec["probes"])
     found += slow_host.problems(spec)
     found += gauges.find_problems(spec.get("gauges") or [])
-    return found + findings.problems(spec["findings"])
+    return found + findings.find_problems(spec["findings"])
 
 
 def _given(spec: Mapping[str, Any], name: str) -> bool:

@@ -20,13 +20,13 @@ from ..common import clock
 from ..common.errors import ChaosError, Unsupported
 from ..faults.undo import overdue, undo
 from ..host.docker_engine import load_sdk
-from ..run import processes
-from ..run.abort import abort, complete
+from ..run import processes, timeline
+from ..run.abort import abort_run, is_complete
 from ..run.folder import RunDir
 from ..run.journal import Journal
 from ..run.lifespan import Lifespan
 from . import abort_when
-from .finish import finish
+from .finish import finish_run
 
 _TICK_S = 0.2
 _GUARD_S = 1.0
@@ -43,12 +43,12 @@ def main(run: RunDir) -> int:
     lock = os.open(str(run.file("watchdog.lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     first = _try(lock)
     if not first:
-        run.ready("standby")
+        run.register_process("standby")
         if not _wait(lock, life):
             return 0
-        run.timeline("watchdog_takeover", pid=os.getpid())
+        run.write_event(timeline.WATCHDOG_TAKEOVER, pid=os.getpid())
         run.log("warn", "The watchdog died; its standby took over.")
-    run.ready("watchdog")
+    run.register_process("watchdog")
     return Watchdog(run, life).keep()
 
 
@@ -89,7 +89,7 @@ class Watchdog:
             self._heed_abort()
             self._watch_observers()
             self._heed_guard()
-            if clock.now() > self._run.deadline() and self._end():
+            if clock.now() > self._run.read_deadline() and self._end():
                 return 0
             time.sleep(_TICK_S)
         return 0
@@ -98,10 +98,10 @@ class Watchdog:
         """Start the second watchdog, again if it died; poll() also reaps it. After a takeover the old one is us."""
         if self._standby is not None and self._standby.poll() is None:
             return
-        known = processes.alive(self._run, "standby")
+        known = processes.living_process(self._run, "standby")
         if known is None or known["pid"] == os.getpid():
             try:
-                self._standby = processes.launch(self._run, "watchdog")
+                self._standby = processes.launch_process(self._run, "watchdog")
             except OSError as error:
                 self._say_once("warn", f"There is no second watchdog: {error}")
 
@@ -113,10 +113,10 @@ class Watchdog:
                 self._say_once("fail", f"An overdue fault could not be undone yet, trying on: {error}")
 
     def _watch_observers(self) -> None:
-        stopped = {event["command"] for event in self._run.events() if event["event"] == "observer_stopped"}
+        stopped = self._run.read_timeline().stopped_observers
         for command in OBSERVERS:
             entry = self._run.file("processes") / f"{command}.json"
-            if command not in stopped and entry.exists() and not processes.alive(self._run, command):
+            if command not in stopped and entry.exists() and not processes.living_process(self._run, command):
                 self._say_once("warn", f"The {command} observer died during the run.")
 
     def _heed_guard(self) -> None:
@@ -134,7 +134,7 @@ class Watchdog:
 
     def _heed_abort(self) -> None:
         """Undo what is in force when the run was aborted from outside: by a sibling of its wave."""
-        if not self._run.saw("aborted", by="sibling") or not self._journal.open_entries():
+        if not self._run.read_timeline().aborted(by="sibling") or not self._journal.open_entries():
             return
         try:
             undo(self._run, by="sibling")
@@ -143,14 +143,14 @@ class Watchdog:
 
     def _end(self) -> bool:
         """End the run here and leave nothing but its record; False while a fault resists its undo: try on then."""
-        if complete(self._run):
+        if is_complete(self._run):
             self._say_once(
                 "info", "Ended on the host: nothing was left to inject, and nobody came for the record"
             )
         else:
             self._abort("no word came from the controller in time", by="watchdog")
         try:
-            finish(self._run, by="watchdog")
+            finish_run(self._run, by="watchdog")
         except ChaosError as error:
             self._say_once("fail", str(error))
             return False
@@ -159,7 +159,7 @@ class Watchdog:
     def _abort(self, reason: str, by: str) -> None:
         """Tell, once, that the run is aborted: nothing is injected from now on. A full disk must not stop the undo."""
         with contextlib.suppress(ChaosError):
-            abort(self._run, reason, by=by)
+            abort_run(self._run, reason, by=by)
 
     def _say_once(self, level: str, text: str) -> None:
         """Log a line once; a disk that refuses it now gets it later."""

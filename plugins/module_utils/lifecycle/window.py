@@ -15,8 +15,8 @@ from ..evidence import evidence, steady_state
 from ..evidence.evidence import Evidence
 from ..evidence.phases import BASELINE, PLACEBO_RECOVERY
 from ..exchange.ledger import PLACEBO
-from ..run import lease
-from ..run.abort import no_more_faults
+from ..run import lease, timeline
+from ..run.abort import refuse_more_faults
 from ..run.folder import RunDir
 from . import advice, placebo
 
@@ -28,7 +28,7 @@ _RECENT = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Window:
+class Observation:
     """One observation window: ``seconds`` at most, until steady if asked."""
 
     phase: str
@@ -37,24 +37,24 @@ class Window:
     until_steady: bool
 
 
-def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
+def watch_slice(run: RunDir, window: Observation, slice_s: float) -> dict[str, Any]:
     """Watch for a slice and return {chaos_progress, done, steady, reasons, injectable, aborted}."""
-    if window.until_steady and window.fault and run.saw("steady", fault=window.fault):
+    if window.until_steady and window.fault and run.read_timeline().recovered(window.fault):
         _outlast(run, clock.now() + window.seconds)
         return {"chaos_progress": {}, "done": True, "steady": True, "reasons": [], **_further(run)}
     begun = _begin(run, window)
     since = clock.now()
     until = min(begun + window.seconds, since + slice_s)
-    lease.renew(run, max(0.0, until - clock.now()) + MARGIN_S)
+    lease.renew_lease(run, max(0.0, until - clock.now()) + MARGIN_S)
     # until the slice is over, or the steady time has passed and it is worth a look at what it showed
     while clock.now() < until and not _aborted(run) and not _strained(run, window):
         wait = min(until - clock.now(), 1.0 if window.until_steady else slice_s, 5 * _STEP_S)
         clock.sleep(wait)
         long_enough = window.until_steady and clock.now() - begun >= _steady_s(run)
-        if long_enough and not _reasons(run, recent(run), begun, window):
+        if long_enough and not _reasons(run, recent_evidence(run), begun, window):
             break
-    run.timeline("waited", seconds=round(clock.now() - since, 3), why=window.phase)
-    seen = recent(run)
+    run.write_event(timeline.WAITED, seconds=round(clock.now() - since, 3), why=window.phase)
+    seen = recent_evidence(run)
     reasons = _reasons(run, seen, begun, window)
     aborted = _aborted(run)
     is_steady = not reasons and not aborted and not _strained(run, window)
@@ -74,11 +74,14 @@ def watch(run: RunDir, window: Window, slice_s: float) -> dict[str, Any]:
     }
 
 
-def recent(run: RunDir) -> Evidence:
+def recent_evidence(run: RunDir) -> Evidence:
     """Return the last seconds of orders and probes as evidence; cheap however long the run is."""
     load, probes = ([*_tail(run, name).poll()] for name in ("load.jsonl", "probes.jsonl"))
     return Evidence(
-        spec=run.spec, anchor=run.anchor, orders=evidence.orders(load), probes=evidence.samples(probes)
+        spec=run.spec,
+        anchor=run.anchor,
+        orders=evidence.parse_orders(load),
+        probes=evidence.parse_samples(probes),
     )
 
 
@@ -88,58 +91,58 @@ def _tail(run: RunDir, name: str) -> Tail:
     return Tail(path, offset=max(0, size - _RECENT))
 
 
-def _begin(run: RunDir, window: Window) -> float:
+def _begin(run: RunDir, window: Observation) -> float:
     """Return when the window began: with the fault's injection or undo, which said so, else with its first call."""
-    for event in reversed(run.events()):
-        if event["event"] == "phase" and event["id"] == window.phase:
-            return float(event["t"])
-    begun = float(run.timeline("phase", id=window.phase, fault=window.fault)["t"])
+    known = run.read_timeline().phase_began(window.phase)
+    if known:
+        return known[-1]
+    begun = float(run.write_event(timeline.PHASE, id=window.phase, fault=window.fault)["t"])
     if window.phase == PLACEBO:
         placebo.begin(run, window.seconds)
     return begun
 
 
-def _strained(run: RunDir, window: Window) -> bool:
+def _strained(run: RunDir, window: Observation) -> bool:
     """Whether the load withdrew in the placebo: there is nothing more to be learned from it then."""
     return window.phase == PLACEBO and bool(placebo.strain(run))
 
 
-def _again(run: RunDir, window: Window, begun: float, reasons: list[str], aborted: str) -> bool:
+def _again(run: RunDir, window: Observation, begun: float, reasons: list[str], aborted: str) -> bool:
     """Begin a baseline anew that was not steady, if there is time for a whole one: a hiccup is over by then."""
     if window.phase != BASELINE or aborted or not reasons or clock.now() < begun + window.seconds:
         return False
-    first = next(float(e["t"]) for e in run.events() if e["event"] == "phase" and e["id"] == window.phase)
+    first = run.read_timeline().phase_began(window.phase)[0]
     limit = float(run.spec["windows"].get("baseline_timeout_s", window.seconds))
     if clock.now() + window.seconds > first + limit:
         return False
-    run.timeline("phase", id=window.phase, fault=None)
+    run.write_event(timeline.PHASE, id=window.phase, fault=None)
     run.log("warn", f"Not steady yet, so the baseline begins anew: {'; '.join(reasons)}", "steady")
     return True
 
 
-def _end(run: RunDir, window: Window, is_steady: bool, reasons: list[str]) -> None:
-    run.timeline("phase_end", id=window.phase, steady=is_steady)
+def _end(run: RunDir, window: Observation, is_steady: bool, reasons: list[str]) -> None:
+    run.write_event(timeline.PHASE_END, id=window.phase, steady=is_steady)
     if _aborted(run):
         return  # whoever aborted the run has said why; the exchange had no time to show anything
     if window.phase == BASELINE:
         if is_steady:
             run.log("ok", "Steady state holds before the fault", "steady")
         else:
-            run.timeline("no_steady_state", reasons=reasons)
-            no_more_faults(run, "no steady state")
+            run.write_event(timeline.NO_STEADY_STATE, reasons=reasons)
+            refuse_more_faults(run, "no steady state")
             run.log("fail", f"No steady state, so nothing is injected: {'; '.join(reasons)}", "steady")
     elif window.phase == PLACEBO:
         placebo.end(run, is_steady=is_steady, reasons=reasons)
     elif window.phase == PLACEBO_RECOVERY:
         placebo.recovered(run, is_steady=is_steady, reasons=reasons)
     elif window.until_steady and is_steady:
-        run.timeline("steady", fault=window.fault)
+        run.write_event(timeline.STEADY, fault=window.fault)
         run.log("ok", f"Steady again ({window.phase})", "observe")
     elif window.until_steady:
         run.log("warn", f"Not steady within {window.seconds:g} s: {'; '.join(reasons)}", "observe")
         if window.fault and window.phase != window.fault:
-            advice.advise(run, window.fault)
-            no_more_faults(run, "not steady again")
+            advice.advise_recovery(run, window.fault)
+            refuse_more_faults(run, "not steady again")
 
 
 def _outlast(run: RunDir, until: float) -> None:
@@ -147,11 +150,11 @@ def _outlast(run: RunDir, until: float) -> None:
 
     Ansible has no host go on before, and no word comes meanwhile. A fault in force keeps its time to live.
     """
-    if lease.patience(run) and not _aborted(run):
-        lease.renew(run, max(0.0, until - clock.now()) + MARGIN_S)
+    if lease.read_patience(run) and not _aborted(run):
+        lease.renew_lease(run, max(0.0, until - clock.now()) + MARGIN_S)
 
 
-def _latest(run: RunDir, window: Window, begun: float) -> float:
+def _latest(run: RunDir, window: Observation, begun: float) -> float:
     """Return when a window may be over at the latest, boottime: a baseline may have begun anew on another host."""
     timeout = float(run.spec["windows"].get("baseline_timeout_s") or 0.0) if window.phase == BASELINE else 0.0
     return begun + max(window.seconds, timeout)
@@ -161,34 +164,35 @@ def _steady_s(run: RunDir) -> float:
     return float(run.spec["windows"].get("steady_s", 3.0))
 
 
-def _reasons(run: RunDir, seen: Evidence, begun: float, window: Window) -> list[str]:
+def _reasons(run: RunDir, seen: Evidence, begun: float, window: Observation) -> list[str]:
     """Return what was not steady: in all of the baseline or placebo so far, else in the last ``steady_s`` seconds.
 
     What is still under way is not judged yet. Once our load was taken away, the probes alone tell.
     """
     now = clock.now() - _STEP_S
-    found, limits = steady_state.of(seen), steady_state.Thresholds.of(run.spec)
-    if window.phase == PLACEBO_RECOVERY and run.saw("placebo_strain"):
+    found, limits = steady_state.signals_of(seen), steady_state.Thresholds.of(run.spec)
+    if window.phase == PLACEBO_RECOVERY and run.read_timeline().strains:
         found = [signal for signal in found if signal.name != steady_state.ORDERS]
     if window.phase in (BASELINE, PLACEBO):
-        return steady_state.reasons(found, begun, now, limits)
-    injected = [
-        float(e["t"]) for e in run.events() if e["event"] == "fault_injected" and e["fault"] == window.fault
-    ]
-    return steady_state.unsettled(found, (injected or [begun])[-1], now, _steady_s(run), limits)
+        return steady_state.unsteady_reasons(found, begun, now, limits)
+    injected = run.read_timeline().injected_at(window.fault)
+    since = begun if injected is None else injected
+    return steady_state.unsettled_reasons(found, since, now, _steady_s(run), limits)
 
 
 def _aborted(run: RunDir) -> str:
-    return next((str(event["reason"]) for event in run.events() if event["event"] == "aborted"), "")
+    return run.read_timeline().abort_reason
 
 
 def _further(run: RunDir) -> dict[str, Any]:
     """Say whether the run may go on to inject, and why it was aborted, if it was."""
     aborted = _aborted(run)
-    return {"injectable": not aborted and not run.saw("no_more_faults"), "aborted": aborted}
+    return {"injectable": not aborted and not run.read_timeline().refusals, "aborted": aborted}
 
 
-def _progress(seen: Evidence, window: Window, begun: float, since: float, is_steady: bool) -> dict[str, Any]:
+def _progress(
+    seen: Evidence, window: Observation, begun: float, since: float, is_steady: bool
+) -> dict[str, Any]:
     """Say how far the window is and what the orders since ``since`` met."""
     orders = [order for order in seen.orders if order.at >= max(begun, since)]
     failed = sum(order.failed for order in orders)

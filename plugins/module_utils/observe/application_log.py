@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ..common.clock import Anchor
-from ..evidence.named_cause import cause
+from ..evidence.named_cause import cause_pattern
 from ..host.docker_engine import DockerEngine
+from ..run import timeline
 from ..run.folder import RunDir
 
 _LINE_CHARS = 300
@@ -22,10 +23,10 @@ def collect_first_lines(run: RunDir) -> None:
 
     What names it, :mod:`.clues` says. A null line says that the log was read and held none.
     """
-    events = run.events()
+    known = run.read_timeline()
     faults = {fault["id"]: fault for fault in run.spec["faults"]}
-    injected = [event for event in events if event["event"] == "fault_injected"]
-    if not injected or any(event["event"] == "app_log" for event in events):
+    injected = known.injections()
+    if not injected or known.app_logs():
         return
     engine, anchor = DockerEngine.connect_for(run), run.anchor
     api = engine.containers(run.spec["project"], run.spec["services"]["api"])
@@ -36,9 +37,11 @@ def collect_first_lines(run: RunDir) -> None:
     ]
     stamped = split_stamps(lines, anchor)
     for event in injected:
-        words = cause(run.spec, faults.get(event["fault"]) or event).pattern
+        words = cause_pattern(run.spec, faults.get(event["fault"]) or event).pattern
         logged_at, text = find_first(stamped, words, event["t"]) or (None, None)
-        run.timeline("app_log", fault=event["fault"], logged_at=logged_at, line=text and text[:_LINE_CHARS])
+        run.write_event(
+            timeline.APP_LOG, fault=event["fault"], logged_at=logged_at, line=text and text[:_LINE_CHARS]
+        )
 
 
 def split_stamps(lines: Sequence[str], anchor: Anchor) -> list[tuple[float, str]]:

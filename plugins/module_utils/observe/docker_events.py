@@ -33,7 +33,7 @@ def main(run: RunDir) -> int:
     thread.start()
     gauges = Gauges(run)
     memory_usage.start_sampling(run)
-    run.ready("events")
+    run.register_process("events")
     while not life.stopping and thread.is_alive():
         gauges.take_events(life.marks())
         time.sleep(0.1)
@@ -46,7 +46,7 @@ def _follow(run: RunDir, engine: DockerEngine, writer: Writer) -> None:
         action = str(event.get("Action", ""))
         if action in _SHOWN or action.startswith("health_status"):
             # by the clocks as they stand: the host's may have been set since the run began
-            at = clock.anchor().boot(float(event.get("timeNano", 0)) / 1e9)
+            at = clock.take_anchor().boot(float(event.get("timeNano", 0)) / 1e9)
             if at >= anchor.boottime:
                 writer.write(_line(event, action, at, engine))
 

@@ -23,6 +23,7 @@ from ..exchange import external
 from ..exchange.database import query_rows, store_of_run
 from ..host.docker_engine import DockerEngine
 from ..host.http_client import Client, compile_expression
+from ..run import timeline
 from ..run.folder import RunDir
 
 #: Seconds after a fault, or its undo, in which nothing is read; and before the undo of a held one.
@@ -51,16 +52,16 @@ class Agenda:
         for event in events:
             name, t = event["event"], float(event.get("t") or 0)
             fault = None if event.get("fault") is None else str(event["fault"])
-            if name == "phase_end" and event.get("id") == BASELINE:
+            if name == timeline.PHASE_END and event.get("id") == BASELINE:
                 self._due.append((t, None, "before"))
-            elif name == "fault_injected" and fault:
+            elif name == timeline.FAULT_INJECTED and fault:
                 self._due.append((t + QUIET_S, fault, "begin"))
                 last = t + self._hold.get(fault, 0.0) - _BEFORE_S
                 if last > t + 2 * QUIET_S:
                     self._due.append((last, fault, "end"))
-            elif name == "fault_undone" and fault and self._hold.get(fault):
+            elif name == timeline.FAULT_UNDONE and fault and self._hold.get(fault):
                 self._due.append((t + QUIET_S, fault, "undone"))
-            elif name in ("steady", "not_steady"):
+            elif name in (timeline.STEADY, timeline.NOT_STEADY):
                 self._due.append((t, fault, "steady"))
 
     def pop_due(self, now: float) -> list[tuple[float, str | None, str]]:
@@ -100,7 +101,7 @@ class Gauges:
                     with contextlib.suppress(
                         ChaosError
                     ):  # a full disk is the record's loss, not the run's end
-                        self._run.timeline("measured", t=t, **what)
+                        self._run.write_event(timeline.MEASURED, t=t, **what)
 
 
 def read_gauge(

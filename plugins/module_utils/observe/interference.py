@@ -29,12 +29,13 @@ from typing import Any
 
 from ..common import bounds, clock
 from ..common.errors import ChaosError
+from ..common.json_files import read_json
 from ..common.jsonl import Tail, Writer
-from ..common.stats import rounded
+from ..common.stats import round_or_none
 from ..host import cgroups, usage
 from ..host.cgroups import Cgroup
 from ..host.priority import raise_priority
-from ..run.folder import RunDir, read_json
+from ..run.folder import RunDir
 from ..run.lifespan import Lifespan
 
 PERIOD_S = 0.1
@@ -130,7 +131,7 @@ class Processes:
         return {
             "command": bounds.line(command, _COMMAND_MAX),
             "cgroup": bounds.line(usage.cgroup_of(largest[command][1]), _CGROUP_MAX),
-            "cores": rounded(cores[command]),
+            "cores": round_or_none(cores[command]),
         }
 
     def _is_stranger(self, pid: int, exchange: Exchange, used: float) -> bool:
@@ -169,19 +170,19 @@ def compare(readings: Sequence[Reading], late_s: float) -> dict[str, Any]:
     busy = last.processors.busy - first.processors.busy
     exchange, ours = last.exchange - first.exchange, last.ours - first.ours
     stalls = [
-        None if now is None or then is None else rounded(min(1.0, max(0.0, (now - then) / seconds)))
+        None if now is None or then is None else round_or_none(min(1.0, max(0.0, (now - then) / seconds)))
         for now, then in zip(last.stalls, before.stalls)
     ]
     waited = None if last.waited is None or before.waited is None else (last.waited - before.waited) / seconds
     return {
         "t": round(last.t, 6),
         **dict(zip(("psi_cpu", "psi_io", "psi_mem"), stalls)),
-        "waiting": rounded(waited),
-        "steal": rounded((last.processors.steal - first.processors.steal) / stretch),
-        "cpu_exchange": rounded(exchange / stretch),
-        "cpu_others": rounded(max(0.0, busy - exchange - ours) / stretch),
-        "cpu_ours": rounded(ours / stretch),
-        "run_delay_ms": rounded(late_s * 1000),
+        "waiting": round_or_none(waited),
+        "steal": round_or_none((last.processors.steal - first.processors.steal) / stretch),
+        "cpu_exchange": round_or_none(exchange / stretch),
+        "cpu_others": round_or_none(max(0.0, busy - exchange - ours) / stretch),
+        "cpu_ours": round_or_none(ours / stretch),
+        "run_delay_ms": round_or_none(late_s * 1000),
     }
 
 
@@ -217,7 +218,7 @@ def main(run: RunDir) -> int:
     ours.registered()
     ours.look(exchange, clock.now())
     readings = deque([read(exchange, ours)], maxlen=_STRETCH + 1)
-    run.ready("interference")
+    run.register_process("interference")
     due, count = readings[-1].t, 0
     while not life.stopping:
         due += PERIOD_S

@@ -19,6 +19,7 @@ from ..faults.mechanisms import memory_hog
 from ..host import cgroups
 from ..host.cgroups import Cgroup
 from ..host.docker_engine import DockerEngine
+from ..run import timeline
 from ..run.folder import RunDir
 
 PERIOD_S = 0.5
@@ -41,8 +42,8 @@ def _sample(run: RunDir, service: str) -> None:
         try:
             known = known or _find(engine, run.spec, service)
             if known is not None:
-                run.timeline(
-                    "measured", fault=None, name="memory_used", service=service, **read_usage(*known)
+                run.write_event(
+                    timeline.MEASURED, fault=None, name="memory_used", service=service, **read_usage(*known)
                 )
         except ChaosError:
             known = None  # it ended, or was started anew: looked up again

@@ -10,10 +10,11 @@ from typing import Any
 
 from ..bpf import spool
 from ..common.errors import ChaosError
+from ..common.json_files import read_json, write_json
 from ..host.facts import bcc_python, is_root
 from ..run import lease, processes
-from ..run.abort import no_more_faults
-from ..run.folder import RunDir, read_json, write_json
+from ..run.abort import refuse_more_faults
+from ..run.folder import RunDir
 
 #: Compiling takes seconds on a slow machine.
 _READY_S = 60.0
@@ -21,7 +22,7 @@ _READY_S = 60.0
 
 def start_capture(run: RunDir) -> bool:
     """Start the capture unless it runs; returns whether it was started. A capture that cannot be is a warning."""
-    if processes.alive(run, "capture"):
+    if processes.living_process(run, "capture"):
         return False
     python = bcc_python()
     if not run.spec.get("capture", {}).get("programs"):
@@ -33,13 +34,13 @@ def start_capture(run: RunDir) -> bool:
     if not is_root():
         return _without(run, "absent", "loading BPF programs needs root")
     try:
-        with lease.lasting(run, _READY_S):
-            processes.start(run, "capture", python=python, timeout=_READY_S)
+        with lease.extended_lease(run, _READY_S):
+            processes.start_process(run, "capture", python=python, timeout=_READY_S)
     except ChaosError as error:
         return _without(run, "failed", str(error))
     found = state_of(run)
     if is_blind(found):
-        no_more_faults(run, "the kernel capture is blind")
+        refuse_more_faults(run, "the kernel capture is blind")
     return bool(found["status"] == "attached")
 
 

@@ -10,9 +10,10 @@ may end without another word.
 from __future__ import annotations
 
 from ..common.errors import ChaosError
+from . import timeline
 from .folder import RunDir
 from .journal import Journal
-from .state import State
+from .state_dir import StateDir
 
 _WHO = {
     "guard": "Guard",
@@ -22,36 +23,35 @@ _WHO = {
 _HOST = "The run is ended on the host"
 
 
-def abort(run: RunDir, reason: str, *, by: str) -> bool:
+def abort_run(run: RunDir, reason: str, *, by: str) -> bool:
     """Write into the timeline that ``by`` aborts the run; False when it was aborted already.
 
     Raises ChaosError when the disk refuses.
     """
-    if any(event["event"] == "aborted" for event in run.events()):
+    if run.read_timeline().aborted():
         return False
-    run.timeline("aborted", reason=reason, by=by)
+    run.write_event(timeline.ABORTED, reason=reason, by=by)
     run.log("fail", f"{_WHO.get(by, _HOST)}: {reason}; every fault is undone now.")
     return True
 
 
-def no_more_faults(run: RunDir, reason: str, fault: str | None = None) -> None:
+def refuse_more_faults(run: RunDir, reason: str, fault: str | None = None) -> None:
     """Write into the timeline that the run injects nothing more, since its own measurements speak against it.
 
     ``fault`` names the one that could not be injected, if that is why. Raises ChaosError when the disk refuses.
     """
-    run.timeline("no_more_faults", reason=reason, fault=fault)
+    run.write_event(timeline.NO_MORE_FAULTS, reason=reason, fault=fault)
 
 
-def complete(run: RunDir) -> bool:
+def is_complete(run: RunDir) -> bool:
     """Return whether nothing is missing from the run if it ends now, though its controller has not come for it."""
-    return run.saw("no_more_faults") and not Journal(run).open_entries()
+    return bool(run.read_timeline().refusals) and not Journal(run).open_entries()
 
 
-def why(state: State, run_id: str) -> str:
+def abort_reason(state: StateDir, run_id: str) -> str:
     """Return why a run was aborted, under way or ended meanwhile; an empty text if it was not, or is not known here."""
     try:
-        folders = state.run(run_id), state.record(run_id)
+        folders = state.run_dir(run_id), state.record_dir(run_id)
     except ChaosError:  # a name that is none: there is no such run
         return ""
-    events = (event for run in folders for event in run.events())
-    return next((str(event["reason"]) for event in events if event["event"] == "aborted"), "")
+    return next((reason for run in folders if (reason := run.read_timeline().abort_reason)), "")

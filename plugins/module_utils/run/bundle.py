@@ -19,7 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .folder import RunDir, read_json
+from ..common.json_files import read_json
+from .folder import RunDir
 
 NAME = "raw.tar"
 #: What of a run is one document (``NAME.json``) and no list of samples.
@@ -27,7 +28,7 @@ DOCUMENTS = ("spec", "capture", "ledger", "restore")
 _SECRET = re.compile(r"passw|secret|token|credential|api_?key", re.IGNORECASE)
 
 
-def pack(run: RunDir) -> Path:
+def pack_bundle(run: RunDir) -> Path:
     """Pack every raw file of the run and return the bundle's path; packing again replaces it."""
     path = run.file(NAME)
     first = f"{json.dumps({'anchor': asdict(run.anchor)})}\n".encode()

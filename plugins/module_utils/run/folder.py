@@ -5,42 +5,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..common.files import read_regular
-from ..common.jsonl import Writer, read
-from . import slow_host
+from ..common.json_files import read_json, write_json
+from ..common.jsonl import Writer, read_lines
+from . import slow_host, timeline
+from .timeline import Timeline
 
 LEVELS = ("ok", "warn", "fail", "info")
-
-
-def write_json(path: Path, value: Any, *, sync: bool = False) -> None:
-    """Replace ``path`` by ``value`` as JSON in one step: a reader sees the old or the new file, never half of one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "w") as stream:
-            json.dump(value, stream, separators=(",", ":"), default=str)
-            if sync:
-                stream.flush()
-                os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def read_json(path: Path) -> Any:
-    """Return the JSON in ``path``, or None when there is no such file, it is damaged or no regular file."""
-    try:
-        return json.loads(read_regular(path))
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def process_start(pid: int) -> int | None:
@@ -92,7 +68,7 @@ class RunDir:
         """Return the pair of clock readings taken when the run was opened."""
         return clock.Anchor(**self.spec["anchor"])
 
-    def timeline(self, event: str, **fields: Any) -> dict[str, Any]:
+    def write_event(self, event: str, **fields: Any) -> dict[str, Any]:
         """Append one event to the timeline and return it as written. Raises ChaosError when the disk refuses."""
         line = {"t": fields.pop("t", None) or clock.now(), "event": event, **fields}
         try:
@@ -107,40 +83,33 @@ class RunDir:
         """Append a line for people (level: ok, warn, fail or info) to the timeline and return it."""
         if level not in LEVELS:
             raise ValueError(f"unknown level {level!r}")
-        return self.timeline("log", level=level, text=text, step=step)
+        return self.write_event(timeline.LOG, level=level, text=text, step=step)
 
-    def events(self) -> list[dict[str, Any]]:
-        """Return the whole timeline, oldest first."""
-        return read(self.file("timeline.jsonl"))
+    def read_timeline(self) -> Timeline:
+        """Return what has happened in the run so far."""
+        return Timeline(timeline.well_formed(read_lines(self.file("timeline.jsonl"))))
 
-    def saw(self, event: str, **fields: Any) -> bool:
-        """Return whether the timeline holds an event of that name with those fields."""
-        return any(
-            line["event"] == event and all(line.get(key) == value for key, value in fields.items())
-            for line in self.events()
-        )
-
-    def deadline(self) -> float:
+    def read_deadline(self) -> float:
         """Return the boottime at which the run ends by itself unless somebody renews it (0 if none was set)."""
         value = read_json(self.file("deadline.json"))
         return float(value["t"]) if value else 0.0
 
-    def renew(self, seconds: float, *, latest: float | None = None) -> None:
+    def extend_deadline(self, seconds: float, *, latest: float | None = None) -> None:
         """Move the deadline to ``seconds`` from now, never nearer than it is, but not beyond boottime ``latest``."""
-        wanted = max(self.deadline(), clock.now() + seconds)
+        wanted = max(self.read_deadline(), clock.now() + seconds)
         try:
             write_json(self.file("deadline.json"), {"t": wanted if latest is None else min(wanted, latest)})
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def shorten(self, seconds: float, *, earliest: float) -> None:
+    def shorten_deadline(self, seconds: float, *, earliest: float) -> None:
         """Bring the deadline back to ``seconds`` from now, but not before boottime ``earliest``."""
         try:
             write_json(self.file("deadline.json"), {"t": max(earliest, clock.now() + seconds)})
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def ready(self, command: str, **fields: Any) -> None:
+    def register_process(self, command: str, **fields: Any) -> None:
         """Tell who waits that this process does its work now; its pid and start time identify it for ever."""
         folder = self.file("processes")
         folder.mkdir(mode=0o700, exist_ok=True)

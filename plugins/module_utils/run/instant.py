@@ -33,7 +33,7 @@ STARTED = "start after the instant agreed for the wave, ms"
 DOUBT = "uncertainty of this start on the controller's clock, ms"
 
 
-def target(run: RunDir, at: float) -> float:
+def boottime_of(run: RunDir, at: float) -> float:
     """Return the boottime of ``at``, epoch seconds on the controller's clock; an unknown offset counts as none."""
     return run.anchor.boot(at + (_clock(run).get("offset_ms") or 0.0) / 1000)
 
@@ -48,18 +48,18 @@ def doubt_ms(run: RunDir, t: float) -> float | None:
     return float(known["uncertainty_ms"]) + 1000 * DRIFT * age
 
 
-def describe(run: RunDir, at: float) -> str:
+def describe_instant(run: RunDir, at: float) -> str:
     """Say for people which instant a fault is armed for, and how well this host knows it."""
     known, doubt = _clock(run), doubt_ms(run, clock.now())
     if doubt is None:
         why = f" ({known['reason']})" if known.get("reason") else ""
         return (
-            f"armed for {clock.exact(at)}; how far this host's clock is from the controller's is not known{why}, "
+            f"armed for {clock.utc_exact(at)}; how far this host's clock is from the controller's is not known{why}, "
             "so it fires by its own clock"
         )
     return (
-        f"armed for {clock.exact(at)} on the controller's clock; this host's is {known['offset_ms']:+.3f} ms from it, "
-        f"± {doubt:.3f} ms"
+        f"armed for {clock.utc_exact(at)} on the controller's clock; this host's is {known['offset_ms']:+.3f} ms "
+        f"from it, ± {doubt:.3f} ms"
     )
 
 
@@ -70,7 +70,7 @@ class Instant:
         self._run = run
         self._fault = fault
         self.at = at
-        self.target = target(run, at)
+        self.target = boottime_of(run, at)
 
     @property
     def left(self) -> float:
@@ -112,8 +112,8 @@ class Instant:
 
     def _heed(self) -> None:
         """Look at the timeline, which needs no lock; a run that was ended has taken its timeline along."""
-        events = self._run.events()
-        if not events or any(event["event"] in ("aborted", "finishing") for event in events):
+        known = self._run.read_timeline()
+        if not known or known.aborted() or known.being_ended:
             raise ChaosError(
                 f"The run was aborted while fault {self._fault} was armed; it was not injected, nothing was changed."
             )

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..common.jsonl import Writer, read
+from ..common.jsonl import Writer, read_lines
 from .folder import RunDir
 
 
@@ -70,7 +70,7 @@ class Journal:
     def entries(self) -> list[Entry]:
         """Return all entries in the order they were planned."""
         found: dict[int, dict[str, Any]] = {}
-        for line in read(self._path):
+        for line in read_lines(self._path):
             entry = found.setdefault(line["seq"], {"seq": line["seq"]})
             if line["entry"] == "planned":
                 keys = ("fault", "kind", "target", "plan", "undo", "expires")
@@ -85,7 +85,7 @@ class Journal:
         """Return what is not undone, newest first: the order in which to undo."""
         return [entry for entry in reversed(self.entries()) if entry.open]
 
-    def planned(
+    def write_planned(
         self, fault: str, kind: str, target: str, plan: Sequence[str], undo: dict[str, Any], ttl: float
     ) -> Entry:
         """Write a planned change; on disk when this returns. Raises ChaosError when the disk refuses: no fault then."""
@@ -106,11 +106,11 @@ class Journal:
         )
         return entry
 
-    def applied(self, entry: Entry, at: float, **facts: Any) -> None:
+    def write_applied(self, entry: Entry, at: float, **facts: Any) -> None:
         """Write that the change was made at boottime ``at``, with what is known of it now."""
         self._write(entry.seq, "applied", at, fault=entry.fault, facts=facts)
 
-    def undone(self, entry: Entry, by: str, how: str, at: float | None = None) -> None:
+    def write_undone(self, entry: Entry, by: str, how: str, at: float | None = None) -> None:
         """Write that the change is gone: ``by`` whom (module, watchdog, halt, …) and ``how``."""
         self._write(entry.seq, "undone", at or clock.now(), fault=entry.fault, by=by, how=how)
 

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..common.errors import ChaosError
-from .folder import RunDir, read_json
+from ..common.json_files import read_json
+from .folder import RunDir
 from .journal import Journal
 
 #: A run that no module call renews for so long is ended on the host.
 LEASE_S = 20.0
 
 
-def renew(run: RunDir, seconds: float) -> None:
+def renew_lease(run: RunDir, seconds: float) -> None:
     """Let the run live ``seconds`` and its patience from now, unless it may live longer already.
 
     On a slow host both are that many times as long: what its siblings do there takes longer, too.
@@ -25,30 +26,30 @@ def renew(run: RunDir, seconds: float) -> None:
     could renew the run for ever.
     """
     expiries = [entry.expires for entry in Journal(run).open_entries()]
-    run.renew((seconds + patience(run)) * run.slow, latest=min(expiries, default=None))
+    run.extend_deadline((seconds + read_patience(run)) * run.slow, latest=min(expiries, default=None))
 
 
-def word(run: RunDir) -> None:
+def renew_on_contact(run: RunDir) -> None:
     """Renew the run, since the controller has come by.
 
     A full disk keeps the deadline as it is: an undo must go on, and whatever else must be written will say so.
     """
     with suppress(ChaosError):
-        renew(run, LEASE_S)
+        renew_lease(run, LEASE_S)
 
 
-def patience(run: RunDir) -> float:
+def read_patience(run: RunDir) -> float:
     """Return the seconds by which the controller's next word may be late, since it has other hosts to talk to."""
     spec = read_json(run.file("spec.json")) or {}
     return float(spec.get("patience_s") or 0.0)
 
 
 @contextmanager
-def lasting(run: RunDir, seconds: float) -> Iterator[None]:
+def extended_lease(run: RunDir, seconds: float) -> Iterator[None]:
     """Let the run live for a piece of work of at most ``seconds``, and no longer once that is done."""
-    before = run.deadline()
-    renew(run, seconds)
+    before = run.read_deadline()
+    renew_lease(run, seconds)
     try:
         yield
     finally:
-        run.shorten((LEASE_S + patience(run)) * run.slow, earliest=before)
+        run.shorten_deadline((LEASE_S + read_patience(run)) * run.slow, earliest=before)

@@ -38,7 +38,7 @@ class Lifespan:
         """True once a signal came, the run's folder is gone, or (bounded) its deadline passed long ago."""
         if not self._stopping and clock.now() - self._checked >= _CHECK_S:
             self._checked = clock.now()
-            late = self._bounded and clock.now() > self._run.deadline() + GRACE_S
+            late = self._bounded and clock.now() > self._run.read_deadline() + GRACE_S
             if late or not self._run.file("spec.json").exists():
                 self._stopping = True
         return self._stopping

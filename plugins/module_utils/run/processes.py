@@ -16,10 +16,12 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from .folder import RunDir, process_start, read_json
+from ..common.json_files import read_json
+from . import timeline
+from .folder import RunDir, process_start
 
 
-def start(
+def start_process(
     run: RunDir, command: str, *, python: str | None = None, timeout: float = 15.0, name: str | None = None
 ) -> dict[str, Any]:
     """Start ``python chaos.pyz <command> <run>`` detached and wait until it says it is ready.
@@ -29,10 +31,10 @@ def start(
     Raises ChaosError with the process's own last words when it ends or stays silent for ``timeout`` seconds
     (on a slow host so many times longer).
     """
-    known = alive(run, name or command)
+    known = living_process(run, name or command)
     if known:
         return known
-    child = launch(run, command, python=python)
+    child = launch_process(run, command, python=python)
     timeout *= run.slow
     until = clock.now() + timeout
     while clock.now() < until:
@@ -50,7 +52,7 @@ def start(
     raise ChaosError(f"The {command} process ended at once with code {child.returncode}: {words}")
 
 
-def launch(run: RunDir, command: str, *, python: str | None = None) -> subprocess.Popen[bytes]:
+def launch_process(run: RunDir, command: str, *, python: str | None = None) -> subprocess.Popen[bytes]:
     """Start a command of the runtime detached, without waiting for it; its stderr goes to ``<command>.err``."""
     log = os.open(
         str(run.file(f"{command}.err")), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
@@ -69,7 +71,7 @@ def launch(run: RunDir, command: str, *, python: str | None = None) -> subproces
         os.close(log)
 
 
-def alive(run: RunDir, name: str) -> dict[str, Any] | None:
+def living_process(run: RunDir, name: str) -> dict[str, Any] | None:
     """Return the registration of a living process of the run, None when there is none."""
     entry = read_json(run.file("processes") / f"{name}.json")
     if entry and process_start(int(entry["pid"])) == entry["start"]:
@@ -77,15 +79,15 @@ def alive(run: RunDir, name: str) -> dict[str, Any] | None:
     return None
 
 
-def stop(run: RunDir, name: str, timeout: float = 10.0) -> bool:
+def stop_process(run: RunDir, name: str, timeout: float = 10.0) -> bool:
     """End one process of the run: SIGTERM, and SIGKILL after ``timeout`` seconds. Returns whether one was alive."""
-    entry = alive(run, name)
+    entry = living_process(run, name)
     if entry is None:
         return False
     # said before it is done: whoever watches the processes must not take this end for a death; a full disk, which
     # cannot be told anything, must not keep alive what holds a fault
     with contextlib.suppress(ChaosError):
-        run.timeline("observer_stopped", command=name)
+        run.write_event(timeline.OBSERVER_STOPPED, command=name)
     if not _signal_and_wait(int(entry["pid"]), signal.SIGTERM, timeout):
         _signal_and_wait(int(entry["pid"]), signal.SIGKILL, 5.0)
     return True

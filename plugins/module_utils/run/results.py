@@ -10,8 +10,10 @@ import time
 from typing import Any
 
 from ..common.clock import utc
+from ..common.json_files import read_json, write_json
 from ..common.jsonl import Tail
-from .folder import RunDir, read_json, write_json
+from . import timeline
+from .folder import RunDir
 
 #: Bytes of raw captured events one result carries; the rest comes with the next, or with the raw data.
 _BPF_BYTES = 24 * 1024
@@ -29,7 +31,7 @@ class Lines:
         self.lines.append({"at": utc(time.time()), "level": level, "text": text})
 
 
-def deliver(
+def deliver_result(
     run: RunDir, *, changed: bool, before: list[dict[str, str]] | None = None, **fields: Any
 ) -> dict[str, Any]:
     """Return a module result with what the run logged and captured since the last result.
@@ -44,7 +46,7 @@ def deliver(
     lines = [
         {"at": anchor.iso(line["t"]), "level": line["level"], "text": line["text"]}
         for line in log.poll()
-        if line.get("event") == "log"
+        if line.get("event") == timeline.LOG
     ]
     captured = [
         {**event, "at": anchor.iso(event["t"])}

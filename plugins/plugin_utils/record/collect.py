@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...module_utils.evidence.evidence import Evidence
-from ...module_utils.judge.record import bounds, host_record
+from ...module_utils.judge.record import host_record, run_bounds
 from . import rejudge, report_files, spread
 from .merge import merge
 from .missing_host import owes, stub
@@ -180,8 +180,8 @@ def complete(plan: Plan, found: Found) -> Record:
         [*found.records.values(), *stubs],
         run_id=plan.run_id,
         experiment=spec["experiment"],
-        started_at=min(bounds(each)[0] for each in seen),
-        ended_at=max(bounds(each)[1] for each in seen),
+        started_at=min(run_bounds(each)[0] for each in seen),
+        ended_at=max(run_bounds(each)[1] for each in seen),
         collection_version=str(spec["collection_version"]),
     )
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ...module_utils.common.errors import ChaosError
-from ...module_utils.evidence.evidence import Evidence, load
+from ...module_utils.common.json_files import write_json
+from ...module_utils.evidence.evidence import Evidence, load_evidence
 from ...module_utils.run.bundle import DOCUMENTS
-from ...module_utils.run.folder import RunDir, write_json
+from ...module_utils.run.folder import RunDir
 from .report_files import raw_name
 
 #: A set of raw samples is whole if it has these: they come home in the order of their names, the timeline last.
@@ -35,7 +36,7 @@ def evidence(stem: str, host: str) -> Evidence | None:
         try:
             for raw, path in found.items():
                 _unpack(Path(folder), raw, path)
-            return load(RunDir(folder))
+            return load_evidence(RunDir(folder))
         except (OSError, EOFError, ValueError, KeyError, TypeError, ChaosError):
             return None
 

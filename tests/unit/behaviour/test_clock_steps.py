@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import finish
 from ansible_collections.exchange.chaos.plugins.module_utils.observe import docker_events
 from ansible_collections.exchange.chaos.plugins.module_utils.run import instant
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Journal
 
 
 def opened(folder: Path, set_by: float, **more: Any) -> RunDir:
     """Return a run whose host's clock was set forward by so many seconds since it was opened."""
-    began = clock.anchor()
+    began = clock.take_anchor()
     anchor = {
         **vars(began),
         "boottime": began.boottime - 30,
@@ -42,7 +43,7 @@ def test_what_the_engine_tells_afterwards_is_dated_as_if_it_had_not_been(
 
     run, writer = opened(tmp_path, set_by), jsonl.Writer(tmp_path / "engine.jsonl")
     docker_events._follow(run, Telling(), writer)  # type: ignore[arg-type]
-    (line,) = jsonl.read(tmp_path / "engine.jsonl")
+    (line,) = jsonl.read_lines(tmp_path / "engine.jsonl")
     assert line["t"] == pytest.approx(clock.now(), abs=1)
 
 
@@ -50,22 +51,24 @@ def test_what_the_engine_tells_afterwards_is_dated_as_if_it_had_not_been(
 def test_the_run_says_so_at_its_end(tmp_path: Path, set_by: float, words: str) -> None:
     run = opened(tmp_path, set_by)
     finish._tell_step(run)
-    said = [event["text"] for event in run.events() if event["event"] == "log"]
+    said = [event["text"] for event in run.read_timeline() if event["event"] == "log"]
     assert [words in text for text in said] == ([True] if words else [])
 
 
 def test_a_reboot_is_no_step(tmp_path: Path) -> None:
-    assert clock.stepped(opened(tmp_path, 5.0, boot_id="an earlier one").anchor) == pytest.approx(0, abs=0.01)
+    assert clock.seconds_stepped(opened(tmp_path, 5.0, boot_id="an earlier one").anchor) == pytest.approx(
+        0, abs=0.01
+    )
 
 
 def test_time_to_live_and_instant_do_not_move_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = opened(tmp_path, 0.0)
-    entry = Journal(run).planned("crash", "kill", "postgres", ["kill"], {}, 60)
-    target = instant.target(run, run.anchor.realtime + 90)
+    entry = Journal(run).write_planned("crash", "kill", "postgres", ["kill"], {}, 60)
+    target = instant.boottime_of(run, run.anchor.realtime + 90)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600)
     assert not undo.overdue(entry)
-    assert instant.target(run, run.anchor.realtime + 90) == target
+    assert instant.boottime_of(run, run.anchor.realtime + 90) == target
     assert entry.expires == pytest.approx(clock.now() + 60, abs=1)

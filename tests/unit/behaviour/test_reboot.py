@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge_run
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import finish
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
 
 from tests.unit.scenario import Scenario
@@ -27,7 +28,7 @@ from tests.unit.scenario import Scenario
 @pytest.fixture(autouse=True)
 def _own_boot() -> Iterator[None]:
     yield
-    clock.resume(clock.anchor())
+    clock.resume_count(clock.take_anchor())
 
 
 def began(seconds_ago: float, *, boot_id: str = "an earlier one") -> clock.Anchor:
@@ -36,9 +37,9 @@ def began(seconds_ago: float, *, boot_id: str = "an earlier one") -> clock.Ancho
 
 
 def test_the_time_of_a_run_goes_on_over_a_reboot() -> None:
-    assert clock.resume(began(90)) is True
+    assert clock.resume_count(began(90)) is True
     assert clock.now() == pytest.approx(1_000_090, abs=1)
-    assert clock.of_run(began(90)) == pytest.approx(1_000_090, abs=1)
+    assert clock.run_now(began(90)) == pytest.approx(1_000_090, abs=1)
 
 
 def test_a_wall_clock_that_a_boot_set_back_puts_nothing_before_what_was_seen(
@@ -50,11 +51,11 @@ def test_a_wall_clock_that_a_boot_set_back_puts_nothing_before_what_was_seen(
     monkeypatch.setattr(finish, "undo", refuse)
     write_json(tmp_path / "spec.json", {"anchor": asdict(began(-7200))})
     run = RunDir(tmp_path)
-    run.timeline("fault_injected", t=1_000_050.0)
+    run.write_event("fault_injected", t=1_000_050.0)
     with pytest.raises(ChaosError, match="could not be undone yet"):
-        finish.finish(run, by="boot")
+        finish.finish_run(run, by="boot")
     assert clock.now() == pytest.approx(1_000_050, abs=1)
-    assert [event["event"] for event in run.events() if event["t"] >= 1_000_050][1:3] == [
+    assert [event["event"] for event in run.read_timeline() if event["t"] >= 1_000_050][1:3] == [
         "finishing",
         "rebooted",
     ]
@@ -62,7 +63,7 @@ def test_a_wall_clock_that_a_boot_set_back_puts_nothing_before_what_was_seen(
 
 def test_in_its_own_boot_a_run_counts_as_the_kernel_does() -> None:
     kernel = time.clock_gettime(time.CLOCK_BOOTTIME)
-    assert clock.resume(replace(began(90), boot_id=clock.boot_id())) is False
+    assert clock.resume_count(replace(began(90), boot_id=clock.boot_id())) is False
     assert clock.now() == pytest.approx(kernel, abs=1)
 
 
@@ -81,13 +82,13 @@ def test_after_a_reboot_no_proof_is_read_of_what_it_ended(
 
     monkeypatch.setattr(undo, "by_kind", lambda kind: Held())
     monkeypatch.setattr(DockerEngine, "connect", classmethod(lambda cls, **how: object()))
-    anchor = began(60) if rebooted else clock.anchor()
+    anchor = began(60) if rebooted else clock.take_anchor()
     write_json(tmp_path / "spec.json", {"anchor": asdict(anchor)})
     run = RunDir(tmp_path)
-    clock.resume(anchor)
-    entry = Journal(run).planned("held", "cpu", "api", ["hold it"], {}, 60)
+    clock.resume_count(anchor)
+    entry = Journal(run).write_planned("held", "cpu", "api", ["hold it"], {}, 60)
     undo.undo(run, by="boot")
-    assert [event["event"] for event in run.events()].count("proof") == (0 if rebooted else 1)
+    assert [event["event"] for event in run.read_timeline()].count("proof") == (0 if rebooted else 1)
     (closed,) = Journal(run).entries()
     assert closed.undone_by == "boot"
     assert closed.undone_at is not None
@@ -98,6 +99,6 @@ def test_restarts_by_a_reboot_are_no_leftovers(tmp_path: Path) -> None:
     restore = {"leftovers": [], "restarts": {"postgres": 1, "redis": 1, "nginx": 1}, "unchecked": []}
     scenario = Scenario(restore=restore)
     rebooted = {"t": scenario.end, "event": "rebooted"}
-    found = judge(Scenario(restore=restore, extra_timeline=[rebooted]).evidence(tmp_path))
+    found = judge_run(Scenario(restore=restore, extra_timeline=[rebooted]).evidence(tmp_path))
     assert (found.restored, found.leftovers) == ("pass", [])
     assert "redis was started anew with the host (containers: 1)." in found.reasons

@@ -9,20 +9,21 @@ that counts must turn red under one of them: one that no exchange can turn red w
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence, Order, Sample
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import windows
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import fault_windows
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.kernel.connects import target_ports
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.registry import measure
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge_run
+from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
 
 from tests.unit import recorded
 
@@ -45,12 +46,19 @@ def test_it_passes_as_it_did(run: Evidence) -> None:
     jsonschema.validate(record, SCHEMA)
     assert record["outcome"] == "passed"
     assert record["verdicts"] == PASSED
-    verdicts = {finding.id: finding.verdict for finding in judge(run).findings if finding.counts}
+    verdicts = {finding.id: finding.verdict for finding in judge_run(run).findings if finding.counts}
     # where no order failed, no error was there to be clear
     assert {name for name, verdict in verdicts.items() if verdict != "pass"} <= {"error_clarity"}
 
 
 # -- the instrument broken ------------------------------------------------------------------------------------
+
+
+def replace(run: Evidence, **changes: Any) -> Evidence:
+    """The run with other evidence in place of some of its own."""
+    if "timeline" in changes:
+        changes["timeline"] = Timeline(changes["timeline"])
+    return dataclasses.replace(run, **changes)
 
 
 def events(timeline: Sequence[Mapping[str, Any]], name: str, **changes: Any) -> list[dict[str, Any]]:
@@ -69,36 +77,36 @@ def without_effect(run: Evidence) -> Evidence:
 
 
 def test_a_fault_without_effect_is_invalid(run: Evidence) -> None:
-    judged = judge(without_effect(run))
+    judged = judge_run(without_effect(run))
     assert judged.effect == "fail"
     assert judged.outcome == "invalid"
 
 
 def test_a_capture_that_did_not_see_its_own_connect_is_invalid(run: Evidence) -> None:
-    judged = judge(replace(run, capture={**run.capture, "positive_control": False}))
+    judged = judge_run(replace(run, capture={**run.capture, "positive_control": False}))
     assert judged.outcome == "invalid"
 
 
 def test_a_run_without_load_is_invalid(run: Evidence) -> None:
-    judged = judge(replace(run, orders=[]))
+    judged = judge_run(replace(run, orders=[]))
     assert judged.outcome == "invalid"
 
 
 def test_an_undo_that_left_something_fails_the_host(run: Evidence) -> None:
     assert run.restore is not None
     left = {"kind": "container_state", "what": "postgres", "before": "running", "after": "exited"}
-    judged = judge(replace(run, restore={**run.restore, "leftovers": [left]}))
+    judged = judge_run(replace(run, restore={**run.restore, "leftovers": [left]}))
     assert (judged.restored, judged.outcome) == ("fail", "failed")
 
 
 def test_a_change_never_undone_fails_the_host(run: Evidence) -> None:
     opened = [line for line in run.journal if line["entry"] != "undone"]
-    judged = judge(replace(run, journal=opened))
+    judged = judge_run(replace(run, journal=opened))
     assert (judged.restored, judged.outcome) == ("fail", "failed")
 
 
 def test_a_host_that_was_not_compared_is_not_restored(run: Evidence) -> None:
-    judged = judge(replace(run, restore=None))
+    judged = judge_run(replace(run, restore=None))
     assert judged.restored == "unknown"
     assert judged.outcome == "failed"
 
@@ -108,7 +116,7 @@ def test_a_host_that_was_not_compared_is_not_restored(run: Evidence) -> None:
 
 def struck(run: Evidence) -> float:
     """When the first fault was injected."""
-    return windows(run)[0].injected
+    return fault_windows(run)[0].injected
 
 
 def failed(order: Order, words: str | None = None) -> Order:
@@ -123,7 +131,7 @@ def bad(sample: Sample) -> Sample:
 
 def watched_on(run: Evidence, last: Callable[[Sample], Sample] | None = None) -> Evidence:
     """The same run, watched for long after its end: no order is acknowledged, and samples are as they were last."""
-    end = windows(run)[-1].end
+    end = fault_windows(run)[-1].end
     orders = [order for order in run.orders if order.sent < end]
     probes = [sample for sample in run.probes if sample.at < end]
     latest = {sample.probe: sample if last is None else last(sample) for sample in probes}
@@ -158,7 +166,7 @@ def late(run: Evidence) -> Evidence:
     at = struck(run)
     broken = replace(run, probes=[bad(sample) if sample.at >= at else sample for sample in run.probes])
     found = watched_on(broken)
-    end = windows(found)[-1].end
+    end = fault_windows(found)[-1].end
     back = [
         replace(sample, ok=True, status=200, kind="ok") if sample.at > end - 1 else sample
         for sample in found.probes
@@ -186,7 +194,7 @@ def sluggish(run: Evidence) -> Evidence:
 
 def vague(run: Evidence) -> Evidence:
     """Orders sent in a fault's window fail without a cause, and the log names none."""
-    spans = [(window.injected, window.undone or window.end) for window in windows(run)]
+    spans = [(window.injected, window.undone or window.end) for window in fault_windows(run)]
     return replace(
         run,
         orders=[
@@ -207,7 +215,9 @@ def forgetful(run: Evidence) -> Evidence:
 
 def helped(run: Evidence) -> Evidence:
     """Somebody had to start it by hand."""
-    helps = [{"t": window.injected + 0.5, "event": "rescue", "text": "started"} for window in windows(run)]
+    helps = [
+        {"t": window.injected + 0.5, "event": "rescue", "text": "started"} for window in fault_windows(run)
+    ]
     return replace(run, timeline=by_time([*run.timeline, *helps]))
 
 
@@ -236,7 +246,7 @@ def falls_over(run: Evidence) -> Evidence:
     api = run.service("api")
     deaths = [
         {"t": window.injected + after, "service": api, "container": api, "action": action, "exit_code": code}
-        for window in windows(run)
+        for window in fault_windows(run)
         for after, action, code in ((0.2, "die", 1), (0.7, "start", None))
     ]
     return replace(run, engine=by_time([*run.engine, *deaths]))
@@ -255,7 +265,7 @@ def flood(run: Evidence, *names: str) -> Evidence:
             "rport": port,
             "t": window.injected + 0.001 * n,
         }
-        for window in windows(run)
+        for window in fault_windows(run)
         for port in target_ports(run, str(window.spec.get("peer") or window.target))
         for n in range(2000)
         for name in names
@@ -280,7 +290,7 @@ def by_time(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def wide(run: Evidence) -> Evidence:
     """The ports of all stores are silent in the fault's windows."""
-    spans = [(window.injected, window.undone or window.end) for window in windows(run)]
+    spans = [(window.injected, window.undone or window.end) for window in fault_windows(run)]
     return replace(
         run,
         probes=[
@@ -366,7 +376,7 @@ def unheard(run: Evidence) -> Evidence:
 
 def scattered(run: Evidence) -> Evidence:
     """The targets died more than a second apart, by both the tracer and the file descriptors."""
-    several = [event for event in run.events("fault_injected") if "targets" in event]
+    several = [event for event in run.timeline.injections() if "targets" in event]
     after = {kill["pid"]: 1.5 * rank for event in several for rank, kill in enumerate(event["kills"])}
 
     def shifted(event: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -418,11 +428,11 @@ EXCHANGES: tuple[Mutation, ...] = (
 
 def red(run: Evidence) -> set[str]:
     """The findings that count and fail."""
-    return {finding.id for finding in judge(run).findings if finding.counts and finding.verdict == "fail"}
+    return {finding.id for finding in judge_run(run).findings if finding.counts and finding.verdict == "fail"}
 
 
 def test_every_finding_can_turn_red(run: Evidence) -> None:
-    counting = {finding.id for finding in judge(run).findings if finding.counts}
+    counting = {finding.id for finding in judge_run(run).findings if finding.counts}
     turned = {mutation.__name__: red(mutation(run)) for mutation in EXCHANGES}
     assert counting
     assert counting - set().union(*turned.values()) == set(), turned
@@ -430,7 +440,7 @@ def test_every_finding_can_turn_red(run: Evidence) -> None:
 
 def test_a_short_stall_at_the_kill_is_not_the_latency_without_the_cache(tmp_path: Path) -> None:
     run = recorded.evidence(7, tmp_path)
-    at = next(window.injected for window in windows(run) if window.id == "outage")
+    at = next(window.injected for window in fault_windows(run) if window.id == "outage")
     orders = [
         replace(order, end=order.at + 0.3) if order.ok and at <= order.at < at + 0.3 else order
         for order in run.orders

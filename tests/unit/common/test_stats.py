@@ -8,7 +8,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.common.stats import median, percentile, rounded
+from ansible_collections.exchange.chaos.plugins.module_utils.common.stats import (
+    median,
+    percentile,
+    round_or_none,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,5 +44,5 @@ def test_percentile_is_the_smallest_value_that_enough_do_not_exceed() -> None:
 
 def test_median_and_rounding() -> None:
     assert median([5.0, 1.0, 9.0]) == 5.0
-    assert rounded(None) is None
-    assert rounded(1.23456) == 1.235
+    assert round_or_none(None) is None
+    assert round_or_none(1.23456) == 1.235

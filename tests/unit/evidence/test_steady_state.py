@@ -58,7 +58,7 @@ def crash(**fields: float) -> Scenario:
 
 
 def recover(scenario: Scenario) -> steady_state.Recovery:
-    found = steady_state.recovery(scenario.signals(), scenario.episodes[0].at, scenario.end, 3.0, LIMITS)
+    found = steady_state.find_recovery(scenario.signals(), scenario.episodes[0].at, scenario.end, 3.0, LIMITS)
     assert found is not None
     return found
 
@@ -90,13 +90,13 @@ def test_lost_samples_widen_the_interval_but_never_make_it_wrong(seed: int) -> N
         thinned.append(
             steady_state.Signal(one.name, points, one.gap_s, one.tolerant, [point.at for point in points])
         )
-    found = steady_state.recovery(thinned, scenario.episodes[0].at, scenario.end, 3.0, LIMITS)
+    found = steady_state.find_recovery(thinned, scenario.episodes[0].at, scenario.end, 3.0, LIMITS)
     assert found is not None
     assert found.earliest <= scenario.episodes[0].recovered <= found.latest
 
 
 def test_bounds_come_from_the_signals_that_set_them() -> None:
-    found = steady_state.recovery(
+    found = steady_state.find_recovery(
         [signal([(1, 2)], name="a"), signal([(1, 3)], name="b", rate=50)], 0.5, 10, 3.0, LIMITS
     )
     assert found is not None
@@ -106,28 +106,28 @@ def test_bounds_come_from_the_signals_that_set_them() -> None:
 
 
 def test_never_left() -> None:
-    found = steady_state.recovery([signal([])], 1.0, 10, 3.0, LIMITS)
+    found = steady_state.find_recovery([signal([])], 1.0, 10, 3.0, LIMITS)
     assert found is not None
     assert not found.left
     assert found.earliest == found.latest == 1.0
 
 
 def test_a_relapse_within_the_steady_stretch_starts_it_anew() -> None:
-    found = steady_state.recovery([signal([(1, 2), (4.5, 4.6)])], 0.5, 10, 3.0, LIMITS)
+    found = steady_state.find_recovery([signal([(1, 2), (4.5, 4.6)])], 0.5, 10, 3.0, LIMITS)
     assert found is not None
     assert found.earliest == pytest.approx(4.59)
 
 
 def test_a_relapse_after_the_steady_stretch_does_not() -> None:
-    found = steady_state.recovery([signal([(1, 2), (5.5, 5.6)])], 0.5, 10, 3.0, LIMITS)
+    found = steady_state.find_recovery([signal([(1, 2), (5.5, 5.6)])], 0.5, 10, 3.0, LIMITS)
     assert found is not None
     assert found.earliest == pytest.approx(1.99)
 
 
 def test_errors_within_the_threshold_are_tolerated_late_but_not_in_the_tail_of_the_outage() -> None:
     tail = [1.0 + n * 0.02 for n in range(51)]
-    late = steady_state.recovery([orders([*tail, 4.0])], 0.5, 10, 3.0, LIMITS)
-    early = steady_state.recovery([orders([*tail, 2.2])], 0.5, 10, 3.0, LIMITS)
+    late = steady_state.find_recovery([orders([*tail, 4.0])], 0.5, 10, 3.0, LIMITS)
+    early = steady_state.find_recovery([orders([*tail, 2.2])], 0.5, 10, 3.0, LIMITS)
     assert late is not None
     assert early is not None
     assert late.earliest == pytest.approx(2.0)
@@ -135,19 +135,21 @@ def test_errors_within_the_threshold_are_tolerated_late_but_not_in_the_tail_of_t
 
 
 def test_more_errors_than_the_threshold_are_not() -> None:
-    found = steady_state.recovery([orders([1.0, 2.4, 3.9])], 0.5, 10, 3.0, LIMITS)
+    found = steady_state.find_recovery([orders([1.0, 2.4, 3.9])], 0.5, 10, 3.0, LIMITS)
     assert found is not None
     assert found.earliest == pytest.approx(2.4)
 
 
 def test_slow_orders_are_not_steady() -> None:
-    found = steady_state.recovery([orders([], slow=[1 + n / 50 for n in range(100)])], 0.5, 10, 3.0, LIMITS)
+    found = steady_state.find_recovery(
+        [orders([], slow=[1 + n / 50 for n in range(100)])], 0.5, 10, 3.0, LIMITS
+    )
     assert found is not None
     assert found.earliest == pytest.approx(2.98)
 
 
 def test_a_gap_is_not_good() -> None:
-    found = steady_state.recovery(
+    found = steady_state.find_recovery(
         [signal([(1, 2)], gap=(2.5, 3.5)), signal([], name="other")], 0.5, 10, 3.0, LIMITS
     )
     assert found is not None
@@ -156,7 +158,7 @@ def test_a_gap_is_not_good() -> None:
 
 
 def test_a_short_pause_is_no_gap() -> None:
-    found = steady_state.recovery([signal([(1, 2)], gap=(2.5, 2.8))], 0.5, 10, 3.0, LIMITS)
+    found = steady_state.find_recovery([signal([(1, 2)], gap=(2.5, 2.8))], 0.5, 10, 3.0, LIMITS)
     assert found is not None
     assert found.latest == pytest.approx(2.002)
 
@@ -173,16 +175,16 @@ def test_a_short_pause_is_no_gap() -> None:
     ids=["nothing sampled", "bad to the end", "too short", "one ended", "one silent"],
 )
 def test_not_recovered(found: list[steady_state.Signal]) -> None:
-    assert steady_state.recovery(found, 0.5, 10, 3.0, LIMITS) is None
+    assert steady_state.find_recovery(found, 0.5, 10, 3.0, LIMITS) is None
 
 
 def test_reasons_are_sentences_with_figures() -> None:
     found = [signal([(1, 2)], name="ready"), signal([], gap=(1, 2), name="health"), orders([1.0, 1.5])]
-    reasons = steady_state.reasons(found, 0.5, 3.0, LIMITS)
+    reasons = steady_state.unsteady_reasons(found, 0.5, 3.0, LIMITS)
     assert reasons[0] == "ready: 100 of 250 samples bad"
     assert reasons[1].startswith("health: 1.01 s without a sample")
     assert reasons[2].startswith("orders: 2 of 125 failed")
-    assert steady_state.reasons([], 0, 1, LIMITS) == ["nothing was sampled"]
+    assert steady_state.unsteady_reasons([], 0, 1, LIMITS) == ["nothing was sampled"]
 
 
 def test_rate_limited_and_unsent_orders_are_no_samples() -> None:
@@ -194,17 +196,17 @@ def test_rate_limited_and_unsent_orders_are_no_samples() -> None:
         line.update(ok=False, status=0, kind="dropped")
     from ansible_collections.exchange.chaos.plugins.module_utils.evidence import evidence
 
-    points = steady_state.signals(scenario.spec_data(), evidence.orders(lines), [])[0].points
+    points = steady_state.build_signals(scenario.spec_data(), evidence.parse_orders(lines), [])[0].points
     assert len(points) == len(lines) - 1 - 15
 
 
 def test_a_stretch_after_a_fault_must_begin_clean() -> None:
     found = [orders([2.2])]
-    assert steady_state.reasons(found, 2.0, 5.0, LIMITS) == []
-    assert steady_state.unsteady(found, 2.0, 5.0, LIMITS) == [
+    assert steady_state.unsteady_reasons(found, 2.0, 5.0, LIMITS) == []
+    assert steady_state.unsteady_stretches(found, 2.0, 5.0, LIMITS) == [
         "orders: bad samples at the start of the steady stretch"
     ]
-    assert steady_state.unsteady(found, 1.0, 4.0, LIMITS) == []
+    assert steady_state.unsteady_stretches(found, 1.0, 4.0, LIMITS) == []
 
 
 def test_answers_may_overtake_each_other() -> None:
@@ -213,7 +215,7 @@ def test_answers_may_overtake_each_other() -> None:
     points[2] = steady_state.Point(2.2, 2.9, False)
     found = steady_state.Signal("orders", sorted(points, key=lambda point: point.at), 0.5, False, [])
     found = steady_state.Signal("orders", found.points, 0.5, False, [point.at for point in found.points])
-    back = steady_state.recovery([found], -0.1, 9.9, 3.0, LIMITS)
+    back = steady_state.find_recovery([found], -0.1, 9.9, 3.0, LIMITS)
     assert back is not None
     assert back.earliest == pytest.approx(0.1)
     assert back.latest == pytest.approx(0.55)
@@ -224,17 +226,17 @@ def test_a_run_under_way_is_steady_when_its_judges_will_say_so_too() -> None:
     found = [signal([(1, 2)], gap=(2.1, 2.9), name="ready"), signal([], name="other")]
     gap_end = next(point.at for point in found[0].points if point.at >= 2.9)
     for now in (gap_end + 2.8, gap_end + 2.95, gap_end + 3.01, gap_end + 3.2):
-        said = steady_state.unsettled(found, 0.5, now, 3.0, LIMITS)
-        assert (not said) == (steady_state.recovery(found, 0.5, now, 3.0, LIMITS) is not None), now
-    assert steady_state.unsteady(found, gap_end - 0.05, gap_end + 2.95, LIMITS) == [], (
+        said = steady_state.unsettled_reasons(found, 0.5, now, 3.0, LIMITS)
+        assert (not said) == (steady_state.find_recovery(found, 0.5, now, 3.0, LIMITS) is not None), now
+    assert steady_state.unsteady_stretches(found, gap_end - 0.05, gap_end + 2.95, LIMITS) == [], (
         "its last three seconds alone are"
     )
-    assert steady_state.unsettled(found, 0.5, gap_end + 2.95, 3.0, LIMITS) == [
+    assert steady_state.unsettled_reasons(found, 0.5, gap_end + 2.95, 3.0, LIMITS) == [
         "steady for too short since the last gap"
     ]
 
 
 def test_a_run_under_way_that_is_bad_again_is_not_steady() -> None:
     found = [signal([(1, 2), (6, 10)])]
-    assert steady_state.recovery(found, 0.5, 7.0, 3.0, LIMITS) is not None
-    assert steady_state.unsettled(found, 0.5, 7.0, 3.0, LIMITS)
+    assert steady_state.find_recovery(found, 0.5, 7.0, 3.0, LIMITS) is not None
+    assert steady_state.unsettled_reasons(found, 0.5, 7.0, 3.0, LIMITS)

@@ -18,7 +18,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.exchange import dat
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import opening, preflight
 from ansible_collections.exchange.chaos.plugins.module_utils.observe import gauges
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 from tests.unit.containers import target
 
@@ -58,7 +58,7 @@ class Engine:
 
 def look(wanted: dict[str, Any]) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = []
-    preflight.exchange(preflight.Report(lambda *words: lines.append(words)), Engine(), wanted)  # type: ignore[arg-type]
+    preflight.check_exchange(preflight.Report(lambda *words: lines.append(words)), Engine(), wanted)  # type: ignore[arg-type]
     return lines
 
 
@@ -140,7 +140,7 @@ def test_the_port_of_a_path_to_addresses_is_captured_as_well() -> None:
 
 
 def test_an_error_names_a_peer_by_its_address() -> None:
-    words = named_cause.cause({}, CUT)
+    words = named_cause.cause_pattern({}, CUT)
     assert words.search("could not connect to 10.0.0.9")
     assert not words.search("something else went wrong")
 
@@ -162,7 +162,7 @@ def test_the_password_is_apart_from_the_specification_and_goes_with_the_run(tmp_
     assert secrets.stat().st_mode & 0o777 == 0o600
     assert database.store_of_run(run)["password"] == "s3cret"
     assert given["database"]["password"] == "s3cret", "the caller's own is left alone"
-    record = State(tmp_path).finish(run)
+    record = StateDir(tmp_path).keep_record(run)
     assert not record.file(database.SECRETS).exists()
     assert "password" not in database.store_of_run(record)
 

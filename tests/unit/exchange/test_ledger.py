@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.ledger import (
     FaultWindow,
-    fault_windows,
+    faults_struck,
     reconcile_orders,
     shortest_visible_loss_ms,
 )
@@ -110,7 +110,7 @@ def test_faults_are_read_from_the_timeline() -> None:
         {"t": 15.0, "event": "steady", "fault": "crash"},
         {"t": 20.0, "event": "fault_injected", "fault": "outage"},
     ]
-    assert fault_windows(timeline) == [FaultWindow("crash", 10.0, 15.0), FaultWindow("outage", 20.0, NEVER)]
+    assert faults_struck(timeline) == [FaultWindow("crash", 10.0, 15.0), FaultWindow("outage", 20.0, NEVER)]
 
 
 def test_the_placebo_has_an_account_of_its_own_and_no_say_in_what_would_have_shown() -> None:
@@ -119,7 +119,7 @@ def test_the_placebo_has_an_account_of_its_own_and_no_say_in_what_would_have_sho
         {"t": 8.0, "event": "placebo_end"},
         {"t": 10.0, "event": "fault_injected", "fault": "crash"},
     ]
-    faults = fault_windows(timeline)
+    faults = faults_struck(timeline)
     assert faults == [FaultWindow("placebo", 8.0, 8.0), FaultWindow("crash", 10.0, NEVER)]
     attempts = [attempt(1, ok=True, at=7.5), attempt(2, ok=True, at=9.99)]
     ledger = reconcile_orders(attempts, {2: 1}, faults)

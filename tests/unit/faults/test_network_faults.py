@@ -473,7 +473,7 @@ class Answers:
 
 
 def scene(folder: Path, *known: Any) -> Scene:
-    anchor = clock.anchor()
+    anchor = clock.take_anchor()
     (folder / "spec.json").write_text(json.dumps({"anchor": vars(anchor)}))
     return Scene(RunDir(folder), Answers(*known))  # type: ignore[arg-type]
 

@@ -91,7 +91,7 @@ def test_the_watchdog_has_it_before_there_is_anything_to_undo(
     """A fault may hold the very disk that the SDK lies on."""
     asked = []
     monkeypatch.setattr(watchdog, "load_sdk", lambda: asked.append("sdk"))
-    monkeypatch.setattr(RunDir, "ready", lambda run, name: asked.append(name))
+    monkeypatch.setattr(RunDir, "register_process", lambda run, name: asked.append(name))
     monkeypatch.setattr(watchdog.Watchdog, "__init__", lambda *_: None)
     monkeypatch.setattr(watchdog.Watchdog, "keep", lambda _self: 0)
     monkeypatch.setattr(watchdog, "Lifespan", lambda *_args, **_named: None)
@@ -102,7 +102,7 @@ def test_the_watchdog_has_it_before_there_is_anything_to_undo(
 def test_a_watchdog_without_it_keeps_the_run_all_the_same(
     without: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(RunDir, "ready", lambda *_: None)
+    monkeypatch.setattr(RunDir, "register_process", lambda *_: None)
     monkeypatch.setattr(watchdog.Watchdog, "__init__", lambda *_: None)
     monkeypatch.setattr(watchdog.Watchdog, "keep", lambda _self: 0)
     monkeypatch.setattr(watchdog, "Lifespan", lambda *_args, **_named: None)

@@ -13,9 +13,14 @@ from typing import Any
 
 import jsonschema
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import load
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import fit, host_record, run_record
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import load_evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import (
+    fit_record,
+    host_record,
+    run_record,
+)
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
 
 from tests.unit.scenario import T0, Scenario
 
@@ -63,7 +68,7 @@ def test_what_was_begun_and_undone_is_told_though_it_never_came_into_force(tmp_p
         for line in whole.journal
         if line["fault"] != "outage" or line["entry"] != "applied"
     ]
-    found = run_record(replace(whole, timeline=timeline, journal=journal))
+    found = run_record(replace(whole, timeline=Timeline(timeline), journal=journal))
     outage = found["hosts"][0]["faults"][1]
     assert (outage["injected_at"], outage["undone_by"], outage["proof"]) == (None, "boot", [])
     assert outage["undone_at"] is not None
@@ -129,7 +134,7 @@ def test_a_missing_file_is_missing_evidence_and_no_crash(name: str, tmp_path: Pa
     Scenario().write(tmp_path)
     for path in tmp_path.glob(f"{name}.json*"):
         path.unlink()
-    found = json.loads(json.dumps(run_record(load(RunDir(tmp_path)))))
+    found = json.loads(json.dumps(run_record(load_evidence(RunDir(tmp_path)))))
     VALIDATOR.validate(found)
     assert (
         found["outcome"]
@@ -149,7 +154,7 @@ def test_a_missing_file_is_missing_evidence_and_no_crash(name: str, tmp_path: Pa
 
 def test_nothing_but_a_specification(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps({**Scenario().spec_data(), "facts": {}}))
-    found = json.loads(json.dumps(run_record(load(RunDir(tmp_path)))))
+    found = json.loads(json.dumps(run_record(load_evidence(RunDir(tmp_path)))))
     VALIDATOR.validate(found)
     assert found["outcome"] == "passed" or found["outcome"] == "invalid"
     assert found["outcome"] == "invalid"
@@ -159,16 +164,16 @@ def test_nothing_but_a_specification(tmp_path: Path) -> None:
 def test_recorded_raw_data_is_judged_alike_elsewhere(tmp_path: Path) -> None:
     first = Scenario().evidence(tmp_path / "here")
     shutil.copytree(tmp_path / "here", tmp_path / "there")
-    assert host_record(load(RunDir(tmp_path / "there"))) == host_record(first)
+    assert host_record(load_evidence(RunDir(tmp_path / "there"))) == host_record(first)
 
 
 def test_torn_lines_are_left_out(tmp_path: Path) -> None:
     Scenario().write(tmp_path)
-    before = host_record(load(RunDir(tmp_path)))
+    before = host_record(load_evidence(RunDir(tmp_path)))
     for name in ("load", "probes", "bpf", "engine", "timeline", "journal"):
         with (tmp_path / f"{name}.jsonl").open("a") as stream:
             stream.write('{"t": 5011.0, "event": "fault_inj')
-    assert host_record(load(RunDir(tmp_path))) == before
+    assert host_record(load_evidence(RunDir(tmp_path))) == before
 
 
 def test_small_though_the_run_said_much(tmp_path: Path) -> None:
@@ -190,4 +195,4 @@ def test_small_though_the_run_said_much(tmp_path: Path) -> None:
 
 def test_fit_leaves_a_small_record_alone() -> None:
     small = {"leftovers": [], "timeline": [{"text": "a"}], "notes": ["b"]}
-    assert fit(small) == small
+    assert fit_record(small) == small

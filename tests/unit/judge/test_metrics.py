@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import check, finding, findings
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import (
+    check_finding,
+    judge_finding,
+    judge_findings,
+)
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import (
     Measured,
     get,
@@ -229,7 +233,7 @@ TURNS: dict[str, tuple[Change, Change]] = {
 
 
 def verdicts(evidence: Evidence) -> dict[str, str]:
-    return {one.id: one.verdict for one in findings(evidence)}
+    return {one.id: one.verdict for one in judge_findings(evidence)}
 
 
 def test_every_finding_that_counts_can_turn() -> None:
@@ -255,7 +259,7 @@ def test_unknown(name: str, tmp_path: Path) -> None:
 
 def test_not_recovered_within_a_shorter_time_than_granted_is_unknown(tmp_path: Path) -> None:
     evidence = changed(tmp_path, one("outage", api_good=None))
-    found = finding(evidence, {"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60})
+    found = judge_finding(evidence, {"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60})
     assert found.verdict == "unknown"
     assert found.value is None
     assert "or more" in found.evidence
@@ -265,21 +269,22 @@ def test_gave_up_is_a_failure_whatever_the_threshold(tmp_path: Path) -> None:
     gave_up = {"t": T0 + 25.9, "event": "not_steady", "fault": "outage"}
     evidence = changed(tmp_path, one("outage", api_good=None), run(extra_timeline=[gave_up]))
     assert (
-        finding(evidence, {"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60}).verdict == "fail"
+        judge_finding(evidence, {"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60}).verdict
+        == "fail"
     )
 
 
 def test_an_interval_around_the_threshold_is_unknown(good: Evidence) -> None:
     low, high = value(good, "recovery_s", "crash")
     spec = {"id": "x", "metric": "recovery_s", "fault": "crash"}
-    assert finding(good, {**spec, "max": (low + high) / 2}).verdict == "unknown"
-    assert finding(good, {**spec, "max": low - 0.001}).verdict == "fail"
-    assert finding(good, {**spec, "max": high}).verdict == "pass"
-    assert finding(good, {**spec, "min": low}).verdict == "pass"
+    assert judge_finding(good, {**spec, "max": (low + high) / 2}).verdict == "unknown"
+    assert judge_finding(good, {**spec, "max": low - 0.001}).verdict == "fail"
+    assert judge_finding(good, {**spec, "max": high}).verdict == "pass"
+    assert judge_finding(good, {**spec, "min": low}).verdict == "pass"
 
 
 def test_the_worst_fault_speaks_for_all(good: Evidence) -> None:
-    found = finding(good, {"id": "x", "metric": "recovery_s", "max": 2.0})
+    found = judge_finding(good, {"id": "x", "metric": "recovery_s", "max": 2.0})
     assert found.verdict == "fail"
     assert found.evidence.startswith("outage: ")
     assert found.record()["threshold"] == {"op": "<=", "value": 2.0}
@@ -292,14 +297,14 @@ def test_thresholds_out_of_a_template_have_their_type(good: Evidence) -> None:
         ("backs_off", {"equals": "True", "fault": "outage"}, ("==", True)),
         ("degradation", {"max": "errors"}, ("<=", "errors")),
     ):
-        found = finding(good, {"id": "x", "metric": metric, **given})
+        found = judge_finding(good, {"id": "x", "metric": metric, **given})
         assert (found.threshold, found.verdict) == (meant, "pass")
     with pytest.raises(ChaosError, match=r"threshold of 'soon' for detection; it must be a number"):
-        check({"id": "x", "metric": "detection", "max": "soon"})
+        check_finding({"id": "x", "metric": "detection", "max": "soon"})
 
 
 def test_informational_findings_have_no_threshold_and_never_fail(good: Evidence) -> None:
-    found = finding(good, {"id": "x", "metric": "recovery_s", "max": 0.1, "informational": True})
+    found = judge_finding(good, {"id": "x", "metric": "recovery_s", "max": 0.1, "informational": True})
     assert (found.verdict, found.threshold, found.counts) == ("pass", None, False)
 
 
@@ -309,7 +314,7 @@ def test_a_fault_that_was_not_injected_is_unknown(tmp_path: Path) -> None:
     scenario.episodes = scenario.episodes[:1]
     scenario.spec = {"faults": spec["faults"]}
     evidence = scenario.evidence(tmp_path)
-    found = finding(evidence, {"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60})
+    found = judge_finding(evidence, {"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60})
     assert (found.value, found.verdict, found.evidence) == (
         None,
         "unknown",
@@ -325,9 +330,9 @@ def test_unknown_names_are_told_the_known_ones(good: Evidence) -> None:
     with pytest.raises(ChaosError, match=r"no fault 'flood'; it has: crash, outage"):
         measure(good, "detection", "flood")
     with pytest.raises(ChaosError, match=r"give one of max, min, equals"):
-        check({"id": "x", "metric": "detection", "max": 1, "min": 0})
+        check_finding({"id": "x", "metric": "detection", "max": 1, "min": 0})
     with pytest.raises(ChaosError, match=r"one of: kept_serving, errors, crashed"):
-        check({"id": "x", "metric": "degradation", "max": "fine"})
+        check_finding({"id": "x", "metric": "degradation", "max": "fine"})
 
 
 def test_every_metric_is_documented_and_those_of_the_simulated_experiment_exist() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import windows
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import finding
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import fault_windows
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs import impair
 
@@ -129,7 +129,7 @@ def test_a_finding_on_it_passes_fails_and_is_unknown(plain: Evidence, good: Evid
 
     def verdict(evidence: Evidence, **threshold: float) -> str:
         spec = {"id": name, "title": name, "metric": name, "fault": "outage", **threshold}
-        return str(finding(evidence, spec).verdict)
+        return str(judge_finding(evidence, spec).verdict)
 
     assert verdict(good, max=value * 1.01) == "pass"
     assert verdict(good, max=value * 0.99) == "fail"
@@ -168,7 +168,7 @@ def test_without_requests_of_its_own_the_devices_speak(plain: Evidence) -> None:
 )
 def test_the_victim(plain: Evidence, services: list[str], value: bool | None) -> None:
     evidence = changed(plain, LINES)
-    at = windows(evidence)[1].injected + 1
+    at = fault_windows(evidence)[1].injected + 1
     events = [
         {"t": at, "event": "OOM_KILL", "pid": 7, "comm": "x", "service": service} for service in services
     ]
@@ -184,8 +184,8 @@ def test_the_path_of_a_fault_with_a_peer(tmp_path: Path) -> None:
     scenario.spec = {"faults": faults}
     evidence = changed(scenario.evidence(tmp_path), LINES)
     assert outage(evidence, "rtt_p50_ms").value == pytest.approx(65.536)
-    window = windows(evidence)[1]
-    assert [proof.holds for proof in impair.proofs(evidence, window)] == [True]
+    window = fault_windows(evidence)[1]
+    assert [proof.holds for proof in impair.impair_proofs(evidence, window)] == [True]
     slower = {**dict(window.spec), "delay_ms": 200}
-    assert [proof.holds for proof in impair.proofs(evidence, replace(window, spec=slower))] == [False]
-    assert impair.proofs(changed(evidence, []), window) == []
+    assert [proof.holds for proof in impair.impair_proofs(evidence, replace(window, spec=slower))] == [False]
+    assert impair.impair_proofs(changed(evidence, []), window) == []

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Sample
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import windows
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import finding
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import fault_windows
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect import effect, proofs
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect import (
+    judge_effect,
+    judge_proofs,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge_run
 
 from tests.unit.scenario_kills import Kills, cache_run, proxy_run, several_run
 
@@ -26,7 +29,7 @@ def measured(folder: Path, scenario: Kills, name: str, fault: str) -> Measured:
 
 def verdict(folder: Path, scenario: Kills, name: str, fault: str | None = None, **threshold: Any) -> str:
     spec = {"id": name, "title": name, "metric": name, "fault": fault, **threshold}
-    return finding(scenario.evidence(folder), spec).verdict
+    return judge_finding(scenario.evidence(folder), spec).verdict
 
 
 # ---- 07: the cache
@@ -34,7 +37,7 @@ def verdict(folder: Path, scenario: Kills, name: str, fault: str | None = None, 
 
 def test_the_cache_run_is_judged_as_a_whole(tmp_path: Path) -> None:
     scenario = cache_run(restore={"leftovers": [], "restarts": {"redis": 1}, "unchecked": []})
-    found = judge(scenario.evidence(tmp_path))
+    found = judge_run(scenario.evidence(tmp_path))
     assert (found.effect, found.restored) == ("pass", "pass"), found.reasons
 
 
@@ -120,11 +123,11 @@ def test_latency_without_the_cache_is_held_against_before(tmp_path: Path) -> Non
 def test_the_proxy_run_passes_and_its_own_findings_hold(tmp_path: Path) -> None:
     scenario = proxy_run(restore={"leftovers": [], "restarts": {"nginx": 1}, "unchecked": []})
     evidence = scenario.evidence(tmp_path)
-    assert effect(evidence) == ("pass", [])
-    assert judge(evidence).restored == "pass"
+    assert judge_effect(evidence) == ("pass", [])
+    assert judge_run(evidence).restored == "pass"
     for name, limit in (("errors_while_away", 0.01), ("peer_errors", 0.01), ("proxy_back_s", 5)):
         spec = {"id": name, "title": name, "metric": name, "max": limit}
-        assert finding(evidence, spec).verdict == "pass", name
+        assert judge_finding(evidence, spec).verdict == "pass", name
     assert measure(evidence, "proxy_errors", "outage")["outage"].value == pytest.approx(1, abs=0.01)
     low, high = measure(evidence, "proxy_back_s", "outage")["outage"].value  # type: ignore[misc]
     assert low <= 0.1 <= high
@@ -149,7 +152,7 @@ def test_a_proxy_that_never_finds_its_backends_is_red_for_good(tmp_path: Path) -
 
 def test_an_answer_that_the_next_fault_cut_off_is_not_of_the_one_before(tmp_path: Path) -> None:
     evidence = proxy_run().evidence(tmp_path)
-    struck = windows(evidence)[1].injected
+    struck = fault_windows(evidence)[1].injected
     cut = Sample(
         "front", "front", struck - 0.05, struck + 0.05, False, 0, "reset", "closed without an answer"
     )
@@ -181,12 +184,14 @@ def test_resets_are_counted_on_the_targets_ports_where_the_kernel_was_watched(tm
 
 def test_several_targets_are_one_fault_and_each_is_proved(tmp_path: Path) -> None:
     evidence = several_run().evidence(tmp_path)
-    (window,) = windows(evidence)
+    (window,) = fault_windows(evidence)
     assert (window.target, list(window.targets)) == ("postgres", ["postgres", "redis", "trading-api"])
-    facts = [proof.fact for proof in proofs(evidence, window) if proof.source == "kernel" and proof.holds]
+    facts = [
+        proof.fact for proof in judge_proofs(evidence, window) if proof.source == "kernel" and proof.holds
+    ]
     for service in window.targets:
         assert f"{service} exits by signal 9 (tracepoint)" in facts
-    found = judge(evidence)
+    found = judge_run(evidence)
     assert (found.effect, found.restored) == ("pass", "pass"), found.reasons
     assert {"postgres", "redis", "trading-api"} <= {note.split(" ")[0] for note in found.reasons}
 
@@ -200,7 +205,7 @@ def test_one_that_nobody_saw_end_makes_the_effect_fail(tmp_path: Path) -> None:
             return [line for line in super().engine_lines() if line["service"] != "redis"]
 
     spared = Spared(**vars(scenario))
-    verdict, reasons = effect(spared.evidence(tmp_path))
+    verdict, reasons = judge_effect(spared.evidence(tmp_path))
     assert verdict == "fail"
     assert reasons == ["crash: neither the kernel nor the engine saw it take effect on redis"]
 
@@ -245,6 +250,6 @@ def test_a_proxy_that_looks_its_backends_up_once_is_red_and_says_where_they_went
     scenario = several_run(moved="172.18.0.9")
     scenario.further = [("front", "front", 25.0, lambda one, t: t >= one.episodes[0].at)]
     spec = {"id": "p", "title": "p", "metric": "proxy_back_s", "max": 5}
-    found = finding(scenario.evidence(tmp_path), spec)
+    found = judge_finding(scenario.evidence(tmp_path), spec)
     assert found.verdict == "fail"
     assert "trading-api moved from 172.18.0.4 to 172.18.0.9" in found.evidence

@@ -12,10 +12,16 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import windows
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import check, finding
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import fault_windows
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import (
+    check_finding,
+    judge_finding,
+)
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect import effect, proofs
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect import (
+    judge_effect,
+    judge_proofs,
+)
 
 from tests.unit.scenario import T0, Episode, Scenario
 
@@ -278,21 +284,26 @@ def specified(kind: str) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("kind", TURNS)
 def test_every_finding_can_be_judged_and_a_good_exchange_passes(kind: str, tmp_path: Path) -> None:
     found = evidence(kind, tmp_path)
-    judged = {name: finding(found, spec).verdict for name, spec in specified(kind).items()}
+    judged = {name: judge_finding(found, spec).verdict for name, spec in specified(kind).items()}
     for spec in specified(kind).values():
-        check(spec)
+        check_finding(spec)
     assert {name for name in TURNS[kind] if judged[name] != "pass"} == set()
     assert "fail" not in judged.values(), judged
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_fails(kind: str, name: str, tmp_path: Path) -> None:
-    assert finding(evidence(kind, tmp_path, TURNS[kind][name][0]), specified(kind)[name]).verdict == "fail"
+    assert (
+        judge_finding(evidence(kind, tmp_path, TURNS[kind][name][0]), specified(kind)[name]).verdict == "fail"
+    )
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_unknown(kind: str, name: str, tmp_path: Path) -> None:
-    assert finding(evidence(kind, tmp_path, TURNS[kind][name][1]), specified(kind)[name]).verdict == "unknown"
+    assert (
+        judge_finding(evidence(kind, tmp_path, TURNS[kind][name][1]), specified(kind)[name]).verdict
+        == "unknown"
+    )
 
 
 # ---- effect
@@ -307,7 +318,7 @@ def test_a_limit_must_have_stood_and_shown(
 ) -> None:
     one = {"fact": "throttled periods", "value": 1, "holds": holds, "t": UNDONE, "share": share}
     found = evidence("cpu", tmp_path, lambda made: made.proved.append(one))
-    assert effect(found)[0] == verdict
+    assert judge_effect(found)[0] == verdict
 
 
 def test_the_engine_and_the_tracer_are_heard_of_an_oom(tmp_path: Path) -> None:
@@ -319,11 +330,11 @@ def test_the_engine_and_the_tracer_are_heard_of_an_oom(tmp_path: Path) -> None:
         ]
 
     found = evidence("memory", tmp_path, seen, lambda made: setattr(made.episodes[0], "api_died", None))
-    (window,) = windows(found)
-    assert [(proof.source, proof.value, proof.holds) for proof in proofs(found, window)] == [
+    (window,) = fault_windows(found)
+    assert [(proof.source, proof.value, proof.holds) for proof in judge_proofs(found, window)] == [
         ("engine", True, True),
         ("engine", 137, True),
     ]
-    assert effect(found)[0] == "pass"
+    assert judge_effect(found)[0] == "pass"
     unseen = evidence("memory", tmp_path / "unseen", lambda made: setattr(made.episodes[0], "api_died", None))
-    assert effect(unseen)[0] == "fail"
+    assert judge_effect(unseen)[0] == "fail"

@@ -13,11 +13,12 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.clock import Anchor
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import (
     Evidence,
-    orders,
-    samples,
+    parse_orders,
+    parse_samples,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import finding
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
+from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
 
 T0, CUT, HEALED, END = 1000.0, 1010.0, 1020.0, 1030.0
 API, PORT = "trading-api", 5432
@@ -132,12 +133,12 @@ class Run:
         return Evidence(
             spec=spec,
             anchor=Anchor(T0, 1795456800.0, "test"),
-            orders=orders([self.order(n, at) for n, at in enumerate(ticks)]),
-            probes=samples(probes),
+            orders=parse_orders([self.order(n, at) for n, at in enumerate(ticks)]),
+            probes=parse_samples(probes),
             bpf=sorted(self.bpf, key=lambda event: event["t"]),
             capture={**capture, "programs": ["tcp", "exit"], "events": len(self.bpf)},
             engine=self.engine,
-            timeline=sorted(timeline, key=lambda event: event["t"]),
+            timeline=Timeline(sorted(timeline, key=lambda event: event["t"])),
         )
 
 
@@ -160,7 +161,7 @@ def one(run: Run, name: str) -> Measured:
 
 
 def verdict(run: Run, name: str, **threshold: Any) -> str:
-    return finding(run.evidence(), {"id": "f", "metric": name, **threshold}).verdict
+    return judge_finding(run.evidence(), {"id": "f", "metric": name, **threshold}).verdict
 
 
 STEPS = [

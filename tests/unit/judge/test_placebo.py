@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import WITHOUT_FAULT_TOO, Finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import Judgement, judge
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import Judgement, judge_run
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import schema
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import problems
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.details import details
@@ -53,7 +53,7 @@ def alone(order_ok: Callable[[float], bool] = lambda t: True, **changes: Any) ->
 
 
 def test_a_finding_carries_what_it_was_without_a_fault(tmp_path: Path) -> None:
-    judgement = judge(with_placebo().evidence(tmp_path))
+    judgement = judge_run(with_placebo().evidence(tmp_path))
     assert judgement.outcome == "passed"
     controls = {finding.id: finding.control for finding in judgement.findings}
     assert controls["error_budget"] == 0
@@ -68,9 +68,9 @@ def test_what_is_outside_without_a_fault_too_is_no_fault_s_doing(tmp_path: Path)
     def ailing(t: float) -> bool:
         return t < BEGIN + 1  # from within the placebo on every order fails
 
-    red = judge(Scenario(order_ok=ailing).evidence(tmp_path / "without"))
+    red = judge_run(Scenario(order_ok=ailing).evidence(tmp_path / "without"))
     assert found(red, "error_budget").verdict == "fail"
-    seen = judge(with_placebo(ailing).evidence(tmp_path / "with"))
+    seen = judge_run(with_placebo(ailing).evidence(tmp_path / "with"))
     budget = found(seen, "error_budget")
     assert (budget.verdict, budget.control) == ("unknown", pytest.approx(0.78, abs=0.03))
     assert budget.evidence.startswith(f"{WITHOUT_FAULT_TOO}: 0.7")
@@ -78,7 +78,7 @@ def test_what_is_outside_without_a_fault_too_is_no_fault_s_doing(tmp_path: Path)
 
 
 def test_what_only_the_fault_did_stays_its_doing(tmp_path: Path) -> None:
-    judgement = judge(with_placebo(lambda t: t < END + 1.4).evidence(tmp_path))
+    judgement = judge_run(with_placebo(lambda t: t < END + 1.4).evidence(tmp_path))
     budget = found(judgement, "error_budget")
     assert (budget.verdict, budget.control) == ("fail", 0)
     assert judgement.outcome == "failed"
@@ -117,7 +117,7 @@ def test_an_exchange_that_our_load_alone_breaks_is_no_fault_s_victim(tmp_path: P
         {"t": END + 0.01, "event": "placebo_strain", "reason": "29 of 30 failed"},
         {"t": END + 0.02, "event": "no_more_faults", "reason": "our own load", "fault": None},
     ]
-    judgement = judge(scenario.evidence(tmp_path))
+    judgement = judge_run(scenario.evidence(tmp_path))
     assert judgement.outcome == "invalid"
     assert judgement.reasons[0] == (
         "invalid: our load alone is more than this exchange bears: 29 of 30 failed"
@@ -125,7 +125,9 @@ def test_an_exchange_that_our_load_alone_breaks_is_no_fault_s_victim(tmp_path: P
 
 
 def test_nothing_broken_and_nothing_found_is_passed(tmp_path: Path) -> None:
-    judgement = judge(alone(restore={"leftovers": [], "restarts": {}, "unchecked": []}).evidence(tmp_path))
+    judgement = judge_run(
+        alone(restore={"leftovers": [], "restarts": {}, "unchecked": []}).evidence(tmp_path)
+    )
     assert (judgement.outcome, judgement.verdicts) == (
         "passed", {"effect": "pass", "hypothesis": "pass", "restored": "pass"},
     )  # fmt: skip
@@ -146,7 +148,7 @@ def test_nothing_broken_and_something_found_is_invalid_and_never_failed(
     scenario = alone(order_ok, restore={"leftovers": [], "restarts": restarts, "unchecked": []})
     for finding in scenario.spec["findings"]:
         finding["title"] = finding["id"].capitalize()
-    judgement = judge(scenario.evidence(tmp_path))
+    judgement = judge_run(scenario.evidence(tmp_path))
     assert judgement.outcome == "invalid"
     assert [text for text in judgement.reasons if text.startswith(f"invalid: {reason}")], judgement.reasons
 
@@ -154,4 +156,4 @@ def test_nothing_broken_and_something_found_is_invalid_and_never_failed(
 def test_a_run_that_is_all_placebo_and_was_cut_short_taught_nothing(tmp_path: Path) -> None:
     scenario = alone()
     scenario.extra_timeline = scenario.extra_timeline[:2]
-    assert judge(scenario.evidence(tmp_path)).outcome == "invalid"
+    assert judge_run(scenario.evidence(tmp_path)).outcome == "invalid"

@@ -11,14 +11,20 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import phases
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import Judgement, decide, judge
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import fault_windows, find_phases
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect import in_force, judge_effect
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import (
+    Judgement,
+    decide_outcome,
+    judge_run,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
 
 from tests.unit.scenario import T0, Scenario
 
 
 def judged(folder: Path, scenario: Scenario) -> Judgement:
-    return judge(scenario.evidence(folder))
+    return judge_run(scenario.evidence(folder))
 
 
 def short(judgement: Judgement) -> tuple[str, str, str, str]:
@@ -85,11 +91,11 @@ def test_the_exit_of_another_process_proves_nothing(tmp_path: Path) -> None:
     with_other = Evidence(
         **{**vars(evidence), "bpf": other, "engine": [], "timeline": without(evidence, "proof")}
     )
-    assert judge(with_other).effect == "fail"
+    assert judge_run(with_other).effect == "fail"
 
 
-def without(evidence: Evidence, *names: str) -> list[Any]:
-    return [event for event in evidence.timeline if event["event"] not in names]
+def without(evidence: Evidence, *names: str) -> Timeline:
+    return Timeline([event for event in evidence.timeline if event["event"] not in names])
 
 
 def test_every_fault_needs_its_proof(tmp_path: Path) -> None:
@@ -155,23 +161,20 @@ def test_an_outage_that_did_not_last_is_no_effect(tmp_path: Path) -> None:
 def test_the_share_comes_from_the_engine_where_no_probe_looks(tmp_path: Path) -> None:
     evidence = Scenario().evidence(tmp_path)
     blind = Evidence(**{**vars(evidence), "probes": [one for one in evidence.probes if one.role != "store"]})
-    from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import windows
-    from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect import effect, in_force
-
-    assert in_force(blind, windows(blind)[1]) == pytest.approx((5.0 - 0.05) / 5.0, abs=0.001)
+    assert in_force(blind, fault_windows(blind)[1]) == pytest.approx((5.0 - 0.05) / 5.0, abs=0.001)
     neither = Evidence(**{**vars(blind), "engine": []})
-    assert effect(neither) == ("unknown", ["outage: nothing shows for how long it was in force"])
+    assert judge_effect(neither) == ("unknown", ["outage: nothing shows for how long it was in force"])
 
 
 def test_a_target_that_somebody_else_restarted_is_told_as_that(tmp_path: Path) -> None:
     evidence = Scenario().evidence(tmp_path)
-    assert "postgres was started anew, as the fault meant (containers: 1)." in judge(evidence).reasons
+    assert "postgres was started anew, as the fault meant (containers: 1)." in judge_run(evidence).reasons
     evidence = replace(
         evidence,
         spec={**evidence.spec, "faults": [{**one, "kind": "cpu"} for one in evidence.spec["faults"]]},
     )
     told = "postgres was started anew (containers: 1), which the fault aimed at it does not do."
-    assert told in judge(evidence).reasons
+    assert told in judge_run(evidence).reasons
 
 
 @pytest.mark.parametrize("control", [False, None])
@@ -196,7 +199,7 @@ def test_load_that_stopped_before_the_second_fault(tmp_path: Path) -> None:
     scenario = Scenario()
     evidence = scenario.evidence(tmp_path)
     early = [order for order in evidence.orders if order.at < scenario.episode("outage").at - 1]
-    assert judge(Evidence(**{**vars(evidence), "orders": early})).outcome == "invalid"
+    assert judge_run(Evidence(**{**vars(evidence), "orders": early})).outcome == "invalid"
 
 
 def test_no_steady_state_at_the_start(tmp_path: Path) -> None:
@@ -212,8 +215,8 @@ def test_a_baseline_that_began_anew_is_judged_from_there(tmp_path: Path) -> None
     assert judged(tmp_path / "whole", hiccup).outcome == "invalid"
     hiccup.extra_timeline = [{"t": T0 + 4.0, "event": "phase", "id": "baseline", "fault": None}]
     evidence = hiccup.evidence(tmp_path / "anew")
-    assert judge(evidence).outcome == "passed"
-    before = [(phase.id, phase.start - T0) for phase in phases(evidence) if phase.fault is None]
+    assert judge_run(evidence).outcome == "passed"
+    before = [(phase.id, phase.start - T0) for phase in find_phases(evidence) if phase.fault is None]
     assert before == [("unsteady", 1.0), ("baseline", 4.0)]
 
 
@@ -301,7 +304,9 @@ def test_aborted(tmp_path: Path) -> None:
 
 def test_precedence() -> None:
     def outcome(*true: str) -> str:
-        return decide(**{key: key in true for key in ("not_restored", "aborted", "invalid", "broken")})
+        return decide_outcome(
+            **{key: key in true for key in ("not_restored", "aborted", "invalid", "broken")}
+        )
 
     assert outcome() == "passed"
     assert outcome("broken") == "failed"

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 #: A runtime that says how it was called and takes the folder away, as the real one does.
 ENDS = """
@@ -37,9 +38,9 @@ class Said(list[tuple[str, str]]):
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> State:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
-    return State(tmp_path / "state")
+    return StateDir(tmp_path / "state")
 
 
 @pytest.fixture
@@ -53,10 +54,15 @@ def calls(tmp_path: Path) -> list[str]:
 
 
 def opened(
-    home: State, run_id: str = "exp-01-a", project: str = "lab", *, watched: bool = False, runtime: str = ENDS
+    home: StateDir,
+    run_id: str = "exp-01-a",
+    project: str = "lab",
+    *,
+    watched: bool = False,
+    runtime: str = ENDS,
 ) -> RunDir:
-    home.lock(project, run_id, "anna")
-    run = home.create(run_id)
+    home.lock_project(project, run_id, "anna")
+    run = home.create_run_dir(run_id)
     anchor = {
         "boottime": clock.now(),
         "realtime": time.time(),
@@ -65,77 +71,79 @@ def opened(
     write_json(run.file("spec.json"), {"project": project, "anchor": anchor, "python": sys.executable})
     run.file("chaos.pyz").write_text(runtime)
     if watched:
-        run.ready("watchdog")
+        run.register_process("watchdog")
     return run
 
 
-def test_a_run_left_behind_is_ended_through_its_own_runtime(home: State, said: Said, tmp_path: Path) -> None:
+def test_a_run_left_behind_is_ended_through_its_own_runtime(
+    home: StateDir, said: Said, tmp_path: Path
+) -> None:
     run = opened(home)
     assert abandoned.end_abandoned(home, said.say) == 1
     assert calls(tmp_path) == [f"finish {run.path} preflight"]
     assert said == [("warn", "Run exp-01-a was left behind; it was undone and ended")]
 
 
-def test_a_run_that_is_looked_after_is_left_alone(home: State, said: Said, tmp_path: Path) -> None:
+def test_a_run_that_is_looked_after_is_left_alone(home: StateDir, said: Said, tmp_path: Path) -> None:
     run = opened(home, watched=True)
     assert abandoned.end_abandoned(home, said.say) == 0
     assert (calls(tmp_path), said) == ([], [])
     assert run.path.exists()
-    assert [event for event in run.events() if event["event"] == "aborted"] == []
+    assert [event for event in run.read_timeline() if event["event"] == "aborted"] == []
 
 
-def test_without_leave_to_act_it_only_says_so(home: State, said: Said, tmp_path: Path) -> None:
+def test_without_leave_to_act_it_only_says_so(home: StateDir, said: Said, tmp_path: Path) -> None:
     run = opened(home)
     before = sorted(run.path.iterdir())
     assert abandoned.end_abandoned(home, said.say, act=False) == 1
-    assert abandoned.halt(home, None, said.say, act=False) == ["exp-01-a"]
+    assert abandoned.halt_runs(home, None, said.say, act=False) == ["exp-01-a"]
     assert calls(tmp_path) == []
     assert sorted(run.path.iterdir()) == before
     assert "it must be undone" in said.text
     assert "would be ended" in said.text
 
 
-def test_halt_ends_all_or_those_of_a_project(home: State, said: Said, tmp_path: Path) -> None:
+def test_halt_ends_all_or_those_of_a_project(home: StateDir, said: Said, tmp_path: Path) -> None:
     opened(home, "exp-01-a", "lab", watched=True)
     opened(home, "exp-02-b", "shop")
-    assert abandoned.halt(home, "nobody", said.say) == []
-    assert abandoned.halt(home, "shop", said.say) == ["exp-02-b"]
-    assert abandoned.halt(home, None, said.say) == ["exp-01-a"]
+    assert abandoned.halt_runs(home, "nobody", said.say) == []
+    assert abandoned.halt_runs(home, "shop", said.say) == ["exp-02-b"]
+    assert abandoned.halt_runs(home, None, said.say) == ["exp-01-a"]
     assert [call.split()[2] for call in calls(tmp_path)] == ["halt", "halt"]
-    assert abandoned.halt(home, None, said.say) == []
+    assert abandoned.halt_runs(home, None, said.say) == []
     assert said[-1] == ("ok", "No run is under way on this host: nothing to undo")
 
 
 def test_halt_goes_on_after_a_run_that_resists_and_says_its_last_words(
-    home: State, said: Said, tmp_path: Path
+    home: StateDir, said: Said, tmp_path: Path
 ) -> None:
     first = opened(home, "exp-01-a", "lab", runtime=FAILS)
     opened(home, "exp-02-b", "shop")
     with pytest.raises(ChaosError, match=r"exp-01-a could not be ended: It resists\."):
-        abandoned.halt(home, None, said.say)
+        abandoned.halt_runs(home, None, said.say)
     assert [call.split()[1].rpartition("/")[2] for call in calls(tmp_path)] == ["exp-02-b"]
     # whoever still works on it injects nothing more
-    assert [event["by"] for event in first.events() if event["event"] == "aborted"] == ["halt"]
+    assert [event["by"] for event in first.read_timeline() if event["event"] == "aborted"] == ["halt"]
 
 
 def test_a_folder_that_never_became_a_run_goes_but_not_while_it_may_yet_become_one(
-    home: State, said: Said
+    home: StateDir, said: Said
 ) -> None:
     import os
 
-    run = home.create("exp-01-a")
+    run = home.create_run_dir("exp-01-a")
     assert abandoned.end_abandoned(home, said.say) == 0
     os.utime(run.path, (time.time() - 61, time.time() - 61))
     assert abandoned.end_abandoned(home, said.say, act=False) == 1
     assert run.path.exists()
     assert abandoned.end_abandoned(home, said.say) == 1
     assert not run.path.exists()
-    assert abandoned.halt(home, None, said.say) == []
+    assert abandoned.halt_runs(home, None, said.say) == []
 
 
 @pytest.mark.parametrize("caller", ["preflight", "halt"])
-def test_a_lock_that_was_left_is_taken_away(home: State, said: Said, caller: str) -> None:
-    home.lock("lab", "exp-01-a", "anna")
+def test_a_lock_that_was_left_is_taken_away(home: StateDir, said: Said, caller: str) -> None:
+    home.lock_project("lab", "exp-01-a", "anna")
     path = home.root / "locks" / "lab.json"
     path.write_text(
         path.read_text().replace('"since":', f'"since":{time.time() - 100},"_":').replace(',"_"', ',"_"')
@@ -143,11 +151,11 @@ def test_a_lock_that_was_left_is_taken_away(home: State, said: Said, caller: str
     write_json(path, {"project": "lab", "run_id": "exp-01-a", "owner": "anna", "since": time.time() - 100})
     for act in (False, True):
         if caller == "halt":
-            abandoned.halt(home, None, said.say, act=act)
+            abandoned.halt_runs(home, None, said.say, act=act)
         else:
             assert abandoned.end_abandoned(home, said.say, act=act) == 1
         assert path.exists() is not act
     assert "The lock of project lab was left by run exp-01-a of anna, 100 s old" in said.text
-    home.lock("lab", "exp-01-b", "berta")
-    abandoned.halt(home, None, said.say)
-    assert home.holder("lab") is not None, "a lock that was just taken is nobody's leftover"
+    home.lock_project("lab", "exp-01-b", "berta")
+    abandoned.halt_runs(home, None, said.say)
+    assert home.lock_holder("lab") is not None, "a lock that was just taken is nobody's leftover"

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abort_when
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 
 def orders(good: int, bad: int, latency: float = 0.01, end: float | None = None) -> list[dict[str, Any]]:
@@ -38,16 +39,16 @@ def orders(good: int, bad: int, latency: float = 0.01, end: float | None = None)
 def test_free_must_not_fall_below_and_the_others_not_rise_above(
     limits: dict[str, float | None], readings: dict[str, float | None], crossed: bool
 ) -> None:
-    assert (abort_when.crossed(limits, readings) is not None) is crossed
+    assert (abort_when.crossed_limit(limits, readings) is not None) is crossed
 
 
 def test_the_reason_names_limit_reading_and_side() -> None:
     assert (
-        abort_when.crossed({"error_ratio": 0.5}, {"error_ratio": 0.75})
+        abort_when.crossed_limit({"error_ratio": 0.5}, {"error_ratio": 0.75})
         == "error_ratio is 0.75, above its limit of 0.5"
     )
     assert (
-        abort_when.crossed({"free_disk_mb": 200}, {"free_disk_mb": 12.0})
+        abort_when.crossed_limit({"free_disk_mb": 200}, {"free_disk_mb": 12.0})
         == "free_disk_mb is 12, below its limit of 200"
     )
 

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 from ansible_collections.exchange.chaos.plugins.module_utils.run import lease
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 RUN = "exp-01-20261125-100000"
 UNDO = {"op": "running", "project": "lab", "service": "postgres", "containers": ["c1"], "held": True}
@@ -39,22 +40,22 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     """A run with one fault in force, whose time to live is nearly over."""
     monkeypatch.setattr(undo, "by_kind", lambda kind: Undone())
     monkeypatch.setattr(DockerEngine, "connect", classmethod(lambda cls, **how: object()))
-    home = State(tmp_path / "state")
-    home.lock("lab", RUN, "anna")
-    made = home.create(RUN)
+    home = StateDir(tmp_path / "state")
+    home.lock_project("lab", RUN, "anna")
+    made = home.create_run_dir(RUN)
     anchor = {"boottime": clock.now(), "realtime": time.time(), "boot_id": clock.boot_id()}
     write_json(made.file("spec.json"), {"project": "lab", "anchor": anchor, "patience_s": 3})
-    Journal(made).planned("outage", "kill", "postgres", ["kill"], UNDO, TTL_S)
+    Journal(made).write_planned("outage", "kill", "postgres", ["kill"], UNDO, TTL_S)
     return made
 
 
 def test_a_run_whose_fault_is_undone_lives_as_long_as_any_other(run: RunDir) -> None:
     """The controller may have other hosts to talk to before it comes by again: one out of reach, say."""
-    lease.word(run)
-    assert run.deadline() <= clock.now() + TTL_S, "a fault in force bounds it"
+    lease.renew_on_contact(run)
+    assert run.read_deadline() <= clock.now() + TTL_S, "a fault in force bounds it"
     wanted = {"run_id": RUN, "state_dir": str(run.path.parent.parent), "id": "outage", "linger": 0.0}
     assert fault_module.absent(wanted)["changed"] is True
-    assert run.deadline() == pytest.approx(clock.now() + lease.LEASE_S + 3, abs=1)
+    assert run.read_deadline() == pytest.approx(clock.now() + lease.LEASE_S + 3, abs=1)
 
 
 def test_a_full_disk_keeps_neither_fault_nor_run_any_longer(
@@ -66,5 +67,5 @@ def test_a_full_disk_keeps_neither_fault_nor_run_any_longer(
     monkeypatch.setattr(
         "ansible_collections.exchange.chaos.plugins.module_utils.run.folder.write_json", refuse
     )
-    lease.word(run)
-    assert run.deadline() == 0
+    lease.renew_on_contact(run)
+    assert run.read_deadline() == 0

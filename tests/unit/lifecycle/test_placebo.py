@@ -9,15 +9,16 @@ import json
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import placebo, window
-from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.window import Window
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.window import Observation
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.schedule import Schedule
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.schedule import Pace
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Event
 
 LOAD = {"rate": 10, "watch_rate": 40, "burst_rate": 200, "burst_s": 2, "timeout_s": 1}
 
@@ -25,17 +26,17 @@ LOAD = {"rate": 10, "watch_rate": 40, "burst_rate": 200, "burst_s": 2, "timeout_
 def opened(folder: Path, *kinds: str) -> RunDir:
     run = RunDir(folder)
     spec = {
-        "anchor": asdict(clock.anchor()), "load": LOAD, "thresholds": {},
+        "anchor": asdict(clock.take_anchor()), "load": LOAD, "thresholds": {},
         "faults": [{"id": kind, "kind": kind} for kind in kinds],
         "windows": {"baseline_s": 0.2, "placebo_s": 0.3, "steady_s": 0.1},
     }  # fmt: skip
     write_json(run.file("spec.json"), spec)
-    run.timeline("phase_end", id="baseline", steady=True)
+    run.write_event("phase_end", id="baseline", steady=True)
     return run
 
 
-def seen(run: RunDir, name: str) -> list[dict[str, Any]]:
-    return [event for event in run.events() if event["event"] == name]
+def seen(run: RunDir, name: str) -> list[Event]:
+    return [event for event in run.read_timeline() if event["event"] == name]
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def steady(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.usefixtures("steady")
 def test_it_is_announced_and_ended_for_the_observers(tmp_path: Path) -> None:
     run = opened(tmp_path, "kill")
-    result = window.watch(run, Window("placebo", None, 0.3, False), 5.0)
+    result = window.watch_slice(run, Observation("placebo", None, 0.3, False), 5.0)
     assert (result["done"], result["steady"], result["injectable"]) == (True, True, True)
     (begin,), (end,) = seen(run, "placebo_begin"), seen(run, "placebo_end")
     assert begin["kinds"] == ["kill"]
@@ -82,10 +83,10 @@ def test_an_exchange_that_was_disturbed_and_came_back_is_injected_into(
 ) -> None:
     run = opened(tmp_path, "kill")
     steady.append("orders: 3 of 9 failed")
-    assert not window.watch(run, Window("placebo", None, 0.2, False), 5.0)["steady"]
+    assert not window.watch_slice(run, Observation("placebo", None, 0.2, False), 5.0)["steady"]
     assert seen(run, "placebo_end")[0]["reasons"] == ["orders: 3 of 9 failed"]
     steady.clear()
-    result = window.watch(run, Window("placebo_recovery", None, 2.0, True), 5.0)
+    result = window.watch_slice(run, Observation("placebo_recovery", None, 2.0, True), 5.0)
     assert (result["done"], result["steady"], result["injectable"]) == (True, True, True)
     assert not seen(run, "placebo_strain")
 
@@ -93,8 +94,8 @@ def test_an_exchange_that_was_disturbed_and_came_back_is_injected_into(
 def test_an_exchange_that_does_not_come_back_is_not(tmp_path: Path, steady: list[str]) -> None:
     run = opened(tmp_path, "kill")
     steady.append("orders: 3 of 9 failed")
-    window.watch(run, Window("placebo", None, 0.2, False), 5.0)
-    result = window.watch(run, Window("placebo_recovery", None, 0.3, True), 5.0)
+    window.watch_slice(run, Observation("placebo", None, 0.2, False), 5.0)
+    result = window.watch_slice(run, Observation("placebo_recovery", None, 0.3, True), 5.0)
     assert (result["done"], result["injectable"]) == (True, False)
     assert seen(run, "placebo_strain")[0]["reason"] == "orders: 3 of 9 failed"
 
@@ -106,10 +107,10 @@ def test_a_load_that_withdraws_ends_it_at_once_and_is_taken_away(
 ) -> None:
     run = opened(tmp_path, "kill")
     stopped = []
-    monkeypatch.setattr(placebo.processes, "stop", lambda _run, name, **_more: stopped.append(name))
-    threading.Timer(0.5, lambda: run.timeline(event, reason="29 of 30 orders failed")).start()
+    monkeypatch.setattr(placebo.processes, "stop_process", lambda _run, name, **_more: stopped.append(name))
+    threading.Timer(0.5, lambda: run.write_event(event, reason="29 of 30 orders failed")).start()
     since = clock.now()
-    result = window.watch(run, Window("placebo", None, 20.0, False), 20.0)
+    result = window.watch_slice(run, Observation("placebo", None, 20.0, False), 20.0)
     assert clock.now() - since < 1.5
     assert (result["done"], result["steady"], result["injectable"]) == (True, False, False)
     assert stopped == ["load"]
@@ -118,7 +119,7 @@ def test_a_load_that_withdraws_ends_it_at_once_and_is_taken_away(
 
 def test_what_the_load_said_before_the_placebo_is_not_held_against_it(tmp_path: Path) -> None:
     run = opened(tmp_path, "kill")
-    run.timeline("load_guard", reason="earlier")
+    run.write_event("load_guard", reason="earlier")
     placebo.begin(run, 5.0)
     assert placebo.strain(run) == ""
 
@@ -135,8 +136,8 @@ def test_without_our_load_the_probes_alone_tell(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     run.file("probes.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in samples))
     clock.sleep(0.6)
-    after = Window("placebo_recovery", None, 5.0, True)
-    evidence = window.recent(run)
+    after = Observation("placebo_recovery", None, 5.0, True)
+    evidence = window.recent_evidence(run)
     assert any("orders" in reason for reason in window._reasons(run, evidence, now, after))
-    run.timeline("placebo_strain", reason="too much")
+    run.write_event("placebo_strain", reason="too much")
     assert window._reasons(run, evidence, now, after) == []

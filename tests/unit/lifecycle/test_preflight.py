@@ -26,7 +26,7 @@ def examined(state: Path, *, act: bool = True) -> dict[str, Any]:
 @pytest.fixture
 def ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with consent and engine."""
-    monkeypatch.setattr(preflight.preflight, "host", lambda say, **_given: (Report(say), None))
+    monkeypatch.setattr(preflight.preflight, "check_host", lambda say, **_given: (Report(say), None))
 
 
 def test_a_host_that_is_not_let_in_is_not_called_clean_unseen(
@@ -35,7 +35,7 @@ def test_a_host_that_is_not_let_in_is_not_called_clean_unseen(
     def refuse(*_given: Any, **_named: Any) -> None:
         raise ChaosError("no consent")
 
-    monkeypatch.setattr(preflight.preflight, "host", refuse)
+    monkeypatch.setattr(preflight.preflight, "check_host", refuse)
     assert examined(tmp_path)["clean"] is True
     (tmp_path / "runs" / RUN).mkdir(parents=True)
     assert examined(tmp_path)["clean"] is False

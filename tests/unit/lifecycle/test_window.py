@@ -10,62 +10,63 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import window
-from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.window import Window
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.window import Observation
 from ansible_collections.exchange.chaos.plugins.module_utils.run import lease
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Journal
 
-RECOVERY = Window("crash_recovery", "crash", 60.0, True)
+RECOVERY = Observation("crash_recovery", "crash", 60.0, True)
 
 
 def opened(folder: Path, patience_s: float) -> RunDir:
     """A run whose host has ``patience_s`` + 1 hosts in its wave, steady after its fault crash."""
     run = RunDir(folder)
     spec = {
-        "anchor": asdict(clock.anchor()),
+        "anchor": asdict(clock.take_anchor()),
         "patience_s": patience_s, "load": {"rate": 1}, "thresholds": {},
         "windows": {"baseline_s": 0.2, "baseline_timeout_s": 50.0},
     }  # fmt: skip
     write_json(run.file("spec.json"), spec)
-    run.timeline("steady", fault="crash")
-    lease.renew(run, lease.LEASE_S)
+    run.write_event("steady", fault="crash")
+    lease.renew_lease(run, lease.LEASE_S)
     return run
 
 
 def left(run: RunDir) -> float:
-    return run.deadline() - clock.now()
+    return run.read_deadline() - clock.now()
 
 
 def test_a_host_that_recovered_at_once_lives_as_long_as_the_others_may_take(tmp_path: Path) -> None:
     run = opened(tmp_path, 2.0)
-    assert window.watch(run, RECOVERY, 2.0)["done"]
+    assert window.watch_slice(run, RECOVERY, 2.0)["done"]
     assert left(run) > RECOVERY.seconds
 
 
 def test_a_host_alone_waits_for_nobody(tmp_path: Path) -> None:
     run = opened(tmp_path, 0.0)
-    assert window.watch(run, RECOVERY, 2.0)["done"]
+    assert window.watch_slice(run, RECOVERY, 2.0)["done"]
     assert left(run) <= lease.LEASE_S
 
 
 def test_a_baseline_may_begin_anew_on_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = opened(tmp_path, 1.0)
     monkeypatch.setattr(window, "_reasons", lambda *_given: [])
-    assert window.watch(run, Window("baseline", None, 0.2, False), 0.2)["steady"]
+    assert window.watch_slice(run, Observation("baseline", None, 0.2, False), 0.2)["steady"]
     assert left(run) > 50
 
 
 def test_a_fault_in_force_keeps_its_time_to_live(tmp_path: Path) -> None:
     run = opened(tmp_path, 2.0)
     with Journal(run).lock():
-        Journal(run).planned("outage", "kill", "postgres", ["kill"], {}, 15.0)
-    assert window.watch(run, RECOVERY, 2.0)["done"]
+        Journal(run).write_planned("outage", "kill", "postgres", ["kill"], {}, 15.0)
+    assert window.watch_slice(run, RECOVERY, 2.0)["done"]
     assert left(run) <= 15.0
 
 
 def test_a_run_that_was_aborted_is_not_kept(tmp_path: Path) -> None:
     run = opened(tmp_path, 2.0)
-    run.timeline("aborted", reason="halt", by="halt")
-    assert window.watch(run, RECOVERY, 2.0)["aborted"] == "halt"
+    run.write_event("aborted", reason="halt", by="halt")
+    assert window.watch_slice(run, RECOVERY, 2.0)["aborted"] == "halt"
     assert left(run) <= lease.LEASE_S + 2.0

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.exchange.chaos.plugins.module_utils.common import jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.run import bundle
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 
 def test_each_raw_file_comes_with_the_anchor_that_dates_it(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_each_raw_file_comes_with_the_anchor_that_dates_it(tmp_path: Path) -> No
         writer.close()
     (tmp_path / "chaos.pyz").write_bytes(b"runtime")
     for _ in range(2):  # packing again replaces it, and does not pack itself
-        path = bundle.pack(RunDir(tmp_path))
+        path = bundle.pack_bundle(RunDir(tmp_path))
         assert path.stat().st_mode & 0o777 == 0o600
         with tarfile.open(path) as archive:
             assert archive.getnames() == ["load.jsonl.gz", "probes.jsonl.gz", "run.jsonl.gz"]

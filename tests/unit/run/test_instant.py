@@ -15,17 +15,18 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject, undo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Applied
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run import instant
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.instant import Instant
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
 
 #: A sleeper on a busy machine; what is asserted more tightly is measured where nothing else runs (module tests).
 SOON_S = 0.05
-ORDER = inject.Order("crash", "kill", "postgres", ["kill"], {"op": "running"}, 60.0)
+ORDER = inject.Injection("crash", "kill", "postgres", ["kill"], {"op": "running"}, 60.0)
 
 
 def opened(
@@ -33,11 +34,11 @@ def opened(
 ) -> RunDir:
     """Return a run on a host whose own clock is ``offset_ms`` ahead of the controller's, which is this process's."""
     run = RunDir(folder)
-    here = clock.anchor()
+    here = clock.take_anchor()
     anchor = {**vars(here), "realtime": here.realtime + (offset_ms or 0.0) / 1000}
     measured = {"offset_ms": offset_ms, "uncertainty_ms": uncertainty_ms, **more}
     write_json(run.file("spec.json"), {"anchor": anchor, "facts": {"clock": measured}})
-    run.timeline("opened")
+    run.write_event("opened")
     return run
 
 
@@ -67,7 +68,7 @@ def test_the_doubt_grows_with_the_time_since_the_clocks_were_compared(tmp_path: 
 def test_an_unknown_clock_is_said(tmp_path: Path) -> None:
     run = opened(tmp_path, None, None, reason="no exchange was answered")
     assert instant.doubt_ms(run, clock.now()) is None
-    said = instant.describe(run, time.time())
+    said = instant.describe_instant(run, time.time())
     assert "is not known (no exchange was answered)" in said
     assert "fires by its own clock" in said
 
@@ -88,10 +89,10 @@ class Stage:
         return Applied(self.acted[-1], [], within=0.002)
 
     def inject(self, lead: float = 0.0) -> Any:
-        return inject.inject(self.run, ORDER, self.act, lead=lead, agreed=self.agreed)
+        return inject.inject_fault(self.run, ORDER, self.act, lead=lead, agreed=self.agreed)
 
     def said(self, level: str) -> list[str]:
-        return [e["text"] for e in self.run.events() if e["event"] == "log" and e["level"] == level]
+        return [e["text"] for e in self.run.read_timeline() if e["event"] == "log" and e["level"] == level]
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 def test_announced_a_lead_before_journaled_before_and_acted_at_the_instant(stage: Stage) -> None:
     proofs = stage.inject(lead=0.5)
     (entry,) = Journal(stage.run).entries()
-    (announced,) = [e["t"] for e in stage.run.events() if e["event"] == "fault_imminent"]
+    (announced,) = [e["t"] for e in stage.run.read_timeline() if e["event"] == "fault_imminent"]
     target = stage.agreed.target
     assert announced == pytest.approx(target - 0.5, abs=SOON_S)
     assert entry.planned_at == pytest.approx(target - 0.2, abs=SOON_S)
@@ -118,7 +119,7 @@ def test_announced_a_lead_before_journaled_before_and_acted_at_the_instant(stage
     assert proofs[1].value == pytest.approx(0.5 + 2.0, abs=0.1), "clocks and the fault's own"
     assert stage.said("warn") == []
     # the run lives until after the instant
-    assert stage.run.deadline() > target + 15
+    assert stage.run.read_deadline() > target + 15
 
 
 def test_one_who_is_late_acts_at_once_and_says_so(tmp_path: Path) -> None:
@@ -171,13 +172,15 @@ def test_aborted_while_armed_never_fires(
     """Before it is journaled and after; the lock is free again long before a watchdog could miss it."""
     fault = type("Fake", (), {"undo": lambda *_: "as before", "in_force": lambda *_: []})()
     monkeypatch.setattr(undo, "by_kind", lambda kind: fault)
-    threading.Timer(when, lambda: RunDir(stage.run.path).timeline(event, reason="guard", by="guard")).start()
+    threading.Timer(
+        when, lambda: RunDir(stage.run.path).write_event(event, reason="guard", by="guard")
+    ).start()
     with pytest.raises(ChaosError, match="was aborted"):
         stage.inject(lead=0.0)
     assert stage.acted == []
     assert len(stage.entries) == (1 if when > 0.6 else 0)
     assert Journal(stage.run).open_entries() == []
-    assert not any(e["event"] == "fault_injected" for e in stage.run.events())
+    assert not any(e["event"] == "fault_injected" for e in stage.run.read_timeline())
 
 
 def test_a_run_that_was_taken_away_while_armed_never_fires(stage: Stage) -> None:

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_json, write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject, undo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof, by_kind
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, read_json, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
 
 UNDO = {"op": "running", "project": "lab", "service": "postgres", "containers": ["c1"], "held": True}
@@ -57,7 +58,7 @@ def fault(monkeypatch: pytest.MonkeyPatch) -> FakeFault:
 
 
 def plan(run: RunDir, fault: str, ttl: float = 60) -> Entry:
-    return Journal(run).planned(fault, "kill", "postgres", [f"kill for {fault}"], UNDO, ttl)
+    return Journal(run).write_planned(fault, "kill", "postgres", [f"kill for {fault}"], UNDO, ttl)
 
 
 def test_an_entry_goes_from_planned_to_applied_to_undone(run: RunDir) -> None:
@@ -67,18 +68,18 @@ def test_an_entry_goes_from_planned_to_applied_to_undone(run: RunDir) -> None:
     (read,) = Journal(run).entries()
     assert (read.plan, read.undo, read.expires, read.open) == (entry.plan, UNDO, entry.expires, True)
     assert read.applied_at is None
-    Journal(run).applied(entry, 12.5, pids=[7])
+    Journal(run).write_applied(entry, 12.5, pids=[7])
     (read,) = Journal(run).entries()
     assert (read.applied_at, read.facts, read.open) == (12.5, {"pids": [7]}, True)
-    Journal(run).undone(entry, "watchdog", "started", 13.5)
+    Journal(run).write_undone(entry, "watchdog", "started", 13.5)
     (read,) = Journal(run).entries()
     assert (read.undone_at, read.undone_by, read.how, read.open) == (13.5, "watchdog", "started", False)
 
 
 def test_open_entries_come_newest_first_whether_applied_or_not(run: RunDir) -> None:
     entries = [plan(run, name) for name in ("one", "two", "three", "four")]
-    Journal(run).applied(entries[0], 1.0)
-    Journal(run).undone(entries[1], "module", "gone")
+    Journal(run).write_applied(entries[0], 1.0)
+    Journal(run).write_undone(entries[1], "module", "gone")
     assert [entry.fault for entry in Journal(run).open_entries()] == ["four", "three", "one"]
     assert [entry.seq for entry in Journal(run).entries()] == [1, 2, 3, 4]
 
@@ -93,14 +94,14 @@ def test_the_plan_is_written_and_flushed_before_the_change(
     def fsync(fd: int) -> None:
         flush(fd)
         if os.readlink(f"/proc/self/fd/{fd}") == str(path):
-            happened.append(("flushed", [line["entry"] for line in jsonl.read(path)]))
+            happened.append(("flushed", [line["entry"] for line in jsonl.read_lines(path)]))
 
     def act(entry: Entry) -> inject.Applied:
-        happened.append(("changed", [line["entry"] for line in jsonl.read(path)]))
+        happened.append(("changed", [line["entry"] for line in jsonl.read_lines(path)]))
         return inject.Applied(clock.now(), [])
 
     monkeypatch.setattr(os, "fsync", fsync)
-    inject.inject(run, inject.Order("crash", "kill", "postgres", ["kill"], UNDO, 60), act, lead=0)
+    inject.inject_fault(run, inject.Injection("crash", "kill", "postgres", ["kill"], UNDO, 60), act, lead=0)
     assert happened == [
         ("flushed", ["planned"]),
         ("changed", ["planned"]),
@@ -113,9 +114,9 @@ def test_a_change_that_fails_half_way_is_undone_at_once(run: RunDir, fault: Fake
     def act(entry: Entry) -> inject.Applied:
         raise ChaosError("It broke half-way.")
 
-    order = inject.Order("crash", "kill", "postgres", ["kill"], UNDO, 60)
+    order = inject.Injection("crash", "kill", "postgres", ["kill"], UNDO, 60)
     with pytest.raises(ChaosError, match="half-way"):
-        inject.inject(run, order, act, lead=0)
+        inject.inject_fault(run, order, act, lead=0)
     assert fault.undone == ["crash"]
     (entry,) = Journal(run).entries()
     assert (entry.open, entry.undone_by, entry.applied_at) == (False, "module", None)
@@ -128,13 +129,15 @@ def test_what_then_resists_its_undo_stays_open_for_the_watchdog(run: RunDir, fau
         raise ChaosError("It broke half-way.")
 
     with pytest.raises(ChaosError, match="half-way"):
-        inject.inject(run, inject.Order("crash", "kill", "postgres", ["kill"], UNDO, 60), act, lead=0)
+        inject.inject_fault(
+            run, inject.Injection("crash", "kill", "postgres", ["kill"], UNDO, 60), act, lead=0
+        )
     assert [entry.fault for entry in Journal(run).open_entries()] == ["crash"]
 
 
 @pytest.mark.parametrize("event", ["aborted", "finishing"])
 def test_a_run_that_is_aborted_or_ending_injects_nothing(run: RunDir, event: str) -> None:
-    run.timeline(event, reason="halt", by="halt")
+    run.write_event(event, reason="halt", by="halt")
     acted: list[bool] = []
 
     def act(entry: Entry) -> inject.Applied:
@@ -142,7 +145,9 @@ def test_a_run_that_is_aborted_or_ending_injects_nothing(run: RunDir, event: str
         return inject.Applied(clock.now(), [])
 
     with pytest.raises(ChaosError, match="nothing was changed"):
-        inject.inject(run, inject.Order("crash", "kill", "postgres", ["kill"], UNDO, 60), act, lead=0)
+        inject.inject_fault(
+            run, inject.Injection("crash", "kill", "postgres", ["kill"], UNDO, 60), act, lead=0
+        )
     assert acted == []
     assert not run.file("journal.jsonl").exists()
 
@@ -152,20 +157,22 @@ def test_a_run_that_nobody_keeps_any_more_injects_nothing(run: RunDir, lost: str
     """Its time to live would be nobody's to keep."""
     if lost == "watchdogs":
         for name in ("watchdog", "standby"):
-            run.ready(name)
+            run.register_process(name)
             path = run.file("processes") / f"{name}.json"
             write_json(path, {**read_json(path), "start": 1})
     else:
-        write_json(run.file("spec.json"), {"anchor": {**vars(clock.anchor()), "boot_id": "an earlier one"}})
+        write_json(
+            run.file("spec.json"), {"anchor": {**vars(clock.take_anchor()), "boot_id": "an earlier one"}}
+        )
     acted: list[bool] = []
 
     def act(entry: Entry) -> inject.Applied:
         acted.append(True)
         return inject.Applied(clock.now(), [])
 
-    order = inject.Order("crash", "kill", "postgres", ["kill"], UNDO, 60)
+    order = inject.Injection("crash", "kill", "postgres", ["kill"], UNDO, 60)
     with pytest.raises(ChaosError, match=r"No watchdog of this run .* nothing was changed"):
-        inject.inject(run, order, act, lead=0)
+        inject.inject_fault(run, order, act, lead=0)
     assert acted == []
     assert not run.file("journal.jsonl").exists()
 
@@ -180,7 +187,9 @@ def test_no_journal_no_change(run: RunDir) -> None:
         return inject.Applied(clock.now(), [])
 
     with pytest.raises(ChaosError, match=r"cannot be written .* nothing was changed") as told:
-        inject.inject(run, inject.Order("crash", "kill", "postgres", ["kill"], UNDO, 60), act, lead=0)
+        inject.inject_fault(
+            run, inject.Injection("crash", "kill", "postgres", ["kill"], UNDO, 60), act, lead=0
+        )
     assert acted == []
     assert not run.file("elsewhere").exists()
     assert str(run.file("journal.jsonl")) in str(told.value)
@@ -193,7 +202,7 @@ def test_a_torn_last_line_is_left_out_and_what_follows_is_not(run: RunDir, torn:
         stream.write(torn)
     assert [found.fault for found in Journal(run).open_entries()] == ["crash"]
     # the next line stands on its own: glued to the torn one, it would be lost with it
-    Journal(run).undone(entry, "watchdog", "started")
+    Journal(run).write_undone(entry, "watchdog", "started")
     assert Journal(run).open_entries() == []
     second = plan(run, "outage")
     assert second.seq == 2
@@ -241,8 +250,8 @@ def test_the_undo_takes_only_what_is_wanted(run: RunDir, fault: FakeFault) -> No
 def test_the_proof_at_the_end_of_the_window_is_read_before_the_undo(run: RunDir, fault: FakeFault) -> None:
     plan(run, "crash")
     undo.undo(run, by="module")
-    (proof,) = [event for event in run.events() if event["event"] == "proof"]
-    (undone,) = [event for event in run.events() if event["event"] == "fault_undone"]
+    (proof,) = [event for event in run.read_timeline() if event["event"] == "proof"]
+    (undone,) = [event for event in run.read_timeline() if event["event"] == "fault_undone"]
     assert (proof["fault"], proof["end_of_window"], proof["holds"]) == ("crash", True, True)
     assert proof["t"] <= undone["t"]
 

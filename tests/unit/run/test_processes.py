@@ -47,13 +47,13 @@ def run(tmp_path: Path) -> Iterator[RunDir]:
     made = RunDir(tmp_path)
     yield made
     for path in tmp_path.glob("processes/*.json"):
-        processes.stop(made, path.stem, 0.1)
+        processes.stop_process(made, path.stem, 0.1)
 
 
 def test_a_process_is_started_apart_from_us_and_once(run: RunDir) -> None:
     os.dup2(0, 50, inheritable=True)
     try:
-        started = processes.start(run, "works")
+        started = processes.start_process(run, "works")
     finally:
         os.close(50)
     assert started["pid"] != os.getpid()
@@ -61,33 +61,35 @@ def test_a_process_is_started_apart_from_us_and_once(run: RunDir) -> None:
     assert started["cwd"] == "/", "it holds no folder that somebody may want to unmount"
     # what Ansible holds open must not be held open by what outlives it; 3 and 4 are its own
     assert started["fds"] == [0, 1, 2, 3, 4]
-    assert processes.start(run, "works") == started
+    assert processes.start_process(run, "works") == started
     assert run.file("works.err").stat().st_mode & 0o777 == 0o600
 
 
 def test_one_that_ends_at_once_is_told_with_its_own_last_words(run: RunDir) -> None:
     with pytest.raises(ChaosError, match=r"The dies process ended at once with code 1: last words"):
-        processes.start(run, "dies")
+        processes.start_process(run, "dies")
 
 
 def test_one_that_never_gets_ready_is_ended(run: RunDir) -> None:
     with pytest.raises(
         ChaosError, match=r"silent process was not ready after 1 s and was ended: still thinking"
     ):
-        processes.start(run, "silent", timeout=1.0)
+        processes.start_process(run, "silent", timeout=1.0)
     mine = str(run.path)
     assert not [argv for argv in _command_lines() if mine in argv]
 
 
 @pytest.mark.parametrize(("command", "patience"), [("works", 5.0), ("deaf", 0.3)])
 def test_stopping_ends_it_whether_it_listens_or_not(run: RunDir, command: str, patience: float) -> None:
-    pid = processes.start(run, command)["pid"]
-    assert processes.stop(run, command, patience) is True
+    pid = processes.start_process(run, command)["pid"]
+    assert processes.stop_process(run, command, patience) is True
     assert process_start(pid) is None
-    assert processes.alive(run, command) is None
-    assert processes.stop(run, command) is False
+    assert processes.living_process(run, command) is None
+    assert processes.stop_process(run, command) is False
     # whoever watches the processes knows that this was no death
-    assert [event["command"] for event in run.events() if event["event"] == "observer_stopped"] == [command]
+    assert [event["command"] for event in run.read_timeline() if event["event"] == "observer_stopped"] == [
+        command
+    ]
 
 
 def test_a_pid_that_is_somebody_elses_by_now_is_never_hit(run: RunDir) -> None:
@@ -95,8 +97,8 @@ def test_a_pid_that_is_somebody_elses_by_now_is_never_hit(run: RunDir) -> None:
         entry: dict[str, Any] = {"command": "works", "pid": stranger.pid, "start": 1}
         run.file("processes").mkdir()
         (run.file("processes") / "works.json").write_text(json.dumps(entry))
-        assert processes.alive(run, "works") is None
-        assert processes.stop(run, "works") is False
+        assert processes.living_process(run, "works") is None
+        assert processes.stop_process(run, "works") is False
         time.sleep(0.1)
         assert stranger.poll() is None
         stranger.kill()

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.run import results
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 
 @pytest.fixture
@@ -30,19 +31,19 @@ def texts(found: dict[str, object]) -> list[str]:
 
 def test_each_line_comes_once_whoever_asks(run: RunDir) -> None:
     run.log("ok", "one")
-    run.timeline("steady", fault="crash")
-    assert texts(results.deliver(run, changed=False)) == ["one"]
+    run.write_event("steady", fault="crash")
+    assert texts(results.deliver_result(run, changed=False)) == ["one"]
     run.log("warn", "two")
     run.log("fail", "three")
-    assert texts(results.deliver(RunDir(run.path), changed=True)) == ["two", "three"]
-    assert texts(results.deliver(run, changed=False)) == []
+    assert texts(results.deliver_result(RunDir(run.path), changed=True)) == ["two", "three"]
+    assert texts(results.deliver_result(run, changed=False)) == []
 
 
 def test_lines_have_time_level_and_text_and_those_before_the_run_come_first(run: RunDir) -> None:
     lines = results.Lines()
     lines.say("ok", "Docker answers")
     run.log("warn", "later")
-    found = results.deliver(run, changed=True, before=lines.lines, plan=["x"])
+    found = results.deliver_result(run, changed=True, before=lines.lines, plan=["x"])
     assert (found["changed"], found["plan"]) == (True, ["x"])
     assert texts(found) == ["Docker answers", "later"]
     assert [set(line) for line in found["chaos_lines"]] == [{"at", "level", "text"}] * 2
@@ -64,7 +65,7 @@ def test_many_events_come_in_parts_none_twice_none_lost_and_controls_never(run: 
         )
     seen: list[int] = []
     for _ in range(50):
-        found = results.deliver(run, changed=False)
+        found = results.deliver_result(run, changed=False)
         assert len(json.dumps(found)) < 64 * 1024
         seen += [event["pid"] for event in found["chaos_bpf"]]
         if not found["chaos_bpf"]:
@@ -79,4 +80,4 @@ def test_a_full_disk_does_not_cost_the_result(run: RunDir, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(results, "write_json", refuse)
-    assert texts(results.deliver(run, changed=False)) == ["one"]
+    assert texts(results.deliver_result(run, changed=False)) == ["one"]

@@ -17,7 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.errors impor
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 from ansible_collections.exchange.chaos.plugins.module_utils.run import abort
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 ROOT = Path(__file__).resolve().parents[3]
 RUN = "exp-01-core"
@@ -47,7 +47,7 @@ def aborted(folder: Path, kind: str) -> RunDir:
     """A run of a state folder, under way (runs) or ended (records), that its guard aborted."""
     run = RunDir(folder / kind / RUN)
     run.path.mkdir(parents=True)
-    run.timeline("aborted", reason=REASON, by="guard")
+    run.write_event("aborted", reason=REASON, by="guard")
     return run
 
 
@@ -55,10 +55,10 @@ def aborted(folder: Path, kind: str) -> RunDir:
 def test_the_reason_is_known_while_a_run_is_under_way_and_when_it_was_ended(
     tmp_path: Path, kind: str
 ) -> None:
-    assert abort.why(State(tmp_path), RUN) == ""
+    assert abort.abort_reason(StateDir(tmp_path), RUN) == ""
     aborted(tmp_path, kind)
-    assert abort.why(State(tmp_path), RUN) == REASON
-    assert abort.why(State(tmp_path), "No run of ours") == ""
+    assert abort.abort_reason(StateDir(tmp_path), RUN) == REASON
+    assert abort.abort_reason(StateDir(tmp_path), "No run of ours") == ""
 
 
 class Answer(Exception):

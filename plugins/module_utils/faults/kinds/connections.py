@@ -16,13 +16,14 @@ from typing import Any, Union
 
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
-from ...common.jsonl import read
+from ...common.json_files import write_json
+from ...common.jsonl import read_lines
 from ...host import netns
 from ...host.docker_engine import Container, DockerEngine
 from ...host.postgres.server import Server, Usage, find_administrator
 from ...host.postgres.wire import TOO_MANY, attempt_login
-from ...run import lease, processes
-from ...run.folder import RunDir, write_json
+from ...run import lease, processes, timeline
+from ...run.folder import RunDir
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..mechanisms import connection_limit, session_holder
@@ -186,7 +187,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     if isinstance(change, LimitPlan):
         return connection_limit.apply(change, entry, scene)
     run, server = scene.run, _server(change, scene.engine)
-    if processes.alive(run, session_holder.COMMAND):
+    if processes.living_process(run, session_holder.COMMAND):
         raise ChaosError("Another fault of this run holds the database's sessions already.")
     name = mark(run)
     came_in = server.try_login(change.user)[0]
@@ -195,8 +196,8 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     wanted = {"pid": change.target.pid, "expires": entry.expires, "login": _login(change, name)}
     write_json(run.file(session_holder.PARAMETERS), wanted)
     with scene.instant():
-        lease.renew(run, 2 * _START_S)
-    ready = processes.start(run, session_holder.COMMAND, timeout=_START_S)
+        lease.renew_lease(run, 2 * _START_S)
+    ready = processes.start_process(run, session_holder.COMMAND, timeout=_START_S)
     proofs = [
         Proof(
             "tcp",
@@ -220,7 +221,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     if entry.undo.get("mode") == "limit":
         return connection_limit.undo(entry, scene)
     run, wanted = scene.run, entry.undo
-    ended = processes.stop(run, session_holder.COMMAND)
+    ended = processes.stop_process(run, session_holder.COMMAND)
     how = "the holder was ended, which freed its sessions" if ended else "the holder had ended before"
     container, changed = _now(wanted, scene.engine)
     if container is None:
@@ -238,7 +239,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     if entry.undo.get("mode") == "limit":
         return connection_limit.in_force(entry, scene)
     now = clock.now()
-    samples = read(scene.run.file(session_holder.SAMPLES))
+    samples = read_lines(scene.run.file(session_holder.SAMPLES))
     share = held_share(samples, entry.applied_at or entry.planned_at, now)
     held = int(samples[-1]["held"]) if samples and now - samples[-1]["t"] <= _SPEAKS_S else 0
     found = [
@@ -300,7 +301,7 @@ def _server(plan: SessionsPlan, engine: DockerEngine) -> Server:
 
 
 def _measured(run: RunDir, fault: str, when: str, usage: Usage) -> None:
-    run.timeline("measured", fault=fault, name="connections", when=when, **usage.fields())
+    run.write_event(timeline.MEASURED, fault=fault, name="connections", when=when, **usage.fields())
 
 
 def _in_activity(fact: str, usage: Usage) -> Proof:

@@ -18,6 +18,7 @@ from ...common.errors import ChaosError, Unsupported
 from ...host import cgroups
 from ...host.cgroups import Cgroup
 from ...host.docker_engine import Container
+from ...run import timeline
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..mechanisms import limits
@@ -219,8 +220,8 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         now = counters(container.pid, container.id)
         grown = {key: now[key] - before[key] for key in now}
         used = grown["used_s"] / grown["t"]
-        scene.run.timeline(
-            "measured", fault=entry.fault, name="cpu_used", value=used, quota=entry.undo["cores"],
+        scene.run.write_event(
+            timeline.MEASURED, fault=entry.fault, name="cpu_used", value=used, quota=entry.undo["cores"],
             service=entry.undo["service"], seconds=grown["t"], periods=grown["periods"],
             throttled=grown["throttled"], throttled_s=grown["throttled_s"],
         )  # fmt: skip

@@ -16,12 +16,13 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
+from ...common.json_files import write_json
 from ...common.stats import median
 from ...host import cgroups, disks
 from ...host.cgroups import Cgroup
 from ...host.docker_engine import Container
-from ...run import processes
-from ...run.folder import RunDir, write_json
+from ...run import processes, timeline
+from ...run.folder import RunDir
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..mechanisms import disk_hog, limits
@@ -219,7 +220,7 @@ def _saturate(change: Plan, entry: Entry, run: RunDir) -> None:
             "lock": str(run.path.parent.parent / "contention.lock"),
         },
     )
-    processes.start(run, "contend")
+    processes.start_process(run, "contend")
 
 
 def _inside(cgroup: Cgroup, folder: Path) -> list[float]:
@@ -228,8 +229,8 @@ def _inside(cgroup: Cgroup, folder: Path) -> list[float]:
 
 
 def _tell(run: RunDir, fault: str, moment: str, seconds: Sequence[float]) -> None:
-    run.timeline(
-        "measured", fault=fault, name="fsync", moment=moment, value=median(seconds),
+    run.write_event(
+        timeline.MEASURED, fault=fault, name="fsync", moment=moment, value=median(seconds),
         trials=[round(one, 6) for one in seconds],
     )  # fmt: skip
 
@@ -264,8 +265,8 @@ def _passed(entry: Entry, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
     now = disks.count_bytes(cgroup, device)
     rates = {key: (now[key] - facts["bytes_before"][key]) / seconds for key in now}
     busy = (disks.busy_s(device) - float(facts["busy_before_s"])) / seconds
-    scene.run.timeline(
-        "measured", fault=entry.fault, name="disk_bytes_per_s", value=rates["write"], read=rates["read"],
+    scene.run.write_event(
+        timeline.MEASURED, fault=entry.fault, name="disk_bytes_per_s", value=rates["write"], read=rates["read"],
         busy=busy, seconds=seconds,
     )  # fmt: skip
     if entry.undo["op"] == "contention":
@@ -299,7 +300,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     """Write the limits back, or end what saturates the disk; say how."""
     wanted = entry.undo
     if wanted["op"] == "contention":
-        was = processes.stop(scene.run, "contend")
+        was = processes.stop_process(scene.run, "contend")
         return "the tool was ended and its files removed" if was else "the tool had ended already"
     return "; ".join(
         limits.restore(one, wanted["project"], wanted["service"], scene.engine)

@@ -18,11 +18,11 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
+from ...common.json_files import read_json, write_json
 from ...exchange import fault_entry
 from ...host import netns, nftables
 from ...host.docker_engine import Container
 from ...run import processes
-from ...run.folder import read_json, write_json
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..mechanisms import netem, network_path, relay, shaping, tun
@@ -166,7 +166,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     table = nftables.table_name(scene.run.path.name, entry.undo["fault"])
     if entry.undo["op"] == NETEM:
         return network_path.undo_each(entry, scene, netem.clean, table)
-    ended = _is_for(entry, scene) and processes.stop(scene.run, relay.COMMAND)
+    ended = _is_for(entry, scene) and processes.stop_process(scene.run, relay.COMMAND)
     said = f"detour ended{_packets_taken(scene)}; " if ended else ""
     return said + network_path.undo_each(entry, scene, tun.clean, table)
 
@@ -221,7 +221,7 @@ def _try_tunnel() -> None:
 
 def _start_process(change: Plan, scene: Scene, table: str) -> tuple[float, float]:
     """Start the engine's process, which itself waits for an agreed instant; return when it began, and was through."""
-    if processes.alive(scene.run, relay.COMMAND):
+    if processes.living_process(scene.run, relay.COMMAND):
         raise ChaosError("Another path is impaired by this run already; undo that fault first.")
     parameters = {
         "fault": change.fault,
@@ -235,7 +235,7 @@ def _start_process(change: Plan, scene: Scene, table: str) -> tuple[float, float
     }
     scene.run.file(relay.STATISTICS).unlink(missing_ok=True)
     write_json(scene.run.file(relay.PARAMETERS), parameters)
-    ready = processes.start(scene.run, relay.COMMAND)
+    ready = processes.start_process(scene.run, relay.COMMAND)
     return float(ready["began"]), float(ready["ready_at"])
 
 
@@ -340,5 +340,5 @@ def _last_sign(entry: Entry, scene: Scene) -> float:
     told = 0.0
     with contextlib.suppress(TypeError, KeyError):
         told = float(read_json(scene.run.file(relay.STATISTICS))["t"])
-    lives = processes.alive(scene.run, relay.COMMAND) is not None
+    lives = processes.living_process(scene.run, relay.COMMAND) is not None
     return clock.now() if lives and clock.now() - told <= _SILENT_S else told

@@ -20,10 +20,10 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
+from ...common.json_files import read_json, write_json
 from ...host.cgroups import Cgroup
 from ...host.docker_engine import Container, DockerEngine
-from ...run import processes
-from ...run.folder import read_json, write_json
+from ...run import processes, timeline
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..mechanisms import container_end, limits, memory_hog
@@ -198,11 +198,11 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     with scene.instant():
         limits.apply(one)
         begun = clock.now()
-    processes.start(run, "charge")
+    processes.start_process(run, "charge")
     found = _result(scene, until + container_end.EXIT_S)
     at = float(found.get("killed_at") or begun)
-    run.timeline(
-        "measured", fault=entry.fault, name="oom", value=_near_to_kill(found), target=one.target.pid,
+    run.write_event(
+        timeline.MEASURED, fault=entry.fault, name="oom", value=_near_to_kill(found), target=one.target.pid,
         service=change.service, used=one.known["used"], configured=one.known["configured"], **found,
     )  # fmt: skip
     return Applied(at, _proofs(one.target, found, scene.engine), _facts(one.target, change, found))
@@ -226,7 +226,7 @@ def _result(scene: Scene, until: float) -> dict[str, Any]:
         if found is not None:
             return dict(found)
         time.sleep(0.01)
-    processes.stop(scene.run, "charge")
+    processes.stop_process(scene.run, "charge")
     return {"reason": "nothing came of it", "kills": 0, "victims": []}
 
 
@@ -272,7 +272,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
 
 def undo(entry: Entry, scene: Scene) -> str:
     """Give the memory back, see that the container runs and has its limits to the byte; say how."""
-    processes.stop(scene.run, "charge", timeout=2.0)
+    processes.stop_process(scene.run, "charge", timeout=2.0)
     wanted, engine = entry.undo, scene.engine
     how = []
     for one in wanted["containers"]:
@@ -297,7 +297,7 @@ def _tell_limits(entry: Entry, one: Mapping[str, Any], scene: Scene) -> None:
             return
         cgroup = limits.of("memory", container)
         now = {name: cgroup.read(name) for name in one["before"]}
-        scene.run.timeline(
-            "measured", fault=entry.fault, name="memory_limits", value=now == one["before"],
+        scene.run.write_event(
+            timeline.MEASURED, fault=entry.fault, name="memory_limits", value=now == one["before"],
             before=one["before"], after=now,
         )  # fmt: skip

@@ -17,7 +17,7 @@ from ...common import clock
 from ...common.errors import ChaosError
 from ...host.docker_engine import Container, DockerEngine
 from ...host.postgres.server import Server
-from ...run import lease
+from ...run import lease, timeline
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene
 
@@ -87,8 +87,10 @@ def plan(
 def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:
     """Write the setting, restart the database, and read what is in force."""
     server = Server(scene.engine, change.target.id, user=change.administrator, database=change.database)
-    scene.run.timeline("measured", fault=entry.fault, name="connections", when="before", limit=change.before)
-    lease.renew(scene.run, _RESTART_S)
+    scene.run.write_event(
+        timeline.MEASURED, fault=entry.fault, name="connections", when="before", limit=change.before
+    )
+    lease.renew_lease(scene.run, _RESTART_S)
     with scene.instant():
         server.write_setting(str(change.limit))
         at = clock.now()
@@ -128,7 +130,9 @@ def undo(entry: Entry, scene: Scene) -> str:
             f"max_connections of {container.name} is {now} after the undo, not {wanted['before']}."
         )
     with contextlib.suppress(ChaosError):
-        scene.run.timeline("measured", fault=entry.fault, name="connections", when="after", limit=now)
+        scene.run.write_event(
+            timeline.MEASURED, fault=entry.fault, name="connections", when="after", limit=now
+        )
     return "; ".join([*said, f"max_connections is {now}"])
 
 

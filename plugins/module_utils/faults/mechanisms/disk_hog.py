@@ -18,8 +18,9 @@ from pathlib import Path
 
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
+from ...common.json_files import read_json
 from ...run import processes
-from ...run.folder import RunDir, read_json
+from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
 
 PARAMETERS = "contend.json"
@@ -49,7 +50,7 @@ def main(run: RunDir) -> int:
         start_new_session=True,
     )
     try:
-        run.ready("contend")
+        run.register_process("contend")
         while not life.stopping and clock.now() < float(given["until"]) and child.poll() is None:
             time.sleep(_TICK_S)
     finally:
@@ -107,4 +108,4 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def alive(run: RunDir) -> bool:
     """Return whether the disk is being saturated."""
-    return processes.alive(run, "contend") is not None
+    return processes.living_process(run, "contend") is not None

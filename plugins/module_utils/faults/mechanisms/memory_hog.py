@@ -21,9 +21,10 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError
+from ...common.json_files import read_json, write_json
 from ...host import cgroups
 from ...host.cgroups import Cgroup
-from ...run.folder import RunDir, read_json, write_json
+from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
 
 PARAMETERS = "charge.json"
@@ -55,7 +56,7 @@ def main(run: RunDir) -> int:
         )
         opened.callback(_end, writer)
         cgroup.join(writer.pid)
-        run.ready("charge")
+        run.register_process("charge")
         found = _fill(cgroup, watched, writer, given, life)
     # the memory is given back by now
     write_json(run.file(RESULT), found)

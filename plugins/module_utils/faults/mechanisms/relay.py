@@ -18,9 +18,10 @@ from random import Random
 from typing import Any
 
 from ...common import clock, peer_addresses
+from ...common.json_files import read_json, write_json
 from ...host import netns, nftables
 from ...host.priority import raise_priority
-from ...run.folder import RunDir, read_json, write_json
+from ...run.folder import RunDir
 from ...run.instant import Instant
 from ...run.lifespan import Lifespan
 from . import shaping, tun
@@ -54,7 +55,7 @@ def main(run: RunDir) -> int:
                 netns.enter_netns(pid)
                 left = float(wanted["expires"]) - clock.now()
                 nftables.install_table(tun.rules(wanted["table"], wanted["addresses"], wanted["port"], left))
-        run.ready(COMMAND, began=began)
+        run.register_process(COMMAND, began=began)
         engine.work(run, life, float(wanted["expires"]))
     finally:
         for pid in made:

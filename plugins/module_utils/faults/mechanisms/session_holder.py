@@ -20,10 +20,11 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError
+from ...common.json_files import read_json
 from ...common.jsonl import Writer
 from ...host import netns
 from ...host.postgres.wire import TOO_MANY, Login, Session, SessionRefused
-from ...run.folder import RunDir, read_json
+from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
 
 COMMAND = "sessions"
@@ -66,7 +67,7 @@ def main(run: RunDir) -> int:
         samples.write(holder.sample())
         if holder.full and not ready:
             ready = True
-            run.ready(
+            run.register_process(
                 COMMAND, began=began, full_at=holder.at, held=len(holder.sessions), refusal=holder.refusal
             )
         clock.sleep(PAUSE_S)

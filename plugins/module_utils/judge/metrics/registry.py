@@ -11,7 +11,7 @@ from typing import Any, Union
 
 from ...common.errors import ChaosError
 from ...evidence.evidence import Evidence
-from ...evidence.phases import Window, windows
+from ...evidence.phases import Window, fault_windows
 
 Scalar = Union[bool, int, float, str]
 Interval = tuple[float, float]
@@ -98,7 +98,7 @@ def measure(evidence: Evidence, name: str, fault: str | None = None) -> dict[str
     or fault.
     """
     metric = get(name)
-    injected = {window.id: window for window in windows(evidence)}
+    injected = {window.id: window for window in fault_windows(evidence)}
     if fault is not None:
         evidence.fault_spec(fault)
         if fault not in injected:

@@ -12,49 +12,49 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...evidence.evidence import Evidence
-from ...evidence.phases import Window, windows
+from ...evidence.phases import Window, fault_windows
 from . import impair, kill, memory
-from .proof import Proof
+from .proof import ProofOutcome
 
 #: Sources that can prove an effect on their own. TCP and the fault's own word support a proof, they are none.
 DECISIVE = ("kernel", "engine")
 #: A held fault in force for less than this share of its window had no effect.
 LEAST_SHARE = 0.8
 #: What observers saw of a kind of fault, and the share of the window in which they saw it in force.
-OBSERVED: dict[str, Callable[[Evidence, Window], list[Proof]]] = {
-    "impair": impair.proofs,
-    "kill": kill.proofs,
-    "memory": memory.proofs,
+OBSERVED: dict[str, Callable[[Evidence, Window], list[ProofOutcome]]] = {
+    "impair": impair.impair_proofs,
+    "kill": kill.kill_proofs,
+    "memory": memory.memory_proofs,
 }
 #: Which of several targets nobody saw the fault take effect on.
 UNPROVED: dict[str, Callable[[Evidence, Window], list[str]]] = {
-    "kill": kill.unproved,
+    "kill": kill.unproved_kills,
 }
 #: Kinds of fault that end their targets: a restart of one is what they mean.
 ENDING = ("kill", "memory")
 SHARES: dict[str, Callable[[Evidence, Window, float], float | None]] = {
-    "kill": kill.share,
+    "kill": kill.killed_share,
 }
 
 
-def proofs(evidence: Evidence, window: Window) -> list[Proof]:
+def judge_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     """Return all that is known of one fault's effect, the kernel's word first."""
     found = [
-        Proof(
+        ProofOutcome(
             str(event.get("source", "fault")),
             str(event["fact"]),
             event.get("value"),
             event["t"],
             event.get("holds"),
         )
-        for event in evidence.events("proof", window.id)
+        for event in evidence.timeline.proofs(window.id)
     ]
     if window.kind in OBSERVED:
         found += OBSERVED[window.kind](evidence, window)
     share = in_force(evidence, window)
     if share is not None:
         found.append(
-            Proof(
+            ProofOutcome(
                 "fault", "share of the window in force", round(share, 3), window.undone, share >= LEAST_SHARE
             )
         )
@@ -62,7 +62,7 @@ def proofs(evidence: Evidence, window: Window) -> list[Proof]:
     return sorted(found, key=lambda proof: order.index(proof.source) if proof.source in order else len(order))
 
 
-def effect(evidence: Evidence) -> tuple[str, list[str]]:
+def judge_effect(evidence: Evidence) -> tuple[str, list[str]]:
     """Return the effect verdict over all injected faults, and the reasons against it.
 
     Each fault needs one fact from the kernel or the engine that holds, and a held one must have been in force
@@ -70,11 +70,11 @@ def effect(evidence: Evidence) -> tuple[str, list[str]]:
     unless nothing was to be: then the placebo must have been seen through.
     """
     if not evidence.spec.get("faults"):
-        through = evidence.events("placebo_end") and not evidence.events("placebo_strain")
+        through = evidence.timeline.placebo_ends and not evidence.timeline.strains
         return ("pass", []) if through else ("unknown", ["the placebo was not seen through"])
     verdicts = []
     against = []
-    for window in windows(evidence):
+    for window in fault_windows(evidence):
         verdict, reason = _effect_of(evidence, window)
         verdicts.append(verdict)
         if reason:
@@ -92,11 +92,11 @@ def _not_injected(evidence: Evidence) -> list[tuple[str, str]]:
 
     A run that was stopped before it, or stopped by what it saw itself, has none; nor has one that came to no fault.
     """
-    stops = evidence.events("no_more_faults")
+    stops = evidence.timeline.refusals
     by_itself = any(not event.get("fault") for event in stops)
-    if by_itself or evidence.events("aborted"):
+    if by_itself or evidence.timeline.aborted():
         return []
-    injected = {window.id for window in windows(evidence)}
+    injected = {window.id for window in fault_windows(evidence)}
     refused = {str(event["fault"]): str(event["reason"]) for event in stops}
     planned = [str(spec["id"]) for spec in evidence.spec.get("faults", [])]
     if injected and not refused:
@@ -105,7 +105,7 @@ def _not_injected(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _effect_of(evidence: Evidence, window: Window) -> tuple[str, str]:
-    known = proofs(evidence, window)
+    known = judge_proofs(evidence, window)
     if not any(proof.holds for proof in known if proof.source in DECISIVE):
         return "fail", "neither the kernel nor the engine saw it take effect"
     spared = UNPROVED[window.kind](evidence, window) if window.kind in UNPROVED else []
@@ -129,7 +129,7 @@ def in_force(evidence: Evidence, window: Window) -> float | None:
     end = window.end if window.undone is None else window.undone
     if not window.held or end <= window.injected:
         return None
-    said = [event["share"] for event in evidence.events("proof", window.id) if event.get("share") is not None]
+    said = [event["share"] for event in evidence.timeline.proofs(window.id) if event.get("share") is not None]
     if said:
         return float(said[-1])
     if window.kind not in SHARES:

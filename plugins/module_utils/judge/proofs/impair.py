@@ -6,27 +6,27 @@
 from __future__ import annotations
 
 from ...evidence.evidence import Evidence
-from ...evidence.histograms import watched
+from ...evidence.histograms import why_unwatched
 from ...evidence.phases import BASELINE, Window
 from ..metrics.kernel.histograms import rtt
-from .proof import Proof
+from .proof import ProofOutcome
 
 #: The smoothed time follows a delay slowly, so the mean of a window rises by less than what was added.
 _RISE = 0.5
 
 
-def proofs(evidence: Evidence, window: Window) -> list[Proof]:
+def impair_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     """Return whether the smoothed round trip time rose with the delay that was asked for.
 
     It supports the fault's own measure and proves nothing alone: retransmits are left out of it, and a path that
     nobody used has none.
     """
     delay = float(window.spec.get("delay_ms") or 0)
-    if not delay or watched(evidence, "rtt"):
+    if not delay or why_unwatched(evidence, "rtt"):
         return []
     during, before = rtt(evidence, window, window.id).mean, rtt(evidence, window, BASELINE).mean
     if during is None or before is None:
         return []
     fact = f"mean round trip of {window.target}'s own connections on the path (tracepoint)"
     value = f"{during / 1000:.3g} ms, {before / 1000:.3g} ms before"
-    return [Proof("tcp", fact, value, window.injected, during - before >= _RISE * delay * 1000)]
+    return [ProofOutcome("tcp", fact, value, window.injected, during - before >= _RISE * delay * 1000)]

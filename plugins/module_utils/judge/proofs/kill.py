@@ -10,14 +10,14 @@ from typing import Any
 
 from ...evidence.evidence import Evidence, Sample
 from ...evidence.phases import Window, engine_events, kernel_exits
-from .proof import Proof, store_samples
+from .proof import ProofOutcome, store_samples
 
 SIGKILLED = 137
 #: A death later than this after the kill was not its work.
 _DIES_WITHIN_S = 5.0
 
 
-def proofs(evidence: Evidence, window: Window) -> list[Proof]:
+def kill_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     """Return what was seen of each target's end and of its port."""
     return [
         proof
@@ -30,12 +30,12 @@ def proofs(evidence: Evidence, window: Window) -> list[Proof]:
     ]
 
 
-def unproved(evidence: Evidence, window: Window) -> list[str]:
+def unproved_kills(evidence: Evidence, window: Window) -> list[str]:
     """Return those of several targets whose end neither kernel nor engine saw; one proof must not do for all."""
     if len(window.targets) == 1:
         return []
     ended = set()
-    for event in evidence.events("fault_injected", window.id):
+    for event in evidence.timeline.injections(window.id):
         ended |= {kill["service"] for kill in event.get("kills") or [] if kill.get("exited") is not None}
     return [
         service
@@ -47,7 +47,7 @@ def unproved(evidence: Evidence, window: Window) -> list[str]:
     ]
 
 
-def share(evidence: Evidence, window: Window, end: float) -> float | None:
+def killed_share(evidence: Evidence, window: Window, end: float) -> float | None:
     """Return the part (0..1) of a held kill's window in which the target was down; of several, the shortest.
 
     Read from the probes of its port, else from the engine's die and start events; None if nothing shows it.
@@ -78,31 +78,31 @@ def _covered(samples: list[Sample], start: float, end: float) -> float:
     )
 
 
-def _exit(evidence: Evidence, window: Window, service: str) -> list[Proof]:
+def _exit(evidence: Evidence, window: Window, service: str) -> list[ProofOutcome]:
     """The kernel tracer's own sight of the exit; said not to hold only where the tracer could have seen it."""
     fact = f"{service} exits by signal 9 (tracepoint)"
     exits = kernel_exits(evidence, window) if evidence.seeing else []
     if len(window.targets) > 1:
         exits = [event for event in exits if event.get("service") == service]
     if exits:
-        return [Proof("kernel", fact, f"PID {exits[0].get('pid')}", exits[0]["t"], True)]
+        return [ProofOutcome("kernel", fact, f"PID {exits[0].get('pid')}", exits[0]["t"], True)]
     if evidence.captured and "exit" in evidence.capture.get("programs", []):
-        return [Proof("kernel", fact, "not seen", None, False)]
+        return [ProofOutcome("kernel", fact, "not seen", None, False)]
     return []
 
 
-def _engine(evidence: Evidence, window: Window, service: str) -> list[Proof]:
+def _engine(evidence: Evidence, window: Window, service: str) -> list[ProofOutcome]:
     died = _deaths(evidence, window, service)
     if not died:
         return []
     code = died[0].get("exit_code")
-    found = [Proof("engine", f"{service} died, exit code", code, died[0]["t"], code == SIGKILLED)]
+    found = [ProofOutcome("engine", f"{service} died, exit code", code, died[0]["t"], code == SIGKILLED)]
     starts: list[Mapping[str, Any]] = [
         event for event in engine_events(evidence, window, service, "start") if event["t"] >= died[0]["t"]
     ]
     if starts:
         value = starts[0].get("started_at") or evidence.anchor.iso(starts[0]["t"])
-        found.append(Proof("engine", f"{service} started anew", value, starts[0]["t"], True))
+        found.append(ProofOutcome("engine", f"{service} started anew", value, starts[0]["t"], True))
     return found
 
 
@@ -112,12 +112,12 @@ def _deaths(evidence: Evidence, window: Window, service: str) -> list[Mapping[st
     return [event for event in died if event["t"] <= window.injected + _DIES_WITHIN_S]
 
 
-def _port(evidence: Evidence, window: Window, service: str) -> list[Proof]:
+def _port(evidence: Evidence, window: Window, service: str) -> list[ProofOutcome]:
     samples = [one for one in store_samples(evidence, service) if window.injected <= one.at < window.end]
     if not samples:
         return []
     bad = next((sample for sample in samples if not sample.ok), None)
     fact = f"connect to {service} by probe {samples[0].probe}"
     if bad is None:
-        return [Proof("tcp", fact, "always accepted", samples[0].at, False)]
-    return [Proof("tcp", fact, bad.detail or bad.kind, bad.at, True)]
+        return [ProofOutcome("tcp", fact, "always accepted", samples[0].at, False)]
+    return [ProofOutcome("tcp", fact, bad.detail or bad.kind, bad.at, True)]

@@ -7,35 +7,37 @@ from __future__ import annotations
 
 from ...evidence.evidence import Evidence
 from ...evidence.phases import Window, engine_events, kernel_exits, main_pids
-from .proof import Proof
+from .proof import ProofOutcome
 
 OOM_KILLED = 137
 _DIES_WITHIN_S = 5.0
 _EARLY_S = 2.0
 
 
-def proofs(evidence: Evidence, window: Window) -> list[Proof]:
+def memory_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     """Return what was seen of the OOM and of the target's end."""
     return [*_engine(evidence, window), *_marked(evidence, window), *_exit(evidence, window)]
 
 
-def _engine(evidence: Evidence, window: Window) -> list[Proof]:
+def _engine(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     until = window.injected + _DIES_WITHIN_S
     found = []
     for event in engine_events(evidence, window, window.target, "oom"):
         if event["t"] <= until:
             found.append(
-                Proof("engine", f"{window.target} ran out of memory (event oom)", True, event["t"], True)
+                ProofOutcome(
+                    "engine", f"{window.target} ran out of memory (event oom)", True, event["t"], True
+                )
             )
     for event in engine_events(evidence, window, window.target, "die"):
         if event["t"] <= until:
             code = event.get("exit_code")
             fact = f"{window.target} died, exit code"
-            found.append(Proof("engine", fact, code, event["t"], code == OOM_KILLED))
+            found.append(ProofOutcome("engine", fact, code, event["t"], code == OOM_KILLED))
     return found
 
 
-def _marked(evidence: Evidence, window: Window) -> list[Proof]:
+def _marked(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     """The kernel's own choice (tracepoint oom:mark_victim), where it was captured."""
     seen = [
         event
@@ -44,7 +46,7 @@ def _marked(evidence: Evidence, window: Window) -> list[Proof]:
     ]
     pids = main_pids(evidence, window)
     return [
-        Proof(
+        ProofOutcome(
             "kernel", "victim marked by the OOM killer", f"PID {event.get('pid')}", event["t"],
             event.get("service") == window.target or event.get("pid") in pids,
         )
@@ -52,7 +54,7 @@ def _marked(evidence: Evidence, window: Window) -> list[Proof]:
     ]  # fmt: skip
 
 
-def _exit(evidence: Evidence, window: Window) -> list[Proof]:
+def _exit(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     exits = kernel_exits(evidence, window) if evidence.seeing else []
     fact = f"{window.target} exits by signal 9 (tracepoint)"
-    return [Proof("kernel", fact, f"PID {exits[0].get('pid')}", exits[0]["t"], True)] if exits else []
+    return [ProofOutcome("kernel", fact, f"PID {exits[0].get('pid')}", exits[0]["t"], True)] if exits else []

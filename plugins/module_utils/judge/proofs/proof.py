@@ -12,7 +12,7 @@ from ...evidence.evidence import Evidence, Sample
 
 
 @dataclass(frozen=True)
-class Proof:
+class ProofOutcome:
     """One fact; ``holds`` says whether it shows the effect, None that it could not be told. ``t``: boottime."""
 
     source: str

@@ -44,7 +44,7 @@ def main(run: RunDir) -> int:
             schedule.take_events(life.marks())
             scribe.write(*load.take())
             if not ready and (load.acknowledged or now - started >= READY_S):
-                run.ready("load")
+                run.register_process("load")
                 ready = True
         for at, stream in schedule.due(now):
             load.send(at, stream)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...run import timeline
+
 _NEVER = float("inf")
 #: How long a burst outlives its kill: what is sent to a dead service only queues up, and then gets in the way of
 #: the recovery that is being measured.
@@ -55,19 +57,19 @@ class Schedule:
         """Take in new lines of the timeline."""
         for event in events:
             name, t = event.get("event"), float(event.get("t") or 0)
-            if name == "fault_imminent":
+            if name == timeline.FAULT_IMMINENT:
                 self._end("watch", t)
                 self._begin("watch", self._watch_rate, t, _NEVER)
                 if event.get("kind", "kill") in _KILLING:
                     self._end("burst", t)
                     self._begin("burst", self._burst_rate, t, t + self._burst_s)
-            elif name == "fault_injected":
+            elif name == timeline.FAULT_INJECTED:
                 self._end("burst", t + _AFTERMATH_S)
-            elif name == "placebo_begin":
+            elif name == timeline.PLACEBO_BEGIN:
                 self._begin("watch", self._watch_rate, t, _NEVER)
                 if set(event.get("kinds") or _KILLING) & set(_KILLING):
                     self._begin("burst", self._burst_rate, t, t + self._burst_s)
-            elif name in ("steady", "placebo_end"):
+            elif name in (timeline.STEADY, timeline.PLACEBO_END):
                 self._end("watch", t)
                 self._end("burst", t)
 

@@ -129,7 +129,7 @@ def main(run: RunDir) -> int:
                 sampler.restart_schedule()
         writer.write(*_take(out))
         if not ready and (all(sampler.samples for sampler in probes) or clock.now() - started >= READY_S):
-            run.ready("probes")
+            run.register_process("probes")
             ready = True
         time.sleep(every)
     stopped.set()

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...run import timeline
+
 
 class Pace:
     """The rate of all probes: their own until a fault or placebo comes, their fault rate until it is over."""
@@ -20,9 +22,9 @@ class Pace:
         """Take in new lines of the timeline; returns whether the rate changed."""
         before = self.fast
         for event in events:
-            if event.get("event") in ("fault_imminent", "placebo_begin"):
+            if event.get("event") in (timeline.FAULT_IMMINENT, timeline.PLACEBO_BEGIN):
                 self.fast = True
-            elif event.get("event") in ("steady", "placebo_end"):
+            elif event.get("event") in (timeline.STEADY, timeline.PLACEBO_END):
                 self.fast = False
         return self.fast != before
 

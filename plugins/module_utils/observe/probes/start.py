@@ -11,8 +11,8 @@ from ...run.folder import RunDir
 
 def start_probes(run: RunDir) -> bool:
     """Start the probes of the run's specification unless they run; returns whether they were started."""
-    if processes.alive(run, "probes"):
+    if processes.living_process(run, "probes"):
         return False
-    processes.start(run, "probes")
+    processes.start_process(run, "probes")
     run.log("ok", f"Probing {', '.join(str(probe['name']) for probe in run.spec['probes'])}", "steady")
     return True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ....common.stats import percentile
 from ....evidence.evidence import Evidence
-from ....evidence.phases import Window, baseline, onset, within
+from ....evidence.phases import Window, fault_onset, find_baseline, orders_within
 from ..registry import Measured, per_fault
 from .recovery import trouble_ends
 
@@ -19,8 +19,8 @@ _FEWEST = 10
 @per_fault("errors_while_away", "ratio", without_fault=True)
 def errors_while_away(evidence: Evidence, window: Window) -> Measured:
     """Share of failed orders among those sent while the target was away."""
-    start, end = onset(evidence, window), trouble_ends(evidence, window)
-    sent = [order for order in within(evidence.orders, start, end) if order.telling]
+    start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
+    sent = [order for order in orders_within(evidence.orders, start, end) if order.telling]
     if not sent:
         return Measured(
             None, f"load.jsonl: no orders in the {end - start:.2f} s in which the target was away"
@@ -38,13 +38,13 @@ def latency_while_away(evidence: Evidence, window: Window) -> Measured:
     Of the steady stream alone: the streams of a fault's first instants are dense there, so a short stall at the
     kill would weigh in the whole as if it had lasted.
     """
-    before = baseline(evidence)
+    before = find_baseline(evidence)
     if before is None:
         return Measured(None, "there was no baseline to compare with")
-    start, end = onset(evidence, window), trouble_ends(evidence, window)
+    start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
     good = [order for order in evidence.orders if order.ok and order.stream == "steady"]
-    quiet = [order.latency_ms for order in within(good, before.start, before.end)]
-    during = [order.latency_ms for order in within(good, start, end)]
+    quiet = [order.latency_ms for order in orders_within(good, before.start, before.end)]
+    during = [order.latency_ms for order in orders_within(good, start, end)]
     then, now = percentile(quiet, 95), percentile(during, 95)
     if then is None or now is None or len(during) < _FEWEST:
         text = f"load.jsonl: {len(during)} good orders of the steady stream while away, {len(quiet)} before"
@@ -56,7 +56,7 @@ def latency_while_away(evidence: Evidence, window: Window) -> Measured:
 @per_fault("peer_errors", "ratio", without_fault=True)
 def peer_errors(evidence: Evidence, window: Window) -> Measured:
     """Share of bad answers of services that do not need the target, while it was away. Needs probes of role peer."""
-    start, end = onset(evidence, window), trouble_ends(evidence, window)
+    start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
     found = [one for one in evidence.probes if one.role == "peer" and start <= one.at < end]
     if not found:
         return Measured(None, "probes.jsonl: no samples of a probe with role peer while the target was away")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....evidence.evidence import Evidence
-from ....evidence.phases import Window, restarted
+from ....evidence.phases import Window, restarted_at
 from ..registry import Measured, per_fault
 from .recovery import good_for_good, port_opened
 
@@ -24,7 +24,7 @@ def reading(evidence: Evidence, name: str, window: Window, moment: str) -> Mappi
     """Return what a gauge read at a moment of a fault; None if it was not read."""
     found = [
         event
-        for event in evidence.events("measured", window.id)
+        for event in evidence.timeline.measured(fault=window.id)
         if event.get("name") == name and event.get("moment") == moment and event.get("value") is not None
     ]
     return found[0] if found else None
@@ -34,7 +34,7 @@ def reading_before(evidence: Evidence, name: str, window: Window) -> Mapping[str
     """Return what a gauge read last before a fault."""
     found = [
         event
-        for event in evidence.events("measured")
+        for event in evidence.timeline.measured()
         if event.get("name") == name and event.get("value") is not None and event["t"] < window.injected
     ]
     return found[-1] if found else None
@@ -113,7 +113,7 @@ def subscription_back_s(evidence: Evidence, window: Window) -> Measured:
     Needs a probe of role subscription, which is good only while it is served from what the target publishes.
     """
     opened = port_opened(evidence, window)
-    back = restarted(evidence, window) if opened is None else None
+    back = restarted_at(evidence, window) if opened is None else None
     since = opened if opened is not None else None if back is None else (back, back)
     samples = [one for one in evidence.probes if one.role == "subscription"]
     if since is None or not samples:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ....common.stats import median, percentile
 from ....evidence.evidence import Evidence, Order
-from ....evidence.phases import Phase, Window, baseline, onset, within
+from ....evidence.phases import Phase, Window, fault_onset, find_baseline, orders_within
 from ....evidence.steady_state import Thresholds
 from ..kernel.connects import connects, unseen
 from ..registry import Measured, per_fault
@@ -76,7 +76,7 @@ def connection_churn(evidence: Evidence, window: Window) -> Measured:
     if unseen(evidence) or end <= start:
         return unseen(evidence) or Measured(None, "the fault was held for no time")
     ended = connects(evidence, window, "CONN_CLOSED", start, end)
-    before = baseline(evidence)
+    before = find_baseline(evidence)
     usual = _rate(evidence, window, before) if before is not None else "not known"
     text = f"bpf.jsonl: {len(ended)} ended in {end - start:.2f} s; before: {usual}"
     return Measured(len(ended) / (end - start), text, len(ended))
@@ -115,7 +115,7 @@ def connections_left_open(evidence: Evidence, window: Window) -> Measured:
 @per_fault("connection_limit_kept", None)
 def connection_limit_kept(evidence: Evidence, window: Window) -> Measured:
     """Is max_connections after the undo what it was before, and is no session of ours left in the server?"""
-    told = [event for event in evidence.events("measured", window.id) if "limit" in event]
+    told = [event for event in evidence.timeline.measured(fault=window.id) if "limit" in event]
     before = next((event for event in told if event.get("when") == "before"), None)
     after = next((event for event in reversed(told) if event.get("when") == "after"), None)
     if before is None or after is None:
@@ -135,19 +135,19 @@ def _others(before: Any, after: Any) -> str:
 
 
 def _held(evidence: Evidence, window: Window) -> tuple[float, float]:
-    return onset(evidence, window), window.undone or window.end
+    return fault_onset(evidence, window), window.undone or window.end
 
 
 def _sent(evidence: Evidence, window: Window) -> list[Order]:
     """Return the orders whose intended send time lies in the time the fault was held."""
-    return [order for order in within(evidence.orders, *_held(evidence, window)) if order.telling]
+    return [order for order in orders_within(evidence.orders, *_held(evidence, window)) if order.telling]
 
 
 def _before(evidence: Evidence) -> Sequence[Order]:
-    before = baseline(evidence)
+    before = find_baseline(evidence)
     if before is None:
         return []
-    return [order for order in within(evidence.orders, before.start, before.end) if order.ok]
+    return [order for order in orders_within(evidence.orders, before.start, before.end) if order.ok]
 
 
 def _rate(evidence: Evidence, window: Window, before: Phase) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ....evidence.evidence import Evidence
-from ....evidence.phases import Window, onset
+from ....evidence.phases import Window, fault_onset
 from ..registry import Measured, per_fault
 from .recovery import trouble_ends
 
@@ -22,7 +22,7 @@ def detection(evidence: Evidence, window: Window) -> Measured:
     A signal is an answer. A connection refused or timed out is what we saw of the application, not what it
     said; an order refused for its own sake (status 4xx) says nothing about the dependency.
     """
-    began = onset(evidence, window)
+    began = fault_onset(evidence, window)
     until = trouble_ends(evidence, window)
     listened = [
         sample for sample in evidence.probes if sample.role in _ROLES and began <= sample.end <= until

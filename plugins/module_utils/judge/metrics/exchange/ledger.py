@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....evidence.evidence import Evidence
-from ....evidence.phases import Window, windows
+from ....evidence.phases import Window, fault_windows
 from ....exchange.ledger import PLACEBO
 from ..registry import Measured, per_run
 
@@ -33,7 +33,7 @@ def data_loss(evidence: Evidence, window: Window | None) -> Measured:
         else f"shortest loss that would have shown: {shortest:g} ms"
     )
     text = f"ledger.json: {lost} of {acknowledged} acknowledged orders lost; {seen}"
-    chosen = [window] if window is not None else windows(evidence)
+    chosen = [window] if window is not None else fault_windows(evidence)
     killed = any(one.kind == "kill" and one.id != PLACEBO for one in chosen)
     if lost == 0 and (shortest is None or (killed and shortest > limit)):
         return Measured(None, text if shortest is None else f"{text}, more than {limit:g} ms", acknowledged)

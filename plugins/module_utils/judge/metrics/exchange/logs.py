@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ....evidence import named_cause
 from ....evidence.evidence import Evidence
-from ....evidence.phases import Window, onset
+from ....evidence.phases import Window, fault_onset
 from ..registry import Measured, per_fault
 
 
@@ -17,11 +17,14 @@ def log_clarity(evidence: Evidence, window: Window) -> Measured:
     found = first_line(evidence, window)
     if found is not None:
         at, line = found
-        return Measured(max(0.0, at - onset(evidence, window)), f"application log: {line[:160]}", 1)
-    if not evidence.events("app_log", window.id):
+        return Measured(max(0.0, at - fault_onset(evidence, window)), f"application log: {line[:160]}", 1)
+    if not evidence.timeline.app_logs(window.id):
         return Measured(None, "the application's log was not read")
     return Measured(
-        window.end - onset(evidence, window), "application log: no line names it", at_least=True, never=True
+        window.end - fault_onset(evidence, window),
+        "application log: no line names it",
+        at_least=True,
+        never=True,
     )
 
 
@@ -31,10 +34,10 @@ def first_line(evidence: Evidence, window: Window) -> tuple[float, str] | None:
     The timeline holds candidates as ``app_log {fault, line, logged_at}``; a null line says that the log was
     read and held none.
     """
-    cause = named_cause.cause(evidence.spec, window.spec)
+    cause = named_cause.cause_pattern(evidence.spec, window.spec)
     lines = [
         (float(event.get("logged_at") or event["t"]), str(event["line"]))
-        for event in evidence.events("app_log", window.id)
+        for event in evidence.timeline.app_logs(window.id)
         if event.get("line") and cause.search(str(event["line"]))
     ]
     return min((line for line in lines if window.injected <= line[0] <= window.end), default=None)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....evidence.evidence import Evidence, Sample
-from ....evidence.phases import Window, engine_events, kernel_exits, onset
+from ....evidence.phases import Window, engine_events, fault_onset, kernel_exits
 from ...proofs.proof import store_samples
 from ..registry import Interval, Measured, per_fault
 
@@ -61,7 +61,7 @@ def recovery_order(evidence: Evidence, window: Window) -> Measured:
     api = evidence.service("api")
     needed = [service for service in known if service != api]
     early = [service for service in needed if api in known and known[api][1] < known[service][0]]
-    began = onset(evidence, window)
+    began = fault_onset(evidence, window)
     order = sorted(known, key=lambda service: known[service][1])
     text = "probes.jsonl: " + ", ".join(f"{one} {known[one][1] - began:.3f} s" for one in order)
     return Measured(not early, text + (f"; {api} before {', '.join(early)}" if early else ""), len(known))
@@ -96,7 +96,7 @@ def _turn(samples: Sequence[Sample], window: Window) -> Interval | None:
 
 
 def _down_time(evidence: Evidence, window: Window, service: str) -> Measured:
-    began, interval = onset(evidence, window), first_good(evidence, window, service)
+    began, interval = fault_onset(evidence, window), first_good(evidence, window, service)
     died = engine_events(evidence, window, service, "die")
     starts = [
         one for one in engine_events(evidence, window, service, "start") if died and one["t"] > died[0]["t"]
@@ -109,6 +109,4 @@ def _down_time(evidence: Evidence, window: Window, service: str) -> Measured:
 
 
 def _kills(evidence: Evidence, window: Window) -> list[Mapping[str, Any]]:
-    return [
-        kill for event in evidence.events("fault_injected", window.id) for kill in event.get("kills") or []
-    ]
+    return [kill for event in evidence.timeline.injections(window.id) for kill in event.get("kills") or []]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ....evidence import named_cause
 from ....evidence.evidence import Evidence, Order
-from ....evidence.phases import Window, onset, windows, within
+from ....evidence.phases import Window, fault_onset, fault_windows, orders_within
 from ..registry import Measured, per_run
 
 
@@ -18,9 +18,9 @@ def error_budget(evidence: Evidence, window: Window | None) -> Measured:
     """Share of failed orders in the steady stream, which is what users would have sent."""
     steady = [order for order in evidence.orders if order.stream == "steady"]
     start, end = (
-        (onset(evidence, window), window.end) if window else (evidence.anchor.boottime, evidence.ended)
+        (fault_onset(evidence, window), window.end) if window else (evidence.anchor.boottime, evidence.ended)
     )
-    sent = [order for order in within(steady, start, end + 1e-6) if order.telling]
+    sent = [order for order in orders_within(steady, start, end + 1e-6) if order.telling]
     if not sent:
         return Measured(None, "load.jsonl: no orders of the steady stream")
     failed = sum(order.failed for order in sent)
@@ -34,7 +34,7 @@ def error_budget(evidence: Evidence, window: Window | None) -> Measured:
 @per_run("error_clarity", "ratio")
 def error_clarity(evidence: Evidence, window: Window | None) -> Measured:
     """Share of failed orders that were answered with a status and a body that names the cause."""
-    clear, unclear = judged_errors(evidence, [window] if window else windows(evidence))
+    clear, unclear = judged_errors(evidence, [window] if window else fault_windows(evidence))
     failed = len(clear) + len(unclear)
     if not failed:
         return Measured(None, "load.jsonl: no order failed in a fault's window")
@@ -48,7 +48,7 @@ def judged_errors(evidence: Evidence, chosen: Sequence[Window]) -> tuple[list[Or
     clear: list[Order] = []
     unclear: list[Order] = []
     struck = [
-        (onset(evidence, window), window.end, named_cause.cause(evidence.spec, window.spec))
+        (fault_onset(evidence, window), window.end, named_cause.cause_pattern(evidence.spec, window.spec))
         for window in chosen
     ]
     for order in evidence.orders:

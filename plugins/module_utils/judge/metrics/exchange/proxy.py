@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ....evidence.evidence import RATE_LIMITED, Evidence, Sample
-from ....evidence.phases import Window, onset, within
+from ....evidence.phases import Window, fault_onset, orders_within
 from ..kernel.connects import target_ports, unseen
 from ..registry import Interval, Measured, per_fault
 from .recovery import good_for_good, port_opened, trouble_ends
@@ -32,7 +32,7 @@ def proxy_back_s(evidence: Evidence, window: Window) -> Measured:
 @per_fault("proxy_errors", "ratio", without_fault=True)
 def proxy_errors(evidence: Evidence, window: Window) -> Measured:
     """Share of bad answers through the proxy while the target was away: what users of that way saw."""
-    samples = _through(evidence, onset(evidence, window), trouble_ends(evidence, window))
+    samples = _through(evidence, fault_onset(evidence, window), trouble_ends(evidence, window))
     if not samples:
         return Measured(None, "probes.jsonl: no samples through the proxy while the target was away")
     bad = [one for one in samples if not one.ok]
@@ -44,8 +44,8 @@ def proxy_errors(evidence: Evidence, window: Window) -> Measured:
 @per_fault("direct_rate", "orders/s", without_fault=True)
 def direct_rate(evidence: Evidence, window: Window) -> Measured:
     """Orders per second acknowledged on the direct way while the target was away; the evidence counts those limited."""
-    start, end = onset(evidence, window), trouble_ends(evidence, window)
-    sent = within(evidence.orders, start, end)
+    start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
+    sent = orders_within(evidence.orders, start, end)
     if not sent or end <= start:
         return Measured(None, "load.jsonl: no orders while the target was away")
     good = sum(order.ok for order in sent)
@@ -63,7 +63,7 @@ def target_resets(evidence: Evidence, window: Window) -> Measured:
         for event in evidence.bpf
         if event.get("event") == "CONN_RESET"
         and not event.get("control")
-        and onset(evidence, window) <= event["t"] <= window.end
+        and fault_onset(evidence, window) <= event["t"] <= window.end
         and (event.get("rport") in ports or event.get("lport") in ports)
     ]
     where = ", ".join(map(str, sorted(ports)))

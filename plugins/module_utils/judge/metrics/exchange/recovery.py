@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from ....evidence import steady_state
 from ....evidence.evidence import Evidence, Sample
-from ....evidence.phases import Window, engine_events, onset, restarted, windows
+from ....evidence.phases import Window, engine_events, fault_onset, fault_windows, restarted_at
 from ...proofs.proof import store_samples
 from ..registry import Interval, Measured, per_fault, per_run
 
@@ -27,8 +27,8 @@ def recover(evidence: Evidence, window: Window) -> steady_state.Recovery | None:
     """Return the recovery from a fault, None if steady state did not come back before the next one or the end."""
     wanted = float(evidence.spec.get("windows", {}).get("steady_s", 3))
     limits = steady_state.Thresholds.of(evidence.spec)
-    return steady_state.recovery(
-        steady_state.of(evidence), onset(evidence, window), window.end, wanted, limits
+    return steady_state.find_recovery(
+        steady_state.signals_of(evidence), fault_onset(evidence, window), window.end, wanted, limits
     )
 
 
@@ -61,7 +61,7 @@ def trouble_ends(evidence: Evidence, window: Window) -> float:
     opened = port_opened(evidence, window)
     if opened is not None:
         return opened[1]
-    return restarted(evidence, window) or window.undone or window.end
+    return restarted_at(evidence, window) or window.undone or window.end
 
 
 def good_for_good(
@@ -90,13 +90,13 @@ def good_for_good(
 @per_fault("recovery_s", "s", without_fault=True)
 def recovery_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the fault until steady state was back: start of the first stretch in which all thresholds hold."""
-    return _since(evidence, window, onset(evidence, window))
+    return _since(evidence, window, fault_onset(evidence, window))
 
 
 @per_fault("recovery_since_undo_s", "s")
 def recovery_since_undo_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the target's restart, or from the fault's undo, until steady state was back."""
-    back = restarted(evidence, window)
+    back = restarted_at(evidence, window)
     if back is None:
         return Measured(None, "nothing shows when the target ran again")
     return _since(evidence, window, back)
@@ -110,7 +110,7 @@ def self_healing_s(evidence: Evidence, window: Window) -> Measured:
     helped = starts_by_us(evidence, window)
     if helped:
         return Measured(
-            window.end - onset(evidence, window),
+            window.end - fault_onset(evidence, window),
             f"it took our help: {'; '.join(helped)}",
             at_least=True,
             never=True,
@@ -121,9 +121,9 @@ def self_healing_s(evidence: Evidence, window: Window) -> Measured:
         if not evidence.engine:
             return Measured(None, "engine.jsonl: no events, so nobody knows when it started")
         what = f"engine.jsonl: {', '.join(missing)} did not start"
-        return _not_steady(evidence, window, onset(evidence, window), what)
+        return _not_steady(evidence, window, fault_onset(evidence, window), what)
     found = recovery_s(evidence, window)
-    began = onset(evidence, window)
+    began = fault_onset(evidence, window)
     text = ", ".join(f"{service} {events[0]['t'] - began:.3f} s" for service, events in starts.items())
     return Measured(
         found.value,
@@ -137,7 +137,7 @@ def self_healing_s(evidence: Evidence, window: Window) -> Measured:
 @per_run("manual_intervention", "interventions")
 def manual_intervention(evidence: Evidence, window: Window | None) -> Measured:
     """How often we had to help: starts that the plan did not name, and rescues."""
-    chosen = [window] if window is not None else windows(evidence)
+    chosen = [window] if window is not None else fault_windows(evidence)
     if not chosen:
         return Measured(None, "no fault was injected")
     found = [text for one in chosen for text in starts_by_us(evidence, one)]
@@ -154,10 +154,10 @@ def starts_by_us(evidence: Evidence, window: Window) -> list[str]:
     A held fault's undo is planned, and so is our start where no restart policy would act.
     """
     found = []
-    planned = window.held or window.mode == "engine" or window.spec.get("expects_restart") is False
+    planned = window.held or window.mode == "engine"
     if _STARTED in window.how and not planned:
         found.append(f"{window.id}: {window.how} by {window.undone_by}")
-    for event in evidence.events("rescue"):
+    for event in evidence.timeline.rescues:
         if window.injected <= event["t"] <= window.end:
             found.append(f"{window.id}: rescue {event.get('text') or event.get('service') or ''}".rstrip())
     return found
@@ -183,13 +183,13 @@ def _not_steady(evidence: Evidence, window: Window, since: float, what: str) -> 
     watched = window.end - since
     granted = float(evidence.spec.get("windows", {}).get("recovery_timeout_s", 60))
     free = window.end - (window.undone if window.held and window.undone else window.injected)
-    gave_up = bool(evidence.events("not_steady", window.id))
+    gave_up = evidence.timeline.gave_up(window.id)
     limits = steady_state.Thresholds.of(evidence.spec)
-    found, last = steady_state.of(evidence), window.end - min(_LAST_S, watched)
-    unseen = steady_state.unseen(found, last, window.end)
+    found, last = steady_state.signals_of(evidence), window.end - min(_LAST_S, watched)
+    unseen = steady_state.unseen_signals(found, last, window.end)
     if unseen or not found:
         return Measured(None, f"not watched to the end: no samples of {', '.join(unseen) or 'anything'}")
-    reasons = "; ".join(steady_state.reasons(found, last, window.end, limits)[:3])
+    reasons = "; ".join(steady_state.unsteady_reasons(found, last, window.end, limits)[:3])
     return Measured(
         watched,
         f"{what} until {evidence.anchor.iso(window.end)}; at the end: {reasons or 'steady for too short'}",

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ....evidence.evidence import Evidence
-from ....evidence.phases import Window, engine_events, onset, within
+from ....evidence.phases import Window, engine_events, fault_onset, orders_within
 from ..registry import Measured, per_fault
 from .recovery import trouble_ends
 
@@ -22,7 +22,9 @@ def degradation(evidence: Evidence, window: Window) -> Measured:
     Crashed: the engine saw it die, or (where the engine's events are missing) its port refused connections.
     """
     sent = [
-        order for order in within(evidence.orders, onset(evidence, window), window.end) if not order.surge
+        order
+        for order in orders_within(evidence.orders, fault_onset(evidence, window), window.end)
+        if not order.surge
     ]
     failed = [order for order in sent if order.failed]
     api = evidence.service("api")
@@ -53,7 +55,9 @@ def served_from_cache(evidence: Evidence, window: Window) -> Measured:
     """Did reads that need only the cache go on while the target was away? Needs a probe of role cache_read."""
     end = trouble_ends(evidence, window)
     reads = [
-        one for one in evidence.probes if one.role == "cache_read" and onset(evidence, window) <= one.at < end
+        one
+        for one in evidence.probes
+        if one.role == "cache_read" and fault_onset(evidence, window) <= one.at < end
     ]
     if not reads:
         return Measured(
@@ -66,12 +70,14 @@ def served_from_cache(evidence: Evidence, window: Window) -> Measured:
 
 
 def _inside(at: float, evidence: Evidence, window: Window) -> bool:
-    return onset(evidence, window) <= at <= window.end
+    return fault_onset(evidence, window) <= at <= window.end
 
 
 def _reads(evidence: Evidence, window: Window) -> str:
     end = trouble_ends(evidence, window)
     roles = ("cache_read", "health", "live")
-    reads = [one for one in evidence.probes if one.role in roles and onset(evidence, window) <= one.at < end]
+    reads = [
+        one for one in evidence.probes if one.role in roles and fault_onset(evidence, window) <= one.at < end
+    ]
     answered = sum(sample.status == 200 for sample in reads)
     return f"{answered} of {len(reads)} reads answered meanwhile" if reads else "no reads probed"

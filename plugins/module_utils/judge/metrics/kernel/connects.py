@@ -12,7 +12,7 @@ from typing import Any
 from ....common import peer_addresses
 from ....common.stats import median
 from ....evidence.evidence import Evidence
-from ....evidence.phases import Window, baseline, onset
+from ....evidence.phases import Window, fault_onset, find_baseline
 from ....exchange import fault_entry
 from ..exchange.recovery import port_opened, trouble_ends
 from ..registry import Measured, per_fault
@@ -96,7 +96,7 @@ def _evidence(evidence: Evidence, text: str) -> str:
 @per_fault("refused_connects", "connects", without_fault=True)
 def refused_connects(evidence: Evidence, window: Window) -> Measured:
     """Connects of the application that the target's host refused (errno 111) while it was away."""
-    found = connects(evidence, window, "CONN_FAILED", onset(evidence, window), window.end)
+    found = connects(evidence, window, "CONN_FAILED", fault_onset(evidence, window), window.end)
     refused = [event for event in found if event.get("errno") == ECONNREFUSED]
     return unseen(evidence, window) or Measured(
         len(refused),
@@ -108,7 +108,7 @@ def refused_connects(evidence: Evidence, window: Window) -> Measured:
 @per_fault("connects_per_s", "connects/s", without_fault=True)
 def connects_per_s(evidence: Evidence, window: Window) -> Measured:
     """Connects per second the application tried while the target was away."""
-    start, end = onset(evidence, window), trouble_ends(evidence, window)
+    start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
     found = connects(evidence, window, "CONN_ATTEMPT", start, end)
     if unseen(evidence, window) or end <= start:
         return unseen(evidence, window) or Measured(None, "the target was never away")
@@ -123,7 +123,7 @@ def reconnect_storm(evidence: Evidence, window: Window) -> Measured:
 
     An application that connected more rarely than once in 8 s, or never, is taken to have connected that often.
     """
-    during, before = connects_per_s(evidence, window), baseline(evidence)
+    during, before = connects_per_s(evidence, window), find_baseline(evidence)
     if not isinstance(during.value, float):
         return during
     if before is None or before.seconds <= 0:
@@ -197,7 +197,7 @@ def _one_try(evidence: Evidence, window: Window) -> Measured:
 
     An application that looks the name up first, and finds none while the container is down, never connects.
     """
-    start, end = onset(evidence, window), trouble_ends(evidence, window)
+    start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
     tries = connects(evidence, window, "CONN_ATTEMPT", start, end)
     if not tries:
         return Measured(None, "bpf.jsonl: no try to connect while the target was away")
@@ -208,7 +208,7 @@ def _one_try(evidence: Evidence, window: Window) -> Measured:
 def _gaps(evidence: Evidence, window: Window) -> dict[int, list[float]]:
     """Return the seconds between the rounds of tries, by process, from the fault until the port opened."""
     tries: dict[int, list[float]] = {}
-    start, end = onset(evidence, window), trouble_ends(evidence, window)
+    start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
     for event in connects(evidence, window, "CONN_ATTEMPT", start, end):
         tries.setdefault(int(event.get("pid") or 0), []).append(float(event["t"]))
     gaps = {}

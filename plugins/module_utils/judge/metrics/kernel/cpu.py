@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ....common.stats import percentile
 from ....evidence.evidence import Evidence, Order
-from ....evidence.phases import Window, baseline, latency_ms, within
+from ....evidence.phases import Window, find_baseline, latency_percentiles, orders_within
 from ..registry import Measured, per_fault
 
 #: Latency is back where half of the orders of so many seconds take at most so many times what they took before, or so
@@ -22,18 +22,18 @@ _FEWEST = 5
 
 def spans(evidence: Evidence, window: Window) -> tuple[list[Order], list[Order], list[Order]]:
     """Return the orders of the baseline, of the fault until its undo, and of the time after it."""
-    before, undone = baseline(evidence), window.undone or window.end
-    calm = within(evidence.orders, before.start, before.end) if before else []
+    before, undone = find_baseline(evidence), window.undone or window.end
+    calm = orders_within(evidence.orders, before.start, before.end) if before else []
     return (
         calm,
-        within(evidence.orders, window.injected, undone),
-        within(evidence.orders, undone, window.end),
+        orders_within(evidence.orders, window.injected, undone),
+        orders_within(evidence.orders, undone, window.end),
     )
 
 
 def slowdown(evidence: Evidence, window: Window, rank: str) -> Measured:
     """Return how many times longer an order took while the fault was held, at a percentile (p50, p95, p99)."""
-    before, during, after = (latency_ms(orders)[rank] for orders in spans(evidence, window))
+    before, during, after = (latency_percentiles(orders)[rank] for orders in spans(evidence, window))
     if before is None or during is None or not before:
         return Measured(None, "load.jsonl: no orders before the fault, or none in it")
     end = "no orders after" if after is None else f"{after:g} ms after"
@@ -63,7 +63,7 @@ def slowdown_p99(evidence: Evidence, window: Window) -> Measured:
 def held_p95_ms(evidence: Evidence, window: Window) -> Measured:
     """95th percentile of the latency of all orders sent while the fault was held."""
     during = spans(evidence, window)[1]
-    found = latency_ms(during)["p95"]
+    found = latency_percentiles(during)["p95"]
     return Measured(found, f"load.jsonl: {len(during)} orders sent while it was held", len(during))
 
 
@@ -78,7 +78,7 @@ def latency_back_s(evidence: Evidence, window: Window) -> Measured:
         return Measured(None, "load.jsonl: no good orders before the fault")
     limit, at = max(usual * _BACK_TIMES, usual + _BACK_MS), window.undone
     while at + _STRETCH_S <= window.end + _STEP_S:
-        orders = within(after, at, at + _STRETCH_S)
+        orders = orders_within(after, at, at + _STRETCH_S)
         if len(orders) >= _FEWEST and _usual(orders, limit):
             text = f"load.jsonl: median {usual:.2f} ms before; back at {evidence.anchor.iso(at)}"
             return Measured(at - window.undone, text, len(orders))
@@ -97,7 +97,7 @@ def _usual(orders: Sequence[Order], limit: float) -> bool:
 @per_fault("cpu_quota_used", "ratio")
 def cpu_quota_used(evidence: Evidence, window: Window) -> Measured:
     """Processor time the target used while it was held, as a share of what it was granted."""
-    found = [event for event in evidence.events("measured", window.id) if event.get("name") == "cpu_used"]
+    found = evidence.timeline.measured("cpu_used", window.id)
     if not found:
         return Measured(
             None, "timeline.jsonl: the kernel's counters were not read at both ends of the window"

@@ -10,7 +10,7 @@ from typing import Any
 
 from ....common.stats import median, percentile
 from ....evidence.evidence import Evidence
-from ....evidence.phases import Window, within
+from ....evidence.phases import Window, orders_within
 from ..exchange.cache import reading, reading_before
 from ..registry import Measured, per_fault
 
@@ -18,7 +18,7 @@ from ..registry import Measured, per_fault
 def _trials(evidence: Evidence, window: Window, *moments: str) -> list[Mapping[str, Any]]:
     return [
         event
-        for event in evidence.events("measured", window.id)
+        for event in evidence.timeline.measured(fault=window.id)
         if event.get("name") == "fsync" and event.get("moment") in moments and event.get("value") is not None
     ]
 
@@ -40,7 +40,7 @@ def fsync_slowdown(evidence: Evidence, window: Window) -> Measured:
 def order_per_fsync(evidence: Evidence, window: Window) -> Measured:
     """Median order latency while the disk was slow, in units of an fsync's: how many writes an order waited for."""
     inside = [float(event["value"]) for event in _trials(evidence, window, "begin", "end")]
-    orders = within(evidence.orders, window.injected, window.undone or window.end)
+    orders = orders_within(evidence.orders, window.injected, window.undone or window.end)
     disk_s, order_ms = median(inside), percentile([order.latency_ms for order in orders], 50)
     if not disk_s or order_ms is None:
         return Measured(None, "no fsync was timed in the window, or no order sent in it")
@@ -51,7 +51,7 @@ def order_per_fsync(evidence: Evidence, window: Window) -> Measured:
 @per_fault("timeouts_while_held", "orders", without_fault=True)
 def timeouts_while_held(evidence: Evidence, window: Window) -> Measured:
     """Orders sent while the fault was held that the client gave up waiting for."""
-    orders = within(evidence.orders, window.injected, window.undone or window.end)
+    orders = orders_within(evidence.orders, window.injected, window.undone or window.end)
     if not orders:
         return Measured(None, "load.jsonl: no orders while the fault was held")
     late = [order for order in orders if order.kind == "timeout"]
@@ -63,7 +63,7 @@ def drain_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the undo until the last order that was waiting then had its answer."""
     if window.undone is None:
         return Measured(None, "the fault was not undone")
-    sent = within(evidence.orders, window.injected, window.undone)
+    sent = orders_within(evidence.orders, window.injected, window.undone)
     if not sent:
         return Measured(None, "load.jsonl: no orders while the fault was held")
     waiting = [order for order in sent if order.end > window.undone]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ....evidence.evidence import Evidence
-from ....evidence.histograms import Total, keys, total, watched
+from ....evidence.histograms import Total, series_keys, series_total, why_unwatched
 from ....evidence.phases import BASELINE, EARLY_S, Window, main_pids
 from ..registry import Measured, per_fault
 from .connects import target_ports
@@ -19,8 +19,8 @@ _RTT, _BYTES = "smoothed RTT", "bytes"
 
 def _unseen(evidence: Evidence, window: Window, program: str) -> Measured | None:
     """Return what a metric says where the kernel did not count in the fault's phase; None if it did."""
-    reason = watched(evidence, program)
-    if not reason and total(evidence, window.id, "").seconds <= 0:
+    reason = why_unwatched(evidence, program)
+    if not reason and series_total(evidence, window.id, "").seconds <= 0:
         reason = f"histograms.jsonl: nothing was counted in the phase {window.id}"
     return Measured(None, reason) if reason else None
 
@@ -41,7 +41,7 @@ def _ratio(evidence: Evidence, what: str, during: float | None, before: float | 
 @per_fault("run_queue_p99_us", "µs", without_fault=True)
 def run_queue_p99_us(evidence: Evidence, window: Window) -> Measured:
     """99th percentile of how long the target's threads, ready to run, waited for a processor during the fault."""
-    found = total(evidence, window.id, _RUN_QUEUE, window.targets)
+    found = series_total(evidence, window.id, _RUN_QUEUE, window.targets)
     p99 = found.percentile(99)
     if _unseen(evidence, window, "sched") or p99 is None:
         return _unseen(evidence, window, "sched") or Measured(None, "no thread of the target waited")
@@ -54,8 +54,8 @@ def run_queue_p99_us(evidence: Evidence, window: Window) -> Measured:
 @per_fault("run_queue_ratio", "times", without_fault=True)
 def run_queue_ratio(evidence: Evidence, window: Window) -> Measured:
     """That wait's 99th percentile during the fault, against the baseline's."""
-    during = total(evidence, window.id, _RUN_QUEUE, window.targets)
-    before = total(evidence, BASELINE, _RUN_QUEUE, window.targets)
+    during = series_total(evidence, window.id, _RUN_QUEUE, window.targets)
+    before = series_total(evidence, BASELINE, _RUN_QUEUE, window.targets)
     return _unseen(evidence, window, "sched") or _ratio(
         evidence, "p99 of run queue latency (µs)", during.percentile(99), before.percentile(99), during.count
     )
@@ -64,11 +64,11 @@ def run_queue_ratio(evidence: Evidence, window: Window) -> Measured:
 @per_fault("context_switches_per_s", "switches/s", without_fault=True)
 def context_switches_per_s(evidence: Evidence, window: Window) -> Measured:
     """How often per second the target's threads left a processor during the fault."""
-    found = total(evidence, window.id, _SWITCHES, window.targets)
+    found = series_total(evidence, window.id, _SWITCHES, window.targets)
     if _unseen(evidence, window, "sched") or found.rate is None:
         return _unseen(evidence, window, "sched") or Measured(None, "the phase has no length")
-    forced = total(evidence, window.id, _SWITCHES, window.targets, kind="involuntary").count
-    before = total(evidence, BASELINE, _SWITCHES, window.targets).rate
+    forced = series_total(evidence, window.id, _SWITCHES, window.targets, kind="involuntary").count
+    before = series_total(evidence, BASELINE, _SWITCHES, window.targets).rate
     words = f"{found.count} in {found.seconds:.2f} s, {forced} of them involuntary"
     words += "" if before is None else f"; before: {before:.4g} per second"
     return Measured(found.rate, _text(evidence, words), found.count)
@@ -80,8 +80,8 @@ def block_latency_p99_ms(evidence: Evidence, window: Window) -> Measured:
 
     The target's own requests; where the kernel issued all on others' behalf, those of every device.
     """
-    own = total(evidence, window.id, _BLOCK, window.targets, op=("read", "write"))
-    found = own if own.count else total(evidence, window.id, _BLOCK, op=("read", "write"))
+    own = series_total(evidence, window.id, _BLOCK, window.targets, op=("read", "write"))
+    found = own if own.count else series_total(evidence, window.id, _BLOCK, op=("read", "write"))
     p99 = found.percentile(99)
     if _unseen(evidence, window, "block") or p99 is None:
         return _unseen(evidence, window, "block") or Measured(None, "no request to a block device was seen")
@@ -97,7 +97,8 @@ def queue_depth_max(evidence: Evidence, window: Window) -> Measured:
     if unseen:
         return unseen
     each = {
-        name: total(evidence, window.id, _DEPTH, device=name) for name in keys(evidence, _DEPTH, "device")
+        name: series_total(evidence, window.id, _DEPTH, device=name)
+        for name in series_keys(evidence, _DEPTH, "device")
     }
     each = {name: found for name, found in each.items() if found.count}
     if not each:
@@ -110,7 +111,7 @@ def queue_depth_max(evidence: Evidence, window: Window) -> Measured:
 @per_fault("fsync_p99_ms", "ms", without_fault=True)
 def fsync_p99_ms(evidence: Evidence, window: Window) -> Measured:
     """99th percentile of how long fsync and fdatasync of the target took during the fault."""
-    found = total(evidence, window.id, _FSYNC, window.targets)
+    found = series_total(evidence, window.id, _FSYNC, window.targets)
     p99 = found.percentile(99)
     if _unseen(evidence, window, "fsync") or p99 is None:
         return _unseen(evidence, window, "fsync") or Measured(None, f"{window.target} called no fsync")
@@ -121,8 +122,8 @@ def fsync_p99_ms(evidence: Evidence, window: Window) -> Measured:
 @per_fault("fsync_ratio", "times", without_fault=True)
 def fsync_ratio(evidence: Evidence, window: Window) -> Measured:
     """Mean time of the target's fsync and fdatasync during the fault, against the baseline's."""
-    during = total(evidence, window.id, _FSYNC, window.targets)
-    before = total(evidence, BASELINE, _FSYNC, window.targets)
+    during = series_total(evidence, window.id, _FSYNC, window.targets)
+    before = series_total(evidence, BASELINE, _FSYNC, window.targets)
     return _unseen(evidence, window, "fsync") or _ratio(
         evidence, "mean fsync (µs)", during.mean, before.mean, during.count
     )
@@ -137,7 +138,7 @@ def reclaim_ms(evidence: Evidence, window: Window) -> Measured:
     reason = _no_oom(evidence)
     if reason:
         return Measured(None, reason)
-    each = {series: total(evidence, window.id, series, window.targets) for series in _RECLAIM}
+    each = {series: series_total(evidence, window.id, series, window.targets) for series in _RECLAIM}
     words = ", ".join(f"{series}: {found.count} stalls" for series, found in each.items())
     longest = max(found.max for found in each.values())
     whole = sum(found.sum for found in each.values()) / 1000
@@ -147,7 +148,7 @@ def reclaim_ms(evidence: Evidence, window: Window) -> Measured:
 
 def _no_oom(evidence: Evidence) -> str:
     """Why the oom program's silence says nothing; it keeps nothing on a host with memory to spare."""
-    reason = watched(evidence, "oom")
+    reason = why_unwatched(evidence, "oom")
     return "" if reason.startswith("histograms.jsonl") and evidence.captured else reason
 
 
@@ -183,8 +184,8 @@ def rtt_p50_ms(evidence: Evidence, window: Window) -> Measured:
     if _unseen(evidence, window, "rtt") or middle is None:
         return _unseen(evidence, window, "rtt") or Measured(None, "no connection on the path was measured")
     roles = []
-    for name in keys(evidence, _RTT, "peer"):
-        half = total(evidence, window.id, _RTT, side="client", peer=name).percentile(50)
+    for name in series_keys(evidence, _RTT, "peer"):
+        half = series_total(evidence, window.id, _RTT, side="client", peer=name).percentile(50)
         roles += [] if half is None else [f"{name} {half / 1000:.3g} ms"]
     was = "not measured" if before.mean is None else f"{before.mean / 1000:.3g} ms"
     words = f"mean {(found.mean or 0) / 1000:.3g} ms, before: {was}; medians by peer: {', '.join(roles)}"
@@ -194,7 +195,7 @@ def rtt_p50_ms(evidence: Evidence, window: Window) -> Measured:
 def rtt(evidence: Evidence, window: Window, phase: str) -> Total:
     """Return the smoothed round trip times of the faulted path in a phase, as its client's end saw them."""
     client, ports = _path(evidence, window)
-    return total(evidence, phase, _RTT, [client], port=ports, side="client")
+    return series_total(evidence, phase, _RTT, [client], port=ports, side="client")
 
 
 @per_fault("bytes_ratio", "times", without_fault=True)
@@ -227,8 +228,8 @@ def _bytes_ratio(evidence: Evidence, window: Window, client: str | None, ports: 
     unseen = _unseen(evidence, window, "bytes")
     if unseen:
         return unseen
-    during = total(evidence, window.id, _BYTES, [client], port=ports, side="client")
-    before = total(evidence, BASELINE, _BYTES, [client], port=ports, side="client")
+    during = series_total(evidence, window.id, _BYTES, [client], port=ports, side="client")
+    before = series_total(evidence, BASELINE, _BYTES, [client], port=ports, side="client")
     if not before.rate or during.rate is None:
         return Measured(None, f"histograms.jsonl: {client} moved no bytes on that path in the baseline")
     where = f"{client} to port {', '.join(map(str, sorted(ports)))}"

@@ -20,7 +20,7 @@ _FEWEST_SAMPLES = 6
 
 
 def _oom(evidence: Evidence, window: Window) -> Mapping[str, Any]:
-    found = [event for event in evidence.events("measured", window.id) if event.get("name") == "oom"]
+    found = evidence.timeline.measured("oom", window.id)
     return found[-1] if found else {}
 
 
@@ -72,7 +72,7 @@ def memory_growth_mb(evidence: Evidence, window: Window) -> Measured:
     """
     samples = [
         event
-        for event in evidence.events("measured")
+        for event in evidence.timeline.measured()
         if event.get("name") == "memory_used"
         and event.get("service") == window.target
         and event["t"] < window.injected - 1
@@ -99,7 +99,7 @@ def _slope(xs: Sequence[float], ys: Sequence[float]) -> float:
 def memory_limits_back(evidence: Evidence, window: Window) -> Measured:
     """Are the target's limits on memory and swap what they were, to the byte?"""
     found = [
-        event for event in evidence.events("measured", window.id) if event.get("name") == "memory_limits"
+        event for event in evidence.timeline.measured(fault=window.id) if event.get("name") == "memory_limits"
     ]
     if not found:
         return Measured(None, "timeline.jsonl: the limits were not read after the undo")

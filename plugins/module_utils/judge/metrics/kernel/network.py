@@ -11,7 +11,7 @@ from typing import Any
 
 from ....common.stats import median
 from ....evidence.evidence import Evidence, Order
-from ....evidence.phases import Window, baseline, engine_events, windows, within
+from ....evidence.phases import Window, engine_events, fault_windows, find_baseline, orders_within
 from ..exchange.recovery import recover
 from ..registry import Measured, per_fault, per_run
 from .connects import connects, on_path, unseen
@@ -86,7 +86,7 @@ def target_restarts(evidence: Evidence, window: Window) -> Measured:
     if deaths:
         codes = ", ".join(str(event.get("exit_code")) for event in deaths)
         return Measured(len(deaths), f"engine.jsonl: {window.target} died (exit code {codes})", len(deaths))
-    said = [event for event in evidence.events("proof", window.id) if _SAME_PROCESS in str(event.get("fact"))]
+    said = [event for event in evidence.timeline.proofs(window.id) if _SAME_PROCESS in str(event.get("fact"))]
     if not said and not evidence.engine:
         return Measured(None, "nobody looked whether its main process stayed the same")
     gone = [event for event in said if not event.get("holds")]
@@ -172,7 +172,7 @@ def failed_while_held(evidence: Evidence, window: Window) -> Measured:
 @per_run("timeouts_begin_ms", "ms")
 def timeouts_begin_ms(evidence: Evidence, window: Window | None) -> Measured:
     """The smallest injected delay at which orders fail; at least the largest one injected, if none did."""
-    chosen = [window] if window else list(windows(evidence))
+    chosen = [window] if window else list(fault_windows(evidence))
     steps = [(_delay(step), step) for step in chosen if _delay(step)]
     steps = [(delay, step) for delay, step in steps if failed_while_held(evidence, step).value is not None]
     steps.sort(key=lambda one: one[0])
@@ -193,7 +193,7 @@ def latency_after(evidence: Evidence, window: Window) -> Measured:
     if found is None:
         return Measured(None, "steady state did not come back")
     start = max(found.latest, window.undone or window.injected)
-    after = _good(within(evidence.orders, start, window.end))
+    after = _good(orders_within(evidence.orders, start, window.end))
     middle, usual = median(after), median(_good(_before(evidence)))
     if middle is None or usual is None:
         return Measured(None, "load.jsonl: no acknowledged orders after it, or none before")
@@ -207,12 +207,12 @@ def _delay(window: Window) -> float:
 
 def _sent(evidence: Evidence, window: Window) -> Sequence[Order]:
     end = window.end if window.undone is None else window.undone
-    return within(evidence.orders, window.injected, end)
+    return orders_within(evidence.orders, window.injected, end)
 
 
 def _before(evidence: Evidence) -> Sequence[Order]:
-    before = baseline(evidence)
-    return [] if before is None else within(evidence.orders, before.start, before.end)
+    before = find_baseline(evidence)
+    return [] if before is None else orders_within(evidence.orders, before.start, before.end)
 
 
 def _good(orders: Sequence[Order]) -> list[float]:

@@ -16,17 +16,13 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
+from ..common.json_files import read_json, write_json
 from . import lease
-from .folder import RunDir, process_start, read_json, write_json
+from .folder import RunDir
 
-#: A run being opened has its folder, its specification and its watchdogs within this time.
-BEGINNING_S = 60.0
-#: The processes that look after a run.
-KEEPERS = ("watchdog", "standby")
 #: A finished record waits at most this long, and all of them take at most this much room.
 RECORD_DAYS = 7
 RECORD_BYTES = 64 * 1024 * 1024
@@ -60,37 +56,37 @@ class Lock:
         return f"run {self.run_id} of {self.owner}, {time.time() - self.since:.0f} s old"
 
 
-class State:
+class StateDir:
     """The state folder; nothing is created before the first run needs it."""
 
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root) if root else default_root()
 
-    def run(self, run_id: str) -> RunDir:
+    def run_dir(self, run_id: str) -> RunDir:
         """Return the folder of a run, whether it exists or not. Raises ChaosError on a name that is none of ours."""
         return RunDir(self.root / "runs" / self._named(run_id))
 
-    def record(self, run_id: str) -> RunDir:
+    def record_dir(self, run_id: str) -> RunDir:
         """Return the folder of a finished run."""
         return RunDir(self.root / "records" / self._named(run_id))
 
-    def runs(self) -> list[RunDir]:
+    def list_runs(self) -> list[RunDir]:
         """Return all runs that have not ended, oldest first."""
         return [RunDir(path) for path in _folders(self.root / "runs")]
 
-    def records(self) -> list[RunDir]:
+    def list_records(self) -> list[RunDir]:
         """Return all finished runs that nobody has collected, oldest first."""
         return [RunDir(path) for path in _folders(self.root / "records")]
 
-    def holds(self, run_id: str) -> bool:
+    def knows_run(self, run_id: str) -> bool:
         """Return whether there is anything of a run, under way or ended; of a name that is none there is nothing."""
         named = _RUN_ID.fullmatch(run_id) is not None
         return named and any((self.root / kind / run_id).exists() for kind in ("runs", "records"))
 
-    def create(self, run_id: str) -> RunDir:
+    def create_run_dir(self, run_id: str) -> RunDir:
         """Make the folder of a new run (0700). Raises ChaosError when it exists or the disk refuses."""
-        run = self.run(run_id)
-        if self.record(run_id).path.exists():
+        run = self.run_dir(run_id)
+        if self.record_dir(run_id).path.exists():
             raise ChaosError(
                 f"A finished run {run_id} still waits on this host; collect it, or take another run id."
             )
@@ -103,7 +99,7 @@ class State:
             ) from error
         return run
 
-    def lock(self, project: str, run_id: str, owner: str) -> None:
+    def lock_project(self, project: str, run_id: str, owner: str) -> None:
         """Take the project for a run. Raises ChaosError naming the holder, or when the disk refuses."""
         claim = self.root / "locks" / f".{self._named(run_id)}"
         try:
@@ -111,7 +107,7 @@ class State:
             write_json(claim, {"project": project, "run_id": run_id, "owner": owner, "since": time.time()})
             os.link(claim, claim.with_name(f"{project}.json"))
         except FileExistsError:
-            held = self.holder(project)
+            held = self.lock_holder(project)
             who = held.describe() if held else "another run"
             raise ChaosError(
                 f"Project {project} on this host is taken by {who}; wait for it, or end it with playbooks/halt.yml."
@@ -124,7 +120,7 @@ class State:
             with contextlib.suppress(OSError):
                 claim.unlink()
 
-    def holder(self, project: str) -> Lock | None:
+    def lock_holder(self, project: str) -> Lock | None:
         """Return who holds the project, None when nobody does."""
         value = read_json(self.root / "locks" / f"{project}.json")
         return Lock(**value) if value else None
@@ -133,42 +129,42 @@ class State:
         """Return the locks whose run is not there: its opening died half-way. Younger ones may still get their run."""
         found = []
         for path in (self.root / "locks").glob("*.json"):
-            held = self.holder(path.stem) or Lock(path.stem, "unknown", "somebody", path.stat().st_mtime)
-            there = held.run_id != "unknown" and self.run(held.run_id).path.exists()
+            held = self.lock_holder(path.stem) or Lock(path.stem, "unknown", "somebody", path.stat().st_mtime)
+            there = held.run_id != "unknown" and self.run_dir(held.run_id).path.exists()
             if not there and time.time() - held.since > younger_than_s:
                 found.append(held)
         return found
 
-    def unlock(self, project: str, run_id: str) -> None:
+    def unlock_project(self, project: str, run_id: str) -> None:
         """Give the project free if this run holds it, or nobody that could be named."""
-        held = self.holder(project)
+        held = self.lock_holder(project)
         if held is None or held.run_id == run_id:
             (self.root / "locks" / f"{project}.json").unlink(missing_ok=True)
 
-    def finish(self, run: RunDir) -> RunDir:
+    def keep_record(self, run: RunDir) -> RunDir:
         """Move an ended run to the records and give its project free; working files are dropped."""
-        target = self.record(run.path.name)
+        target = self.record_dir(run.path.name)
         self._folder("records")
         project = str(run.spec["project"])
         run.path.rename(target.path)
         for name in _WORKING_FILES:
             _remove(target.file(name))
-        self.unlock(project, target.path.name)
-        self.tidy()
+        self.unlock_project(project, target.path.name)
+        self.tidy_up()
         return target
 
-    def discard(self, run: RunDir) -> None:
+    def discard_run(self, run: RunDir) -> None:
         """Remove a run or record for good."""
         _remove(run.path)
-        self.tidy()
+        self.tidy_up()
 
-    def tidy(self) -> None:
+    def tidy_up(self) -> None:
         """Drop records past their time or room, and empty folders; an unused state folder vanishes.
 
         The newest stays whatever its size: it is about to be collected.
         """
         kept = 0
-        for place, record in enumerate(reversed(self.records())):
+        for place, record in enumerate(reversed(self.list_records())):
             kept += sum(path.stat().st_size for path in record.path.rglob("*") if path.is_file())
             crowded = place > 0 and kept > RECORD_BYTES
             if crowded or time.time() - record.path.stat().st_mtime > RECORD_DAYS * 86400:
@@ -193,50 +189,17 @@ class State:
         return run_id
 
 
-def open_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
+def attach_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
     """Return a run that is under way and renew it: somebody still works on it.
 
     Raises ChaosError when this host has none of that id.
     """
-    run = State(state_dir).run(run_id)
+    run = StateDir(state_dir).run_dir(run_id)
     if not run.file("spec.json").exists():
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
-    clock.resume(run.anchor)
-    lease.word(run)
+    clock.resume_count(run.anchor)
+    lease.renew_on_contact(run)
     return run
-
-
-def processes(run: RunDir) -> dict[str, dict[str, Any]]:
-    """Return what each process of the run told of itself, by command, with ``alive`` looked up now."""
-    found = {}
-    for path in sorted(run.file("processes").glob("*.json")):
-        entry = read_json(path)
-        if entry:
-            found[path.stem] = {**entry, "alive": process_start(int(entry["pid"])) == entry["start"]}
-    return found
-
-
-def unkept(run: RunDir) -> bool:
-    """True when a run has lost its watchdogs: another boot, or both are dead. One being opened has none to lose yet."""
-    keepers = _keepers(run)
-    return run.of_earlier_boot or (bool(keepers) and not any(keepers))
-
-
-def abandoned(run: RunDir) -> bool:
-    """True when nobody looks after a run any more: it lost its watchdogs, or its opening died before it had any."""
-    keepers = _keepers(run)
-    return run.of_earlier_boot or (
-        not any(keepers) if keepers else _age(run.file("spec.json")) >= BEGINNING_S
-    )
-
-
-def _keepers(run: RunDir) -> list[bool]:
-    """Whether each watchdog that a run has had is alive; empty while it has none yet."""
-    return [entry["alive"] for name, entry in processes(run).items() if name in KEEPERS]
-
-
-def _age(path: Path) -> float:
-    return time.time() - path.stat().st_mtime
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -15,28 +15,29 @@ from pathlib import Path
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.run import abort, lease, state
-from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, write_json
-from ansible_collections.exchange.chaos.plugins.module_utils.run.state import State
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run import abort, lease, liveness, state_dir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 RUN = "exp-01-20261123-180000"
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> State:
+def home(tmp_path: Path) -> StateDir:
     # no folder is there before the first run needs it, and what is made must be private whatever the umask
     os.umask(0o022)
-    return State(tmp_path / "deep" / "state")
+    return StateDir(tmp_path / "deep" / "state")
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def opened(home: State, run_id: str = RUN, project: str = "lab", boot_id: str = "") -> RunDir:
+def opened(home: StateDir, run_id: str = RUN, project: str = "lab", boot_id: str = "") -> RunDir:
     """Return a run's folder with its specification and lock, and no process."""
-    home.lock(project, run_id, "anna")
-    run = home.create(run_id)
+    home.lock_project(project, run_id, "anna")
+    run = home.create_run_dir(run_id)
     anchor = {"boottime": clock.now(), "realtime": time.time(), "boot_id": boot_id or clock.boot_id()}
     write_json(run.file("spec.json"), {"project": project, "anchor": anchor})
     return run
@@ -46,40 +47,40 @@ def aged(path: Path, seconds: float) -> None:
     os.utime(path, (time.time() - seconds, time.time() - seconds))
 
 
-def test_all_that_is_made_is_private(home: State) -> None:
+def test_all_that_is_made_is_private(home: StateDir) -> None:
     run = opened(home)
-    run.timeline("opened")
-    run.renew(5)
+    run.write_event("opened")
+    run.extend_deadline(5)
     for folder in (home.root, home.root / "runs", home.root / "locks", run.path):
         assert mode(folder) == 0o700, folder
     files = [path for path in home.root.rglob("*") if path.is_file()]
     assert {path.name for path in files} == {"lab.json", "spec.json", "timeline.jsonl", "deadline.json"}
     assert {mode(path) for path in files} == {0o600}
-    home.finish(run)
+    home.keep_record(run)
     assert mode(home.root / "records") == 0o700
 
 
-def test_the_second_is_told_who_holds_the_project_and_since_when(home: State) -> None:
+def test_the_second_is_told_who_holds_the_project_and_since_when(home: StateDir) -> None:
     opened(home)
     path = home.root / "locks" / "lab.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "since": time.time() - 90}))
     with pytest.raises(ChaosError) as told:
-        home.lock("lab", "exp-02-other", "berta")
+        home.lock_project("lab", "exp-02-other", "berta")
     assert f"run {RUN} of anna, 90 s old" in str(told.value)
     assert "halt.yml" in str(told.value)
-    home.lock("another-project", "exp-02-other", "berta")
+    home.lock_project("another-project", "exp-02-other", "berta")
     assert sorted(path.name for path in (home.root / "locks").iterdir()) == [
         "another-project.json",
         "lab.json",
     ]
 
 
-def test_of_many_at_once_one_gets_the_lock(home: State) -> None:
+def test_of_many_at_once_one_gets_the_lock(home: StateDir) -> None:
     got: list[str] = []
 
     def take(run_id: str) -> None:
         try:
-            home.lock("lab", run_id, "anna")
+            home.lock_project("lab", run_id, "anna")
             got.append(run_id)
         except ChaosError:
             pass
@@ -89,73 +90,78 @@ def test_of_many_at_once_one_gets_the_lock(home: State) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    held = home.holder("lab")
+    held = home.lock_holder("lab")
     assert held is not None
     assert got == [held.run_id]
 
 
-def test_only_the_holder_gives_the_project_free(home: State) -> None:
-    home.lock("lab", RUN, "anna")
-    home.unlock("lab", "exp-02-other")
-    assert home.holder("lab") is not None
-    home.unlock("lab", RUN)
-    assert home.holder("lab") is None
-    home.unlock("lab", RUN)
+def test_only_the_holder_gives_the_project_free(home: StateDir) -> None:
+    home.lock_project("lab", RUN, "anna")
+    home.unlock_project("lab", "exp-02-other")
+    assert home.lock_holder("lab") is not None
+    home.unlock_project("lab", RUN)
+    assert home.lock_holder("lab") is None
+    home.unlock_project("lab", RUN)
 
 
-def test_a_lock_without_its_run_is_left_over_but_not_while_the_run_is_being_opened(home: State) -> None:
+def test_a_lock_without_its_run_is_left_over_but_not_while_the_run_is_being_opened(home: StateDir) -> None:
     opened(home)
-    home.lock("young", "exp-02-young", "berta")
-    home.lock("old", "exp-03-old", "carla")
+    home.lock_project("young", "exp-02-young", "berta")
+    home.lock_project("old", "exp-03-old", "carla")
     assert {lock.project for lock in home.left_locks(0)} == {"young", "old"}
     path = home.root / "locks" / "old.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "since": time.time() - 61}))
     assert [lock.project for lock in home.left_locks(60)] == ["old"]
-    home.unlock("old", "exp-03-old")
-    home.lock("old", "exp-04-next", "carla")
+    home.unlock_project("old", "exp-03-old")
+    home.lock_project("old", "exp-04-next", "carla")
 
 
-def test_a_damaged_lock_does_not_hold_a_project_for_ever(home: State) -> None:
-    home.lock("lab", RUN, "anna")
+def test_a_damaged_lock_does_not_hold_a_project_for_ever(home: StateDir) -> None:
+    home.lock_project("lab", RUN, "anna")
     (home.root / "locks" / "lab.json").write_text("{")
     with pytest.raises(ChaosError, match="taken by another run"):
-        home.lock("lab", "exp-02-other", "berta")
+        home.lock_project("lab", "exp-02-other", "berta")
     (left,) = home.left_locks(0)
-    home.unlock(left.project, left.run_id)
-    home.lock("lab", "exp-02-other", "berta")
+    home.unlock_project(left.project, left.run_id)
+    home.lock_project("lab", "exp-02-other", "berta")
 
 
 def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    home = State(tmp_path / "file" / "state")
+    home = StateDir(tmp_path / "file" / "state")
     with pytest.raises(ChaosError, match=r"lock of project lab cannot be made .*Not a directory"):
-        home.lock("lab", RUN, "anna")
+        home.lock_project("lab", RUN, "anna")
     with pytest.raises(ChaosError, match=r"cannot be made on the host \(Not a directory\)"):
-        home.create(RUN)
+        home.create_run_dir(RUN)
 
 
 @pytest.mark.parametrize(
     "name", ["", "../etc", "a/b", "Exp-01", "-x", "exp 1", "exp-1\n", "x" * 82, "exp_1", ".."]
 )
-def test_a_run_id_is_never_a_path(home: State, name: str) -> None:
-    for use in (home.run, home.record, home.create, lambda name: home.lock("lab", name, "anna")):
+def test_a_run_id_is_never_a_path(home: StateDir, name: str) -> None:
+    for use in (
+        home.run_dir,
+        home.record_dir,
+        home.create_run_dir,
+        lambda name: home.lock_project("lab", name, "anna"),
+    ):
         with pytest.raises(ChaosError, match="is no run id"):
             use(name)
     assert not home.root.exists()
 
 
-def test_a_run_id_is_taken_once(home: State) -> None:
+def test_a_run_id_is_taken_once(home: StateDir) -> None:
     run = opened(home)
     with pytest.raises(ChaosError, match="File exists"):
-        home.create(RUN)
-    home.finish(run)
+        home.create_run_dir(RUN)
+    home.keep_record(run)
     with pytest.raises(ChaosError, match="still waits on this host"):
-        home.create(RUN)
-    home.discard(home.record(RUN))
-    home.create(RUN)
+        home.create_run_dir(RUN)
+    home.discard_run(home.record_dir(RUN))
+    home.create_run_dir(RUN)
 
 
-def test_finishing_keeps_the_record_and_drops_what_only_the_run_needed(home: State) -> None:
+def test_finishing_keeps_the_record_and_drops_what_only_the_run_needed(home: StateDir) -> None:
     run = opened(home)
     for name in (
         "chaos.pyz",
@@ -169,144 +175,144 @@ def test_finishing_keeps_the_record_and_drops_what_only_the_run_needed(home: Sta
         run.file(name).write_text("{}")
     (run.path / "processes").mkdir()
     (run.path / "processes" / "watchdog.json").write_text("{}")
-    record = home.finish(run)
+    record = home.keep_record(run)
     assert record.path == home.root / "records" / RUN
     assert sorted(path.name for path in record.path.iterdir()) == ["load.jsonl", "record.json", "spec.json"]
     assert not run.path.exists()
-    assert home.holder("lab") is None
-    assert [left.path.name for left in home.records()] == [RUN]
-    home.discard(record)
+    assert home.lock_holder("lab") is None
+    assert [left.path.name for left in home.list_records()] == [RUN]
+    home.discard_run(record)
     assert not home.root.exists(), "a state folder without a use stays"
 
 
-def finished(home: State, number: int, size: int = 10, age_s: float = 0.0) -> RunDir:
+def finished(home: StateDir, number: int, size: int = 10, age_s: float = 0.0) -> RunDir:
     run = opened(home, f"exp-01-{number}", project=f"lab-{number}")
     run.file("load.jsonl").write_bytes(b"x" * size)
-    record = home.finish(run)
+    record = home.keep_record(run)
     aged(record.path, age_s)
     return record
 
 
-def test_old_records_go(home: State) -> None:
+def test_old_records_go(home: StateDir) -> None:
     finished(home, 1, age_s=8 * 86400)
     finished(home, 2, age_s=6 * 86400)
-    home.tidy()
-    assert [record.path.name for record in home.records()] == ["exp-01-2"]
+    home.tidy_up()
+    assert [record.path.name for record in home.list_records()] == ["exp-01-2"]
 
 
 def test_the_oldest_records_go_when_all_take_too_much_room(
-    home: State, monkeypatch: pytest.MonkeyPatch
+    home: StateDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, age in ((1, 300), (2, 200), (3, 100)):
         finished(home, number, size=4000, age_s=age)
-    monkeypatch.setattr(state, "RECORD_BYTES", 9500)
-    home.tidy()
-    assert [record.path.name for record in home.records()] == ["exp-01-2", "exp-01-3"]
+    monkeypatch.setattr(state_dir, "RECORD_BYTES", 9500)
+    home.tidy_up()
+    assert [record.path.name for record in home.list_records()] == ["exp-01-2", "exp-01-3"]
 
 
 def test_the_record_about_to_be_collected_stays_however_big(
-    home: State, monkeypatch: pytest.MonkeyPatch
+    home: StateDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state, "RECORD_BYTES", 1000)
+    monkeypatch.setattr(state_dir, "RECORD_BYTES", 1000)
     record = finished(home, 1, size=5000)
     assert record.file("load.jsonl").exists()
 
 
-def test_opening_a_run_that_is_none_says_where_it_looked(home: State) -> None:
+def test_opening_a_run_that_is_none_says_where_it_looked(home: StateDir) -> None:
     with pytest.raises(ChaosError, match=f"No run {RUN} is under way on this host") as told:
-        state.open_run(RUN, home.root)
-    assert str(home.run(RUN).path) in str(told.value)
+        state_dir.attach_run(RUN, home.root)
+    assert str(home.run_dir(RUN).path) in str(told.value)
 
 
-def test_whoever_works_on_a_run_renews_it_and_never_shortens_it(home: State) -> None:
+def test_whoever_works_on_a_run_renews_it_and_never_shortens_it(home: StateDir) -> None:
     run = opened(home)
-    state.open_run(RUN, home.root)
-    assert run.deadline() == pytest.approx(clock.now() + lease.LEASE_S, abs=1)
-    run.renew(500)
-    state.open_run(RUN, home.root)
-    assert run.deadline() == pytest.approx(clock.now() + 500, abs=1)
+    state_dir.attach_run(RUN, home.root)
+    assert run.read_deadline() == pytest.approx(clock.now() + lease.LEASE_S, abs=1)
+    run.extend_deadline(500)
+    state_dir.attach_run(RUN, home.root)
+    assert run.read_deadline() == pytest.approx(clock.now() + 500, abs=1)
 
 
-def test_in_a_large_wave_the_controllers_next_word_may_come_later(home: State) -> None:
-    alone, many = (home.create(name) for name in ("exp-01-alone", "exp-01-many"))
+def test_in_a_large_wave_the_controllers_next_word_may_come_later(home: StateDir) -> None:
+    alone, many = (home.create_run_dir(name) for name in ("exp-01-alone", "exp-01-many"))
     write_json(alone.file("spec.json"), {"patience_s": 0.0})
     write_json(many.file("spec.json"), {"patience_s": 49.0})
     for run in (alone, many):
-        lease.renew(run, lease.LEASE_S)
-    assert many.deadline() - alone.deadline() == pytest.approx(49.0, abs=0.5)
-    with lease.lasting(many, 300):
+        lease.renew_lease(run, lease.LEASE_S)
+    assert many.read_deadline() - alone.read_deadline() == pytest.approx(49.0, abs=0.5)
+    with lease.extended_lease(many, 300):
         pass
-    assert many.deadline() - alone.deadline() == pytest.approx(49.0, abs=0.5)
+    assert many.read_deadline() - alone.read_deadline() == pytest.approx(49.0, abs=0.5)
 
 
-def test_a_wave_of_slow_hosts_passes_that_many_times_as_slowly(home: State) -> None:
-    run = home.create("exp-01-slow")
+def test_a_wave_of_slow_hosts_passes_that_many_times_as_slowly(home: StateDir) -> None:
+    run = home.create_run_dir("exp-01-slow")
     write_json(run.file("spec.json"), {"patience_s": 49.0, "slow_host": 4})
-    lease.renew(run, lease.LEASE_S)
-    with lease.lasting(run, 300):
+    lease.renew_lease(run, lease.LEASE_S)
+    with lease.extended_lease(run, 300):
         pass
-    assert run.deadline() == pytest.approx(clock.now() + 4 * (lease.LEASE_S + 49.0), abs=1)
+    assert run.read_deadline() == pytest.approx(clock.now() + 4 * (lease.LEASE_S + 49.0), abs=1)
 
 
-def test_a_long_piece_of_work_leaves_no_long_lease_behind(home: State) -> None:
+def test_a_long_piece_of_work_leaves_no_long_lease_behind(home: StateDir) -> None:
     run = opened(home)
-    with lease.lasting(run, 300):
-        assert run.deadline() == pytest.approx(clock.now() + 300, abs=1)
-    assert run.deadline() == pytest.approx(clock.now() + lease.LEASE_S, abs=1)
-    run.renew(500)
-    with lease.lasting(run, 300):
+    with lease.extended_lease(run, 300):
+        assert run.read_deadline() == pytest.approx(clock.now() + 300, abs=1)
+    assert run.read_deadline() == pytest.approx(clock.now() + lease.LEASE_S, abs=1)
+    run.extend_deadline(500)
+    with lease.extended_lease(run, 300):
         pass
-    assert run.deadline() == pytest.approx(clock.now() + 500, abs=1), "who had more keeps it"
+    assert run.read_deadline() == pytest.approx(clock.now() + 500, abs=1), "who had more keeps it"
 
 
 def register(run: RunDir, command: str, *, start: int | None = None) -> None:
     """Register this very process, or one of an earlier life with the same pid."""
-    run.ready(command)
+    run.register_process(command)
     if start is not None:
         path = run.file("processes") / f"{command}.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "start": start}))
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../runs", "BAD"])
-def test_of_a_name_that_is_none_the_host_holds_nothing(home: State, name: str) -> None:
+def test_of_a_name_that_is_none_the_host_holds_nothing(home: StateDir, name: str) -> None:
     opened(home)
-    assert home.holds(RUN)
-    assert not home.holds(name)
-    assert abort.why(home, name) == ""
+    assert home.knows_run(RUN)
+    assert not home.knows_run(name)
+    assert abort.abort_reason(home, name) == ""
 
 
-def test_a_run_is_abandoned_when_its_watchdogs_are_dead(home: State) -> None:
+def test_a_run_is_abandoned_when_its_watchdogs_are_dead(home: StateDir) -> None:
     run = opened(home)
     register(run, "watchdog")
-    assert not state.abandoned(run)
+    assert not liveness.is_abandoned(run)
     # the pid lives on, but it is somebody else's now
     register(run, "watchdog", start=1)
-    assert state.abandoned(run)
+    assert liveness.is_abandoned(run)
     register(run, "load")
-    assert state.abandoned(run), "an observer alone undoes nothing"
+    assert liveness.is_abandoned(run), "an observer alone undoes nothing"
     register(run, "standby")
-    assert not state.abandoned(run)
+    assert not liveness.is_abandoned(run)
 
 
-def test_a_run_of_another_boot_is_abandoned_whatever_its_pids(home: State) -> None:
+def test_a_run_of_another_boot_is_abandoned_whatever_its_pids(home: StateDir) -> None:
     run = opened(home, boot_id="an earlier one")
     register(run, "watchdog")
-    assert state.abandoned(run)
+    assert liveness.is_abandoned(run)
 
 
-def test_a_run_being_opened_is_not_abandoned(home: State) -> None:
+def test_a_run_being_opened_is_not_abandoned(home: StateDir) -> None:
     run = opened(home)
-    assert not state.abandoned(run)
-    aged(run.file("spec.json"), state.BEGINNING_S + 1)
-    assert state.abandoned(run)
+    assert not liveness.is_abandoned(run)
+    aged(run.file("spec.json"), liveness.BEGINNING_S + 1)
+    assert liveness.is_abandoned(run)
 
 
 def test_where_a_user_without_root_keeps_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert state.default_root() == tmp_path / "exchange-chaos"
+    assert state_dir.default_root() == tmp_path / "exchange-chaos"
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/anna")
-    assert state.default_root() == Path("/home/anna/.local/state/exchange-chaos")
+    assert state_dir.default_root() == Path("/home/anna/.local/state/exchange-chaos")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert state.default_root() == Path("/var/lib/exchange-chaos")
+    assert state_dir.default_root() == Path("/var/lib/exchange-chaos")
