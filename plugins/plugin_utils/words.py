@@ -141,6 +141,13 @@ def scalar(value: object, against: object = None) -> str:
     return clean(value)
 
 
+def outcome_text(record: Mapping[str, Any]) -> str:
+    """Return the outcome of a run or a host and what stayed open beside it: ``passed, data loss not measured``."""
+    outcome = str(record["outcome"])
+    still_open = record.get("open_questions") or [] if outcome in ("passed", "failed") else []
+    return ", ".join([outcome, *map(clean, still_open)])
+
+
 def quantity(value: object, unit: str | None = None, against: object = None) -> str:
     """Return a scalar or an interval [low, high] with its unit; ``not measured`` (without unit) for None."""
     if value is None:

@@ -92,6 +92,7 @@ class Evidence:
     histograms: Sequence[Mapping[str, Any]] = ()
     capture: Mapping[str, Any] = field(default_factory=lambda: {"status": "absent"})
     engine: Sequence[Mapping[str, Any]] = ()
+    interference: Sequence[Mapping[str, Any]] = ()
     timeline: Timeline = field(default_factory=Timeline)
     journal: Sequence[Mapping[str, Any]] = ()
     ledger: Mapping[str, Any] | None = None
@@ -145,11 +146,12 @@ def load_evidence(run: RunDir) -> Evidence:
         anchor=run.anchor,
         orders=parse_orders(read_lines(run.file("load.jsonl"))),
         probes=parse_samples(read_lines(run.file("probes.jsonl"))),
-        bpf=_timed(read_lines(run.file("bpf.jsonl"))),
-        histograms=_timed(read_lines(run.file("histograms.jsonl"))),
+        bpf=timed(read_lines(run.file("bpf.jsonl"))),
+        histograms=timed(read_lines(run.file("histograms.jsonl"))),
         capture=read_json(run.file("capture.json")) or {"status": "absent"},
-        engine=_timed(read_lines(run.file("engine.jsonl"))),
-        timeline=Timeline(_timed(well_formed(read_lines(run.file("timeline.jsonl"))))),
+        engine=timed(read_lines(run.file("engine.jsonl"))),
+        interference=timed(read_lines(run.file("interference.jsonl"))),
+        timeline=Timeline(timed(well_formed(read_lines(run.file("timeline.jsonl"))))),
         journal=read_lines(run.file("journal.jsonl")),
         ledger=read_json(run.file("ledger.json")),
         restore=read_json(run.file("restore.json")),
@@ -195,5 +197,6 @@ def parse_samples(lines: Sequence[Mapping[str, Any]]) -> list[Sample]:
     return sorted(found, key=lambda sample: sample.at)
 
 
-def _timed(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def timed(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines that have an instant, in time order."""
     return sorted((line for line in lines if "t" in line), key=lambda line: float(line["t"]))

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..common.errors import ChaosError
 from ..evidence.evidence import Evidence
-from . import controls
+from . import controls, rules
 from .metrics.catalogue import Measured, Metric, get, measure
 from .metrics.registry import Scalar, Value
 
@@ -90,6 +90,9 @@ def judge_finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
     text = f"{name}: {worst.evidence}" if name else worst.evidence
     if len(found) > 1:
         text += f" (the worst of {', '.join(found)})"
+    noise = rules.against(evidence, metric, name or None) if limit is not None else ""
+    if noise and verdict != "unknown":
+        verdict, text = "unknown", f"{noise}; {text}"
     control = controls.measure(evidence, metric, name or None)
     if verdict == "fail" and control is not None and judge_value(control, limit, metric) == "fail":
         verdict = "unknown"

@@ -21,6 +21,8 @@ from ..evidence.phases import (
     orders_within,
 )
 from ..exchange import fault_entry
+from .interference import between
+from .open_questions import unanswered, words
 from .proofs.effect import judge_proofs
 from .questions import answer_questions
 from .verdicts import Judgement, judge_run
@@ -56,6 +58,7 @@ def run_record(evidence: Evidence) -> dict[str, Any]:
         "ended_at": ended,
         "outcome": host["outcome"],
         "verdicts": host["verdicts"],
+        "open_questions": host["open_questions"],
         "collection_version": str(evidence.spec["collection_version"]),
         "hosts": [host],
     }
@@ -80,6 +83,7 @@ def host_record(evidence: Evidence) -> dict[str, Any]:
         "clock": {key: facts.get("clock", {}).get(key) for key in ("offset_ms", "uncertainty_ms")},
         "outcome": judgement.outcome,
         "verdicts": judgement.verdicts,
+        "open_questions": words(unanswered(evidence)),
         "faults": _faults(evidence),
         "phases": _phases(evidence),
         "placebo": _placebo(evidence),
@@ -171,6 +175,7 @@ def _phases(evidence: Evidence) -> list[dict[str, Any]]:
                 "requests": len(orders),
                 "errors": sum(not order.ok for order in orders),
                 "latency_ms": latency_percentiles(orders),
+                "interference": between(evidence, phase.start, phase.end).record(),
             }
         )
     return found

@@ -21,6 +21,7 @@ from ..evidence.phases import (
     orders_within,
 )
 from ..exchange.ledger import PLACEBO
+from . import open_questions
 from .findings import WITHOUT_FAULT_TOO, Finding, judge_findings
 from .proofs.effect import ENDING, judge_effect
 
@@ -99,9 +100,13 @@ def invalid_reasons(
         f"our load alone is more than this exchange bears: {event.get('reason')}"
         for event in evidence.timeline.strains
     ]
-    reasons += [
-        f"no steady state at the start: {_reason(event)}" for event in evidence.timeline.unsteady_starts
-    ]
+    for event in evidence.timeline.unsteady_starts:
+        busy = event.get("busy")
+        reasons.append(
+            f"this host is too busy to learn from ({busy})"
+            if busy
+            else f"no steady state at the start: {_reason(event)}"
+        )
     if not reasons:
         reasons += [f"no steady state at the start: {text}" for text in _unsteady_baseline(evidence)]
     if effect_verdict != "pass":
@@ -112,6 +117,7 @@ def invalid_reasons(
         reasons += _idle(evidence)
         if effect_verdict == "pass" and hypothesis_verdict == "unknown":
             reasons.append("no finding could be judged")
+        reasons += open_questions.missing(evidence)
     return reasons
 
 

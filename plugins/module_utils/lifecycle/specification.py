@@ -11,7 +11,7 @@ from typing import Any
 
 from ..exchange import external
 from ..faults import planning
-from ..judge import findings
+from ..judge import findings, open_questions
 from ..observe import gauges
 from ..observe.load import load_plan
 from ..run import slow_host
@@ -66,6 +66,7 @@ def validate(spec: Mapping[str, Any]) -> list[str]:
         found += _fault(fault, {} if bad_windows else spec["windows"])
     found += load_plan.validate_load(spec["load"]) + load_plan.validate_probes(spec["probes"])
     found += slow_host.problems(spec)
+    found += open_questions.find_problems(spec)
     found += gauges.find_problems(spec.get("gauges") or [])
     return found + findings.find_problems(spec["findings"])
 

@@ -15,6 +15,7 @@ from ..evidence import evidence, steady_state
 from ..evidence.evidence import Evidence
 from ..evidence.phases import BASELINE, PLACEBO_RECOVERY
 from ..exchange.ledger import PLACEBO
+from ..judge import rules
 from ..run import lease, timeline
 from ..run.abort import refuse_more_faults
 from ..run.folder import RunDir
@@ -55,7 +56,8 @@ def watch_slice(run: RunDir, window: Observation, slice_s: float) -> dict[str, A
             break
     run.write_event(timeline.WAITED, seconds=round(clock.now() - since, 3), why=window.phase)
     seen = recent_evidence(run)
-    reasons = _reasons(run, seen, begun, window)
+    busy = _busy(run, seen, begun, window)
+    reasons = [*_reasons(run, seen, begun, window), *([busy] if busy else [])]
     aborted = _aborted(run)
     is_steady = not reasons and not aborted and not _strained(run, window)
     if _again(run, window, begun, reasons, aborted):
@@ -63,7 +65,7 @@ def watch_slice(run: RunDir, window: Observation, slice_s: float) -> dict[str, A
     ended = bool(aborted) or _strained(run, window) or clock.now() >= begun + window.seconds
     done = ended or (window.until_steady and is_steady)
     if done:
-        _end(run, window, is_steady, reasons)
+        _end(run, window, is_steady, reasons, busy)
         _outlast(run, _latest(run, window, begun))
     return {
         "chaos_progress": _progress(seen, window, begun, clock.now() - slice_s, is_steady),
@@ -76,12 +78,14 @@ def watch_slice(run: RunDir, window: Observation, slice_s: float) -> dict[str, A
 
 def recent_evidence(run: RunDir) -> Evidence:
     """Return the last seconds of orders and probes as evidence; cheap however long the run is."""
-    load, probes = ([*_tail(run, name).poll()] for name in ("load.jsonl", "probes.jsonl"))
+    names = ("load.jsonl", "probes.jsonl", "interference.jsonl")
+    load, probes, interference = ([*_tail(run, name).poll()] for name in names)
     return Evidence(
         spec=run.spec,
         anchor=run.anchor,
         orders=evidence.parse_orders(load),
         probes=evidence.parse_samples(probes),
+        interference=evidence.timed(interference),
     )
 
 
@@ -120,7 +124,7 @@ def _again(run: RunDir, window: Observation, begun: float, reasons: list[str], a
     return True
 
 
-def _end(run: RunDir, window: Observation, is_steady: bool, reasons: list[str]) -> None:
+def _end(run: RunDir, window: Observation, is_steady: bool, reasons: list[str], busy: str = "") -> None:
     run.write_event(timeline.PHASE_END, id=window.phase, steady=is_steady)
     if _aborted(run):
         return  # whoever aborted the run has said why; the exchange had no time to show anything
@@ -128,9 +132,10 @@ def _end(run: RunDir, window: Observation, is_steady: bool, reasons: list[str]) 
         if is_steady:
             run.log("ok", "Steady state holds before the fault", "steady")
         else:
-            run.write_event(timeline.NO_STEADY_STATE, reasons=reasons)
+            run.write_event(timeline.NO_STEADY_STATE, reasons=reasons, busy=busy)
             refuse_more_faults(run, "no steady state")
-            run.log("fail", f"No steady state, so nothing is injected: {'; '.join(reasons)}", "steady")
+            said = f"This host is too busy to learn from ({busy})" if busy else "No steady state"
+            run.log("fail", f"{said}, so nothing is injected: {'; '.join(reasons)}", "steady")
     elif window.phase == PLACEBO:
         placebo.end(run, is_steady=is_steady, reasons=reasons)
     elif window.phase == PLACEBO_RECOVERY:
@@ -178,6 +183,13 @@ def _reasons(run: RunDir, seen: Evidence, begun: float, window: Observation) -> 
     injected = run.read_timeline().injected_at(window.fault)
     since = begun if injected is None else injected
     return steady_state.unsettled_reasons(found, since, now, _steady_s(run), limits)
+
+
+def _busy(run: RunDir, seen: Evidence, begun: float, window: Observation) -> str:
+    """Return why the host is too busy to learn from, as the baseline shows it; empty where its owner accepts noise."""
+    if window.phase != BASELINE or run.spec.get("accept_noise"):
+        return ""
+    return rules.too_busy(seen, begun, clock.now())
 
 
 def _aborted(run: RunDir) -> str:

@@ -43,8 +43,8 @@ PERIOD_S = 0.1
 _STRETCH = 5
 #: The largest consumer is looked for, and processes of ours that came are learned of, each so many samples.
 _LOOK_EACH = 10
-#: What a process of ours says in its command line: a runtime's archive, or a module that Ansible brought.
-_OURS = ("chaos.pyz", "AnsiballZ_")
+#: What a process of ours says in its command line: a runtime's archive, a module Ansible brought, a controller here.
+_OURS = ("chaos.pyz", "AnsiballZ_", "ansible-playbook")
 _COMMAND_MAX, _CGROUP_MAX = 32, 200
 
 

@@ -174,7 +174,7 @@ class Timeline(Sequence[Event]):
 
     @property
     def unsteady_starts(self) -> list[Event]:
-        """Return why (``reasons``) there was no steady state before the first fault."""
+        """Return why (``reasons``) there was no steady state at the start; ``busy``: what else the host did."""
         return self.named(NO_STEADY_STATE)
 
     def recovered(self, fault: str | None) -> bool:

@@ -60,6 +60,7 @@ def merge(
         "ended_at": ended_at,
         "outcome": worst_outcome(hosts),
         "verdicts": {key: worst_verdict(host["verdicts"][key] for host in hosts) for key in QUESTIONS},
+        "open_questions": sorted({text for host in hosts for text in host.get("open_questions") or []}),
         "collection_version": collection_version,
         "hosts": sorted(hosts, key=lambda host: host["wave"]),
     }

@@ -14,6 +14,7 @@ from ..words import (
     clock_time,
     leftover_text,
     number,
+    outcome_text,
     quantity,
     scalar,
     seconds_between,
@@ -43,6 +44,7 @@ def details(record: Record, *, brief: bool = False) -> list[str]:
         of = f" ({clean(host['host'])})" if several else ""
         out += _section(f"FAULTS AND THEIR PROOF{of}", _faults(host))
         out += _section(f"PHASES{of}", _phases(host))
+        out += _section(f"WHAT ELSE THE HOST DID{of}", _interference(host))
         out += _section(f"ERRORS{of}", _errors(host))
         out += _section(f"LEFT BEHIND{of}", [f"  {leftover_text(each)}" for each in host["leftovers"]])
         if not (several and is_stub(host)):  # its only note stands in the environment
@@ -98,7 +100,7 @@ def _host(host: Host, several: bool) -> list[str]:
     clock = host["clock"]
     offset, doubt = (quantity(clock[key], "ms") for key in ("offset_ms", "uncertainty_ms"))
     return [
-        _row("host", f"{clean(host['host'])}, wave {host['wave']}: {host['outcome']}"),
+        _row("host", f"{clean(host['host'])}, wave {host['wave']}: {outcome_text(host)}"),
         _row("", ", ".join([f"kernel {clean(host['kernel'])}", *tools, cgroup, *powers])),
         *([_row("trials", "; ".join(_trials(has["trials"])))] if has["trials"] else []),
         _row("clock", f"{offset} from the controller's, ± {doubt}"),
@@ -217,6 +219,30 @@ def _phases(host: Host) -> list[str]:
                 *shown[1:],
             ).rstrip()
         )
+    return out
+
+
+def _interference(host: Host) -> list[str]:
+    """Return a line a phase of who used the processors and who waited; nothing where nobody looked."""
+    out = []
+    for phase in host["phases"]:
+        seen = phase.get("interference") or {}
+        if not seen.get("samples"):
+            continue
+        cores = ", ".join(
+            f"{name} {quantity(seen[key])}"
+            for name, key in (("others", "cpu_others"), ("exchange", "cpu_exchange"), ("we", "cpu_ours"))
+        )
+        waits = ", ".join(
+            f"{name} {seen[key]:.0%}"
+            for name, key in (("processor", "psi_cpu"), ("disk", "psi_io"), ("memory", "psi_mem"))
+            if seen[key] is not None
+        )
+        parts = [f"cores: {cores}", *([f"waits: {waits}"] if waits else [])]
+        parts += [f"orders {quantity(seen['late_ms'], 'ms')} late"] if seen["late_ms"] is not None else []
+        largest = seen["largest"]
+        parts += [f"largest {clean(largest['command'])} {quantity(largest['cores'])}"] if largest else []
+        out.append(f"  {clean(phase['id']):<22}{'; '.join(parts)}")
     return out
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..record.missing_host import is_stub, owes
-from ..words import VERDICT_MARKS, clean, clip, leftover_text, verdict_mark
+from ..words import VERDICT_MARKS, clean, clip, leftover_text, outcome_text, verdict_mark
 from . import hosts_overview
 from .finding_lines import VERDICTS, lines
 from .five_questions import answers
@@ -73,7 +73,8 @@ def _questions(record: Record) -> list[str]:
 
 def outcome_lines(record: Record) -> list[str]:
     """Return the outcome, and of a fleet how many hosts ended how, and which are behind the outcome and why."""
-    hosts, head = record["hosts"], f"OUTCOME: {record['outcome'].upper()}"
+    outcome, *still_open = outcome_text(record).split(", ", 1)
+    hosts, head = record["hosts"], ", ".join([f"OUTCOME: {outcome.upper()}", *still_open])
     if len(hosts) == 1:
         return [f"{head}{_cause(record)}"]
     head += f": {hosts_overview.outcomes(hosts)}"

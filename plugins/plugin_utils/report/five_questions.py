@@ -74,7 +74,7 @@ def _duration(hosts: Sequence[Host]) -> str:
 def _loss(hosts: Sequence[Host]) -> str:
     known, unknown = _split(hosts, lambda host: host["questions"]["data_loss"])
     if not known:
-        return "? not measured"
+        return _blind_loss(hosts)
     lost = [host for host in known if host["questions"]["data_loss"]]
     told, where = known, ""
     if lost:
@@ -86,6 +86,16 @@ def _loss(hosts: Sequence[Host]) -> str:
     blind = [] if None in shortest else [max(shortest)]
     visible = "".join(f"; {quantity(value, 'ms')} of loss would have shown" for value in blind)
     return f"{'yes' if lost else 'no'}, {count} of {of}{where}{visible}{_open(unknown, hosts)}"
+
+
+def _blind_loss(hosts: Sequence[Host]) -> str:
+    """Say what was counted where nothing would have shown, and how long a loss would have been seen."""
+    counted = [host["ledger"] for host in hosts if host["ledger"]["lost"] == 0]
+    shortest = [ledger["shortest_visible_loss_ms"] for ledger in counted]
+    if not counted or None in shortest:
+        return "? not measured"
+    of = sum(ledger["acknowledged"] or 0 for ledger in counted)
+    return f"? 0 of {of}; a loss under {quantity(max(shortest), 'ms')} would not have shown"
 
 
 def _seen(hosts: Sequence[Host]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..record.missing_host import is_stub
-from ..words import clean, leftover_text, quantity, seconds_between
+from ..words import clean, leftover_text, outcome_text, quantity, seconds_between
 from .finding_lines import finding_text
 
 Record = dict[str, Any]
@@ -56,7 +56,7 @@ def _suite(root: ET.Element, record: Record, host: Mapping[str, Any]) -> None:
     properties = ET.SubElement(suite, "properties")
     for name, value in (
         ("run_id", record["run_id"]),
-        ("outcome", host["outcome"]),
+        ("outcome", outcome_text(host)),
         ("wave", host["wave"]),
         ("collection_version", record["collection_version"]),
         ("kernel", host["kernel"]),
@@ -76,6 +76,8 @@ def _suite(root: ET.Element, record: Record, host: Mapping[str, Any]) -> None:
         if is_stub(host):  # it knows nothing but why
             proof = [clean(note) for note in host["notes"]]
         _case(suite, name, f"verdict: {key}", verdict, f"{meaning}: {verdict}", "\n".join(proof))
+    for text in host.get("open_questions") or []:
+        _case(suite, name, f"question: {clean(text)}", "unknown", clean(text), "")
     for finding in host["findings"]:
         text, value = finding_text(finding), quantity(finding["value"], finding["unit"])
         _case(

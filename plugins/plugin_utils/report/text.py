@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..record.clocks import aligned
-from ..words import clean, log_line
+from ..words import clean, log_line, outcome_text
 from . import hosts_overview
 from .details import details
 from .ending import WIDTH, closing
@@ -45,7 +45,7 @@ def report(record: Record, files: Mapping[str, str], width: int = WIDTH, *, brie
 
     brief: for a screen, on which only the worst hosts of a long fleet stand in full.
     """
-    ended = f"Experiment {record['experiment']['number']:02d} ended: {record['outcome']}"
+    ended = f"Experiment {record['experiment']['number']:02d} ended: {outcome_text(record)}"
     hosts = hosts_overview.table(record["hosts"], width) if len(record["hosts"]) > 1 else []
     return [
         log_line(record["ended_at"], _LEVELS[record["outcome"]], ended),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -55,6 +56,24 @@ def test_a_baseline_may_begin_anew_on_another_host(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(window, "_reasons", lambda *_given: [])
     assert window.watch_slice(run, Observation("baseline", None, 0.2, False), 0.2)["steady"]
     assert left(run) > 50
+
+
+@pytest.mark.parametrize(("accepted", "injectable"), [(False, False), (True, True)])
+def test_a_host_too_busy_to_learn_from_is_injected_into_only_if_its_owner_says_so(
+    accepted: bool, injectable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = opened(tmp_path, 0.0)
+    spec = {**run.spec, "accept_noise": accepted, "windows": {"baseline_s": 0.8}}
+    write_json(run.file("spec.json"), spec)
+    now = clock.now()
+    busy = {"cpu_others": 1.7, "psi_cpu": 0.8, "top": {"command": "stress", "cgroup": "/", "cores": 1.7}}
+    lines = [{"t": now + tick / 10, **busy} for tick in range(9)]
+    run.file("interference.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    monkeypatch.setattr(window, "_reasons", lambda *_given: [])
+    found = window.watch_slice(RunDir(tmp_path), Observation("baseline", None, 0.8, False), 1.0)
+    assert (found["done"], found["steady"], found["injectable"]) == (True, injectable, injectable)
+    told = run.read_timeline().unsteady_starts
+    assert [event["busy"].split(" for")[0] for event in told] == ["others took the machine"] * (not accepted)
 
 
 def test_a_fault_in_force_keeps_its_time_to_live(tmp_path: Path) -> None:

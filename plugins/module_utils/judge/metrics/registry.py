@@ -40,6 +40,7 @@ class Metric:
     """A metric by name. ``scale`` orders the values of one that is a word, best first.
 
     without_fault: it means the same in a window without a fault, so that the placebo has a value of it.
+    rests_on: LATENCY or SPEED, where a slow host or a late observer changes it; empty where neither can.
     """
 
     name: str
@@ -49,7 +50,11 @@ class Metric:
     each_fault: bool
     scale: Sequence[str] | None = None
     without_fault: bool = False
+    rests_on: str = ""
 
+
+#: What a metric may rest on: how long orders took, or how fast anything went, by which it is measured or given up.
+LATENCY, SPEED = "latency", "speed"
 
 _METRICS: dict[str, Metric] = {}
 
@@ -58,22 +63,29 @@ PerRun = Callable[[Evidence, Union[Window, None]], Measured]
 
 
 def per_fault(
-    name: str, unit: str | None, scale: Sequence[str] | None = None, *, without_fault: bool = False
+    name: str,
+    unit: str | None,
+    scale: Sequence[str] | None = None,
+    *,
+    without_fault: bool = False,
+    rests_on: str = "",
 ) -> Callable[[PerFault], PerFault]:
     """Register a metric that is measured in the window of one fault, or in a window without one, too."""
 
     def register(function: PerFault) -> PerFault:
-        _add(Metric(name, unit, _summary(function), function, True, scale, without_fault))
+        _add(Metric(name, unit, _summary(function), function, True, scale, without_fault, rests_on))
         return function
 
     return register
 
 
-def per_run(name: str, unit: str | None, *, without_fault: bool = False) -> Callable[[PerRun], PerRun]:
+def per_run(
+    name: str, unit: str | None, *, without_fault: bool = False, rests_on: str = ""
+) -> Callable[[PerRun], PerRun]:
     """Register a metric that is measured over the whole run, or over one fault's window if one is named."""
 
     def register(function: PerRun) -> PerRun:
-        _add(Metric(name, unit, _summary(function), function, False, None, without_fault))
+        _add(Metric(name, unit, _summary(function), function, False, None, without_fault, rests_on))
         return function
 
     return register

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ....common.stats import percentile
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, fault_onset, find_baseline, orders_within
-from ..registry import Measured, per_fault
+from ..registry import LATENCY, SPEED, Measured, per_fault
 from .recovery import trouble_ends
 
 #: A baseline faster than this (ms) would make ratios of noise.
@@ -16,7 +16,7 @@ _LEAST_MS = 10.0
 _FEWEST = 10
 
 
-@per_fault("errors_while_away", "ratio", without_fault=True)
+@per_fault("errors_while_away", "ratio", without_fault=True, rests_on=SPEED)
 def errors_while_away(evidence: Evidence, window: Window) -> Measured:
     """Share of failed orders among those sent while the target was away."""
     start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
@@ -31,7 +31,7 @@ def errors_while_away(evidence: Evidence, window: Window) -> Measured:
     return Measured(failed / len(sent), text + (f" ({', '.join(kinds)})" if kinds else ""), len(sent))
 
 
-@per_fault("latency_while_away", "times", without_fault=True)
+@per_fault("latency_while_away", "times", without_fault=True, rests_on=LATENCY)
 def latency_while_away(evidence: Evidence, window: Window) -> Measured:
     """95th percentile of the good orders' latency while the target was away, against the baseline's (or 10 ms).
 
@@ -53,7 +53,7 @@ def latency_while_away(evidence: Evidence, window: Window) -> Measured:
     return Measured(now / max(then, _LEAST_MS), text, len(during))
 
 
-@per_fault("peer_errors", "ratio", without_fault=True)
+@per_fault("peer_errors", "ratio", without_fault=True, rests_on=SPEED)
 def peer_errors(evidence: Evidence, window: Window) -> Measured:
     """Share of bad answers of services that do not need the target, while it was away. Needs probes of role peer."""
     start, end = fault_onset(evidence, window), trouble_ends(evidence, window)

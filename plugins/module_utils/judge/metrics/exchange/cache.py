@@ -13,7 +13,7 @@ from typing import Any
 
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, restarted_at
-from ..registry import Measured, per_fault
+from ..registry import SPEED, Measured, per_fault
 from .recovery import good_for_good, port_opened
 
 #: Two readings closer than this (s) give no rate: the database publishes its counters about once a second.
@@ -44,7 +44,7 @@ def _unread(name: str) -> Measured:
     return Measured(None, f"timeline.jsonl: gauge {name} was not read at both moments")
 
 
-@per_fault("database_load", "times")
+@per_fault("database_load", "times", rests_on=SPEED)
 def database_load(evidence: Evidence, window: Window) -> Measured:
     """Transactions per second of the database while the target was away, against when it was just back.
 
@@ -106,7 +106,7 @@ def keys_lost(evidence: Evidence, window: Window) -> Measured:
     return Measured(max(0, int(first["value"] - last["value"])), text, 2)
 
 
-@per_fault("subscription_back_s", "s")
+@per_fault("subscription_back_s", "s", rests_on=SPEED)
 def subscription_back_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the target's port being open again until what comes by subscription came for good.
 

@@ -13,7 +13,7 @@ from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Phase, Window, fault_onset, find_baseline, orders_within
 from ....evidence.steady_state import Thresholds
 from ..kernel.connects import connects, unseen
-from ..registry import Measured, per_fault
+from ..registry import LATENCY, SPEED, Measured, per_fault
 
 #: An order waits if it takes longer than the threshold and this many times the 99th percentile from before.
 _SLOW_TIMES = 3.0
@@ -23,7 +23,7 @@ _SHORT_MS = 1000.0
 DEGREES = ("unaffected", "queueing", "failing")
 
 
-@per_fault("acknowledged_while_held", "ratio", without_fault=True)
+@per_fault("acknowledged_while_held", "ratio", without_fault=True, rests_on=SPEED)
 def acknowledged_while_held(evidence: Evidence, window: Window) -> Measured:
     """Share of the orders sent while the fault was held that were acknowledged."""
     sent = _sent(evidence, window)
@@ -35,7 +35,7 @@ def acknowledged_while_held(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("queueing_or_failing", None, scale=DEGREES, without_fault=True)
+@per_fault("queueing_or_failing", None, scale=DEGREES, without_fault=True, rests_on=LATENCY)
 def queueing_or_failing(evidence: Evidence, window: Window) -> Measured:
     """What orders met while the fault was held: unaffected, queueing (late, but acknowledged), or failing."""
     sent, before = _sent(evidence, window), _before(evidence)
@@ -57,7 +57,7 @@ def queueing_or_failing(evidence: Evidence, window: Window) -> Measured:
     return Measured("queueing" if late > limit else "unaffected", text, len(sent))
 
 
-@per_fault("added_wait_ms", "ms", without_fault=True)
+@per_fault("added_wait_ms", "ms", without_fault=True, rests_on=LATENCY)
 def added_wait_ms(evidence: Evidence, window: Window) -> Measured:
     """Milliseconds by which the median of acknowledged orders grew while the fault was held."""
     good = [order.latency_ms for order in _sent(evidence, window) if order.ok]

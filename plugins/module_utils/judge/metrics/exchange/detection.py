@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, fault_onset
-from ..registry import Measured, per_fault
+from ..registry import SPEED, Measured, per_fault
 from .recovery import trouble_ends
 
 _ROLES = ("readiness", "health")
 
 
-@per_fault("detection", "s")
+@per_fault("detection", "s", rests_on=SPEED)
 def detection(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the fault to the application's own first signal: readiness, health, or an order's error.
 

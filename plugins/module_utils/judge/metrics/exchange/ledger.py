@@ -30,13 +30,13 @@ def data_loss(evidence: Evidence, window: Window | None) -> Measured:
     seen = (
         "no loss would surely have shown"
         if shortest is None
-        else f"shortest loss that would have shown: {shortest:g} ms"
+        else f"a loss under {shortest:.3g} ms would not have shown"
     )
     text = f"ledger.json: {lost} of {acknowledged} acknowledged orders lost; {seen}"
     chosen = [window] if window is not None else fault_windows(evidence)
     killed = any(one.kind == "kill" and one.id != PLACEBO for one in chosen)
     if lost == 0 and (shortest is None or (killed and shortest > limit)):
-        return Measured(None, text if shortest is None else f"{text}, more than {limit:g} ms", acknowledged)
+        return Measured(None, text if shortest is None else f"{text}; {limit:g} ms are wanted", acknowledged)
     return Measured(int(lost), text, acknowledged)
 
 

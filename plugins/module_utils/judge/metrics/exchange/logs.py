@@ -8,10 +8,10 @@ from __future__ import annotations
 from ....evidence import named_cause
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, fault_onset
-from ..registry import Measured, per_fault
+from ..registry import SPEED, Measured, per_fault
 
 
-@per_fault("log_clarity", "s")
+@per_fault("log_clarity", "s", rests_on=SPEED)
 def log_clarity(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the fault to the application's first log line that names the failing dependency."""
     found = first_line(evidence, window)

@@ -11,10 +11,10 @@ from typing import Any
 from ....evidence.evidence import Evidence, Sample
 from ....evidence.phases import Window, engine_events, fault_onset, kernel_exits
 from ...proofs.proof import store_samples
-from ..registry import Interval, Measured, per_fault
+from ..registry import SPEED, Interval, Measured, per_fault
 
 
-@per_fault("kill_spread_s", "s")
+@per_fault("kill_spread_s", "s", rests_on=SPEED)
 def kill_spread_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds between the first and the last exit of a fault's targets: the kernel's tracer, else the pidfds."""
     kills = _kills(evidence, window)
@@ -41,7 +41,7 @@ def _down(role: str) -> None:
         return _down_time(evidence, window, service)
 
     down.__doc__ = f"Seconds from the fault until the {role} was good again: its port open, the API ready."
-    per_fault(f"{role}_down_s", "s")(down)
+    per_fault(f"{role}_down_s", "s", rests_on=SPEED)(down)
 
 
 for _role in ("database", "cache", "api"):

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from ....evidence import named_cause
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Window, fault_onset, fault_windows, orders_within
-from ..registry import Measured, per_run
+from ..registry import SPEED, Measured, per_run
 
 
-@per_run("error_budget", "ratio", without_fault=True)
+@per_run("error_budget", "ratio", without_fault=True, rests_on=SPEED)
 def error_budget(evidence: Evidence, window: Window | None) -> Measured:
     """Share of failed orders in the steady stream, which is what users would have sent."""
     steady = [order for order in evidence.orders if order.stream == "steady"]
@@ -31,7 +31,7 @@ def error_budget(evidence: Evidence, window: Window | None) -> Measured:
     )
 
 
-@per_run("error_clarity", "ratio")
+@per_run("error_clarity", "ratio", rests_on=SPEED)
 def error_clarity(evidence: Evidence, window: Window | None) -> Measured:
     """Share of failed orders that were answered with a status and a body that names the cause."""
     clear, unclear = judged_errors(evidence, [window] if window else fault_windows(evidence))

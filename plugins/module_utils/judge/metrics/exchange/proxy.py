@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from ....evidence.evidence import RATE_LIMITED, Evidence, Sample
 from ....evidence.phases import Window, fault_onset, orders_within
 from ..kernel.connects import target_ports, unseen
-from ..registry import Interval, Measured, per_fault
+from ..registry import SPEED, Interval, Measured, per_fault
 from .recovery import good_for_good, port_opened, trouble_ends
 
 
-@per_fault("proxy_back_s", "s")
+@per_fault("proxy_back_s", "s", rests_on=SPEED)
 def proxy_back_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from proxy and API being there again until the way through the proxy was good for good.
 
@@ -29,7 +29,7 @@ def proxy_back_s(evidence: Evidence, window: Window) -> Measured:
     return good_for_good(evidence, window, samples, there, _addresses(evidence, window))
 
 
-@per_fault("proxy_errors", "ratio", without_fault=True)
+@per_fault("proxy_errors", "ratio", without_fault=True, rests_on=SPEED)
 def proxy_errors(evidence: Evidence, window: Window) -> Measured:
     """Share of bad answers through the proxy while the target was away: what users of that way saw."""
     samples = _through(evidence, fault_onset(evidence, window), trouble_ends(evidence, window))
@@ -41,7 +41,7 @@ def proxy_errors(evidence: Evidence, window: Window) -> Measured:
     return Measured(len(bad) / len(samples), text, len(samples))
 
 
-@per_fault("direct_rate", "orders/s", without_fault=True)
+@per_fault("direct_rate", "orders/s", without_fault=True, rests_on=SPEED)
 def direct_rate(evidence: Evidence, window: Window) -> Measured:
     """Orders per second acknowledged on the direct way while the target was away; the evidence counts those limited."""
     start, end = fault_onset(evidence, window), trouble_ends(evidence, window)

@@ -12,7 +12,7 @@ from ....evidence import steady_state
 from ....evidence.evidence import Evidence, Sample
 from ....evidence.phases import Window, engine_events, fault_onset, fault_windows, restarted_at
 from ...proofs.proof import store_samples
-from ..registry import Interval, Measured, per_fault, per_run
+from ..registry import SPEED, Interval, Measured, per_fault, per_run
 
 #: What the journal says of an undo that had to start a container (see faults/kill.py).
 _STARTED = "started through the engine"
@@ -87,13 +87,13 @@ def good_for_good(
     return Measured((max(0.0, last.at - there[1]), max(0.0, first.end - there[0])), text, len(seen))
 
 
-@per_fault("recovery_s", "s", without_fault=True)
+@per_fault("recovery_s", "s", without_fault=True, rests_on=SPEED)
 def recovery_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the fault until steady state was back: start of the first stretch in which all thresholds hold."""
     return _since(evidence, window, fault_onset(evidence, window))
 
 
-@per_fault("recovery_since_undo_s", "s")
+@per_fault("recovery_since_undo_s", "s", rests_on=SPEED)
 def recovery_since_undo_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the target's restart, or from the fault's undo, until steady state was back."""
     back = restarted_at(evidence, window)
@@ -102,7 +102,7 @@ def recovery_since_undo_s(evidence: Evidence, window: Window) -> Measured:
     return _since(evidence, window, back)
 
 
-@per_fault("self_healing_s", "s")
+@per_fault("self_healing_s", "s", rests_on=SPEED)
 def self_healing_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the exit until steady state was back, the restart policy alone having acted."""
     if window.mode != "process":

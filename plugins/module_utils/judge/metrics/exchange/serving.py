@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, engine_events, fault_onset, orders_within
-from ..registry import Measured, per_fault
+from ..registry import SPEED, Measured, per_fault
 from .recovery import trouble_ends
 
 DEGREES = ("kept_serving", "errors", "crashed")
@@ -50,7 +50,7 @@ def degradation(evidence: Evidence, window: Window) -> Measured:
     return Measured("errors" if failed else "kept_serving", text, len(sent))
 
 
-@per_fault("served_from_cache", None, without_fault=True)
+@per_fault("served_from_cache", None, without_fault=True, rests_on=SPEED)
 def served_from_cache(evidence: Evidence, window: Window) -> Measured:
     """Did reads that need only the cache go on while the target was away? Needs a probe of role cache_read."""
     end = trouble_ends(evidence, window)

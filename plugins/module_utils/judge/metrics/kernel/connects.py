@@ -15,7 +15,7 @@ from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, fault_onset, find_baseline
 from ....exchange import fault_entry
 from ..exchange.recovery import port_opened, trouble_ends
-from ..registry import Measured, per_fault
+from ..registry import SPEED, Measured, per_fault
 
 ECONNREFUSED = 111
 #: Attempts of one process closer than this are one round: several addresses, or several connections of a pool.
@@ -134,7 +134,7 @@ def reconnect_storm(evidence: Evidence, window: Window) -> Measured:
     return Measured(during.value / rate, text, during.samples + count)
 
 
-@per_fault("retry_interval_s", "s")
+@per_fault("retry_interval_s", "s", rests_on=SPEED)
 def retry_interval_s(evidence: Evidence, window: Window) -> Measured:
     """Median seconds between two tries of one process to connect while the target was away."""
     gaps = [gap for series in _gaps(evidence, window).values() for gap in series]
@@ -164,7 +164,7 @@ def backs_off(evidence: Evidence, window: Window) -> Measured:
     return Measured(min(growth.values()) >= _GROWTH, _evidence(evidence, text), count)
 
 
-@per_fault("reconnect_delay_s", "s")
+@per_fault("reconnect_delay_s", "s", rests_on=SPEED)
 def reconnect_delay_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the target's port being open again to the application's first good connection to it.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ....common.stats import percentile
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Window, find_baseline, latency_percentiles, orders_within
-from ..registry import Measured, per_fault
+from ..registry import LATENCY, Measured, per_fault
 
 #: Latency is back where half of the orders of so many seconds take at most so many times what they took before, or so
 #: many milliseconds more: until steady state is back, probes and orders come faster than they did before.
@@ -41,25 +41,25 @@ def slowdown(evidence: Evidence, window: Window, rank: str) -> Measured:
     return Measured(during / before, text, len(spans(evidence, window)[1]))
 
 
-@per_fault("slowdown_p50", "times", without_fault=True)
+@per_fault("slowdown_p50", "times", without_fault=True, rests_on=LATENCY)
 def slowdown_p50(evidence: Evidence, window: Window) -> Measured:
     """How many times longer half of the orders took at most while the fault was held, against before."""
     return slowdown(evidence, window, "p50")
 
 
-@per_fault("slowdown_p95", "times", without_fault=True)
+@per_fault("slowdown_p95", "times", without_fault=True, rests_on=LATENCY)
 def slowdown_p95(evidence: Evidence, window: Window) -> Measured:
     """The same at the 95th percentile."""
     return slowdown(evidence, window, "p95")
 
 
-@per_fault("slowdown_p99", "times", without_fault=True)
+@per_fault("slowdown_p99", "times", without_fault=True, rests_on=LATENCY)
 def slowdown_p99(evidence: Evidence, window: Window) -> Measured:
     """The same at the 99th percentile."""
     return slowdown(evidence, window, "p99")
 
 
-@per_fault("held_p95_ms", "ms", without_fault=True)
+@per_fault("held_p95_ms", "ms", without_fault=True, rests_on=LATENCY)
 def held_p95_ms(evidence: Evidence, window: Window) -> Measured:
     """95th percentile of the latency of all orders sent while the fault was held."""
     during = spans(evidence, window)[1]
@@ -67,7 +67,7 @@ def held_p95_ms(evidence: Evidence, window: Window) -> Measured:
     return Measured(found, f"load.jsonl: {len(during)} orders sent while it was held", len(during))
 
 
-@per_fault("latency_back_s", "s")
+@per_fault("latency_back_s", "s", rests_on=LATENCY)
 def latency_back_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the undo until orders took as long as before it: median of a second within 3 times, or 10 ms."""
     if window.undone is None:

@@ -12,7 +12,7 @@ from ....common.stats import median, percentile
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, orders_within
 from ..exchange.cache import reading, reading_before
-from ..registry import Measured, per_fault
+from ..registry import LATENCY, SPEED, Measured, per_fault
 
 
 def _trials(evidence: Evidence, window: Window, *moments: str) -> list[Mapping[str, Any]]:
@@ -36,7 +36,7 @@ def fsync_slowdown(evidence: Evidence, window: Window) -> Measured:
     return Measured(least / was, text, len(inside))
 
 
-@per_fault("order_per_fsync", "times")
+@per_fault("order_per_fsync", "times", rests_on=LATENCY)
 def order_per_fsync(evidence: Evidence, window: Window) -> Measured:
     """Median order latency while the disk was slow, in units of an fsync's: how many writes an order waited for."""
     inside = [float(event["value"]) for event in _trials(evidence, window, "begin", "end")]
@@ -48,7 +48,7 @@ def order_per_fsync(evidence: Evidence, window: Window) -> Measured:
     return Measured(order_ms / (1000 * disk_s), text, len(orders))
 
 
-@per_fault("timeouts_while_held", "orders", without_fault=True)
+@per_fault("timeouts_while_held", "orders", without_fault=True, rests_on=LATENCY)
 def timeouts_while_held(evidence: Evidence, window: Window) -> Measured:
     """Orders sent while the fault was held that the client gave up waiting for."""
     orders = orders_within(evidence.orders, window.injected, window.undone or window.end)
@@ -58,7 +58,7 @@ def timeouts_while_held(evidence: Evidence, window: Window) -> Measured:
     return Measured(len(late), f"load.jsonl: {len(late)} of {len(orders)} orders timed out", len(orders))
 
 
-@per_fault("drain_s", "s", without_fault=True)
+@per_fault("drain_s", "s", without_fault=True, rests_on=SPEED)
 def drain_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the undo until the last order that was waiting then had its answer."""
     if window.undone is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ....evidence.evidence import Evidence
 from ....evidence.histograms import Total, series_keys, series_total, why_unwatched
 from ....evidence.phases import BASELINE, EARLY_S, Window, main_pids
-from ..registry import Measured, per_fault
+from ..registry import SPEED, Measured, per_fault
 from .connects import target_ports
 
 _RUN_QUEUE, _SWITCHES = "run queue latency", "context switches"
@@ -38,7 +38,7 @@ def _ratio(evidence: Evidence, what: str, during: float | None, before: float | 
     return Measured(during / before, _text(evidence, f"{what} {during:.4g}, before: {before:.4g}"), count)
 
 
-@per_fault("run_queue_p99_us", "µs", without_fault=True)
+@per_fault("run_queue_p99_us", "µs", without_fault=True, rests_on=SPEED)
 def run_queue_p99_us(evidence: Evidence, window: Window) -> Measured:
     """99th percentile of how long the target's threads, ready to run, waited for a processor during the fault."""
     found = series_total(evidence, window.id, _RUN_QUEUE, window.targets)
@@ -51,7 +51,7 @@ def run_queue_p99_us(evidence: Evidence, window: Window) -> Measured:
     return Measured(p99, _text(evidence, words), found.count)
 
 
-@per_fault("run_queue_ratio", "times", without_fault=True)
+@per_fault("run_queue_ratio", "times", without_fault=True, rests_on=SPEED)
 def run_queue_ratio(evidence: Evidence, window: Window) -> Measured:
     """That wait's 99th percentile during the fault, against the baseline's."""
     during = series_total(evidence, window.id, _RUN_QUEUE, window.targets)
@@ -74,7 +74,7 @@ def context_switches_per_s(evidence: Evidence, window: Window) -> Measured:
     return Measured(found.rate, _text(evidence, words), found.count)
 
 
-@per_fault("block_latency_p99_ms", "ms", without_fault=True)
+@per_fault("block_latency_p99_ms", "ms", without_fault=True, rests_on=SPEED)
 def block_latency_p99_ms(evidence: Evidence, window: Window) -> Measured:
     """99th percentile of how long block devices took for a read or write, from its issue, during the fault.
 
@@ -108,7 +108,7 @@ def queue_depth_max(evidence: Evidence, window: Window) -> Measured:
     return Measured(most, _text(evidence, words), sum(found.count for found in each.values()))
 
 
-@per_fault("fsync_p99_ms", "ms", without_fault=True)
+@per_fault("fsync_p99_ms", "ms", without_fault=True, rests_on=SPEED)
 def fsync_p99_ms(evidence: Evidence, window: Window) -> Measured:
     """99th percentile of how long fsync and fdatasync of the target took during the fault."""
     found = series_total(evidence, window.id, _FSYNC, window.targets)
@@ -119,7 +119,7 @@ def fsync_p99_ms(evidence: Evidence, window: Window) -> Measured:
     return Measured(p99 / 1000, _text(evidence, words), found.count)
 
 
-@per_fault("fsync_ratio", "times", without_fault=True)
+@per_fault("fsync_ratio", "times", without_fault=True, rests_on=SPEED)
 def fsync_ratio(evidence: Evidence, window: Window) -> Measured:
     """Mean time of the target's fsync and fdatasync during the fault, against the baseline's."""
     during = series_total(evidence, window.id, _FSYNC, window.targets)

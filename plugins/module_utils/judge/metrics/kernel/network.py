@@ -13,7 +13,7 @@ from ....common.stats import median
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Window, engine_events, fault_windows, find_baseline, orders_within
 from ..exchange.recovery import recover
-from ..registry import Measured, per_fault, per_run
+from ..registry import LATENCY, SPEED, Measured, per_fault, per_run
 from .connects import connects, on_path, unseen
 
 #: Time-outs have begun where more than this share of the orders failed.
@@ -27,7 +27,7 @@ _ROUND_S, _GROWTH = 0.01, 1.5
 _SAME_PROCESS = "is the one it was"
 
 
-@per_fault("heal_to_first_order_s", "s")
+@per_fault("heal_to_first_order_s", "s", rests_on=SPEED)
 def heal_to_first_order_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the undo to the first acknowledged order after it; 0 where orders were acknowledged all along."""
     if window.undone is None:
@@ -49,7 +49,7 @@ def heal_to_first_order_s(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("blast_radius", "paths", without_fault=True)
+@per_fault("blast_radius", "paths", without_fault=True, rests_on=SPEED)
 def blast_radius(evidence: Evidence, window: Window) -> Measured:
     """Paths that were hit besides the one that was meant: to the stores from outside, and the target's own others.
 
@@ -135,7 +135,7 @@ def gave_up_after_s(evidence: Evidence, window: Window) -> Measured:
     return Measured(middle, f"bpf.jsonl: {len(found)} connects given up", len(found))
 
 
-@per_fault("added_latency_ms", "ms", without_fault=True)
+@per_fault("added_latency_ms", "ms", without_fault=True, rests_on=LATENCY)
 def added_latency_ms(evidence: Evidence, window: Window) -> Measured:
     """Median latency of the acknowledged orders while the fault was held, less that of the baseline."""
     during, before = _good(_sent(evidence, window)), _good(_before(evidence))
@@ -148,7 +148,7 @@ def added_latency_ms(evidence: Evidence, window: Window) -> Measured:
     return Measured(middle - usual, text, len(during) + len(before))
 
 
-@per_fault("latency_per_ms", "ms/ms")
+@per_fault("latency_per_ms", "ms/ms", rests_on=LATENCY)
 def latency_per_ms(evidence: Evidence, window: Window) -> Measured:
     """Milliseconds an order takes longer for each millisecond injected: the round trips it makes on that path."""
     delay, added = _delay(window), added_latency_ms(evidence, window)
@@ -159,7 +159,7 @@ def latency_per_ms(evidence: Evidence, window: Window) -> Measured:
     return Measured(added.value / delay, f"{added.evidence}; {delay:g} ms injected", added.samples)
 
 
-@per_fault("failed_while_held", "ratio", without_fault=True)
+@per_fault("failed_while_held", "ratio", without_fault=True, rests_on=SPEED)
 def failed_while_held(evidence: Evidence, window: Window) -> Measured:
     """Share of the orders sent while the fault was held that failed or timed out."""
     sent = [order for order in _sent(evidence, window) if order.telling]
@@ -169,7 +169,7 @@ def failed_while_held(evidence: Evidence, window: Window) -> Measured:
     return Measured(failed / len(sent), f"load.jsonl: {failed} of {len(sent)} orders failed", len(sent))
 
 
-@per_run("timeouts_begin_ms", "ms")
+@per_run("timeouts_begin_ms", "ms", rests_on=LATENCY)
 def timeouts_begin_ms(evidence: Evidence, window: Window | None) -> Measured:
     """The smallest injected delay at which orders fail; at least the largest one injected, if none did."""
     chosen = [window] if window else list(fault_windows(evidence))
@@ -186,7 +186,7 @@ def timeouts_begin_ms(evidence: Evidence, window: Window | None) -> Measured:
     return Measured(most, f"load.jsonl: none up to {most:g} ms", len(steps), at_least=True)
 
 
-@per_fault("latency_after", "times")
+@per_fault("latency_after", "times", rests_on=LATENCY)
 def latency_after(evidence: Evidence, window: Window) -> Measured:
     """Median latency of the acknowledged orders once steady state was back, against the baseline's (or 10 ms)."""
     found = recover(evidence, window)
