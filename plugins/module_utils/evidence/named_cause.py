@@ -31,9 +31,16 @@ def cause_pattern(spec: Mapping[str, Any], fault: Mapping[str, Any]) -> re.Patte
     addresses = peer_addresses.listed(fault.get("peer_addresses"))
     named = [str(fault["peer"])] if fault.get("peer") else [] if addresses else fault_entry.services_of(fault)
     known = {word for service in named for word in _words(spec, service)} | set(addresses)
-    words = "|".join(re.escape(word) for word in sorted(known))
+    words = "|".join(_as_word(word) for word in sorted(known))
     own = fault.get("log_words")
-    return re.compile(f"(?:{own})|\\b(?:{words})\\b" if own else f"\\b(?:{words})\\b", re.IGNORECASE)
+    return re.compile(f"(?:{own})|{words}" if own else words, re.IGNORECASE)
+
+
+def _as_word(word: str) -> str:
+    """Return the pattern of a word of its own; a port, which alone is any number, stands where an address has one."""
+    if word.isdecimal():
+        return rf"""(?:(?<=[\w\]]:)|\bport[\s=:"']{{1,4}}|["'],\s?){word}(?![\w-])"""
+    return rf"\b{re.escape(word)}\b"
 
 
 def _words(spec: Mapping[str, Any], target: str) -> Iterator[str]:

@@ -78,6 +78,14 @@ class Container:
         return self.restart_policy in ("always", "unless-stopped", "on-failure")
 
 
+@dataclass(frozen=True)
+class Log:
+    """Lines of a container's log, oldest first; not ``whole``: there was more of it, which was not read."""
+
+    lines: Sequence[str]
+    whole: bool = True
+
+
 def _number(label: Any) -> int:
     """Return a replica's number; a label is anybody's text."""
     text = str(label or "")
@@ -324,7 +332,7 @@ class DockerEngine:
                 finally:
                     os.close(descriptor)
 
-    def logs(self, container_id: str, *, tail: int | str = 50, since: float | None = None) -> list[str]:
+    def logs(self, container_id: str, *, tail: int | str = 50, since: float | None = None) -> Log:
         """Return log lines of a container (both streams), each with the engine's RFC 3339 time in front.
 
         Of more than is any use the first part; each line is valid text without control characters.
@@ -341,7 +349,7 @@ class DockerEngine:
                 data = output.read(bounds.LOG_OUTPUT)
             finally:
                 answer.close()
-        return bounds.clean(data).splitlines()
+        return Log(bounds.clean(data).splitlines(), whole=not (output.too_much or output.over))
 
     def events(self, project: str, since: float) -> Iterator[Mapping[str, Any]]:
         """Yield the engine's container events of a project from ``since`` (epoch seconds) on, for ever."""

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..evidence.log_lines import worth_showing
 from ..exchange import fault_entry
 from ..host.docker_engine import DockerEngine
 from ..run import timeline
 from ..run.folder import RunDir
 
-_LINES = 50
+#: Of so many last lines so many are shown: what complains, not what counts requests.
+_LAST, _SHOWN = 2000, 10
 
 
 def advise_recovery(run: RunDir, fault: str) -> None:
-    """Log the recovery commands and the last log lines of the fault's target; restart where the owner allows it.
+    """Log the recovery commands and what the fault's target said last; restart where the owner allows it.
 
     ``rescue: restart`` in the run's specification lets us run the commands; that is a manual intervention.
     """
@@ -32,7 +34,7 @@ def advise_recovery(run: RunDir, fault: str) -> None:
     engine = DockerEngine.connect_for(run)
     for target in targets:
         for container in engine.containers(spec["project"], target):
-            for line in engine.logs(container.id, tail=_LINES):
+            for line in worth_showing(engine.logs(container.id, tail=_LAST).lines, _SHOWN):
                 run.log("info", f"{container.name}: {line}", "observe")
     if spec.get("rescue") == "restart":
         for service in services:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ..common.clock import Anchor
+from ..evidence.log_lines import is_complaint
 from ..evidence.named_cause import cause_pattern
 from ..host.docker_engine import DockerEngine
 from ..run import timeline
@@ -19,9 +20,10 @@ _LINE_CHARS = 300
 
 
 def collect_first_lines(run: RunDir) -> None:
-    """Read the API's log through the engine and write, per fault, the first line that names its dependency.
+    """Read the API's log through the engine and write, per fault, the first complaint that names its dependency.
 
-    What names it, :mod:`.clues` says. A null line says that the log was read and held none.
+    What names it, :mod:`..evidence.named_cause` says, and what is a complaint :mod:`..evidence.log_lines`. Read is what
+    came from the fault on. A null line says that the log held none; ``whole`` is false where more came than was read.
     """
     known = run.read_timeline()
     faults = {fault["id"]: fault for fault in run.spec["faults"]}
@@ -30,17 +32,17 @@ def collect_first_lines(run: RunDir) -> None:
         return
     engine, anchor = DockerEngine.connect_for(run), run.anchor
     api = engine.containers(run.spec["project"], run.spec["services"]["api"])
-    lines = [
-        line
-        for container in api
-        for line in engine.logs(container.id, tail=5000, since=anchor.wall(injected[0]["t"]) - 1)
-    ]
-    stamped = split_stamps(lines, anchor)
     for event in injected:
+        logs = [engine.logs(one.id, tail="all", since=anchor.wall(event["t"]) - 1) for one in api]
+        lines = split_stamps([line for log in logs for line in log.lines], anchor)
         words = cause_pattern(run.spec, faults.get(event["fault"]) or event).pattern
-        logged_at, text = find_first(stamped, words, event["t"]) or (None, None)
+        logged_at, text = find_first(lines, words, event["t"]) or (None, None)
         run.write_event(
-            timeline.APP_LOG, fault=event["fault"], logged_at=logged_at, line=text and text[:_LINE_CHARS]
+            timeline.APP_LOG,
+            fault=event["fault"],
+            logged_at=logged_at,
+            line=text and text[:_LINE_CHARS],
+            whole=all(log.whole for log in logs),
         )
 
 
@@ -59,6 +61,9 @@ def split_stamps(lines: Sequence[str], anchor: Anchor) -> list[tuple[float, str]
 
 
 def find_first(lines: Sequence[tuple[float, str]], words: str, after: float) -> tuple[float, str] | None:
-    """Return the first line from boottime ``after`` on that matches ``words``."""
+    """Return the first complaint from boottime ``after`` on that matches ``words``."""
     pattern = re.compile(words, re.IGNORECASE)
-    return next((line for line in lines if line[0] >= after and pattern.search(line[1])), None)
+    return next(
+        (line for line in lines if line[0] >= after and is_complaint(line[1]) and pattern.search(line[1])),
+        None,
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ....evidence import named_cause
 from ....evidence.evidence import Evidence
+from ....evidence.log_lines import is_complaint
 from ....evidence.phases import Window, fault_onset
 from ..registry import SPEED, Measured, per_fault
 
@@ -18,8 +19,13 @@ def log_clarity(evidence: Evidence, window: Window) -> Measured:
     if found is not None:
         at, line = found
         return Measured(max(0.0, at - fault_onset(evidence, window)), f"application log: {line[:160]}", 1)
-    if not evidence.timeline.app_logs(window.id):
+    read = evidence.timeline.app_logs(window.id)
+    if not read:
         return Measured(None, "the application's log was not read")
+    if not all(event.get("whole", True) for event in read):
+        return Measured(
+            None, "application log: no line names it in the part that was read, and there is more"
+        )
     return Measured(
         window.end - fault_onset(evidence, window),
         "application log: no line names it",
@@ -38,6 +44,6 @@ def first_line(evidence: Evidence, window: Window) -> tuple[float, str] | None:
     lines = [
         (float(event.get("logged_at") or event["t"]), str(event["line"]))
         for event in evidence.timeline.app_logs(window.id)
-        if event.get("line") and cause.search(str(event["line"]))
+        if event.get("line") and is_complaint(str(event["line"])) and cause.search(str(event["line"]))
     ]
     return min((line for line in lines if window.injected <= line[0] <= window.end), default=None)
