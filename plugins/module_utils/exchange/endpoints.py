@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a service answers, as seen from the host: its published port, else its container's address."""
+"""Where a service answers, as seen from the host: its published port, else its container's address, IPv4 or IPv6."""
 
 from __future__ import annotations
 
@@ -11,31 +11,55 @@ from typing import Any
 from ..common.errors import ChaosError
 from ..host.docker_engine import Container
 
+#: Bound to every address of the host, so to its loopback, too.
 _ANY = ("", "0.0.0.0", "::")
+#: The variable that says where a service answers, by the role of what asks; everything else asks the API.
+_VARIABLES = {"proxy": "chaos_proxy_url"}
 
 
-def find_endpoint(targets: Sequence[Container], service: str, port: int) -> tuple[str, int]:
+def find_endpoint(containers: Sequence[Container], service: str, port: int) -> tuple[str, int]:
     """Return (address, port) at which the host reaches a container port of a service.
 
-    Raises ChaosError when it has neither a published port nor an address.
+    Raises ChaosError when no container of it runs, or none has a published port or an address.
     """
-    for container in (
-        container for container in targets if container.service == service and container.running
-    ):
-        published = container.ports.get(f"{port}/tcp")
+    running = [one for one in containers if one.service == service and one.running]
+    if not running:
+        raise ChaosError(f"No container of service {service} runs, so nothing answers on its port {port}.")
+    for container in running:
+        owner = _network_owner(container, containers)
+        published = owner.ports.get(f"{port}/tcp")
         if published:
             return ("127.0.0.1" if published[0] in _ANY else published[0]), published[1]
-        if container.address:
-            return container.address, port
+        own = [one for one in (*owner.addresses.values(), *owner.addresses6.values()) if one]
+        if own:
+            return own[0], port
     raise ChaosError(
-        f"Service {service} can't be reached from the host on port {port}: no running container has an address."
+        f"Service {service} can't be reached from the host on port {port}: it publishes no such port and has no "
+        f"address of its own (network mode {running[0].network_mode or 'unknown'}); publish the port, or name where it "
+        "answers"
     )
 
 
-def resolve_url(part: Mapping[str, Any], targets: Sequence[Container]) -> dict[str, Any]:
-    """Return a load or HTTP probe with ``url`` filled in from ``service``, ``port`` and ``path`` where it has none."""
+def resolve_url(part: Mapping[str, Any], containers: Sequence[Container]) -> dict[str, Any]:
+    """Return a load or HTTP probe with ``url`` filled in from ``service``, ``port`` and ``path`` where it has none.
+
+    Raises ChaosError with the variable to set where the service cannot be reached from the host.
+    """
     found = dict(part)
     if not found.get("url") and found.get("service"):
-        address, port = find_endpoint(targets, str(found["service"]), int(found["port"]))
-        found["url"] = f"http://{address}:{port}{found.get('path', '')}"
+        try:
+            address, port = find_endpoint(containers, str(found["service"]), int(found["port"]))
+        except ChaosError as error:
+            variable = _VARIABLES.get(str(found.get("role") or ""), "chaos_api_url")
+            raise ChaosError(f"{str(error).rstrip('.')}: set {variable}.") from error
+        host = f"[{address}]" if ":" in address else address
+        found["url"] = f"http://{host}:{port}{found.get('path', '')}"
     return found
+
+
+def _network_owner(container: Container, containers: Sequence[Container]) -> Container:
+    """Return whose network a container lives in: of ``network_mode: service:x`` that of x, else its own."""
+    mode, _colon, identity = container.network_mode.partition(":")
+    if mode != "container":
+        return container
+    return next((one for one in containers if identity in (one.id, one.name)), container)

@@ -25,7 +25,7 @@ def test_a_published_port_is_taken_before_the_containers_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bound", "reached"), [("", "127.0.0.1"), ("::", "127.0.0.1"), ("10.1.2.3", "10.1.2.3")]
+    ("bound", "reached"), [("", "127.0.0.1"), ("::", "127.0.0.1"), ("10.1.2.3", "10.1.2.3"), ("::1", "::1")]
 )
 def test_a_port_is_reached_where_it_is_bound(bound: str, reached: str) -> None:
     api = target("api", network={"Ports": {"80/tcp": [{"HostIp": bound, "HostPort": "81"}]}})
@@ -47,3 +47,28 @@ def test_a_url_is_filled_in_only_where_there_is_none() -> None:
     given = {"url": "http://10.0.0.1/x", "service": "nobody", "port": 1}
     assert resolve_url(given, [api]) == given
     assert resolve_url({"name": "x"}, [api]) == {"name": "x"}
+
+
+def test_an_ipv6_address_stands_in_brackets() -> None:
+    bound = target("api", network={"Ports": {"80/tcp": [{"HostIp": "::1", "HostPort": "81"}]}})
+    assert resolve_url({"service": "api", "port": 80}, [bound])["url"] == "http://[::1]:81"
+    alone = target("api", network={"Networks": {"n": {"IPAddress": "", "GlobalIPv6Address": "fd00::7"}}})
+    assert (
+        resolve_url({"service": "api", "port": 80, "path": "/x"}, [alone])["url"] == "http://[fd00::7]:80/x"
+    )
+
+
+def test_a_service_in_anothers_network_answers_where_that_one_does() -> None:
+    gate = target("gate", network={"Ports": {"80/tcp": [{"HostIp": "", "HostPort": "8088"}]}})
+    api = target("api", network=HIDDEN, network_mode=f"container:{gate.id}")
+    assert find_endpoint([api, gate], "api", 80) == ("127.0.0.1", 8088)
+
+
+def test_what_cannot_be_reached_says_why_and_which_variable_names_it() -> None:
+    hidden = target("api", network=HIDDEN, network_mode="none")
+    with pytest.raises(ChaosError, match=r"network mode none.*: set chaos_api_url\.$"):
+        resolve_url({"service": "api", "port": 80}, [hidden])
+    with pytest.raises(ChaosError, match=r"set chaos_proxy_url\.$"):
+        resolve_url({"service": "api", "port": 80, "role": "proxy"}, [hidden])
+    with pytest.raises(ChaosError, match="No container of service api runs"):
+        find_endpoint([down("api")], "api", 80)
