@@ -99,7 +99,8 @@ def query_rows(
         raise ChaosError(
             f"The database cannot be asked: container {container.name} (service {service}) is not running."
         )
-    argv = [*_PSQL, "-U", str(database["user"]), "-d", name, "-c", query]
+    port = str(database.get("port") or 5432)
+    argv = [*_PSQL, "-p", port, "-U", str(database["user"]), "-d", name, "-c", query]
     password = database.get("password")
     environment = {**_ENVIRONMENT, **({"PGPASSWORD": str(password)} if password else {})}
     code, output = engine.execute(container.id, argv, environment=environment)

@@ -27,6 +27,8 @@ def find_endpoint(containers: Sequence[Container], service: str, port: int) -> t
         raise ChaosError(f"No container of service {service} runs, so nothing answers on its port {port}.")
     for container in running:
         owner = _network_owner(container, containers)
+        if owner.network_mode == "host":
+            return "127.0.0.1", port
         published = owner.ports.get(f"{port}/tcp")
         if published:
             return ("127.0.0.1" if published[0] in _ANY else published[0]), published[1]

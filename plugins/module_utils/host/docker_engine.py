@@ -28,6 +28,10 @@ NUMBER_LABEL = "com.docker.compose.container-number"
 ANSWER_S = 20.0
 _LOCAL = "unix://"
 _PART = 64 * 1024
+#: Seconds between two health checks, and for one, where nobody says otherwise.
+_CHECK_S = 30.0
+#: Bytes of what a health check printed that are looked at.
+_SAID = 4096
 #: Bytes of a frame's head in the engine's streams.
 _FRAME = 8
 
@@ -39,6 +43,7 @@ class Container:
     ``pid`` is its main process on the host (0 when not running); ``addresses`` and ``addresses6`` map a network's
     name to the IP; ``gateways`` are the engine's own addresses in those networks;
     ``ports`` maps a container port such as ``8080/tcp`` to the published (address, port);
+    ``health_said`` is what its last health check printed;
     ``started_at`` and ``finished_at`` are the engine's own strings.
     """
 
@@ -52,6 +57,7 @@ class Container:
     running: bool
     status: str
     health: str
+    health_said: str
     started_at: str
     finished_at: str
     exit_code: int
@@ -73,6 +79,22 @@ class Container:
         return next((value for value in self.addresses.values() if value), "")
 
     @property
+    def check_needs_s(self) -> float:
+        """Return how long its health check may take to call a started container healthy, in seconds; 0: it has none.
+
+        That is the start period, and as many checks as may fail in a row. Source: Docker's HEALTHCHECK, its defaults.
+        """
+        check = self.config.get("Healthcheck") or {}
+        if not check.get("Test") or check["Test"][0] == "NONE":
+            return 0.0
+        interval, timeout = (
+            float(check.get(name) or _CHECK_S * 1e9) / 1e9 for name in ("Interval", "Timeout")
+        )
+        return float(check.get("StartPeriod") or 0) / 1e9 + (interval + timeout) * int(
+            check.get("Retries") or 3
+        )
+
+    @property
     def restarts_itself(self) -> bool:
         """True when the restart policy brings the container back after a crash."""
         return self.restart_policy in ("always", "unless-stopped", "on-failure")
@@ -84,6 +106,13 @@ class Log:
 
     lines: Sequence[str]
     whole: bool = True
+
+
+def _last_check(health: Mapping[str, Any]) -> str:
+    """Return the last line that a container's last health check printed, empty where it printed none."""
+    checks = health.get("Log") or [{}]
+    lines = bounds.clean(str(checks[-1].get("Output") or "").encode()[:_SAID]).split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _number(label: Any) -> int:
@@ -114,6 +143,7 @@ def read_container(attrs: Mapping[str, Any]) -> Container:
         running=bool(state.get("Running")) and not state.get("Restarting"),
         status=str(state.get("Status", "")),
         health=str((state.get("Health") or {}).get("Status", "")),
+        health_said=_last_check(state.get("Health") or {}),
         started_at=str(state.get("StartedAt", "")),
         finished_at=str(state.get("FinishedAt", "")),
         exit_code=int(state.get("ExitCode") or 0),
@@ -229,11 +259,11 @@ class DockerEngine:
         return sorted(services, key=lambda container: (container.service, container.number))
 
     def container(self, project: str, service: str) -> Container:
-        """Return the first container of a service. Raises ChaosError when the project has none."""
+        """Return a container of a service, one that runs if there is any. Raises ChaosError when there is none."""
         found = self.containers(project, service)
         if not found:
             raise ChaosError(f"Project {project} has no container of a service {service} on this host.")
-        return found[0]
+        return min(found, key=lambda one: (not one.running, one.number))
 
     def bridges(self, project: str) -> list[str]:
         """Return the names of the host's bridge interfaces that belong to the project's networks."""

@@ -177,6 +177,10 @@ def judge_restore(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[s
             )
         else:
             left.append(_leftover("restart", service, "0", str(count)))
+    notes += [
+        f"The health check of {text} has not spoken yet, which its own settings allow."
+        for text in evidence.restore.get("still_starting", [])
+    ]
     notes += [f"Not checked for leftovers: {text}" for text in evidence.restore.get("unchecked", [])]
     return ("fail" if left else "pass"), left, notes
 

@@ -30,6 +30,8 @@ from .abort_when import free_disk_mb
 KERNEL = (4, 9)
 FREE_MB = 500.0
 _HEALTHY_S = 20.0
+#: A container whose own health check is slower is waited for, but no longer than this.
+_CHECKED_S = 180.0
 
 
 @dataclass
@@ -121,12 +123,26 @@ def _require_up(report: Report, engine: DockerEngine, project: str, service: str
             f"Project {project} has no service {service} (it has: {others}); name it in chaos_services. "
             "A container of that name outside the project is never touched."
         )
+    paused = [container for container in targets if container.status == "paused"]
+    if paused:
+        raise ChaosError(
+            f"Service {service} of project {project} is paused; wake it first: docker unpause {paused[0].name}"
+        )
+    for container in targets:
+        if container.status == "created" and any(other.running for other in targets):
+            report.say(
+                "warn",
+                f"{container.name}, a second container of {service}, was never started and is left out; if nobody "
+                f"needs it: docker rm {container.name}",
+            )
     if not any(container.running for container in targets):
         raise ChaosError(
             f"Service {service} of project {project} is {targets[0].status}, but must run before the experiment; "
             f"start it with: docker compose -p {project} up -d {service}"
         )
-    until = clock.now() + _HEALTHY_S
+    until = clock.now() + max(
+        [_HEALTHY_S, *(min(one.check_needs_s, _CHECKED_S) for one in targets if one.running)]
+    )
     while True:
         sick = [
             container
@@ -136,8 +152,10 @@ def _require_up(report: Report, engine: DockerEngine, project: str, service: str
         if not sick:
             return
         if clock.now() > until or sick[0].health == "unhealthy":
+            said = f": {sick[0].health_said}" if sick[0].health_said else ""
             raise ChaosError(
-                f"Service {service} of project {project} is {sick[0].health}, but must be healthy before the run."
+                f"Service {service} of project {project} is {sick[0].health}, but must be healthy before the run; "
+                f"its health check last said{said or ' nothing'}. Look into it with: docker inspect {sick[0].name}"
             )
         clock.sleep(0.5)
 

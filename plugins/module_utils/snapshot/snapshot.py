@@ -10,8 +10,10 @@ leftover names itself. Nothing here is used by a fault or its undo.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from ..common import clock
@@ -34,6 +36,8 @@ _SETTINGS = (
     "|| ' limit ' || rolconnlimit "
     "FROM pg_roles WHERE rolname NOT LIKE 'pg\\_%' ORDER BY 1"
 )
+#: What a snapshot holds beside the host's state: how it was read, and what is sure to differ.
+_NO_STATE = ("unchecked", "started_at", "health_due")
 #: Kinds of which only what came is a leftover: what went had an end of its own.
 _COMES_AND_GOES = ("executable", "process")
 _SETTLE_S = 15.0
@@ -48,6 +52,7 @@ def take_snapshot(run: RunDir) -> Snapshot:
         *_containers(targets).items(),
         ("executable", list_executables({_label(t): t.id for t in targets if t.running})),
         ("process", our_processes(str(run.path))),
+        ("health_due", {_label(t): f"{_check_left_s(t):.0f}" for t in targets if t.running}),
     ):
         found[kind] = part
     _guarded(found, "cgroup limits", lambda: {"cgroup": cgroup_limits(_pids(targets))})
@@ -103,20 +108,31 @@ def find_differences(before: Snapshot, after: Snapshot) -> list[dict[str, str | 
     """
     found: list[dict[str, str | None]] = []
     for kind in sorted(set(before) | set(after)):
-        if kind in ("unchecked", "started_at"):
+        if kind in _NO_STATE:
             continue
         old, new = before.get(kind, {}), after.get(kind, {})
         for what in sorted(set(old) | set(new)):
             gone = what not in new
+            if kind == "container_health" and what in still_starting(after):
+                continue
             if old.get(what) != new.get(what) and not (kind in _COMES_AND_GOES and gone):
                 found.append({"kind": kind, "what": what, "before": old.get(what), "after": new.get(what)})
     return found
 
 
+def still_starting(after: Snapshot) -> list[str]:
+    """Return the containers whose health check has not spoken yet, and by its own settings need not have."""
+    return [
+        what
+        for what, health in after.get("container_health", {}).items()
+        if health == "starting" and float(after.get("health_due", {}).get(what, 0)) > 0
+    ]
+
+
 def compare_snapshots(
     before: Snapshot, after: Snapshot, events: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Return {leftovers, restarts, unasked_restarts, unchecked}.
+    """Return {leftovers, restarts, unasked_restarts, still_starting, unchecked}.
 
     ``restarts`` counts containers of a service that were started anew; ``unasked_restarts`` names those
     services among them that no injected fault named.
@@ -133,8 +149,20 @@ def compare_snapshots(
         "leftovers": find_differences(before, after),
         "restarts": restarts,
         "unasked_restarts": sorted(set(restarts) - asked),
+        "still_starting": [
+            f"{what}: up to {after['health_due'][what]} s more" for what in sorted(still_starting(after))
+        ],
         "unchecked": [f"{what}: {reason}" for what, reason in sorted(unchecked.items())],
     }
+
+
+def _check_left_s(container: Container) -> float:
+    """Return for how long a container's health check need not have spoken yet, in seconds; below 0: it is overdue."""
+    try:
+        started = datetime.fromisoformat(f"{container.started_at[:19]}+00:00").timestamp()
+    except ValueError:
+        return 0.0
+    return started + container.check_needs_s - time.time()
 
 
 def _label(container: Container) -> str:
@@ -185,8 +213,11 @@ def _settings(run: RunDir, engine: DockerEngine, targets: Sequence[Container]) -
     ]
     if not running:
         raise ChaosError("the database does not run")
-    argv = ["psql", "-XAtq", "-U", database["user"], "-d", database["name"], "-c", _SETTINGS]
-    code, text = engine.execute(running[0].id, argv)
+    port = str(database.get("port") or 5432)
+    argv = ["psql", "-XAtq", "-p", port, "-U", database["user"], "-d", database["name"], "-c", _SETTINGS]
+    password = database.get("password")
+    environment = {"PGPASSWORD": str(password)} if password else {}
+    code, text = engine.execute(running[0].id, argv, environment=environment)
     if code != 0:
         raise ChaosError(text.strip().splitlines()[-1] if text.strip() else f"psql ended with {code}")
     return _pairs(text.splitlines())

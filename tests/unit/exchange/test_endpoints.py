@@ -60,12 +60,19 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
 
 def test_a_service_in_anothers_network_answers_where_that_one_does() -> None:
     gate = target("gate", network={"Ports": {"80/tcp": [{"HostIp": "", "HostPort": "8088"}]}})
-    api = target("api", network=HIDDEN, network_mode=f"container:{gate.id}")
+    api = target("api", network=HIDDEN, host={"NetworkMode": f"container:{gate.id}"})
     assert find_endpoint([api, gate], "api", 80) == ("127.0.0.1", 8088)
 
 
+def test_a_service_in_the_hosts_network_answers_at_the_host() -> None:
+    assert find_endpoint([target("api", network=HIDDEN, host={"NetworkMode": "host"})], "api", 80) == (
+        "127.0.0.1",
+        80,
+    )
+
+
 def test_what_cannot_be_reached_says_why_and_which_variable_names_it() -> None:
-    hidden = target("api", network=HIDDEN, network_mode="none")
+    hidden = target("api", network=HIDDEN, host={"NetworkMode": "none"})
     with pytest.raises(ChaosError, match=r"network mode none.*: set chaos_api_url\.$"):
         resolve_url({"service": "api", "port": 80}, [hidden])
     with pytest.raises(ChaosError, match=r"set chaos_proxy_url\.$"):

@@ -122,3 +122,18 @@ def test_a_health_check_caught_in_the_act_is_none_that_lasts() -> None:
         "cgroup": {"api.1 cpu.max": "1"},
     }
     assert snapshot.drop_passing(last, after) == {**after, "executable": {"api.1 /usr/bin/left": "runs"}}
+
+
+@pytest.mark.parametrize(("due", "leftovers"), [("75", 0), ("-1", 1)])
+def test_a_health_check_that_need_not_have_spoken_yet_is_no_leftover(due: str, leftovers: int) -> None:
+    before = {"container_health": {"postgres.1": "healthy"}, "health_due": {"postgres.1": "0"}}
+    after = {"container_health": {"postgres.1": "starting"}, "health_due": {"postgres.1": due}}
+    found = snapshot.compare_snapshots(before, after, [])
+    assert len(found["leftovers"]) == leftovers
+    assert found["still_starting"] == (["postgres.1: up to 75 s more"] if not leftovers else [])
+
+
+def test_a_health_check_that_says_no_is_a_leftover_however_slow_it_is() -> None:
+    before = {"container_health": {"api.1": "healthy"}, "health_due": {"api.1": "90"}}
+    after = {"container_health": {"api.1": "unhealthy"}, "health_due": {"api.1": "90"}}
+    assert len(snapshot.compare_snapshots(before, after, [])["leftovers"]) == 1
