@@ -25,6 +25,8 @@ PROC = Path("/proc")
 SYS = Path("/sys")
 #: What an engine mounts into every container beside its volumes.
 _ENGINE_FILES = ("/etc/resolv.conf", "/etc/hostname", "/etc/hosts")
+#: More processes of a container than this are not looked at.
+_MOST_PROCESSES = 2000
 #: One trial's write.
 BYTES = 16 * 1024
 
@@ -55,29 +57,82 @@ def read_mounts(pid: int, *, proc: Path = PROC) -> list[Mount]:
 
 
 def find_volume(container: Container, path: str = "", *, proc: Path = PROC) -> Mount:
-    """Return the mount that holds a container's data: that of ``path``, else of its only volume.
+    """Return the mount that holds a container's data: that of ``path``, else where its database works, else its volume.
 
-    Raises ChaosError when it has none, or several on different devices and ``path`` names none of them.
+    Raises ChaosError when it has none, or several on different devices and ``path`` names none of them; Unsupported
+    when the data lies on no disk.
     """
     known = read_mounts(container.pid, proc=proc)
-    if path:
-        over = [one for one in known if path == one.point or path.startswith(one.point.rstrip("/") + "/")]
+    data = path or find_data_folder(container.pid, proc=proc)
+    if data:
+        over = [one for one in known if data == one.point or data.startswith(one.point.rstrip("/") + "/")]
         if not over:
-            raise ChaosError(f"{path} is on no mount of {container.name}.")
-        return max(over, key=lambda one: len(one.point))
+            raise ChaosError(f"{data} is on no mount of {container.name}.")
+        return _on_a_disk(container, data, max(over, key=lambda one: len(one.point)))
     volumes = [one for one in known if one.source.startswith("/") and one.point not in _ENGINE_FILES]
     volumes = [
-        one for one in volumes if one.point != "/" and one.kind not in ("proc", "sysfs", "tmpfs", "cgroup")
+        one
+        for one in volumes
+        if one.point != "/"
+        and one.kind not in ("proc", "sysfs", "tmpfs", "cgroup")
+        and not (proc / str(container.pid) / "root" / one.point.lstrip("/")).is_file()
     ]
     if not volumes:
-        raise ChaosError(
-            f"Container {container.name} of service {container.service} has no volume on a disk; "
-            "name a folder in it by path, such as the database's data folder."
+        raise Unsupported(
+            f"Container {container.name} of service {container.service} keeps nothing on a volume, so there is no disk "
+            "whose speed could be limited for it alone; give it a volume for its data."
         )
     if len({one.device for one in volumes}) > 1:
         points = ", ".join(one.point for one in volumes)
         raise ChaosError(f"{container.name} has volumes on several devices ({points}); name one by path.")
     return volumes[0]
+
+
+def find_data_folder(pid: int, *, proc: Path = PROC) -> str:
+    """Return the folder in which a container's PostgreSQL keeps its data, as the container sees it; empty if none runs.
+
+    The server's first process works in it (its current folder), and it holds PG_VERSION. ``pid`` is the container's
+    main process: the server itself, or what started it.
+    """
+    for one in (pid, *_descendants(pid, proc)):
+        folder = proc / str(one) / "cwd"
+        try:
+            if (folder / "PG_VERSION").is_file():
+                return os.readlink(folder)
+        except OSError:
+            continue
+    return ""
+
+
+def _descendants(pid: int, proc: Path) -> list[int]:
+    """Return the children of a process and theirs (proc(5): task/<tid>/children)."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting and len(found) < _MOST_PROCESSES:
+        one = waiting.pop()
+        try:
+            told = (proc / str(one) / "task" / str(one) / "children").read_text().split()
+        except OSError:
+            continue
+        children = [int(word) for word in told]
+        found += children
+        waiting += children
+    return found
+
+
+def _on_a_disk(container: Container, folder: str, mount: Mount) -> Mount:
+    """Return the mount. Raises Unsupported, with what would help, where it is memory or the container's own layer."""
+    why = {
+        "tmpfs": "in memory (tmpfs)",
+        "ramfs": "in memory (ramfs)",
+        "overlay": "in its own layer, not on a volume",
+    }
+    if mount.kind in why:
+        raise Unsupported(
+            f"Container {container.name} of service {container.service} keeps {folder} {why[mount.kind]}, so there is "
+            "no disk whose speed could be limited for it; give it a volume on a disk to learn how it bears a slow one."
+        )
+    return mount
 
 
 def find_disk(mount: Mount, *, sys: Path = SYS) -> str:

@@ -37,6 +37,35 @@ def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     return seen(tree(tmp_path, request.param), monkeypatch)
 
 
+def database(made: Tree, folder: Path, *, below: int | None = None) -> None:
+    """Let the container's main process, or a child of it, be a PostgreSQL that works in a folder."""
+    folder.mkdir(parents=True)
+    (folder / "PG_VERSION").write_text("15\n")
+    pid = below or made.pid
+    (made.proc / str(pid)).mkdir(exist_ok=True)
+    (made.proc / str(pid) / "cwd").symlink_to(folder)
+    if below:
+        task = made.proc / str(made.pid) / "task" / str(made.pid)
+        task.mkdir(parents=True)
+        (task / "children").write_text(f"{below} ")
+
+
+@pytest.mark.parametrize("below", [None, 4999], ids=["main process", "below an init"])
+def test_the_volume_is_the_one_the_database_works_in_not_any_other(
+    host: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: int | None
+) -> None:
+    disk_of_host(host, monkeypatch, tmp_path)
+    data = tmp_path / "data"
+    database(host, data, below=below)
+    info = host.proc / str(host.pid) / "mountinfo"
+    info.write_text(MOUNTINFO + f"23 231 8:16 / {data} rw - ext4 /dev/sdb rw\n")
+    assert disks.find_volume(target()).device == "8:16"
+    # an init file bound from a disk, the data in memory: the disk under the file is not the database's
+    info.write_text(MOUNTINFO + f"24 231 0:77 / {data} rw - tmpfs tmpfs rw\n")
+    with pytest.raises(Unsupported, match=r"keeps .*/data in memory \(tmpfs\), so there is no disk"):
+        disk.from_spec({}, [target()], ROOT_SITE)
+
+
 def seen(made: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
     def look(controller: str, pid: int, container_id: str, **_: Any) -> Cgroup:
         return find_cgroup(controller, pid, container_id, root=made.root, proc=made.proc)
@@ -265,9 +294,9 @@ def test_a_disk_that_is_slow_already_and_volumes_on_two_devices_are_refused(
         disk.from_spec({}, [target()], ROOT_SITE)
     assert disks.find_volume(target(), "/archive/x").device == "8:16"
     info.write_text(MOUNTINFO.splitlines()[0] + "\n")
-    with pytest.raises(ChaosError, match="has no volume on a disk"):
+    with pytest.raises(ChaosError, match="keeps nothing on a volume"):
         disk.from_spec({}, [target()], ROOT_SITE)
-    with pytest.raises(Unsupported, match="which is no disk of this host"):
+    with pytest.raises(Unsupported, match="keeps /data in its own layer, not on a volume"):
         disk.from_spec({"path": "/data"}, [target()], ROOT_SITE)
     with pytest.raises(Unsupported, match="needs root"):
         disk.from_spec({}, [target()], USER_SITE)
