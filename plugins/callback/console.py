@@ -37,8 +37,10 @@ from ansible import constants
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import (
+    HIDDEN,
     Hosts,
     finished,
+    hidden,
     mapping,
     message,
     told,
@@ -73,6 +75,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         self._live = LiveLine(tty=sys.stdout.isatty(), width=WIDTH)
         self._width = WIDTH
         self._report: tuple[Record, dict[str, str]] | None = None
+        self._told_hidden = False
 
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
         super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
@@ -92,6 +95,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
     def _result(self, result: Any) -> None:
         """Show what a result has for people, whether it is good or bad."""
         host, data = str(result._host.get_name()), result._result
+        if hidden(data) and not self._told_hidden:
+            self._told_hidden = True
+            self._say(log_line(utc_now(), "warn", HIDDEN, ""), _COLOURS["warn"])
         report = mapping(data, "chaos_report")
         if report.get("state") in ("reserved", "planned"):
             self._show_report()

@@ -17,6 +17,8 @@ from ..words import clean, log_line
 from .refusals import refusal
 
 Result = Mapping[str, Any]
+#: So much is shown of what a Python printed instead of an answer.
+_FIRST_CHARS = 160
 
 
 def dicts(result: Result, key: str) -> list[Mapping[str, Any]]:
@@ -33,6 +35,9 @@ def mapping(result: Result, key: str) -> Mapping[str, Any]:
 
 def message(result: Result) -> str:
     """Return the one sentence that a failed or unreachable result has for people."""
+    known = _not_ours(result)
+    if known:
+        return known
     value = refusal(result) or result.get("msg") or result.get("reason") or "failed without a message"
     text = clean(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
     # A module that broke, a command that failed: what it said last tells more than that it did.
@@ -42,6 +47,35 @@ def message(result: Result) -> str:
     if said:
         text = f"{text}: {clean(said.splitlines()[-1])}"
     return text
+
+
+HIDDEN = (
+    "What tasks answer is hidden by no_log; take no_log from the play, ansible.cfg and the environment "
+    "(ANSIBLE_NO_LOG) to see it."
+)
+#: What Ansible says when a module's answer is none (ansible/module_utils/common/json.py, executor/module_common.py).
+_NO_ANSWER = ("No start of json char found", "Module result deserialization failed")
+
+
+def hidden(result: Result) -> bool:
+    """Return whether Ansible keeps to itself what a task answered."""
+    return "censored" in result and "msg" not in result
+
+
+def _not_ours(result: Result) -> str:
+    """Return the sentence for a failure that comes before any of our code, with what would help; empty for another."""
+    if hidden(result):
+        return f"It failed. {HIDDEN}"
+    said = str(result.get("msg") or "")
+    if not any(words in said for words in _NO_ANSWER):
+        return ""
+    printed = str(result.get("module_stdout") or result.get("module_stderr") or result.get("exception") or "")
+    first = next((line for line in map(clean, printed.splitlines()) if line.strip()), "nothing at all")
+    return (
+        f"The Python that Ansible found on this host ran no module of ours; it printed: {first[:_FIRST_CHARS]}. "
+        "Name one that runs by ansible_python_interpreter, such as /usr/bin/python3, or the Python of a version "
+        "manager by its full path instead of its shim."
+    )
 
 
 def told(result: Result, text: str) -> bool:

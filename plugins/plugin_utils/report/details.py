@@ -91,6 +91,11 @@ def _host(host: Host, several: bool) -> list[str]:
                 f"{clean(host['host'])}, wave {host['wave']}: {host['outcome']}: {hosts_overview.why(host)}",
             )
         ]
+    if is_stub(host):
+        return [
+            _row("host", f"{clean(host['host'])}, wave {host['wave']}: {host['outcome']}"),
+            _row("", "not looked at any further, so nothing is known of what it has and can"),
+        ]
     has, load, ledger = host["capabilities"], host["load"], host["ledger"]
     tools = [
         f"{key} {clean(has[key]) if has[key] else 'absent'}" for key in ("docker", "compose", "bcc", "python")

@@ -1,0 +1,34 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a failed task says to people when it was not our code that failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live import results
+
+NO_JSON = "Module result deserialization failed: No start of json char found"
+
+
+@pytest.mark.parametrize("where", ["module_stdout", "module_stderr", "exception"])
+def test_a_python_that_printed_something_else_is_quoted_with_what_to_set(where: str) -> None:
+    said = results.message({"msg": NO_JSON, where: "\n\x1b[31mpyenv: python3: command not found\nmore\n"})
+    assert "it printed: " in said
+    assert "pyenv: python3: command not found. Name one" in said
+    assert "ansible_python_interpreter" in said
+    assert "\x1b" not in said
+
+
+def test_a_python_that_printed_nothing_is_said_to_have() -> None:
+    assert "it printed: nothing at all." in results.message({"msg": NO_JSON})
+
+
+def test_what_is_hidden_is_said_to_be_hidden() -> None:
+    censored: dict[str, Any] = {"censored": "the output has been hidden", "changed": False}
+    assert results.hidden(censored)
+    assert "hidden by no_log" in results.message({**censored, "failed": True})
+    assert not results.hidden({"msg": "the disk is full"})
+    assert results.message({"msg": "the disk is full"}) == "the disk is full"
