@@ -392,7 +392,7 @@ def test_a_container_without_a_volume_needs_a_path(host: Host) -> None:
     host.project.up("store")
     host.inert()
     assert "keeps nothing on a volume, so there is no disk" in sentence(call(host, "disk"))
-    assert Journal(host.state.run("exp-01-core")).entries() == []
+    assert Journal(host.state.run_dir("exp-01-core")).entries() == []
 
 
 def test_contention_is_refused_without_consent(host: Host, volume: dict[str, Any]) -> None:

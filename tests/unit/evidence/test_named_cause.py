@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.named_cause import cause
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.named_cause import cause_pattern
 
 SPEC = {
     "services": {"database": "postgres", "api": "trading-api"},
@@ -30,7 +30,7 @@ FAULT = {"id": "crash", "target": "postgres"}
     ],
 )
 def test_it_is_named(text: str) -> None:
-    assert cause(SPEC, FAULT).search(text)
+    assert cause_pattern(SPEC, FAULT).search(text)
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_it_is_named(text: str) -> None:
     ],
 )
 def test_a_number_that_happens_to_be_the_port_names_nothing(text: str) -> None:
-    assert not cause(SPEC, FAULT).search(text)
+    assert not cause_pattern(SPEC, FAULT).search(text)
