@@ -21,8 +21,18 @@ from .words import clock
 
 #: Intervals that latencies and counts are summed over: about so many, none shorter than a quarter of a second.
 _INTERVALS, _SHORTEST_S = 150, 0.25
-#: Lanes of numbers that tell of interference.
-_MOST_GAUGES = 6
+#: What interference.jsonl tells, from what hurts most on; a number that stayed 0 has no lane.
+_GAUGES = {
+    "cpu_others": "Cores: others",
+    "psi_cpu": "Waited for a core",
+    "psi_io": "Waited for a disk",
+    "psi_mem": "Waited for memory",
+    "waiting": "Threads waiting",
+    "steal": "Cores stolen",
+    "run_delay_ms": "Woken late, ms",
+    "cpu_exchange": "Cores: exchange",
+    "cpu_ours": "Cores: ourselves",
+}
 
 Place = tuple[float, float]
 Draw = Callable[[Drawing, TimeAxis, float], None]
@@ -328,21 +338,22 @@ def _kernel(samples: Samples) -> Lane:
 
 def _interference(samples: Samples) -> Iterator[Lane]:
     """Yield a lane for each number that tells what else the host was doing."""
-    names = Counter(
-        name
-        for _at, line in samples.interference
-        for name, value in line.items()
-        if name != "t" and _is_number(value)
-    )
-    for name, _count in names.most_common(_MOST_GAUGES):
+    for name, title in _GAUGES.items():
         points = [(at, float(line[name])) for at, line in samples.interference if _is_number(line.get(name))]
-        if len(points) > 1:
-            yield _gauge(name, points)
+        if len(points) > 1 and any(value for _at, value in points):
+            yield _gauge(name, title, points, _largest(samples) if name == "cpu_others" else "")
 
 
-def _gauge(name: str, points: Sequence[tuple[float, float]]) -> Lane:
+def _largest(samples: Samples) -> str:
+    """Return the command of the largest consumer among everybody else, "" if none was named."""
+    named = [line["top"] for _at, line in samples.interference if isinstance(line.get("top"), Mapping)]
+    largest = max(named, key=lambda top: float(top.get("cores") or 0), default=None)
+    return str(largest.get("command") or "") if largest else ""
+
+
+def _gauge(name: str, title: str, points: Sequence[tuple[float, float]], who: str) -> Lane:
     most = max(value for _at, value in points)
-    height = 26.0
+    height = 28.0
 
     def draw(drawing: Drawing, axis: TimeAxis, top: float) -> None:
         step = max(1, len(points) // COLUMNS)
@@ -350,11 +361,10 @@ def _gauge(name: str, points: Sequence[tuple[float, float]]) -> Lane:
             (axis.x(at), top + height * (1 - max(value, 0) / (most or 1)))
             for at, value in _peaks(points, step)
         ]
-        drawing.path("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places), "faint", 1.2, title=name)
+        drawing.path("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places), "faint", 1.2, title=title)
 
-    return Lane(
-        f"interference-{name}", name.replace("_", " ")[:24], height, draw, [(f"top: {number(most)}", "faint")]
-    )
+    told = f"top: {number(round(most, 3))}{f', {who[:12]}' if who else ''}"
+    return Lane(f"interference-{name}", title, height, draw, [(told, "faint")])
 
 
 def _peaks(points: Sequence[tuple[float, float]], step: int) -> Iterable[tuple[float, float]]:
