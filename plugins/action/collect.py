@@ -10,18 +10,22 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.exchange.chaos.plugins.action import record as record_action
-from ansible_collections.exchange.chaos.plugins.action.report import plain, summary
+from ansible_collections.exchange.chaos.plugins.action.report import summarize_record, untag_value
 from ansible_collections.exchange.chaos.plugins.modules import collect as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import collect, report_files
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.collect import CollectError, Found, Plan
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import RecordError, check
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.collect import (
+    CollectError,
+    CollectionPlan,
+    Found,
+)
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import RecordError, check_record
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import hosts_overview, render, text
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
-_ARGUMENTS = argument_spec.arguments(module.DOCUMENTATION)
+_ARGUMENTS = argument_spec.read_arguments(module.DOCUMENTATION)
 _REQUIRED = [("state", "fetched", ["plan"]), ("state", "written", ["plan"])]
 
 Arguments = dict[str, Any]
@@ -38,12 +42,14 @@ class ActionModule(record_action.ActionModule):
         """Do what ``state`` says; whatever cannot be done is one sentence."""
         super(record_action.ActionModule, self).run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS, required_if=_REQUIRED)
-        arguments = plain(given)
+        arguments = untag_value(given)
         result: Result = {"changed": False, "chaos_lines": []}
         try:
             if arguments["state"] == "planned":
                 return {**result, **self._plan(arguments)}
-            plan = Plan(**{key: arguments["plan"][key] for key in Plan.__dataclass_fields__})
+            plan = CollectionPlan(
+                **{key: arguments["plan"][key] for key in CollectionPlan.__dataclass_fields__}
+            )
             if arguments["state"] == "fetched":
                 return {**result, **self._fetch_from_host(plan, arguments, dict(task_vars or {}))}
             return {**result, **self._write(plan, arguments["collected"])}
@@ -85,7 +91,9 @@ class ActionModule(record_action.ActionModule):
             )
         return {**asdict(plan), "pattern": plan.hosts or ["localhost"], "chaos_lines": lines}
 
-    def _fetch_from_host(self, plan: Plan, arguments: Arguments, variables: dict[str, Any]) -> Result:
+    def _fetch_from_host(
+        self, plan: CollectionPlan, arguments: Arguments, variables: dict[str, Any]
+    ) -> Result:
         host = str(variables.get("inventory_hostname"))
         nothing: Result = {"asked": False, "host_record": {}, "problem": ""}
         if host not in plan.hosts or self._task.check_mode:
@@ -112,11 +120,11 @@ class ActionModule(record_action.ActionModule):
         }
         return {**nothing, "asked": True, "changed": True, **kept}
 
-    def _write(self, plan: Plan, collected: list[Any]) -> Result:
+    def _write(self, plan: CollectionPlan, collected: list[Any]) -> Result:
         answers = {host: answer for host, answer in zip(plan.hosts, collected) if isinstance(answer, dict)}
         if self._task.check_mode:
             return {"waiting": plan.hosts, "added": []}
-        found = collect.sort(plan, answers)
+        found = collect.sort_answers(plan, answers)
         result: Result = {"waiting": sorted(found.waiting), "added": sorted(found.records)}
         lines = []
         if found.records:
@@ -145,17 +153,19 @@ class ActionModule(record_action.ActionModule):
             )
         return result
 
-    def _complete(self, plan: Plan, found: Found) -> Result:
+    def _complete(self, plan: CollectionPlan, found: Found) -> Result:
         """Write the completed record and its report under a name of its own."""
-        record = check(collect.complete(plan, found), "The completed record")
-        files = report_files.paths(plan.stem, *render.RENDERED, "json")
-        report_files.create(files["json"], f"{json.dumps(record, indent=1, ensure_ascii=False)}\n", sync=True)
-        collect.carry(plan, found)
-        render.render(record, files, plan.stem)
-        if not presence.present(presence.REPORT) and not presence.present(presence.CONSOLE):
-            self._display.display("\n".join(text.report(record, files, brief=True)))
+        record = check_record(collect.complete_record(plan, found), "The completed record")
+        files = report_files.report_paths(plan.stem, *render.RENDERED, "json")
+        report_files.create_file(
+            files["json"], f"{json.dumps(record, indent=1, ensure_ascii=False)}\n", sync=True
+        )
+        collect.carry_samples(plan, found)
+        render.write_reports(record, files, plan.stem)
+        if not presence.is_present(presence.REPORT) and not presence.is_present(presence.CONSOLE):
+            self._display.display("\n".join(text.render_report(record, files, brief=True)))
         return {
-            **summary(record),
+            **summarize_record(record),
             "changed": True,
             "stem": plan.stem,
             "files": files,

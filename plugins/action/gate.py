@@ -14,7 +14,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import waves
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
-_ARGUMENTS = argument_spec.arguments(module.DOCUMENTATION)
+_ARGUMENTS = argument_spec.read_arguments(module.DOCUMENTATION)
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -30,6 +30,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         told = zip_longest(given["waves"][given["wave"] - 1], given["outcomes"], given["problems"])
         outcomes = {str(host): str(outcome or problem or "") for host, outcome, problem in told}
-        go, text = waves.gate(given["wave"], given["waves"], outcomes, may_skip=given["may_skip"])
+        go, text = waves.decide_gate(given["wave"], given["waves"], outcomes, may_skip=given["may_skip"])
         line = {"at": utc_now(), "level": "ok" if go else "fail", "text": text, "host": ""}
         return {"changed": False, "go": go, "chaos_lines": [line] if text else []}

@@ -25,10 +25,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         variables = dict(task_vars or {})
         folder = self._task.args.get("wheels")
         try:
-            files = wheels.given(str(folder) if folder else None)
+            files = wheels.find_wheels(str(folder) if folder else None)
         except (wheels.WheelError, OSError) as error:
             return {"failed": True, "changed": False, "msg": str(error)}
-        arguments: dict[str, Any] = {"manifest": wheels.manifest(files)}
+        arguments: dict[str, Any] = {"manifest": wheels.hash_wheels(files)}
         answer = self._module(arguments, variables)
         if answer.get("failed") or not answer.get("changed") or self._task.check_mode:
             return answer
@@ -37,7 +37,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "wheels.zip")
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                self._transfer_file(str(wheels.pack(files, Path(scratch))), remote)
+                self._transfer_file(str(wheels.pack_wheels(files, Path(scratch))), remote)
             return self._module({**arguments, "archive": remote}, variables)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)

@@ -22,7 +22,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
 
     _requires_connection = True
 
-    @unreachable.noticing()
+    @unreachable.fail_when_unreachable()
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module; with ``stem`` fetch what it packed and, once that is safe here, drop it on the host."""
         super().run(tmp, task_vars)

@@ -14,16 +14,20 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.modules import report as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import stub
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import RecordError, load, schema
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge_hosts
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import make_missing_host
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import (
+    RecordError,
+    load_record,
+    read_schema,
+)
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import problems
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import find_problems
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import render, text
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import parse_time, utc_now
 
-_ARGUMENTS = argument_spec.arguments(module.DOCUMENTATION)
+_ARGUMENTS = argument_spec.read_arguments(module.DOCUMENTATION)
 _REQUIRED = [
     ("state", "reserved", ["report_dir", "number", "name"]),
     ("state", "written", ["stem", "hosts", "run_id", "experiment", "started_at", "collection_version"]),
@@ -38,7 +42,7 @@ Record = dict[str, Any]
 Result = dict[str, Any]
 
 
-class Refused(Exception):
+class ReportRefused(Exception):
     """What was asked for cannot be done; the message is one sentence for people."""
 
 
@@ -52,7 +56,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> Result:
         result: Result = super().run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS, required_if=_REQUIRED)
-        arguments = plain(given)
+        arguments = untag_value(given)
         result.update(
             changed=True, stem="", files={}, outcome="", verdicts={}, chaos_report={},
             chaos_record=None, chaos_record_complete=False,
@@ -63,7 +67,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         # Told in the result, not raised: Ansible would add the sentence of every cause to ours.
         try:
             result.update(act(arguments))
-        except (Refused, FileError, RecordError) as error:
+        except (ReportRefused, FileError, RecordError) as error:
             result.update(failed=True, changed=False, msg=str(error))
         except FileExistsError as error:
             sentence = f"The report file {error.filename or error} is there already: nothing is overwritten."
@@ -75,27 +79,31 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         try:
             parse_time(at)
         except ValueError as error:
-            raise Refused(f"at is {at!r}: a time in UTC like {utc_now()} is needed.") from error
+            raise ReportRefused(f"at is {at!r}: a time in UTC like {utc_now()} is needed.") from error
         report_files.check_folder(arguments["report_dir"])
         wanted = report_files.stem_of(os.path.abspath(arguments["report_dir"]), arguments["number"], at)
         report = {"state": "reserved", "stem": wanted, "hosts": [str(host) for host in arguments["hosts"]]}
         if self._task.check_mode:
             return {"stem": wanted, "chaos_report": {**report, "state": "planned"}}
-        stem = report_files.reserve(wanted, _RESERVED)
+        stem = report_files.reserve_files(wanted, _RESERVED)
         title = arguments["title"] or arguments["name"].replace("_", " ").capitalize()
-        report_files.append(f"{stem}{report_files.ENDINGS['log']}", render.joined(text.banner(title)))
+        report_files.append_text(
+            f"{stem}{report_files.ENDINGS['log']}", render.join_lines(text.render_banner(title))
+        )
         return {
             "stem": stem,
-            "files": report_files.paths(stem),
+            "files": report_files.report_paths(stem),
             "chaos_report": {**report, "stem": stem},
         }
 
     def _write(self, arguments: Record) -> Result:
         arguments["hosts"] += _without(arguments["without_record"], arguments["hosts"])
         if not all(isinstance(host, dict) for host in arguments["hosts"]) or not arguments["hosts"]:
-            raise Refused("hosts must be the records of the hosts, one at least: there is nothing to write.")
+            raise ReportRefused(
+                "hosts must be the records of the hosts, one at least: there is nothing to write."
+            )
         try:
-            record = merge(
+            record = merge_hosts(
                 arguments["hosts"],
                 run_id=arguments["run_id"],
                 experiment=arguments["experiment"],
@@ -105,44 +113,46 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 spread_ms=arguments["spread_ms"],
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise Refused(f"The record of a host is not one: {error!r} is missing or wrong in it.") from error
-        found = problems(record, schema())
+            raise ReportRefused(
+                f"The record of a host is not one: {error!r} is missing or wrong in it."
+            ) from error
+        found = find_problems(record, read_schema())
         warnings = [f"The record does not match its schema: {'; '.join(found[:5])}"] if found else []
         stem, path = arguments["stem"], f"{arguments['stem']}{report_files.ENDINGS['json']}"
         result: Result = {
-            **summary(record),
+            **summarize_record(record),
             "stem": stem,
             "chaos_report": {"state": "written", "stem": stem},
         }
         if self._task.check_mode:
             return {**result, "chaos_report": {"state": "planned", "stem": stem}, "chaos_record": None}
-        report_files.create(path, f"{json.dumps(record, indent=1, ensure_ascii=False)}\n", sync=True)
+        report_files.create_file(path, f"{json.dumps(record, indent=1, ensure_ascii=False)}\n", sync=True)
         if warnings:
             result["warnings"] = warnings
-        if not presence.present(presence.REPORT):
+        if not presence.is_present(presence.REPORT):
             self._display.display(
                 "The record is written; for the report of this run: "
                 f"ansible-playbook exchange.chaos.report -e chaos_record={shlex.quote(path)}"
             )
             return {**result, "files": {"json": path}}
-        return {**result, "files": report_files.paths(stem)}
+        return {**result, "files": report_files.report_paths(stem)}
 
     def _render(self, arguments: Record) -> Result:
         if not arguments["record"]:
-            raise Refused("No record was named: add -e chaos_record=/path/to/chaos-exp-….json.")
+            raise ReportRefused("No record was named: add -e chaos_record=/path/to/chaos-exp-….json.")
         path = os.path.abspath(arguments["record"])
-        record = load(path)
+        record = load_record(path)
         source = path[: -len(".json")] if path.endswith(".json") else path
-        stem = _free(source, render.head(record))
-        files = {**report_files.paths(stem, *render.RENDERED), "json": path}
-        result = {**summary(record), "stem": stem, "files": files}
+        stem = _free(source, render.render_head(record))
+        files = {**report_files.report_paths(stem, *render.RENDERED), "json": path}
+        result = {**summarize_record(record), "stem": stem, "files": files}
         result["chaos_report"] = {"state": "rendered", "stem": stem}
         if self._task.check_mode:
             return {**result, "chaos_record": None}
         report_files.check_folder(os.path.dirname(path))
-        render.render(record, files, source)
-        if not presence.present(presence.REPORT) and not presence.present(presence.CONSOLE):
-            self._display.display("\n".join(text.report(record, files, brief=True)))
+        render.write_reports(record, files, source)
+        if not presence.is_present(presence.REPORT) and not presence.is_present(presence.CONSOLE):
+            self._display.display("\n".join(text.render_report(record, files, brief=True)))
         return result
 
 
@@ -151,28 +161,30 @@ def _without(pairs: list[Any], hosts: list[Any]) -> list[Record]:
     if not all(
         isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1] or {}, dict) for pair in pairs
     ):
-        raise Refused("without_record must hold pairs of a host's name and its problem (outcome, reason).")
+        raise ReportRefused(
+            "without_record must hold pairs of a host's name and its problem (outcome, reason)."
+        )
     known = {host.get("host") for host in hosts if isinstance(host, dict)}
     unknown = {"outcome": "invalid", "reason": "The host was not reached, or its run gave no record."}
     fields = [(str(host), {**unknown, **(problem or {})}) for host, problem in pairs if host not in known]
     return [
-        stub(host, str(told["outcome"]), str(told["reason"]), int(told.get("wave", 1)))
+        make_missing_host(host, str(told["outcome"]), str(told["reason"]), int(told.get("wave", 1)))
         for host, told in fields
     ]
 
 
-def plain(value: Any) -> Any:
+def untag_value(value: Any) -> Any:
     """Return ``value`` in plain Python types: templating hands out lazy and tagged ones that json cannot be given."""
     if isinstance(value, dict):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): untag_value(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
+        return [untag_value(each) for each in value]
     if isinstance(value, str):
         return str(value)
     return value
 
 
-def summary(record: Record) -> Result:
+def summarize_record(record: Record) -> Result:
     carried, complete = _carried(record)
     return {
         "outcome": record["outcome"],
@@ -195,8 +207,8 @@ def _free(source: str, head: str) -> str:
     """Return the stem to render to: the record's own, or with -2, -3 … where a rendered file is there already."""
     stem, attempt = source, 1
     while not all(
-        report_files.blank(path, head if kind == "log" else "")
-        for kind, path in report_files.paths(stem, *render.RENDERED).items()
+        report_files.is_blank(path, head if kind == "log" else "")
+        for kind, path in report_files.report_paths(stem, *render.RENDERED).items()
     ):
         attempt += 1
         stem = f"{source}-{attempt}"

@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
-from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.host_clock import measure
-from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import build
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.host_clock import measure_offset
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import build_archive
 
 
 class ActionModule(ActionBase):
@@ -19,7 +19,7 @@ class ActionModule(ActionBase):
 
     _requires_connection = True
 
-    @unreachable.noticing(
+    @unreachable.fail_when_unreachable(
         "nothing was injected there, and a run that was opened after all is ended by the host itself"
     )
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
             arguments["runtime"] = self._carry()
             if isinstance(arguments.get("spec"), dict):
                 arguments["spec"], arguments["secrets"] = self._set_apart(arguments["spec"])
-                clock = measure(self, dict(task_vars or {}))
+                clock = measure_offset(self, dict(task_vars or {}))
                 arguments["spec"] = {**arguments["spec"], "clock": clock.fields()}
         try:
             result = self._execute_module(
@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
         if not self._connection._shell.tmpdir:
             self._make_tmp_path()
         path = self._connection._shell.join_path(self._connection._shell.tmpdir, "chaos.pyz")
-        self._transfer_file(str(build()), path)
+        self._transfer_file(str(build_archive()), path)
         self._fixup_perms2((self._connection._shell.tmpdir, path))
         return str(path)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import build
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import build_archive
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -24,7 +24,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             argument_spec={"dest": {"type": "path", "required": True}}
         )
         task = self._task.copy()
-        task.args = {"src": str(build()), "dest": str(given["dest"]), "mode": "0644"}
+        task.args = {"src": str(build_archive()), "dest": str(given["dest"]), "mode": "0644"}
         copy = self._shared_loader_obj.action_loader.get(
             "ansible.legacy.copy",
             task=task,

@@ -19,7 +19,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.version i
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
 _ACCEPT = "chaos_i_accept_production"
-_ARGUMENTS = argument_spec.arguments(module.DOCUMENTATION)
+_ARGUMENTS = argument_spec.read_arguments(module.DOCUMENTATION)
 #: Values of a seed nobody gave.
 _SEEDS = 1_000_000
 
@@ -46,7 +46,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             radius = self._radius(given)
         except guard_rails.TargetError as error:
             return {**found, "failed": True, "msg": str(error)}
-        plan = waves.plan(radius, pattern=str(given["pattern"]), simultaneous=bool(given["simultaneous"]))
+        plan = waves.describe_plan(
+            radius, pattern=str(given["pattern"]), simultaneous=bool(given["simultaneous"])
+        )
         # host: the plan is the controller's word, even if the controller is one of the targets
         lines = [{"at": utc_now(), "level": "info", "text": line, "host": ""} for line in plan]
         return {**found, **radius.facts(), "chaos_lines": lines}
@@ -69,8 +71,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         guard_rails.check_hours(str(given["allowed_hours"]), datetime.now())
         wanted = str(given["sample"])
         seed = str(given["sample_seed"]) or str(secrets.randbelow(_SEEDS)) if wanted else ""
-        drawn = waves.sample(list(groups), wanted, seed)
-        radius = waves.Radius(list(groups), waves.split(drawn, [str(one) for one in given["waves"]]), seed)
+        drawn = waves.draw_sample(list(groups), wanted, seed)
+        radius = waves.Radius(
+            list(groups), waves.split_waves(drawn, [str(one) for one in given["waves"]]), seed
+        )
         waves.check_engine(
             radius.waves,
             int(context.CLIARGS["forks"]),

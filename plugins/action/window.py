@@ -22,7 +22,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
-    @unreachable.noticing(done=True)
+    @unreachable.fail_when_unreachable(done=True)
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Watch one slice of the window."""
         play = multiprocessing.parent_process()
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         run_id, host = str(arguments.get("run_id")), str((task_vars or {}).get("inventory_hostname"))
-        told = "" if self._task.check_mode else aborts.found(run_id, host)
+        told = "" if self._task.check_mode else aborts.find_abort(run_id, host)
         if told:
             arguments["abort"] = told
         result.update(self._execute_module(module_args=arguments, task_vars=task_vars))

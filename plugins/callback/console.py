@@ -39,15 +39,15 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presenc
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import (
     HIDDEN,
     Hosts,
-    finished,
+    failure_sentence,
     hidden,
-    mapping,
-    message,
-    told,
+    read_finished,
+    read_mapping,
+    says_already,
 )
-from ansible_collections.exchange.chaos.plugins.plugin_utils.live.screen import LiveLine, progress
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live.screen import LiveLine, progress_line
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import Record, RecordError
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import existing
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import existing_paths
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import text
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.ending import WIDTH
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import clean, log_line, utc_now
@@ -98,20 +98,20 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         if hidden(data) and not self._told_hidden:
             self._told_hidden = True
             self._say(log_line(utc_now(), "warn", HIDDEN, ""), _COLOURS["warn"])
-        report = mapping(data, "chaos_report")
+        report = read_mapping(data, "chaos_report")
         if report.get("state") in ("reserved", "planned"):
             self._show_report()
-            self._hosts.name(report.get("hosts"))
+            self._hosts.set_names(report.get("hosts"))
         for level, line in self._hosts.lines(host, data):
             self._say(line, _COLOURS.get(level))
-        state = mapping(data, "chaos_progress")
+        state = read_mapping(data, "chaos_progress")
         if state:
-            line = self._live.update(progress(state, self._hosts.label(host)))
+            line = self._live.update(progress_line(state, self._hosts.label(host)))
             self._display.display(line, newline=False, screen_only=self._live.tty)
         if result._task.action in constants._ACTION_DEBUG and "msg" in data:
             self._debug(data["msg"])
         try:
-            self._report = finished(data) or self._report
+            self._report = read_finished(data) or self._report
         except RecordError as error:
             self._say(f"⚠ {error}", constants.COLOR_WARN)
         self._handle_warnings(data)
@@ -127,8 +127,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
 
     def _failure(self, result: Any, level: str) -> None:
         """Show in one sentence why a task did not do what it should."""
-        sentence = message(result._result)
-        if not told(result._result, sentence):
+        sentence = failure_sentence(result._result)
+        if not says_already(result._result, sentence):
             label = self._hosts.label(str(result._host.get_name()))
             self._say(log_line(utc_now(), level, sentence, label), _COLOURS[level])
         if self._display.verbosity:
@@ -138,8 +138,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         if self._report is None:
             return
         (record, files), self._report = self._report, None
-        lines = text.report(
-            record, {**files, **existing(_stem(files))} if files else files, self._width, brief=True
+        lines = text.render_report(
+            record, {**files, **existing_paths(_stem(files))} if files else files, self._width, brief=True
         )
         for line in lines:
             self._say(line, _colour(line))
@@ -147,7 +147,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
     # What Ansible calls
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        presence.enter(presence.CONSOLE)
+        presence.note_presence(presence.CONSOLE)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._show_report()
@@ -172,7 +172,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         self._say("✗ No host is left to go on with.", constants.COLOR_ERROR)
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        self._hosts.see(host.get_name())
+        self._hosts.note_host(host.get_name())
 
     def v2_runner_on_ok(self, result: Any) -> None:
         self._result(result)

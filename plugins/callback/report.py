@@ -58,13 +58,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         self._follower.width = max(40, int(self.get_option("width")))
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        presence.enter(presence.REPORT)
+        presence.note_presence(presence.REPORT)
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        self._follower.hosts.see(host.get_name())
+        self._follower.hosts.note_host(host.get_name())
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        self._guarded(self._follower.result, _host(result), result._result)
+        self._guarded(self._follower.take_result, _host(result), result._result)
 
     v2_runner_on_skipped = v2_runner_on_ok
     v2_runner_item_on_ok = v2_runner_on_ok
@@ -74,21 +74,24 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if "results" not in result._result:  # of a loop, each item was told already
-            self._guarded(self._follower.failed, _host(result), result._result, ignored=ignore_errors)
+            self._guarded(self._follower.take_failure, _host(result), result._result, ignored=ignore_errors)
 
     def v2_runner_item_on_failed(self, result: Any) -> None:
         self._guarded(
-            self._follower.failed, _host(result), result._result, ignored=bool(result._task.ignore_errors)
+            self._follower.take_failure,
+            _host(result),
+            result._result,
+            ignored=bool(result._task.ignore_errors),
         )
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._guarded(self._follower.failed, _host(result), result._result)
+        self._guarded(self._follower.take_failure, _host(result), result._result)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        self._guarded(self._follower.end)
-        if self._follower.last and not presence.present(presence.CONSOLE):
+        self._guarded(self._follower.take_end)
+        if self._follower.last and not presence.is_present(presence.CONSOLE):
             record, files = self._follower.last
-            self._guarded(self._show, text.report(record, files, self._follower.width, brief=True))
+            self._guarded(self._show, text.render_report(record, files, self._follower.width, brief=True))
 
     def _show(self, lines: list[str]) -> None:
         self._display.display("\n".join(lines))

@@ -12,18 +12,18 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import fault_path
 
 
-def path(hostvars: Mapping[str, Mapping[str, Any]], **given: Any) -> dict[str, Any]:
+def find_path(hostvars: Mapping[str, Mapping[str, Any]], **given: Any) -> dict[str, Any]:
     """Return the path's parts, or fail with the sentence that says why there is none."""
     try:
-        return fault_path.path(hostvars, **given)
+        return fault_path.find_path(hostvars, **given)
     except fault_path.PathError as error:
         raise AnsibleFilterError(str(error)) from error
 
 
-def stores(hostvars: Mapping[str, Mapping[str, Any]], **given: Any) -> dict[str, Any]:
+def find_stores(hostvars: Mapping[str, Mapping[str, Any]], **given: Any) -> dict[str, Any]:
     """Return where the stores answer, or fail with the sentence that says what is wrong."""
     try:
-        return fault_path.stores(given["external"], hostvars, given["ports"])
+        return fault_path.find_stores(given["external"], hostvars, given["ports"])
     except fault_path.PathError as error:
         raise AnsibleFilterError(str(error)) from error
 
@@ -33,4 +33,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"path": path, "stores": stores}
+        return {"path": find_path, "stores": find_stores}

@@ -19,9 +19,9 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "suite": tables.suite,
+            "suite": tables.render_suite,
             "not_passed": tables.not_passed,
-            "readiness": tables.readiness,
-            "gathered": waves.gathered,
-            "sentence": results.message,
+            "readiness": tables.render_readiness,
+            "gathered": waves.gather_records,
+            "sentence": results.failure_sentence,
         }

@@ -46,4 +46,4 @@ class LookupModule(LookupBase):  # type: ignore[misc]  # ansible-core is untyped
     def run(self, terms: list[Any], variables: Any = None, **kwargs: Any) -> list[str]:
         """Return the reason for (run id, host)."""
         run_id, host = (str(term) for term in terms)
-        return [aborts.found(run_id, host)]
+        return [aborts.find_abort(run_id, host)]

@@ -110,7 +110,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.results import 
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
-def examine(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str, Any]:
+def examine_host(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str, Any]:
     """Look at the host once and try what each experiment needs; what makes one impossible is its reason."""
     state = StateDir(parameters["state_dir"])
     found: dict[str, Any] = {"rows": [], "clean": True, "facts": {}, "held_by": ""}
@@ -167,7 +167,7 @@ def _row(experiment: dict[str, Any], ready: str, why: list[str]) -> dict[str, An
     return {**{key: experiment.get(key) for key in ("number", "name", "title")}, "ready": ready, "why": why}
 
 
-def closing(found: dict[str, Any], *, acted: bool) -> str:
+def render_closing(found: dict[str, Any], *, acted: bool) -> str:
     """Return the sentence on what an earlier run left, and whether that is gone by now."""
     uncollected = len(found["uncollected"])
     left = f"{uncollected} records wait on it" if uncollected else "no record waits on it"
@@ -193,9 +193,9 @@ def main() -> None:
     )
     lines = Lines()
     act = not module.check_mode
-    found = examine(module.params, lines, act=act)
+    found = examine_host(module.params, lines, act=act)
     acted = act and not any(line["level"] == "fail" for line in lines.lines)
-    lines.say("ok" if found["clean"] or acted else "warn", closing(found, acted=acted))
+    lines.say("ok" if found["clean"] or acted else "warn", render_closing(found, acted=acted))
     module.exit_json(changed=not found["clean"] and acted, chaos_lines=lines.lines, chaos_bpf=[], **found)
 
 

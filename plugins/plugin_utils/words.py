@@ -40,12 +40,12 @@ def clean(text: object) -> str:
     return "".join(out).strip()
 
 
-def clip(text: str, width: int) -> str:
+def clip_text(text: str, width: int) -> str:
     """Return ``text`` in at most ``width`` characters, with an ellipsis where something was left out."""
     return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
 
 
-def columns(text: str) -> int:
+def count_columns(text: str) -> int:
     """Return how many columns of a terminal ``text`` takes: 🚨 takes two. Source: Unicode Annex 11."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
@@ -53,9 +53,9 @@ def columns(text: str) -> int:
     )
 
 
-def padded(text: str, width: int, *, right: bool = False) -> str:
+def pad_text(text: str, width: int, *, right: bool = False) -> str:
     """Return ``text`` filled up with blanks to ``width`` columns; with ``right`` the blanks come first."""
-    blanks = " " * max(width - columns(text), 0)
+    blanks = " " * max(width - count_columns(text), 0)
     return f"{blanks}{text}" if right else f"{text}{blanks}"
 
 
@@ -88,7 +88,7 @@ def parse_time(at: str) -> datetime:
     return datetime.fromisoformat(f"{head}{dot}{fraction[:6].ljust(6, '0') if dot else ''}+00:00")
 
 
-def stamp(at: object) -> str:
+def format_stamp(at: object) -> str:
     """Return ISO 8601 time ``at`` as ``2026-11-23 18:00:00``; without a usable time, the controller's."""
     try:
         return f"{parse_time(str(at)):%Y-%m-%d %H:%M:%S}"
@@ -110,10 +110,10 @@ def seconds_between(start: str | None, end: str | None) -> float | None:
 
 def log_line(at: object, level: object, text: object, host: str = "") -> str:
     """Return ``[2026-11-23 18:00:00] ✓ Docker found``; ``host``, if given, stands in front of the text."""
-    return f"[{stamp(at)}] {level_mark(level)} {f'{clean(host)}: ' if host else ''}{clean(text)}"
+    return f"[{format_stamp(at)}] {level_mark(level)} {f'{clean(host)}: ' if host else ''}{clean(text)}"
 
 
-def number(value: float, against: object = None) -> str:
+def format_number(value: float, against: object = None) -> str:
     """Return a number with three significant digits or all of its integer ones.
 
     More digits are shown where fewer would make ``value`` look equal to the number it is held ``against``:
@@ -130,14 +130,14 @@ def number(value: float, against: object = None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def scalar(value: object, against: object = None) -> str:
+def format_scalar(value: object, against: object = None) -> str:
     """Return a value of a record in words: yes, no, a number, or its own text."""
     if value is None:
         return NOT_MEASURED
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
-        return number(value, against)
+        return format_number(value, against)
     return clean(value)
 
 
@@ -148,27 +148,27 @@ def outcome_text(record: Mapping[str, Any]) -> str:
     return ", ".join([outcome, *map(clean, still_open)])
 
 
-def quantity(value: object, unit: str | None = None, against: object = None) -> str:
+def format_quantity(value: object, unit: str | None = None, against: object = None) -> str:
     """Return a scalar or an interval [low, high] with its unit; ``not measured`` (without unit) for None."""
     if value is None:
         return NOT_MEASURED
     if isinstance(value, (list, tuple)):
         return f"{_interval([float(each) for each in value], against)}{_unit(unit)}"
-    return f"{scalar(value, against)}{_unit(unit)}"
+    return f"{format_scalar(value, against)}{_unit(unit)}"
 
 
 def _interval(ends: list[float], against: object) -> str:
     """Return ``6.090 to 6.104``: both ends with as many digits as its width needs to be seen."""
     width = max(ends) - min(ends)
     if not width:
-        return number(ends[0], against)
+        return format_number(ends[0], against)
     digits = min(max(1 - math.floor(math.log10(width)), 0), 9)
     return " to ".join(f"{each:.{digits}f}" for each in ends)
 
 
-def span(low: float, high: float, unit: str | None = None, against: object = None) -> str:
+def format_span(low: float, high: float, unit: str | None = None, against: object = None) -> str:
     """Return ``0.3 to 71.2 s``: the least and the most of several hosts, each as precise as it would read alone."""
-    ends = [number(low, against), number(high, against)]
+    ends = [format_number(low, against), format_number(high, against)]
     text = _interval([low, high], against) if ends[0] == ends[1] else " to ".join(ends)
     return f"{text}{_unit(unit)}"
 
@@ -177,7 +177,7 @@ def _unit(unit: str | None) -> str:
     return f" {clean(unit)}" if unit and unit != "ratio" else ""
 
 
-def threshold(limit: Mapping[str, Any] | None, unit: str | None) -> str:
+def format_threshold(limit: Mapping[str, Any] | None, unit: str | None) -> str:
     """Return ``(≤ 1 s)``, or nothing where there is no threshold."""
     if limit is None:
         return ""
@@ -185,10 +185,10 @@ def threshold(limit: Mapping[str, Any] | None, unit: str | None) -> str:
     shown = None if limit["op"] == "==" or (unit or "").startswith("of ") else unit
     # On a scale of words (nothing, slowness, errors, crashed) a bound is the worst or the least that is borne.
     op = (_BOUNDS if isinstance(limit["value"], str) else _OPS)[limit["op"]]
-    return f"({op} {quantity(limit['value'], shown)})"
+    return f"({op} {format_quantity(limit['value'], shown)})"
 
 
 def leftover_text(left: Mapping[str, Any]) -> str:
     """Return ``cgroup memory.max of trading-api: 512 → 64`` of one leftover."""
-    before, after = ("none" if left[key] is None else scalar(left[key]) for key in ("before", "after"))
+    before, after = ("none" if left[key] is None else format_scalar(left[key]) for key in ("before", "after"))
     return f"{clean(left['kind'])} {clean(left['what'])}: {before} → {after}"

@@ -134,7 +134,7 @@ def test_a_whole_run(bench: Bench) -> None:
     assert log[4:8] == [*screen[:3], screen[6]]
     assert log[8:] == screen[7:]
     assert {stat.S_IMODE(path.stat().st_mode) for path in bench.reports.iterdir()} == {0o600}
-    record = records.load(str(bench.file(".json")))
+    record = records.load_record(str(bench.file(".json")))
     assert record == json.loads((DATA / "record-passed.json").read_text())
     assert ET.parse(bench.file(".xml")).getroot().get("tests") == "17"
     bpf = bench.file(".log.bpf").read_text().splitlines()
@@ -301,13 +301,13 @@ def test_large_record_stays_in_its_file(bench: Bench) -> None:
     large = bench.folder / "large.json"
     large.write_text(json.dumps(sample))
     assert_closed(bench.play(sample_file=str(large)).splitlines())  # its last task asserts the size
-    assert len(records.load(str(bench.file(".json")))["hosts"][0]["timeline"]) == 2400
+    assert len(records.load_record(str(bench.file(".json")))["hosts"][0]["timeline"]) == 2400
 
 
 def test_hosts_without_a_record_are_in_the_report(bench: Bench) -> None:
     pairs = [["localhost", {}], ["db-2", {"outcome": "skipped", "reason": "No bcc here."}], ["db-3", {}]]
     screen = bench.play(without_record=pairs, judge=False).splitlines()
-    record = records.load(str(bench.file(".json")))
+    record = records.load_record(str(bench.file(".json")))
     assert [(host["host"], host["outcome"]) for host in record["hosts"]] == [
         ("localhost", "passed"), ("db-2", "skipped"), ("db-3", "invalid")]  # fmt: skip
     assert record["verdicts"] == {"effect": "unknown", "hypothesis": "unknown", "restored": "unknown"}

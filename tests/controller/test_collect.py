@@ -24,8 +24,11 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge import record
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import collect, rejudge
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import read as records
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import owes, stub
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge_hosts
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import (
+    make_missing_host,
+    owes_record,
+)
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.spread import LIMIT_MS
 
 from tests.unit import fleets, recorded
@@ -34,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ANSIBLE = Path(sys.executable).parent / "ansible-playbook"
 RUN = "exp-01-20261123-180000"
 NAME = f"chaos-{RUN}"
-LOST = stub("host-2", "aborted", fleets.UNREACHABLE)
+LOST = make_missing_host("host-2", "aborted", fleets.UNREACHABLE)
 Record = dict[str, Any]
 
 
@@ -91,14 +94,14 @@ class Fleet:
         return {path.name for path in self.reports.iterdir()}
 
     def record(self, suffix: str = "") -> Record:
-        return records.load(str(self.reports / f"{NAME}{suffix}.json"))
+        return records.load_record(str(self.reports / f"{NAME}{suffix}.json"))
 
     def left(self, *hosts: Record) -> Path:
         """Write the record that the run's playbook left."""
         base = fleets.sample("passed")
         keys = ("experiment", "started_at", "ended_at", "collection_version")
         path = self.reports / f"{NAME}.json"
-        path.write_text(json.dumps(merge(list(hosts), run_id=RUN, **{key: base[key] for key in keys})))
+        path.write_text(json.dumps(merge_hosts(list(hosts), run_id=RUN, **{key: base[key] for key in keys})))
         return path
 
 
@@ -129,7 +132,7 @@ def test_a_host_that_was_lost_is_added_under_a_new_name(fleet: Fleet) -> None:
     assert done["hosts"][1] == kept
     assert [host["host"] for host in done["hosts"]] == ["host-1", "host-2", "host-3"]
     assert done["outcome"] == "skipped"  # host-3 was never begun; nothing else speaks against it
-    assert not any(map(owes, done["hosts"]))
+    assert not any(map(owes_record, done["hosts"]))
     assert path.read_text() == before
     for ending in (".log", ".log.bpf", ".xml", ".host-2.load.jsonl.gz", ".host-1.bpf.jsonl.gz"):
         assert f"{NAME}-2{ending}" in fleet.files()
@@ -156,13 +159,13 @@ def test_a_host_that_was_lost_is_added_under_a_new_name(fleet: Fleet) -> None:
 
 def test_a_host_that_is_still_away_is_named_and_the_others_are_added(fleet: Fleet) -> None:
     fleet.keeps(2)
-    path = fleet.left(fleets.host(1), LOST, stub("host-4", "aborted", fleets.UNREACHABLE))
+    path = fleet.left(fleets.host(1), LOST, make_missing_host("host-4", "aborted", fleets.UNREACHABLE))
     screen = fleet.run(code=2, chaos_record=str(path))
     assert "Added to the record: host-2 (passed)" in screen
     assert "⚠ Still to be collected: host-4: it cannot be reached" in screen
     assert "Not complete: host-4 could not give a record; collect again when that is mended." in screen
     done = fleet.record("-2")
-    assert {host["host"]: owes(host) for host in done["hosts"]} == {
+    assert {host["host"]: owes_record(host) for host in done["hosts"]} == {
         "host-1": False,
         "host-2": False,
         "host-4": True,
@@ -201,7 +204,7 @@ def test_a_run_that_left_no_record_at_all(fleet: Fleet) -> None:
     assert done["run_id"] == RUN
     assert done["experiment"]["name"] == "database_sudden_death"
     assert done["hosts"][0] == first  # judged again from its raw samples: to the same end
-    assert done["hosts"][1] == {**stub("host-3", "invalid", collect.NOTHING_THERE)}
+    assert done["hosts"][1] == {**make_missing_host("host-3", "invalid", collect.NOTHING_THERE)}
     assert done["hosts"][2] == second
     assert done["started_at"] < done["ended_at"]
     assert (fleet.reports / f"{NAME}.log").read_text() == "begun\n"
@@ -279,9 +282,9 @@ def test_the_same_of_a_run_without_a_record(fleet: Fleet) -> None:
     brought(str(fleet.reports / NAME), "host-1")
     brought(str(fleet.reports / f"{NAME}-2"), "host-2")
     plan = collect.from_run(RUN, str(fleet.reports), ["host-1", "host-2"])
-    found = collect.sort(plan, {host: {"asked": True} for host in plan.hosts})
+    found = collect.sort_answers(plan, {host: {"asked": True} for host in plan.hosts})
     assert sorted(found.records) == ["host-1", "host-2"]
-    assert len(collect.complete(plan, found)["hosts"]) == 2
+    assert len(collect.complete_record(plan, found)["hosts"]) == 2
 
 
 def test_the_spread_is_held_against_the_runs_own_limit(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,11 +297,11 @@ def test_the_spread_is_held_against_the_runs_own_limit(fleet: Fleet, monkeypatch
     first["findings"] = [*first["findings"], known]
     found = collect.Found(records={"host-2": fleets.host(2)})
     asked = []
-    monkeypatch.setattr(collect, "merge", lambda _hosts, **given: asked.append(given["spread_ms"]))
+    monkeypatch.setattr(collect, "merge_hosts", lambda _hosts, **given: asked.append(given["spread_ms"]))
     for host in (first, fleets.host(1)):
         path = fleet.left(fleets.host(1), LOST)
         path.write_text(json.dumps({**json.loads(path.read_text()), "hosts": [host, LOST]}))
-        collect.complete(collect.from_record(str(path)), found)
+        collect.complete_record(collect.from_record(str(path)), found)
     assert asked == [50.0, LIMIT_MS]
 
 
@@ -313,10 +316,10 @@ def test_another_run_of_the_same_second_is_not_mixed_in(fleet: Fleet) -> None:
 
 def test_raw_samples_that_are_not_whole_are_not_judged(tmp_path: Path) -> None:
     stem = str(tmp_path / NAME)
-    assert rejudge.evidence(stem, "host-1") is None
+    assert rejudge.unpack_evidence(stem, "host-1") is None
     for path in (recorded.DATA / "01").glob("*.jsonl.gz"):
         Path(f"{stem}.host-1.{path.name}").write_bytes(path.read_bytes())
-    assert rejudge.evidence(stem, "host-1") is not None
-    assert rejudge.evidence(stem, "host") is None
+    assert rejudge.unpack_evidence(stem, "host-1") is not None
+    assert rejudge.unpack_evidence(stem, "host") is None
     Path(f"{stem}.host-1.timeline.jsonl.gz").unlink()
-    assert rejudge.evidence(stem, "host-1") is None
+    assert rejudge.unpack_evidence(stem, "host-1") is None

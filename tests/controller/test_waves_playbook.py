@@ -80,7 +80,7 @@ class Fleet:
     def records(self) -> list[dict[str, Any]]:
         """The records, oldest first."""
         paths = sorted((self.folder / "reports").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        return [dict(records.load(str(path))) for path in paths]
+        return [dict(records.load_record(str(path))) for path in paths]
 
     def hosts_of(self, number: int = -1) -> dict[str, tuple[int, str]]:
         """Wave and outcome of each host of a record."""

@@ -181,7 +181,7 @@ def cut_off(machine: Machine) -> Iterator[None]:
 def test_offline_a_bare_host_is_prepared_from_what_the_controller_carries(
     machine: Machine, play: Playing, tmp_path: Path
 ) -> None:
-    for wheel in wheels.given(None):  # made by this controller's pip, as the documentation says
+    for wheel in wheels.find_wheels(None):  # made by this controller's pip, as the documentation says
         (tmp_path / wheel.name).write_bytes(wheel.read_bytes())
     before, had = files(machine), packages(machine)
     assert not any(importable(machine, name) for name in ("docker", "jmespath", "pyroute2", "bcc", "pip"))

@@ -271,7 +271,7 @@ class Capture:
 def capture(folder: Path, spec: Mapping[str, Any], prelude: str = "") -> Iterator[Capture]:
     """Give a capture that is ready. prelude: Python to run in its process first, with ``exchange_chaos`` importable."""
     archive = folder / "chaos.pyz"
-    archive.write_bytes(runtime.build().read_bytes())
+    archive.write_bytes(runtime.build_archive().read_bytes())
     (folder / "spec.json").write_text(json.dumps(spec))
     (folder / "deadline.json").write_text(json.dumps({"t": clock.now() + 120}))
     main = f"import sys; sys.path.insert(0, {str(archive)!r})\n{prelude}\n"

@@ -211,13 +211,13 @@ class Host:
 
     def open(self, run_id: str = "exp-01-core", **changes: Any) -> RunDir:
         """Open a run as the module does, watchdogs and all."""
-        return opening.create_run(self.state, run_id, self.spec(**changes), runtime.build(), Lines())
+        return opening.create_run(self.state, run_id, self.spec(**changes), runtime.build_archive(), Lines())
 
     def inert(self, run_id: str = "exp-01-core", **changes: Any) -> RunDir:
         """Make a run's folder by hand, with a lock and nobody who looks after it."""
         self.state.lock_project(self.project.name, run_id, "somebody")
         run = self.state.create_run_dir(run_id)
-        run.file("chaos.pyz").write_bytes(runtime.build().read_bytes())
+        run.file("chaos.pyz").write_bytes(runtime.build_archive().read_bytes())
         spec = {**self.spec(**changes), "run_id": run_id, "anchor": vars(clock.take_anchor())}
         write_json(run.file("spec.json"), spec)
         run.extend_deadline(600)

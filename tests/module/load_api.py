@@ -21,7 +21,7 @@ from typing import Any
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
-from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import content
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import read_content
 
 BEHAVIOURS = ("ok", "delay", "hang", "reset", "close", "error", "empty", "garbage")
 
@@ -215,7 +215,7 @@ def make_run(
     write_json(run.file("spec.json"), spec)
     run.extend_deadline(3600)
     with zipfile.ZipFile(run.file("chaos.pyz"), "w") as archive:
-        for name, data in content().items():
+        for name, data in read_content().items():
             archive.writestr(name, data)
     return run
 

@@ -103,7 +103,7 @@ def test_a_clock_seconds_off_is_measured_within_its_uncertainty(remote: Remote) 
     action = remote.action()
     # what Ansible's own first command leaves open is what the echo comes through
     assert action._connection.exec_command("true", sudoable=False)[0] == 0
-    found = host_clock.measure(action, python)
+    found = host_clock.measure_offset(action, python)
     print(found)
     assert found.offset_ms is not None, found.reason
     assert found.uncertainty_ms is not None
@@ -113,7 +113,7 @@ def test_a_clock_seconds_off_is_measured_within_its_uncertainty(remote: Remote) 
 
 
 def test_any_python_will_do_where_ansible_knows_none_yet(remote: Remote) -> None:
-    found = host_clock.measure(remote.action(), {})
+    found = host_clock.measure_offset(remote.action(), {})
     assert found.offset_ms is not None, found.reason
     assert found.uncertainty_ms is not None
     assert abs(found.offset_ms) <= found.uncertainty_ms
@@ -122,7 +122,7 @@ def test_any_python_will_do_where_ansible_knows_none_yet(remote: Remote) -> None
 def test_a_key_that_is_refused_ends_in_a_reason_and_asks_nobody(remote: Remote) -> None:
     stranger = remote.folder / "stranger"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(stranger)], check=True)
-    found = host_clock.measure(
+    found = host_clock.measure_offset(
         remote.action(private_key_file=str(stranger), control_path_dir=str(remote.folder / "n")), {}
     )
     assert found.offset_ms is None

@@ -61,7 +61,7 @@ class Stage:
         self.spaces = spaces
         self.run = RunDir(folder / "exp-02-test")
         self.run.path.mkdir()
-        self.run.file("chaos.pyz").write_bytes(runtime.build().read_bytes())
+        self.run.file("chaos.pyz").write_bytes(runtime.build_archive().read_bytes())
         write_json(self.run.file("spec.json"), {"anchor": vars(clock.take_anchor())})
         self.run.extend_deadline(300)
         state = {"Status": "running", "Running": True, "Pid": spaces.target.pid}

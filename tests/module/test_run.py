@@ -68,7 +68,7 @@ def opened(host: Host, *, check: bool = False, **changes: Any) -> dict[str, Any]
     arguments = {
         "run_id": RUN,
         "spec": host.spec(**changes),
-        "runtime": str(runtime.build()),
+        "runtime": str(runtime.build_archive()),
         "remote": False,
     }
     environment, prefix = mine.pop("environment", None), mine.pop("prefix", ())
@@ -200,7 +200,7 @@ def test_a_project_that_another_run_holds(host: Host) -> None:
     assert run.file("spec.json").exists()
     # and whoever comes between the look and the lock is held off by the lock itself
     with pytest.raises(ChaosError, match="is taken by run exp-01-other"):
-        opening.create_run(host.state, RUN, host.spec(), runtime.build(), Lines())
+        opening.create_run(host.state, RUN, host.spec(), runtime.build_archive(), Lines())
     assert [path.name for path in (host.state_dir / "runs").iterdir()] == ["exp-01-other"]
     assert [path.name for path in (host.state_dir / "locks").iterdir()] == [f"{host.project.name}.json"]
 

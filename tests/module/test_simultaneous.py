@@ -87,7 +87,9 @@ def remote(folder: Path, project: Project, name: str, off_s: float) -> Remote:
     (fake / "sitecustomize.py").write_text(SHIFT.format(off=off_s))
     environment = {"PYTHONPATH": f"{fake}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     echo = [sys.executable, "-u", "-c", clock_offset.ECHO]
-    measured = clock_offset.best(clock_offset.ping(["env", f"PYTHONPATH={environment['PYTHONPATH']}", *echo]))
+    measured = clock_offset.choose_best(
+        clock_offset.read_clock(["env", f"PYTHONPATH={environment['PYTHONPATH']}", *echo])
+    )
     seen = subprocess.run(
         [sys.executable, "-c", ANCHOR], check=True, capture_output=True, text=True, cwd=ROOT / ".collections",
         env={**os.environ, **environment},
@@ -164,7 +166,7 @@ def test_hosts_whose_clocks_are_seconds_apart_are_hit_within_ten_milliseconds(
     pids = [one.pid for one in wave]
     killed, ended = seen(kernel, "signal_generate", pids), seen(kernel, "sched_process_exit", pids)
     assert len(killed) == len(ended) == HOSTS
-    records = spread.add([one.record() for one in wave])
+    records = spread.add_spread([one.record() for one in wave])
     (found,) = [each for each in records[0]["findings"] if each["id"] == "simultaneity"]
     with capsys.disabled():
         after = [[round(1000 * (when - target), 2) for when in times] for times in (killed, ended)]
@@ -197,7 +199,7 @@ def test_a_late_host_fires_at_once_says_so_and_the_spread_shows_it(wave: list[Re
     assert first.result()["changed"] is second["changed"] is True
     said = [line["text"] for line in second["chaos_lines"] if line["level"] == "warn"]
     assert any("s late, so it is injected at once" in text for text in said), said
-    records = spread.add([early.record(), late.record()])
+    records = spread.add_spread([early.record(), late.record()])
     (found,) = [each for each in records[1]["findings"] if each["id"] == "simultaneity"]
     assert found["verdict"] == "fail"
     assert found["value"][0] > 1000

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import stub
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge_hosts
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import make_missing_host
 
 DATA = Path(__file__).parent / "data"
 Record = dict[str, Any]
@@ -45,19 +45,19 @@ def host(number: int, name: str = "passed", wave: int = 1) -> Record:
 
 def unreachable(number: int, wave: int = 1) -> Record:
     """Return what is known of a host that was lost in the window."""
-    return stub(f"host-{number}", "aborted", UNREACHABLE, wave)
+    return make_missing_host(f"host-{number}", "aborted", UNREACHABLE, wave)
 
 
 def not_begun(number: int, wave: int = 2) -> Record:
     """Return what is known of a host whose wave never began."""
-    return stub(f"host-{number}", "skipped", NOT_BEGUN, wave)
+    return make_missing_host(f"host-{number}", "skipped", NOT_BEGUN, wave)
 
 
 def record(hosts: Iterable[Record]) -> Record:
     """Return the record of a run on these hosts, as the controller merges it."""
     base = sample("passed")
     keys = ("run_id", "experiment", "started_at", "ended_at", "collection_version")
-    return merge(list(hosts), **{key: base[key] for key in keys})
+    return merge_hosts(list(hosts), **{key: base[key] for key in keys})
 
 
 def three() -> Record:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from ansible import constants
 
 
-def leave(run_id: str, host: str, reason: str) -> None:
+def announce_abort(run_id: str, host: str, reason: str) -> None:
     """Let the other hosts of a run know that ``host`` was aborted. Raises OSError when the folder refuses."""
     folder = _folder(run_id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -33,12 +33,12 @@ def pass_on(run_id: str, host: str, result: dict[str, Any]) -> None:
     if not result.get("aborted"):
         return
     try:
-        leave(run_id, host, str(result["aborted"]))
+        announce_abort(run_id, host, str(result["aborted"]))
     except OSError as error:
         result["warnings"] = [f"The other hosts of the wave do not hear of the abort: {error}"]
 
 
-def found(run_id: str, host: str) -> str:
+def find_abort(run_id: str, host: str) -> str:
     """Return why another host of the run than ``host`` was aborted, the first by name; an empty text if none was."""
     try:
         paths = sorted(path for path in _folder(run_id).iterdir() if not path.name.startswith("."))

@@ -26,7 +26,7 @@ class PathError(Exception):
     """There is no such path; the message is one sentence for people."""
 
 
-def resolve(name: str) -> list[str]:
+def resolve_name(name: str) -> list[str]:
     """Return the addresses of a name as this machine knows them, IPv4 first. Raises OSError when it has none.
 
     In an order of their own: Ansible asks anew for each task, and a name server deals them out in another one then.
@@ -41,8 +41,8 @@ def resolve(name: str) -> list[str]:
     ]
 
 
-def addresses(
-    name: str, hostvars: Mapping[str, Mapping[str, Any]], resolver: Resolver = resolve
+def find_addresses(
+    name: str, hostvars: Mapping[str, Mapping[str, Any]], resolver: Resolver = resolve_name
 ) -> list[str]:
     """Return the addresses of a host of the inventory, of a name, or an address or network as it is.
 
@@ -63,11 +63,11 @@ def addresses(
     return list(dict.fromkeys(found))
 
 
-def stores(
+def find_stores(
     external: Mapping[str, Any],
     hostvars: Mapping[str, Mapping[str, Any]],
     ports: Mapping[str, Any],
-    resolver: Resolver = resolve,
+    resolver: Resolver = resolve_name,
 ) -> dict[str, dict[str, Any]]:
     """Return {database: {address, port}, cache: {…}}, where the stores answer; the address of one here is empty.
 
@@ -84,12 +84,12 @@ def stores(
         where = external.get(role) or {}
         if where and not where.get("address"):
             raise PathError(f"chaos_external.{role} must have an address.")
-        known = addresses(str(where["address"]), hostvars, resolver) if where else [""]
+        known = find_addresses(str(where["address"]), hostvars, resolver) if where else [""]
         found[role] = {"address": known[0], "port": int(where.get("port") or ports.get(role) or 0)}
     return found
 
 
-def between(
+def find_other_side(
     pair: Sequence[str], host: str, hosts: Sequence[str], groups: Mapping[str, Sequence[str]]
 ) -> tuple[str, list[str]]:
     """Return the group at the other side of a host, and its hosts.
@@ -119,7 +119,7 @@ def between(
     return (str(pair[1]), second) if host in first else (str(pair[0]), first)
 
 
-def path(
+def find_path(
     hostvars: Mapping[str, Mapping[str, Any]],
     *,
     host: str,
@@ -133,7 +133,7 @@ def path(
     peer_host: str = "",
     peer_addresses: Sequence[str] | str = (),
     peer_port: int = 0,
-    resolver: Resolver = resolve,
+    resolver: Resolver = resolve_name,
 ) -> dict[str, Any]:
     """Return {peer, peer_addresses, port, log_words, called, both_ends} of a fault's path, for the host ``host``.
 
@@ -150,24 +150,26 @@ def path(
     if not given:
         return {
             "peer": "" if address else service,
-            "peer_addresses": addresses(address, hostvars, resolver) if address else [],
+            "peer_addresses": find_addresses(address, hostvars, resolver) if address else [],
             "port": port,
             "log_words": words,
             "called": "",
             "both_ends": False,
         }
     if between_groups:
-        called, names = between(between_groups, host, hosts, groups)
+        called, names = find_other_side(between_groups, host, hosts, groups)
     else:
         names = [peer_host] if peer_host else peer_addresses
         called = ", ".join(names[:_NAMED]) + (
             f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         )
-    far = list(dict.fromkeys(address for name in names for address in addresses(name, hostvars, resolver)))
+    far = list(
+        dict.fromkeys(address for name in names for address in find_addresses(name, hostvars, resolver))
+    )
     own: list[str] = []
     # whether its own address is known matters to the others alone
     with contextlib.suppress(PathError):
-        own = [address for address in addresses(host, hostvars, resolver) if address in far]
+        own = [address for address in find_addresses(host, hostvars, resolver) if address in far]
     if between_groups and own:
         raise PathError(
             f"Host {host} and a host of {called} have the same address {own[0]}; set their chaos_address."

@@ -28,7 +28,7 @@ _LEFT = (
 )
 
 
-def noticing(left: str = _LEFT, **more: Any) -> Callable[[Run], Run]:
+def fail_when_unreachable(left: str = _LEFT, **more: Any) -> Callable[[Run], Run]:
     """Decorate the ``run`` of an action: a connection that fails is a failed result with the key ``KEY``.
 
     left: what becomes of the host now, in words; more: further keys of that result.

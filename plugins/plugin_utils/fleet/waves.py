@@ -47,7 +47,7 @@ class Radius:
         }
 
 
-def size(name: str, value: object, hosts: int) -> int:
+def count_hosts(name: str, value: object, hosts: int) -> int:
     """Return how many of ``hosts`` a count (3) or a percentage ("20%", rounded down, at least one) means.
 
     Raises TargetError naming the variable ``name``.
@@ -63,7 +63,7 @@ def size(name: str, value: object, hosts: int) -> int:
     )
 
 
-def sample(hosts: Sequence[str], wanted: str, seed: str) -> list[str]:
+def draw_sample(hosts: Sequence[str], wanted: str, seed: str) -> list[str]:
     """Return the drawn hosts, in the order of ``hosts``; all of them when ``wanted`` is empty.
 
     The same seed draws the same hosts on any machine, and a larger sample holds the smaller one: each host has a place
@@ -71,7 +71,7 @@ def sample(hosts: Sequence[str], wanted: str, seed: str) -> list[str]:
     """
     if not wanted.strip():
         return list(hosts)
-    count = size("chaos_sample", wanted, len(hosts))
+    count = count_hosts("chaos_sample", wanted, len(hosts))
     if count > len(hosts):
         raise TargetError(
             f"chaos_sample is {wanted}, and chaos_targets has {len(hosts)} hosts; ask for no more than that."
@@ -80,12 +80,12 @@ def sample(hosts: Sequence[str], wanted: str, seed: str) -> list[str]:
     return [host for host in hosts if host in drawn]
 
 
-def split(hosts: Sequence[str], sizes: Sequence[object]) -> list[list[str]]:
+def split_waves(hosts: Sequence[str], sizes: Sequence[object]) -> list[list[str]]:
     """Return the waves. Percentages are of all ``hosts``; the last size repeats until every host has its wave.
 
     Without sizes there is one wave. Raises TargetError on a size that is none.
     """
-    counts = [size("chaos_waves", each, len(hosts)) for each in sizes] or [len(hosts)]
+    counts = [count_hosts("chaos_waves", each, len(hosts)) for each in sizes] or [len(hosts)]
     waves: list[list[str]] = []
     begun = 0
     while begun < len(hosts):
@@ -127,7 +127,7 @@ def check_engine(waves: Sequence[Sequence[str]], forks: int, strategy: str, *, s
         )
 
 
-def plan(radius: Radius, *, pattern: str, simultaneous: bool) -> list[str]:
+def describe_plan(radius: Radius, *, pattern: str, simultaneous: bool) -> list[str]:
     """Return the plan for people, a sentence a line."""
     several = len(radius.hosts) > 1
     if len(radius.chosen) == 1 and not several:
@@ -151,12 +151,12 @@ def plan(radius: Radius, *, pattern: str, simultaneous: bool) -> list[str]:
     return lines
 
 
-def passed(outcome: str, *, may_skip: bool) -> bool:
+def may_continue(outcome: str, *, may_skip: bool) -> bool:
     """Return whether a host with this outcome lets the next wave begin."""
     return outcome == "passed" or (may_skip and outcome == "skipped")
 
 
-def gate(
+def decide_gate(
     number: int, waves: Sequence[Sequence[str]], outcomes: Mapping[str, str], *, may_skip: bool
 ) -> tuple[bool, str]:
     """Return whether the wave after ``number`` may begin, and the sentence that says so.
@@ -180,10 +180,14 @@ def gate(
 def not_passed(hosts: Sequence[str], outcomes: Mapping[str, str], *, may_skip: bool) -> list[str]:
     """Return ``host: outcome`` of each host that keeps the next wave from beginning."""
     told = {host: outcomes.get(host) or "no outcome" for host in hosts}
-    return [f"{host}: {outcome}" for host, outcome in told.items() if not passed(outcome, may_skip=may_skip)]
+    return [
+        f"{host}: {outcome}" for host, outcome in told.items() if not may_continue(outcome, may_skip=may_skip)
+    ]
 
 
-def gathered(told: Sequence[Sequence[Any]], run: Mapping[str, Any], may_skip: bool = False) -> dict[str, Any]:
+def gather_records(
+    told: Sequence[Sequence[Any]], run: Mapping[str, Any], may_skip: bool = False
+) -> dict[str, Any]:
     """Return the run's records, and what is known of the hosts without one, for the report.
 
     told: (host, the run it last was part of, its record, its problem) each; facts outlive a play, so what a host tells

@@ -12,14 +12,14 @@ from collections import defaultdict
 from typing import Any
 
 from ..record import report_files
-from ..record.clocks import offsets
+from ..record.clocks import clock_offsets
 from ..record.report_files import FileError
 from ..report import bpf_log, text
 from ..report.ending import WIDTH
-from ..report.junit import junit
+from ..report.junit import render_junit
 from ..report.page import page_file
 from ..words import log_line, utc_now
-from .results import Hosts, Result, dicts, finished, mapping, message, told
+from .results import Hosts, Result, failure_sentence, read_dicts, read_finished, read_mapping, says_already
 
 Record = dict[str, Any]
 _KEPT = 10_000  # lines that came before the log was reserved
@@ -39,14 +39,14 @@ class Follower:
         self._waiting: list[str] = []
         self._live: dict[str, list[bpf_log.Event]] = defaultdict(list)
 
-    def result(self, host: str, result: Result) -> None:
+    def take_result(self, host: str, result: Result) -> None:
         """Take the result of a task, good or bad."""
-        report = mapping(result, "chaos_report")
+        report = read_mapping(result, "chaos_report")
         if report.get("state") == "reserved" and report.get("stem"):
             self._open(str(report["stem"]), report.get("hosts"))
         self._log([line for _level, line in self.hosts.lines(host, result)])
         self._events(host, result)
-        found = finished(result)
+        found = read_finished(result)
         if found is None:
             return
         self.last = found
@@ -54,15 +54,15 @@ class Follower:
             stem, self._stem = self._stem, None  # whatever comes of it, this log is closed
             self._close(stem, found[0])
 
-    def failed(self, host: str, result: Result, *, ignored: bool = False) -> None:
+    def take_failure(self, host: str, result: Result, *, ignored: bool = False) -> None:
         """Take a task that failed or a host that could not be reached."""
-        self.result(host, result)
-        sentence = message(result)
-        if self._stem and not told(result, sentence):
+        self.take_result(host, result)
+        sentence = failure_sentence(result)
+        if self._stem and not says_already(result, sentence):
             level = "warn" if ignored else "fail"
             self._log([log_line(utc_now(), level, sentence, self.hosts.label(host))])
 
-    def end(self) -> None:
+    def take_end(self) -> None:
         """Take the end of the playbook: a log that is still open then has no record."""
         if self._stem:
             line = (
@@ -72,9 +72,9 @@ class Follower:
             self._stem = None
 
     def _open(self, stem: str, hosts: object) -> None:
-        self.end()
+        self.take_end()
         self._stem = stem
-        self.hosts.name(hosts)
+        self.hosts.set_names(hosts)
         self._live.clear()
         waiting, self._waiting = self._waiting, []
         self._log(waiting)
@@ -83,16 +83,16 @@ class Follower:
         if not lines:
             return
         if self._stem:
-            report_files.append(f"{self._stem}{report_files.ENDINGS['log']}", _text(lines))
+            report_files.append_text(f"{self._stem}{report_files.ENDINGS['log']}", _text(lines))
         elif len(self._waiting) < _KEPT:
             self._waiting += lines
 
     def _events(self, host: str, result: Result) -> None:
-        events = [dict(event) for event in dicts(result, "chaos_bpf")]
+        events = [dict(event) for event in read_dicts(result, "chaos_bpf")]
         if events and self._stem:
             several = bool(self.hosts.label(host))
-            lines = bpf_log.lines(((host, event) for event in events), several, self.hosts.offsets)
-            report_files.append(f"{self._stem}{report_files.ENDINGS['bpf']}", _text(lines))
+            lines = bpf_log.render_events(((host, event) for event in events), several, self.hosts.offsets)
+            report_files.append_text(f"{self._stem}{report_files.ENDINGS['bpf']}", _text(lines))
             self._live[host] += events
 
     def _close(self, stem: str, record: Record) -> None:
@@ -107,20 +107,20 @@ class Follower:
             raise FileError(" ".join(problems))
 
     def _close_bpf(self, stem: str, record: Record) -> None:
-        fresh, events = bpf_log.rest(record, stem, self._live)
-        closing = bpf_log.closing(record, events, bpf_log.histograms(record, stem))
-        lines = [*bpf_log.lines(fresh, len(record["hosts"]) > 1, offsets(record)), *closing]
-        report_files.append(f"{stem}{report_files.ENDINGS['bpf']}", _text(lines))
+        fresh, events = bpf_log.find_unwritten(record, stem, self._live)
+        closing = bpf_log.render_block(record, events, bpf_log.read_histograms(record, stem))
+        lines = [*bpf_log.render_events(fresh, len(record["hosts"]) > 1, clock_offsets(record)), *closing]
+        report_files.append_text(f"{stem}{report_files.ENDINGS['bpf']}", _text(lines))
 
     def _close_xml(self, stem: str, record: Record) -> None:
-        report_files.create(f"{stem}{report_files.ENDINGS['xml']}", junit(record))
+        report_files.create_file(f"{stem}{report_files.ENDINGS['xml']}", render_junit(record))
 
     def _close_page(self, stem: str, record: Record) -> None:
         page_file.write(record, stem, f"{stem}{report_files.ENDINGS['html']}")
 
     def _close_log(self, stem: str, record: Record) -> None:
-        lines = text.report(record, report_files.existing(stem), self.width)
-        report_files.append(f"{stem}{report_files.ENDINGS['log']}", _text(lines))
+        lines = text.render_report(record, report_files.existing_paths(stem), self.width)
+        report_files.append_text(f"{stem}{report_files.ENDINGS['log']}", _text(lines))
 
 
 def _text(lines: list[str]) -> str:

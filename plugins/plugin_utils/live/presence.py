@@ -14,11 +14,11 @@ CONSOLE = "console"
 _present: set[str] = set()
 
 
-def enter(callback: str) -> None:
+def note_presence(callback: str) -> None:
     """Note that a callback (REPORT or CONSOLE) follows this playbook."""
     _present.add(callback)
 
 
-def present(callback: str) -> bool:
+def is_present(callback: str) -> bool:
     """Return True if that callback follows this playbook."""
     return callback in _present

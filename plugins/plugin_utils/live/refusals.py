@@ -31,7 +31,7 @@ _CHOICES = re.compile(
 _UNKNOWN = re.compile(r"^(?P<names>[\w., ]+)\. Supported parameters include: (?P<known>[^.]+)\.?$")
 
 
-def refusal(result: Mapping[str, Any]) -> str | None:
+def explain_refusal(result: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a role's arguments; None of a result that is of anything else."""
     errors = result.get("argument_errors")
     if not isinstance(errors, (list, tuple)) or not errors:

@@ -11,34 +11,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..record.clocks import corrected
-from ..record.read import Record, read
+from ..record.clocks import correct_time
+from ..record.read import Record, read_any
 from ..words import clean, log_line
-from .refusals import refusal
+from .refusals import explain_refusal
 
 Result = Mapping[str, Any]
 #: So much is shown of what a Python printed instead of an answer.
 _FIRST_CHARS = 160
 
 
-def dicts(result: Result, key: str) -> list[Mapping[str, Any]]:
+def read_dicts(result: Result, key: str) -> list[Mapping[str, Any]]:
     """Return the dictionaries in the list ``result[key]``; none if it is anything else."""
     value = result.get(key)
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, (list, tuple)) else []
 
 
-def mapping(result: Result, key: str) -> Mapping[str, Any]:
+def read_mapping(result: Result, key: str) -> Mapping[str, Any]:
     """Return the dictionary ``result[key]``; an empty one if it is anything else."""
     value = result.get(key)
     return value if isinstance(value, Mapping) else {}
 
 
-def message(result: Result) -> str:
+def failure_sentence(result: Result) -> str:
     """Return the one sentence that a failed or unreachable result has for people."""
     known = _not_ours(result)
     if known:
         return known
-    value = refusal(result) or result.get("msg") or result.get("reason") or "failed without a message"
+    value = explain_refusal(result) or result.get("msg") or result.get("reason") or "failed without a message"
     text = clean(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
     # A module that broke, a command that failed: what it said last tells more than that it did.
     said = str(
@@ -78,12 +78,12 @@ def _not_ours(result: Result) -> str:
     )
 
 
-def told(result: Result, text: str) -> bool:
+def says_already(result: Result, text: str) -> bool:
     """Return True if the result's own lines say ``text`` already."""
-    return any(clean(line.get("text", "")) == text for line in dicts(result, "chaos_lines"))
+    return any(clean(line.get("text", "")) == text for line in read_dicts(result, "chaos_lines"))
 
 
-def finished(result: Result) -> tuple[Record, dict[str, str]] | None:
+def read_finished(result: Result) -> tuple[Record, dict[str, str]] | None:
     """Return the record and the files of a result of the report action (written or rendered), None of any other.
 
     The record is read from its file: what the result carries may be shortened. It is not held against its schema
@@ -93,8 +93,8 @@ def finished(result: Result) -> tuple[Record, dict[str, str]] | None:
     carried = result.get("chaos_record")
     if not isinstance(carried, Mapping):
         return None
-    files = {str(kind): str(path) for kind, path in mapping(result, "files").items()}
-    return (read(files["json"]) if "json" in files else dict(carried)), files
+    files = {str(kind): str(path) for kind, path in read_mapping(result, "files").items()}
+    return (read_any(files["json"]) if "json" in files else dict(carried)), files
 
 
 class Hosts:
@@ -105,18 +105,18 @@ class Hosts:
         self._seen: set[str] = set()
         self._offsets: dict[str, float] = {}
 
-    def name(self, hosts: object) -> None:
+    def set_names(self, hosts: object) -> None:
         """Take the hosts that the report action was told of: from here on they alone count."""
         self._named = {str(host) for host in hosts} if isinstance(hosts, (list, tuple)) else set()
 
-    def see(self, host: str) -> None:
+    def note_host(self, host: str) -> None:
         """Note that a task ran on ``host``; the controller's own tasks run on localhost."""
         if host != "localhost":
             self._seen.add(host)
 
-    def clock(self, host: str, result: Result) -> None:
+    def note_clock(self, host: str, result: Result) -> None:
         """Take the offset of a host's clock (``chaos_clock``, milliseconds ahead) from the result that measured it."""
-        offset = mapping(result, "chaos_clock").get("offset_ms")
+        offset = read_mapping(result, "chaos_clock").get("offset_ms")
         if isinstance(offset, (int, float)) and not isinstance(offset, bool):
             self._offsets[host] = float(offset)
 
@@ -133,14 +133,14 @@ class Hosts:
 
     def lines(self, host: str, result: Result) -> Iterable[tuple[str, str]]:
         """Yield level and text of each line that a result has for people, of several hosts at the controller's time."""
-        self.clock(host, result)
-        for line in dicts(result, "chaos_lines"):
+        self.note_clock(host, result)
+        for line in read_dicts(result, "chaos_lines"):
             # an empty host is nobody's: the controller speaks of all of them
             label = "" if line.get("host") == "" else self.label(str(line.get("host") or host))
             yield (
                 str(line.get("level")),
                 log_line(
-                    corrected(str(line.get("at")), self.offsets.get(host, 0.0)),
+                    correct_time(str(line.get("at")), self.offsets.get(host, 0.0)),
                     line.get("level"),
                     line.get("text", ""),
                     label,

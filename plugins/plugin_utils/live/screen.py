@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..words import clean, clip, number
+from ..words import clean, clip_text, format_number
 
 _BAR = 20
 _ERASE = "\r\x1b[K"
 
 
-def progress(state: Mapping[str, Any], host: str = "") -> str:
+def progress_line(state: Mapping[str, Any], host: str = "") -> str:
     """Return the live line of a ``chaos_progress``; what it lacks is left out.
 
     state: phase, elapsed_s, total_s, requests, errors, p50_ms, text; each may be missing or null. A text says it all
@@ -23,10 +23,12 @@ def progress(state: Mapping[str, Any], host: str = "") -> str:
     told = clean(state.get("text") or "")
     if not told:
         counts = [
-            f"{number(float(state[key]))} {word}" for key, word in _COUNTS if _is_number(state.get(key))
+            f"{format_number(float(state[key]))} {word}"
+            for key, word in _COUNTS
+            if _is_number(state.get(key))
         ]
         if _is_number(state.get("p50_ms")):
-            counts.append(f"p50 {number(float(state['p50_ms']))} ms")
+            counts.append(f"p50 {format_number(float(state['p50_ms']))} ms")
         told = "  ".join(filter(None, (clean(state.get("phase") or ""), _time(state), ", ".join(counts))))
     return "  ".join(filter(None, (f"{clean(host)}:" if host else "", _bar(state), told)))
 
@@ -66,7 +68,7 @@ class LiveLine:
         if not self.tty:
             return f"{line}\n"
         self._shown = True
-        return f"{_ERASE}{clip(line, self.width - 1)}"
+        return f"{_ERASE}{clip_text(line, self.width - 1)}"
 
     def clear(self) -> str:
         """Return what to write before anything else is shown."""

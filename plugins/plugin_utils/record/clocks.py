@@ -24,7 +24,7 @@ _TIMED = {
 }
 
 
-def offsets(record: Mapping[str, Any]) -> dict[str, float]:
+def clock_offsets(record: Mapping[str, Any]) -> dict[str, float]:
     """Return by host the milliseconds its clock is ahead; empty for one host, which nothing stands beside."""
     if len(record["hosts"]) < 2:
         return {}
@@ -32,7 +32,7 @@ def offsets(record: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(offset) for name, offset in known.items() if offset}
 
 
-def corrected(at: str, offset_ms: float) -> str:
+def correct_time(at: str, offset_ms: float) -> str:
     """Return ISO 8601 time ``at`` of a host's clock as the controller's clock had it; no time stays as it is."""
     if not offset_ms:
         return at
@@ -43,9 +43,9 @@ def corrected(at: str, offset_ms: float) -> str:
     return f"{moved.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
-def aligned(record: Record) -> Record:
+def align_clocks(record: Record) -> Record:
     """Return the record with the times of all its hosts on the controller's clock; the one given stays as it is."""
-    known = offsets(record)
+    known = clock_offsets(record)
     if not known:
         return record
     return {**record, "hosts": [_host(host, known.get(str(host["host"]), 0.0)) for host in record["hosts"]]}
@@ -60,6 +60,6 @@ def _host(host: Mapping[str, Any], offset: float) -> Record:
 
 def _moved(items: Sequence[Mapping[str, Any]], keys: Sequence[str], offset: float) -> list[Record]:
     return [
-        {**item, **{key: corrected(item[key], offset) for key in keys if item[key] is not None}}
+        {**item, **{key: correct_time(item[key], offset) for key in keys if item[key] is not None}}
         for item in items
     ]

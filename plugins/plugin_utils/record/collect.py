@@ -17,9 +17,9 @@ from typing import Any
 from ...module_utils.evidence.evidence import Evidence
 from ...module_utils.judge.record import host_record, run_bounds
 from . import rejudge, report_files, spread
-from .merge import merge
-from .missing_host import owes, stub
-from .read import RecordError, load
+from .merge import merge_hosts
+from .missing_host import make_missing_host, owes_record
+from .read import RecordError, load_record
 
 Record = dict[str, Any]
 AWAY = "it cannot be reached"
@@ -35,7 +35,7 @@ class CollectError(Exception):
 
 
 @dataclass(frozen=True)
-class Plan:
+class CollectionPlan:
     """Where to go on from. base: path of the record, empty if the run left none; source: the stem of what there is
     (raw samples beside it); stem: that of what will be written; hosts: who owes a record."""
 
@@ -59,21 +59,21 @@ class Found:
     waiting: dict[str, str] = field(default_factory=dict)
 
 
-def from_record(path: str) -> Plan:
+def from_record(path: str) -> CollectionPlan:
     """Plan from a record; one that was completed since then is gone on from instead. Raises RecordError."""
     path = os.path.abspath(path)
-    record = load(path)
+    record = load_record(path)
     source = path.removesuffix(".json")
     root = _root(record["run_id"], source)
     base, record = min(
         [(path, record), *_siblings(root, record["run_id"], path)],
-        key=lambda each: sum(map(owes, each[1]["hosts"])),
+        key=lambda each: sum(map(owes_record, each[1]["hosts"])),
     )
-    hosts = [str(host["host"]) for host in record["hosts"] if owes(host)]
-    return Plan(record["run_id"], base, base.removesuffix(".json"), free_stem(root), hosts)
+    hosts = [str(host["host"]) for host in record["hosts"] if owes_record(host)]
+    return CollectionPlan(record["run_id"], base, base.removesuffix(".json"), free_stem(root), hosts)
 
 
-def from_run(run_id: str, folder: str, hosts: Sequence[str]) -> Plan:
+def from_run(run_id: str, folder: str, hosts: Sequence[str]) -> CollectionPlan:
     """Plan for a run by its id: from its record if there is one in ``folder``, else from nothing but its hosts.
 
     Raises CollectError for an id that is none.
@@ -84,7 +84,7 @@ def from_run(run_id: str, folder: str, hosts: Sequence[str]) -> Plan:
     known = _siblings(root, run_id)
     if known:
         return from_record(known[0][0])
-    return Plan(run_id, "", root, free_stem(root), list(hosts))
+    return CollectionPlan(run_id, "", root, free_stem(root), list(hosts))
 
 
 def _siblings(root: str, run_id: str, but: str = "") -> list[tuple[str, Record]]:
@@ -92,7 +92,7 @@ def _siblings(root: str, run_id: str, but: str = "") -> list[tuple[str, Record]]
     found = []
     for path in sorted(glob.glob(f"{glob.escape(root)}*.json")):
         with contextlib.suppress(RecordError):
-            record = load(path) if path != but else {}
+            record = load_record(path) if path != but else {}
             if record.get("run_id") == run_id:
                 found.append((path, record))
     return found
@@ -118,7 +118,7 @@ def free_stem(root: str) -> str:
     return next(stem for stem in _stems(root) if not _taken(stem))
 
 
-def _sources(plan: Plan) -> list[str]:
+def _sources(plan: CollectionPlan) -> list[str]:
     """Return the stems beside which raw samples of the run may lie: an earlier collection may have been killed, too."""
     others = itertools.takewhile(
         lambda stem: stem != plan.stem and _taken(stem), _stems(_root(plan.run_id, plan.source))
@@ -126,7 +126,7 @@ def _sources(plan: Plan) -> list[str]:
     return list(dict.fromkeys([plan.source, *others]))
 
 
-def sort(plan: Plan, answers: Mapping[str, Mapping[str, Any]]) -> Found:
+def sort_answers(plan: CollectionPlan, answers: Mapping[str, Mapping[str, Any]]) -> Found:
     """Return what the hosts answered, each by its name; who did not is judged again from raw samples, or waits."""
     found = Found()
     for host in plan.hosts:
@@ -151,32 +151,34 @@ def sort(plan: Plan, answers: Mapping[str, Mapping[str, Any]]) -> Found:
     return found
 
 
-def _left(plan: Plan, host: str) -> tuple[str, Evidence | None]:
+def _left(plan: CollectionPlan, host: str) -> tuple[str, Evidence | None]:
     """Return what raw samples of a host there are here, and their stem; None without any of this run."""
     for stem in _sources(plan):
-        seen = rejudge.evidence(stem, host)
+        seen = rejudge.unpack_evidence(stem, host)
         if seen is not None and seen.spec.get("run_id") == plan.run_id:
             return stem, seen
     return "", None
 
 
-def complete(plan: Plan, found: Found) -> Record:
+def complete_record(plan: CollectionPlan, found: Found) -> Record:
     """Return the record of the run with what was found. Raises RecordError, and CollectError without any sample."""
     if plan.base:
-        base = load(plan.base)
+        base = load_record(plan.base)
         hosts = [found.records.get(host["host"], host) for host in base["hosts"]]
         keys = ("run_id", "experiment", "started_at", "ended_at", "collection_version")
-        return merge(hosts, **{key: base[key] for key in keys}, spread_ms=spread.limit(base["hosts"]))
-    known = [rejudge.evidence(found.again.get(host, plan.stem), host) for host in found.records]
+        return merge_hosts(
+            hosts, **{key: base[key] for key in keys}, spread_ms=spread.read_limit(base["hosts"])
+        )
+    known = [rejudge.unpack_evidence(found.again.get(host, plan.stem), host) for host in found.records]
     seen = [each for each in known if each is not None]
     if not seen:
         raise CollectError(
             f"The hosts gave their records of run {plan.run_id}, but no raw samples: what ran is not known."
         )
-    stubs = [stub(host, "invalid", NOTHING_THERE) for host in found.empty]
-    stubs += [stub(host, "aborted", OUT_OF_REACH) for host in found.waiting]
+    stubs = [make_missing_host(host, "invalid", NOTHING_THERE) for host in found.empty]
+    stubs += [make_missing_host(host, "aborted", OUT_OF_REACH) for host in found.waiting]
     spec = seen[0].spec
-    return merge(
+    return merge_hosts(
         [*found.records.values(), *stubs],
         run_id=plan.run_id,
         experiment=spec["experiment"],
@@ -186,7 +188,7 @@ def complete(plan: Plan, found: Found) -> Record:
     )
 
 
-def carry(plan: Plan, found: Found) -> None:
+def carry_samples(plan: CollectionPlan, found: Found) -> None:
     """Give the raw samples that the new record rests on its stem too, so that it is whole.
 
     A link where the file system has them, a copy elsewhere. Raises FileError.

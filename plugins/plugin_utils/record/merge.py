@@ -34,7 +34,7 @@ def worst_outcome(hosts: Sequence[Mapping[str, Any]]) -> str:
     return min((str(host["outcome"]) for host in hosts), key=OUTCOMES.index)
 
 
-def merge(
+def merge_hosts(
     hosts: Sequence[Record],
     *,
     run_id: str,
@@ -51,7 +51,7 @@ def merge(
     """
     if not hosts:
         raise ValueError("a record needs at least one host")
-    hosts = spread.add(hosts, spread_ms)
+    hosts = spread.add_spread(hosts, spread_ms)
     return {
         "schema_version": 1,
         "run_id": run_id,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def stub(host: str, outcome: str, reason: str, wave: int = 1) -> dict[str, Any]:
+def make_missing_host(host: str, outcome: str, reason: str, wave: int = 1) -> dict[str, Any]:
     """Return a host record that says nothing but why there is nothing to say; every verdict is unknown."""
     return {
         "host": host,
@@ -55,11 +55,11 @@ _SAID = ("host", "wave", "outcome", "clock", "timeline", "notes")
 
 def is_stub(host: Mapping[str, Any]) -> bool:
     """Return True if a host record says nothing but why there is nothing to say."""
-    blank = stub("", "", "")
+    blank = make_missing_host("", "", "")
     return all(host[key] == value for key, value in blank.items() if key not in _SAID)
 
 
-def owes(host: Mapping[str, Any]) -> bool:
+def owes_record(host: Mapping[str, Any]) -> bool:
     """Return True if a record of this host may still lie there: it began, or may have, and gave none.
 
     Where a run was skipped, by the host itself or because its wave never began, there is nothing to wait for.

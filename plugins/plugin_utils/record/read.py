@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .schema import problems
+from .schema import find_problems
 
 Record = dict[str, Any]
 VERSION = 1
@@ -23,13 +23,13 @@ class RecordError(Exception):
 
 
 @lru_cache(maxsize=1)
-def schema() -> dict[str, Any]:
+def read_schema() -> dict[str, Any]:
     """Return the JSON Schema of the record."""
     loaded: dict[str, Any] = json.loads(_SCHEMA.read_text(encoding="utf-8"))
     return loaded
 
 
-def check(record: object, name: str) -> Record:
+def check_record(record: object, name: str) -> Record:
     """Return ``record`` if it is one of the version known here.
 
     Raises RecordError with one sentence that begins with ``name`` and gives the first problem.
@@ -41,19 +41,19 @@ def check(record: object, name: str) -> Record:
         raise RecordError(
             f"{name} has schema_version {version!r}, this collection reads version {VERSION} only."
         )
-    found = problems(record, schema())
+    found = find_problems(record, read_schema())
     if found:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise RecordError(f"{name} does not match the schema of a record: {found[0]}{more}.")
     return record
 
 
-def load(path: str) -> Record:
+def load_record(path: str) -> Record:
     """Return the record in the file ``path``. Raises RecordError when it cannot be read or is none."""
-    return check(read(path), f"The record {path}")
+    return check_record(read_any(path), f"The record {path}")
 
 
-def read(path: str) -> Any:
+def read_any(path: str) -> Any:
     """Return the JSON in the file ``path``, whatever it is. Raises RecordError when it cannot be read."""
     try:
         with open(path, encoding="utf-8") as stream:

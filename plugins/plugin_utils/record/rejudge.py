@@ -27,7 +27,7 @@ from .report_files import raw_name
 _NEEDED = {"run", "timeline"}
 
 
-def evidence(stem: str, host: str) -> Evidence | None:
+def unpack_evidence(stem: str, host: str) -> Evidence | None:
     """Return what a host's raw samples beside ``stem`` hold; None if they are not there, not whole, or damaged."""
     found = _raw_files(stem, host)
     if not set(found) >= _NEEDED:

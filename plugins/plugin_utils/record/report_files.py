@@ -25,14 +25,14 @@ class FileError(Exception):
     """A report file that cannot be had; the message is one sentence for people."""
 
 
-def paths(stem: str, *kinds: str) -> dict[str, str]:
+def report_paths(stem: str, *kinds: str) -> dict[str, str]:
     """Return the paths of the report files with this stem, of the kinds named or of all."""
     return {kind: f"{stem}{ENDINGS[kind]}" for kind in (kinds or ENDINGS)}
 
 
-def existing(stem: str) -> dict[str, str]:
+def existing_paths(stem: str) -> dict[str, str]:
     """Return the paths of those report files with this stem that are there."""
-    return {kind: path for kind, path in paths(stem).items() if os.path.lexists(path)}
+    return {kind: path for kind, path in report_paths(stem).items() if os.path.lexists(path)}
 
 
 def raw_name(host: str) -> str:
@@ -62,7 +62,7 @@ def stem_of(folder: str, number: int, at: str) -> str:
     return str(Path(folder) / f"chaos-exp-{number:02d}-{parse_time(at):%Y%m%d-%H%M%S}")
 
 
-def reserve(wanted: str, kinds: tuple[str, ...]) -> str:
+def reserve_files(wanted: str, kinds: tuple[str, ...]) -> str:
     """Create the files ``kinds`` empty and return their stem: ``wanted``, or with -2, -3 … where a name is taken.
 
     A name counts as taken by anything: a file, a link (never followed), the raw samples of another run.
@@ -70,12 +70,12 @@ def reserve(wanted: str, kinds: tuple[str, ...]) -> str:
     """
     for attempt in range(1, _MOST):
         stem = wanted if attempt == 1 else f"{wanted}-{attempt}"
-        if existing(stem):
+        if existing_paths(stem):
             continue
         made: list[str] = []
         try:
-            for path in paths(stem, *kinds).values():
-                create(path, "")
+            for path in report_paths(stem, *kinds).values():
+                create_file(path, "")
                 made.append(path)
         except FileExistsError:  # somebody was faster
             for path in made:
@@ -85,7 +85,7 @@ def reserve(wanted: str, kinds: tuple[str, ...]) -> str:
     raise FileError(f"All names from {wanted} to {wanted}-{_MOST - 1} are taken: clear the report folder.")
 
 
-def create(path: str, text: str, *, sync: bool = False) -> None:
+def create_file(path: str, text: str, *, sync: bool = False) -> None:
     """Create ``path`` (0600) with ``text``; with ``sync`` it is on the disk when this returns.
 
     Raises FileExistsError if there is anything of that name, FileError for every other reason.
@@ -103,7 +103,7 @@ def create(path: str, text: str, *, sync: bool = False) -> None:
 
 def create_bytes(path: str, data: bytes) -> None:
     """Create ``path`` (0600) with ``data``. Raises FileExistsError and FileError as :func:`create` does."""
-    create(path, "")
+    create_file(path, "")
     fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         with os.fdopen(fd, "wb") as stream:
@@ -112,7 +112,7 @@ def create_bytes(path: str, data: bytes) -> None:
         raise FileError(f"The report file {path} cannot be written: {error.strerror or error}.") from error
 
 
-def append(path: str, text: str) -> None:
+def append_text(path: str, text: str) -> None:
     """Append ``text`` to a file that :func:`create` made. Raises FileError if it is not there, or is not ours."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -145,20 +145,20 @@ def _sync_folder(path: str) -> None:
         os.close(fd)
 
 
-def fill(path: str, text: str, head: str = "") -> None:
+def fill_file(path: str, text: str, head: str = "") -> None:
     """Write ``head`` and ``text`` to ``path``, which is new or holds just the ``head`` that a reservation left.
 
     Raises FileExistsError if the file holds anything else.
     """
     if not os.path.lexists(path):
-        create(path, head + text)
-    elif not blank(path, head):
+        create_file(path, head + text)
+    elif not is_blank(path, head):
         raise FileExistsError(path)
     else:
-        append(path, text)
+        append_text(path, text)
 
 
-def blank(path: str, head: str = "") -> bool:
+def is_blank(path: str, head: str = "") -> bool:
     """Return True if ``path`` is free: it is not there, or holds just the ``head`` that a reservation left."""
     if not os.path.lexists(path):
         return True

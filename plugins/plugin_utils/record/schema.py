@@ -41,7 +41,7 @@ _KNOWN = {
 }
 
 
-def problems(value: Any, schema: Schema) -> list[str]:
+def find_problems(value: Any, schema: Schema) -> list[str]:
     """Return one sentence for each way in which ``value`` breaks ``schema``; none if it matches.
 
     Raises ValueError when the schema uses a keyword that this checker does not know.

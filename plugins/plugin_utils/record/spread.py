@@ -42,7 +42,7 @@ class Spread:
         return "pass" if self.high <= limit_ms else "fail" if self.low > limit_ms else "unknown"
 
 
-def add(hosts: Sequence[Record], limit_ms: float = LIMIT_MS) -> list[Record]:
+def add_spread(hosts: Sequence[Record], limit_ms: float = LIMIT_MS) -> list[Record]:
     """Return the records with a finding ``simultaneity`` a fault on each host that fired at an instant with others.
 
     A spread that is too large for certain makes a host that passed ``invalid``: nothing was learned of one instant. It
@@ -53,7 +53,7 @@ def add(hosts: Sequence[Record], limit_ms: float = LIMIT_MS) -> list[Record]:
     return [_with(host, judged[host["wave"]]) if host in fired else host for host in hosts]
 
 
-def limit(hosts: Sequence[Record]) -> float:
+def read_limit(hosts: Sequence[Record]) -> float:
     """Return what the spread of these records was held against already (ms), the default where it never was."""
     held = [
         float(one["threshold"]["value"])
@@ -64,7 +64,7 @@ def limit(hosts: Sequence[Record]) -> float:
     return held[0] if held else LIMIT_MS
 
 
-def spread(starts: Sequence[Start]) -> Spread:
+def measure_spread(starts: Sequence[Start]) -> Spread:
     """Return how far apart the first and the last of some starts lie.
 
     Each is known but for its doubt, so the least and the most that the distance of any two can be bound it.
@@ -104,7 +104,7 @@ def _findings(starts: Mapping[str, Sequence[Start]], limit_ms: float) -> list[Re
     several = {fault: found for fault, found in starts.items() if len(found) > 1}
     found = []
     for place, (fault, those) in enumerate(several.items()):
-        known = spread(those)
+        known = measure_spread(those)
         value = (
             None if known.low is None or known.high is None else [round(known.low, 3), round(known.high, 3)]
         )

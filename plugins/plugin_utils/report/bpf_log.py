@@ -14,24 +14,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ..record.clocks import corrected, offsets
+from ..record.clocks import clock_offsets, correct_time
 from ..record.missing_host import is_stub
 from ..record.raw_lines import read_lines
 from ..record.report_files import raw_path
 from .event_lines import format_event
-from .event_statistics import statistics
+from .event_statistics import render_statistics
 
 Event = dict[str, Any]
 Record = Mapping[str, Any]
 _KEY = ("t", "event", "pid", "family", "laddr", "lport", "raddr", "rport", "errno")
 
 
-def key(event: Mapping[str, Any]) -> tuple[Any, ...]:
+def event_key(event: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what makes an event the same event, live and in the raw samples."""
     return tuple(event.get(name) for name in _KEY)
 
 
-def lines(
+def render_events(
     events: Iterable[tuple[str, Event]], several: bool, offsets: Mapping[str, float] | None = None
 ) -> list[str]:
     """Return a line for each (host, event with ``at``); with several hosts each names its own.
@@ -41,7 +41,7 @@ def lines(
     known = offsets or {}
     return [
         format_event(
-            event, corrected(str(event.get("at") or ""), known.get(host, 0.0)), host if several else None
+            event, correct_time(str(event.get("at") or ""), known.get(host, 0.0)), host if several else None
         )
         for host, event in events
     ]
@@ -69,13 +69,13 @@ def read_raw(path: str) -> list[Event]:
     return sorted(events, key=lambda event: float(event.get("t") or 0))
 
 
-def histograms(record: Record, stem: str) -> list[dict[str, Any]]:
+def read_histograms(record: Record, stem: str) -> list[dict[str, Any]]:
     """Return what the kernels of all hosts kept, as far as it was carried home."""
     found = [read_lines(raw_path(stem, host["host"], "histograms")) for host in record["hosts"]]
     return [item for items in found for item in items if "series" in item]
 
 
-def rest(
+def find_unwritten(
     record: Record, stem: str, live: Mapping[str, Sequence[Event]]
 ) -> tuple[list[tuple[str, Event]], list[Event]]:
     """Return the (host, event) pairs that were not written yet, in order, and all events for the statistics.
@@ -89,13 +89,13 @@ def rest(
         name = host["host"]
         known = live.get(name, ())
         raw = read_raw(raw_path(stem, name, "bpf"))
-        written = {key(event) for event in known}
-        new = [event for event in raw if key(event) not in written and not event.get("control")]
+        written = {event_key(event) for event in known}
+        new = [event for event in raw if event_key(event) not in written and not event.get("control")]
         _fill_times(raw, known)
         fresh += [(name, event) for event in new]
         everything += raw or known
-    ahead = offsets(record)
-    fresh.sort(key=lambda each: corrected(str(each[1].get("at") or ""), ahead.get(each[0], 0.0)))
+    ahead = clock_offsets(record)
+    fresh.sort(key=lambda each: correct_time(str(each[1].get("at") or ""), ahead.get(each[0], 0.0)))
     return fresh, everything
 
 
@@ -110,13 +110,15 @@ def _fill_times(raw: Iterable[Event], known: Sequence[Event]) -> None:
             event["at"] = _iso(wall + float(event["t"]) - float(pair["t"]))
 
 
-def closing(record: Record, events: Sequence[Event], kept: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+def render_block(
+    record: Record, events: Sequence[Event], kept: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
     """Return the block of statistics over the events of all hosts and what their kernels kept."""
     hosts = record["hosts"]
     # one without a run, spared or lost, misses no capture
     captures = [host["bpf"] for host in hosts if len(hosts) == 1 or not is_stub(host)] or [hosts[0]["bpf"]]
     capture = captures[0] if len(captures) == 1 else _together(captures)
-    return ["", *statistics(list(events), capture, kept)]
+    return ["", *render_statistics(list(events), capture, kept)]
 
 
 def _together(captures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -12,29 +12,29 @@ from ..record.missing_host import is_stub
 from ..words import (
     clean,
     clock_time,
+    format_number,
+    format_quantity,
+    format_scalar,
+    format_stamp,
     leftover_text,
-    number,
     outcome_text,
-    quantity,
-    scalar,
     seconds_between,
-    stamp,
     truth_mark,
     verdict_mark,
 )
 from . import hosts_overview
-from .finding_lines import finding_text, numbered
+from .finding_lines import finding_text, number_findings
 
 Record = dict[str, Any]
 Host = Mapping[str, Any]
 
 
-def details(record: Record, *, brief: bool = False) -> list[str]:
+def render_details(record: Record, *, brief: bool = False) -> list[str]:
     """Return all sections of a report but its last, each with a heading and a blank line before it.
 
     brief: for a screen. Of a long fleet only the worst hosts stand there in full; the others are counted.
     """
-    hosts, folded = hosts_overview.worst(record["hosts"]) if brief else (record["hosts"], [])
+    hosts, folded = hosts_overview.pick_worst(record["hosts"]) if brief else (record["hosts"], [])
     hosts = hosts if folded else record["hosts"]  # nothing folded: in the order of their waves
     several = len(record["hosts"]) > 1
     out = _section(
@@ -53,7 +53,9 @@ def details(record: Record, *, brief: bool = False) -> list[str]:
         "FINDINGS AND THEIR EVIDENCE", _findings(record, {clean(host["host"]) for host in folded})
     )
     if folded:
-        rest = f"  {len(folded)} hosts more: {hosts_overview.outcomes(folded)}. The log has them in full."
+        rest = (
+            f"  {len(folded)} hosts more: {hosts_overview.count_outcomes(folded)}. The log has them in full."
+        )
         out += _section("OTHER HOSTS", [rest])
     return out
 
@@ -73,7 +75,8 @@ def _environment(record: Record) -> list[str]:
         _row("run", f"{clean(record['run_id'])}, exchange.chaos {clean(record['collection_version'])}"),
         _row(
             "time",
-            f"{stamp(record['started_at'])} to {stamp(record['ended_at'])} UTC, {quantity(length, 's')}",
+            f"{format_stamp(record['started_at'])} to {format_stamp(record['ended_at'])} UTC, "
+            f"{format_quantity(length, 's')}",
         ),
         *(
             [_row("times", "of all hosts on the controller's clock, their own offset taken off")]
@@ -88,7 +91,7 @@ def _host(host: Host, several: bool) -> list[str]:
         return [
             _row(
                 "host",
-                f"{clean(host['host'])}, wave {host['wave']}: {host['outcome']}: {hosts_overview.why(host)}",
+                f"{clean(host['host'])}, wave {host['wave']}: {host['outcome']}: {hosts_overview.explain_host(host)}",
             )
         ]
     if is_stub(host):
@@ -103,7 +106,7 @@ def _host(host: Host, several: bool) -> list[str]:
     powers = [f"{'' if has[key] else 'no '}{key}" for key in ("root", "systemd")]
     cgroup = f"cgroup {clean(has['cgroup']) if has['cgroup'] else 'absent'}"
     clock = host["clock"]
-    offset, doubt = (quantity(clock[key], "ms") for key in ("offset_ms", "uncertainty_ms"))
+    offset, doubt = (format_quantity(clock[key], "ms") for key in ("offset_ms", "uncertainty_ms"))
     return [
         _row("host", f"{clean(host['host'])}, wave {host['wave']}: {outcome_text(host)}"),
         _row("", ", ".join([f"kernel {clean(host['kernel'])}", *tools, cgroup, *powers])),
@@ -111,7 +114,7 @@ def _host(host: Host, several: bool) -> list[str]:
         _row("clock", f"{offset} from the controller's, ± {doubt}"),
         _row(
             "load",
-            f"{number(load['rate'])}/s wanted, at least {number(load['floor'])}/s needed: "
+            f"{format_number(load['rate'])}/s wanted, at least {format_number(load['floor'])}/s needed: "
             f"{load['requests']} requests, {load['ok']} ok, {load['errors']} failed",
         ),
         *_placebo(host),
@@ -131,15 +134,15 @@ def _placebo(host: Host) -> list[str]:
         else f"not steady: {'; '.join(map(clean, placebo['reasons'])) or 'cut short'}"
     )
     median = placebo["latency_ms"]["p50"]
-    text = (
-        f"{placebo['errors']} of {placebo['requests']} orders failed, p50 {quantity(median, 'ms')}, {state}"
-    )
-    rows = [_row("no fault", f"{text}; took {quantity(placebo['wall_s'], 's')}")]
+    text = f"{placebo['errors']} of {placebo['requests']} orders failed, p50 {format_quantity(median, 'ms')}, {state}"
+    rows = [_row("no fault", f"{text}; took {format_quantity(placebo['wall_s'], 's')}")]
     surge = placebo["surge"]
     if surge:
-        seen = f"{scalar(surge['rate'])} of {scalar(surge['reached'])} orders/s tried"
+        seen = f"{format_scalar(surge['rate'])} of {format_scalar(surge['reached'])} orders/s tried"
         why = f", {clean(surge['reason'])}" if surge["reason"] else ""
-        rows.append(_row("surge", f"{seen}{why}; a loss of {quantity(surge['visible_ms'], 'ms')} will show"))
+        rows.append(
+            _row("surge", f"{seen}{why}; a loss of {format_quantity(surge['visible_ms'], 'ms')} will show")
+        )
     return rows
 
 
@@ -149,7 +152,7 @@ def _trials(trials: Mapping[str, str]) -> list[str]:
 
 def _orders(ledger: Mapping[str, Any]) -> str:
     counted = [
-        f"{scalar(ledger[key])} {title}"
+        f"{format_scalar(ledger[key])} {title}"
         for key, title in (
             ("acknowledged", "acknowledged"),
             ("lost", "lost"),
@@ -159,7 +162,7 @@ def _orders(ledger: Mapping[str, Any]) -> str:
     ]
     if all(ledger[key] is None for key in ledger):
         return "not counted"
-    return f"{', '.join(counted)}; shortest visible loss {quantity(ledger['shortest_visible_loss_ms'], 'ms')}"
+    return f"{', '.join(counted)}; shortest visible loss {format_quantity(ledger['shortest_visible_loss_ms'], 'ms')}"
 
 
 def _bpf(bpf: Mapping[str, Any]) -> str:
@@ -169,7 +172,7 @@ def _bpf(bpf: Mapping[str, Any]) -> str:
     programs = ", ".join(map(clean, bpf["programs"])) or "no programs"
     return (
         f"{bpf['status']} ({programs}): {bpf['events']} events, {bpf['lost']} lost, "
-        f"our own connect {control}, CPU {quantity(bpf['cpu_s'], 's')}"
+        f"our own connect {control}, CPU {format_quantity(bpf['cpu_s'], 's')}"
     )
 
 
@@ -186,7 +189,7 @@ def _faults(host: Host) -> list[str]:
             )
             out.append(f"{what}, not injected{begun}")
             continue
-        length = quantity(seconds_between(fault["injected_at"], fault["undone_at"]), "s")
+        length = format_quantity(seconds_between(fault["injected_at"], fault["undone_at"]), "s")
         undone = (
             f"undone by {clean(fault['undone_by'])}" if fault["undone_by"] else "undone by nobody we know of"
         )
@@ -194,7 +197,7 @@ def _faults(host: Host) -> list[str]:
             f"{what}, {clock_time(fault['injected_at'])} to {clock_time(fault['undone_at'])} ({length}), {undone}"
         )
         for proof in fault["proof"]:
-            value = f" {scalar(proof['value'])}" if proof["value"] is not None else ""
+            value = f" {format_scalar(proof['value'])}" if proof["value"] is not None else ""
             at = f", {clock_time(proof['at'])}" if proof["at"] else ""
             out.append(
                 f"    {truth_mark(proof['holds'])} {proof['source']}: {clean(proof['fact'])}{value}{at}"
@@ -213,7 +216,7 @@ def _phases(host: Host) -> list[str]:
         of = f" ({clean(phase['fault'])})" if phase["fault"] not in (None, phase["id"]) else ""
         length = seconds_between(phase["started_at"], phase["ended_at"])
         times = [phase["latency_ms"][key] for key in ("p50", "p95", "p99", "max")]
-        shown = ["-" if value is None else number(value) for value in (length, *times)]
+        shown = ["-" if value is None else format_number(value) for value in (length, *times)]
         out.append(
             columns.format(
                 f"  {clean(phase['id'])}{of}",
@@ -235,7 +238,7 @@ def _interference(host: Host) -> list[str]:
         if not seen.get("samples"):
             continue
         cores = ", ".join(
-            f"{name} {quantity(seen[key])}"
+            f"{name} {format_quantity(seen[key])}"
             for name, key in (("others", "cpu_others"), ("exchange", "cpu_exchange"), ("we", "cpu_ours"))
         )
         waits = ", ".join(
@@ -244,9 +247,13 @@ def _interference(host: Host) -> list[str]:
             if seen[key] is not None
         )
         parts = [f"cores: {cores}", *([f"waits: {waits}"] if waits else [])]
-        parts += [f"orders {quantity(seen['late_ms'], 'ms')} late"] if seen["late_ms"] is not None else []
+        parts += (
+            [f"orders {format_quantity(seen['late_ms'], 'ms')} late"] if seen["late_ms"] is not None else []
+        )
         largest = seen["largest"]
-        parts += [f"largest {clean(largest['command'])} {quantity(largest['cores'])}"] if largest else []
+        parts += (
+            [f"largest {clean(largest['command'])} {format_quantity(largest['cores'])}"] if largest else []
+        )
         out.append(f"  {clean(phase['id']):<22}{'; '.join(parts)}")
     return out
 
@@ -267,7 +274,7 @@ def _errors(host: Host) -> list[str]:
 def _findings(record: Record, folded: Set[str] = frozenset()) -> list[str]:
     """Return each finding with its evidence; those of folded hosts that hold are only counted, by finding."""
     out, counted = [], 0
-    for index, host, finding in numbered(record):
+    for index, host, finding in number_findings(record):
         if host in folded and finding["verdict"] == "pass":
             counted += 1
             continue
@@ -276,5 +283,5 @@ def _findings(record: Record, folded: Set[str] = frozenset()) -> list[str]:
         if finding["evidence"]:
             out.append(f"        {clean(finding['evidence'])}")
         if finding.get("control") is not None:
-            out.append(f"        without a fault: {quantity(finding['control'], finding['unit'])}")
+            out.append(f"        without a fault: {format_quantity(finding['control'], finding['unit'])}")
     return [*out, f"      … and {counted} ✓ of {len(folded)} other hosts, in the log"] if counted else out

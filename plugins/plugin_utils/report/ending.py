@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..record.missing_host import is_stub, owes
-from ..words import VERDICT_MARKS, clean, clip, leftover_text, outcome_text, verdict_mark
+from ..record.missing_host import is_stub, owes_record
+from ..words import VERDICT_MARKS, clean, clip_text, leftover_text, outcome_text, verdict_mark
 from . import hosts_overview
-from .finding_lines import VERDICTS, lines
-from .five_questions import answers
+from .finding_lines import VERDICTS, render_findings
+from .five_questions import answer_questions
 
 Record = dict[str, Any]
 LINES = 30
@@ -23,42 +23,42 @@ FILES = (("log", "log"), ("bpf", "BPF events"), ("json", "record"), ("html", "pa
 REASONS = 3
 
 
-def closing(record: Record, files: Mapping[str, str], width: int = WIDTH) -> list[str]:
+def render_ending(record: Record, files: Mapping[str, str], width: int = WIDTH) -> list[str]:
     """Return at most 30 lines of at most ``width`` characters.
 
     files: path by kind (``log bpf json html xml``), those that there are. Findings that do not fit are folded into
-    one line that counts them; the full list stands in :func:`details.details`. Of several hosts the bad findings come
-    first and name their host, and what holds on all of them is one line.
+    one line that counts them; the full list stands in :func:`details.render_details`. Of several hosts the bad findings
+    come first and name their host, and what holds on all of them is one line.
     """
     rest = [
-        *("", "FIVE QUESTIONS:", *(clip(each, width) for each in _questions(record))),
-        *("", *(clip(each, width) for each in [*outcome_lines(record), *_verdicts(record)])),
+        *("", "FIVE QUESTIONS:", *(clip_text(each, width) for each in _questions(record))),
+        *("", *(clip_text(each, width) for each in [*outcome_lines(record), *_verdicts(record)])),
         *("", *(f"{title + ':':<12}{clean(files[kind])}" for kind, title in FILES if kind in files)),
     ]
     return ["KEY FINDINGS:", *_findings(record, LINES - 1 - len(rest), width), *rest]
 
 
 def _findings(record: Record, room: int, width: int) -> list[str]:
-    found = lines(record)
+    found = render_findings(record)
     if not found:
-        return [clip("    none: nothing was measured", width)]
+        return [clip_text("    none: nothing was measured", width)]
     folded = []
     if len(found) > room:
-        found = lines(record, apart=1)  # a finding a line, before any is left out
+        found = render_findings(record, apart=1)  # a finding a line, before any is left out
     if len(found) > room:
         found.sort(key=lambda each: VERDICTS.index(each[2]))
         found, folded = found[: room - 1], found[room - 1 :]
     out = [
-        f"{clip(f'{index:>2}. {text}', width - 4):<{width - 4}}  {verdict_mark(verdict)}"
+        f"{clip_text(f'{index:>2}. {text}', width - 4):<{width - 4}}  {verdict_mark(verdict)}"
         for index, text, verdict in found
     ]
     if folded:
-        counts = tally(verdict for _index, _text, verdict in folded)
+        counts = tally_verdicts(verdict for _index, _text, verdict in folded)
         out.append(f"    … and {len(folded)} more ({counts}), in full above")
     return out
 
 
-def tally(verdicts: Any) -> str:
+def tally_verdicts(verdicts: Any) -> str:
     """Return ``7 ✓, 1 🚨, 2 ?``, leaving out what there is none of."""
     count = Counter(verdicts)
     return ", ".join(f"{count[key]} {mark}" for key, mark in VERDICT_MARKS.items() if count[key]) or "none"
@@ -67,7 +67,7 @@ def tally(verdicts: Any) -> str:
 def _questions(record: Record) -> list[str]:
     return [
         f"{index}. {question:<33}{answer}"
-        for index, (question, answer) in enumerate(answers(record["hosts"]), 1)
+        for index, (question, answer) in enumerate(answer_questions(record["hosts"]), 1)
     ]
 
 
@@ -77,13 +77,13 @@ def outcome_lines(record: Record) -> list[str]:
     hosts, head = record["hosts"], ", ".join([f"OUTCOME: {outcome.upper()}", *still_open])
     if len(hosts) == 1:
         return [f"{head}{_cause(record)}"]
-    head += f": {hosts_overview.outcomes(hosts)}"
+    head += f": {hosts_overview.count_outcomes(hosts)}"
     behind = [
         host
         for host in hosts
         if hosts_overview.is_bad(host) or host["outcome"] == record["outcome"] == "skipped"
     ]
-    told = hosts_overview.reasons(behind)
+    told = hosts_overview.explain_hosts(behind)
     if len(told) < 2:
         return ["".join([head, *(f": {reason}" for reason in told)])]
     more = [f"… and {len(told) - REASONS} more, see HOSTS above"] if len(told) > REASONS else []
@@ -104,7 +104,7 @@ def reasons(record: Record) -> dict[str, str]:
     out = {}
     for key, reason in told.items():
         same = [host for host in record["hosts"] if host["verdicts"][key] == record["verdicts"][key]]
-        where = hosts_overview.on(same, record["hosts"]).lstrip()
+        where = hosts_overview.say_where(same, record["hosts"]).lstrip()
         out[key] = "; ".join(filter(None, (where, reason)))
     return out
 
@@ -119,15 +119,17 @@ def _effect(record: Record) -> str:
     hosts = record["hosts"]
     untouched = [host for host in hosts if not any(fault["injected_at"] for fault in host["faults"])]
     # Where a host was lost a fault may have been in force: nobody knows yet.
-    lost = [host for host in untouched if owes(host) and (len(hosts) > 1 or host["outcome"] == "aborted")]
+    lost = [
+        host for host in untouched if owes_record(host) and (len(hosts) > 1 or host["outcome"] == "aborted")
+    ]
     if len(untouched) == len(hosts):
         return "not known" if lost else "nothing was injected"
     faults = [fault for host in hosts for fault in host["faults"] if fault["injected_at"]]
     proof = [each["holds"] for fault in faults for each in fault["proof"]]
     parts = [f"{sum(1 for each in proof if each)} of {len(proof)} proofs hold"]
     untouched = [host for host in untouched if host not in lost]
-    parts += [f"not known{hosts_overview.on(lost, hosts)}"] if lost else []
-    parts += [f"nothing was injected{hosts_overview.on(untouched, hosts)}"] if untouched else []
+    parts += [f"not known{hosts_overview.say_where(lost, hosts)}"] if lost else []
+    parts += [f"nothing was injected{hosts_overview.say_where(untouched, hosts)}"] if untouched else []
     return "; ".join([*parts, *_blind(hosts)])
 
 
@@ -140,22 +142,22 @@ def _blind(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
         if host["bpf"]["status"] != "attached":
             missing.setdefault(host["bpf"]["status"], []).append(host)
     out = [
-        f"BPF {status}{hosts_overview.on(group, hosts)}, so no kernel events"
+        f"BPF {status}{hosts_overview.say_where(group, hosts)}, so no kernel events"
         for status, group in missing.items()
     ]
     attached = [host for host in ran if host["bpf"]["status"] == "attached"]
     unproven = [host for host in attached if host["bpf"]["positive_control"] is not True]
     if unproven:
-        out.append(f"BPF did not see our own connect{hosts_overview.on(unproven, hosts)}")
+        out.append(f"BPF did not see our own connect{hosts_overview.say_where(unproven, hosts)}")
     losing = [host for host in attached if host not in unproven and host["bpf"]["lost"]]
     if losing:
         lost = sum(host["bpf"]["lost"] for host in losing)
-        out.append(f"BPF lost {lost} events{hosts_overview.on(losing, hosts)}")
+        out.append(f"BPF lost {lost} events{hosts_overview.say_where(losing, hosts)}")
     return out
 
 
 def _hypothesis(record: Record) -> str:
-    return f"findings: {tally(each['verdict'] for host in record['hosts'] for each in host['findings'])}"
+    return f"findings: {tally_verdicts(each['verdict'] for host in record['hosts'] for each in host['findings'])}"
 
 
 def _restored(record: Record) -> str:

@@ -48,7 +48,7 @@ def clean(value: Any) -> str:
     return "".join(character if character.isprintable() else "?" for character in str(value))
 
 
-def peer(event: Mapping[str, Any]) -> str:
+def render_peer(event: Mapping[str, Any]) -> str:
     """Return the other end of a connection as address:port, [address]:port for IPv6; "" if the event has none."""
     address, port = event.get("raddr"), event.get("rport")
     if not address:
@@ -58,7 +58,7 @@ def peer(event: Mapping[str, Any]) -> str:
 
 
 def _details(name: str, event: Mapping[str, Any]) -> list[str]:
-    error, other = event.get("errno"), peer(event)
+    error, other = event.get("errno"), render_peer(event)
     if name == "CONN_FAILED":
         return [f"errno: {errno_name(error) if error else 'not known'}"]
     if name == "PROC_EXIT":

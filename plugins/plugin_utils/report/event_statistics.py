@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...module_utils.common import stats
-from .event_lines import clean, errno_name, peer, signal_name
+from .event_lines import clean, errno_name, render_peer, signal_name
 
 _MOST_NAMED = 4
 #: Units of histograms as a person reads them: (name, how many of the unit are one).
 _UNITS = {"us": ("ms", 1000.0)}
 
 
-def statistics(
+def render_statistics(
     events: Sequence[Mapping[str, Any]],
     capture: Mapping[str, Any] | None = None,
     histograms: Sequence[Mapping[str, Any]] = (),
@@ -64,7 +64,7 @@ def _connections(ours: Sequence[Mapping[str, Any]], names: Counter[str]) -> list
     sent = sum(event.get("direction") == "sent" for event in resets)
     lines = []
     if attempts:
-        lines.append(_line("connects to", _top(Counter(map(peer, attempts)))))
+        lines.append(_line("connects to", _top(Counter(map(render_peer, attempts)))))
     if failed:
         numbers = [event.get("errno") for event in failed]
         errors = Counter(errno_name(int(number)) if number else "errno not known" for number in numbers)

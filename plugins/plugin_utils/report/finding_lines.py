@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..words import NOT_MEASURED, clean, quantity, scalar, span, threshold
+from ..words import NOT_MEASURED, clean, format_quantity, format_scalar, format_span, format_threshold
 
 Finding = Mapping[str, Any]
 #: Number, what is said, verdict.
@@ -24,11 +24,11 @@ _WHOLE = re.compile(r"of (\d+) (.+)")
 def finding_text(finding: Finding) -> str:
     """Return ``Recovery: 0.86 to 0.9 s (≤ 60 s)``: title, value, unit and threshold of one finding."""
     limit, unit = finding["threshold"], finding["unit"]
-    value = quantity(finding["value"], unit, limit["value"] if limit else None)
-    return " ".join(filter(None, (f"{clean(finding['title'])}: {value}", threshold(limit, unit))))
+    value = format_quantity(finding["value"], unit, limit["value"] if limit else None)
+    return " ".join(filter(None, (f"{clean(finding['title'])}: {value}", format_threshold(limit, unit))))
 
 
-def numbered(record: Mapping[str, Any]) -> list[tuple[int, str, Finding]]:
+def number_findings(record: Mapping[str, Any]) -> list[tuple[int, str, Finding]]:
     """Return all findings of all hosts with their number and, if there are several hosts, their host's name.
 
     With several hosts the same finding has the same number on each, and they stand together, the bad ones first.
@@ -45,12 +45,12 @@ def numbered(record: Mapping[str, Any]) -> list[tuple[int, str, Finding]]:
     return sorted(found, key=lambda each: (each[0], VERDICTS.index(each[2]["verdict"])))
 
 
-def lines(record: Mapping[str, Any], apart: int = APART) -> list[Line]:
+def render_findings(record: Mapping[str, Any], apart: int = APART) -> list[Line]:
     """Return the lines of the key findings; those of several hosts bad ones first, one line where hosts agree.
 
     apart: what fails on so many hosts has a line for each; on more, one line with the range and the hosts.
     """
-    found = numbered(record)
+    found = number_findings(record)
     if len(record["hosts"]) == 1:
         return [(index, finding_text(each), each["verdict"]) for index, _host, each in found]
     alike: dict[tuple[Any, ...], list[tuple[str, Finding]]] = {}
@@ -86,7 +86,7 @@ def _together(part: Sequence[tuple[str, Finding]], of: int, verdict: str) -> str
         text += f", {len(part) - len(known)} of them {NOT_MEASURED}"
     if verdict == "fail" and known and not named:
         text += f", worst {max(known, key=lambda one: _badness(one[1]))[0]}"
-    return " ".join(filter(None, (text, threshold(limit, _unit([first])))))
+    return " ".join(filter(None, (text, format_threshold(limit, _unit([first])))))
 
 
 def _range(found: Sequence[Finding]) -> str:
@@ -103,9 +103,9 @@ def _range(found: Sequence[Finding]) -> str:
         if _is_number(end)
     ]
     if len(ends) == sum(2 if _is_interval(value) else 1 for value in values):
-        text = span(min(ends), max(ends), unit, against)
+        text = format_span(min(ends), max(ends), unit, against)
     else:
-        text = quantity(" or ".join(dict.fromkeys(scalar(value) for value in values)), unit)
+        text = format_quantity(" or ".join(dict.fromkeys(format_scalar(value) for value in values)), unit)
     return text
 
 
@@ -131,7 +131,7 @@ def _unit(found: Sequence[Finding]) -> str | None:
         unit: str | None = found[0]["unit"]
         return unit
     match = counted[0]
-    return f"of {span(min(wholes), max(wholes))} {match[2] if match else ''}"
+    return f"of {format_span(min(wholes), max(wholes))} {match[2] if match else ''}"
 
 
 def _badness(finding: Finding) -> float:

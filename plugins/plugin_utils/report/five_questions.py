@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..words import clean, quantity
-from .hosts_overview import on
+from ..words import clean, format_quantity
+from .hosts_overview import say_where
 
 Host = dict[str, Any]
 _WORST_SEEN = ("errors", "slowness", "unknown", "nothing")
@@ -21,7 +21,7 @@ _SAW = {
 }
 
 
-def answers(hosts: Sequence[Host]) -> list[tuple[str, str]]:
+def answer_questions(hosts: Sequence[Host]) -> list[tuple[str, str]]:
     """Return the five questions with their answers; of several hosts that of the worst, which is named.
 
     Where all are good, counts are those of all hosts together, and times those of the slowest.
@@ -42,7 +42,7 @@ def _split(hosts: Sequence[Host], answer: Callable[[Host], Any]) -> tuple[list[H
 
 
 def _open(unknown: Sequence[Host], hosts: Sequence[Host]) -> str:
-    return f"; ? not measured{on(unknown, hosts)}" if unknown else ""
+    return f"; ? not measured{say_where(unknown, hosts)}" if unknown else ""
 
 
 def _worst(bad: Sequence[Host], hosts: Sequence[Host], size: Callable[[Host], float]) -> tuple[Host, str]:
@@ -59,7 +59,7 @@ def _recovered(hosts: Sequence[Host]) -> str:
     if not known:
         return "? not measured"
     failed = [host for host in known if not host["questions"]["recovered_automatically"]]
-    return f"{f'no{on(failed, hosts)}' if failed else 'yes'}{_open(unknown, hosts)}"
+    return f"{f'no{say_where(failed, hosts)}' if failed else 'yes'}{_open(unknown, hosts)}"
 
 
 def _duration(hosts: Sequence[Host]) -> str:
@@ -68,7 +68,8 @@ def _duration(hosts: Sequence[Host]) -> str:
         return "? not measured"
     worst = max(known, key=lambda host: float(host["questions"]["recovery_s"]))
     at_most = "at most " if len(known) > 1 else ""
-    return f"{at_most}{quantity(worst['questions']['recovery_s'], 's')}{on([worst], hosts)}{_open(unknown, hosts)}"
+    took = format_quantity(worst["questions"]["recovery_s"], "s")
+    return f"{at_most}{took}{say_where([worst], hosts)}{_open(unknown, hosts)}"
 
 
 def _loss(hosts: Sequence[Host]) -> str:
@@ -84,7 +85,7 @@ def _loss(hosts: Sequence[Host]) -> str:
     of = sum(host["ledger"]["acknowledged"] or 0 for host in told)
     shortest = [host["ledger"]["shortest_visible_loss_ms"] for host in known]
     blind = [] if None in shortest else [max(shortest)]
-    visible = "".join(f"; {quantity(value, 'ms')} of loss would have shown" for value in blind)
+    visible = "".join(f"; {format_quantity(value, 'ms')} of loss would have shown" for value in blind)
     return f"{'yes' if lost else 'no'}, {count} of {of}{where}{visible}{_open(unknown, hosts)}"
 
 
@@ -95,7 +96,7 @@ def _blind_loss(hosts: Sequence[Host]) -> str:
     if not counted or None in shortest:
         return "? not measured"
     of = sum(ledger["acknowledged"] or 0 for ledger in counted)
-    return f"? 0 of {of}; a loss under {quantity(max(shortest), 'ms')} would not have shown"
+    return f"? 0 of {of}; a loss under {format_quantity(max(shortest), 'ms')} would not have shown"
 
 
 def _seen(hosts: Sequence[Host]) -> str:
@@ -117,7 +118,7 @@ def _seen(hosts: Sequence[Host]) -> str:
     times = []
     for key, name in (("p50_ms", "p50"), ("p99_ms", "p99"), ("baseline_p99_ms", "p99 before")):
         values = [saw(host)[key] for host in told if saw(host)[key] is not None]
-        times += [f"{name} {quantity(max(values))}"] if values else []
+        times += [f"{name} {format_quantity(max(values))}"] if values else []
     if times:
         times[-1] += " ms"
     counts = f"{_SAW[what]}{where}: {errors} failed, {slow} slow of {requests}"
@@ -143,5 +144,5 @@ def _clarity(hosts: Sequence[Host]) -> str:
         found(host)["first_log_after_s"] for host in told if found(host)["first_log_after_s"] is not None
     ]
     if delays:
-        parts.append(f"named in the log after {quantity(max(delays), 's')}")
+        parts.append(f"named in the log after {format_quantity(max(delays), 's')}")
     return f"{', '.join(parts)}{_open(unknown, hosts)}"

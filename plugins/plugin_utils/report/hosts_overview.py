@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..record.merge import OUTCOMES, QUESTIONS
-from ..words import clean, clip, columns, leftover_text, number, padded, verdict_mark
+from ..words import clean, clip_text, count_columns, format_number, leftover_text, pad_text, verdict_mark
 from .finding_lines import finding_text
 
 Host = Mapping[str, Any]
@@ -21,54 +21,54 @@ SHOWN = 10
 _NARROWEST = 8
 
 
-def severity(host: Host) -> int:
+def rank_outcome(host: Host) -> int:
     """Return how bad a host's outcome is, 0 for the worst: not restored, aborted, invalid, failed, skipped, passed."""
     return 0 if host["verdicts"]["restored"] == "fail" else 1 + OUTCOMES.index(str(host["outcome"]))
 
 
 def is_bad(host: Host) -> bool:
     """Return True if a host turns its fleet red; one that was skipped has shown nothing, and does not."""
-    return severity(host) <= OUTCOMES.index("skipped")
+    return rank_outcome(host) <= OUTCOMES.index("skipped")
 
 
-def ranked(hosts: Sequence[Host]) -> list[Host]:
+def rank_hosts(hosts: Sequence[Host]) -> list[Host]:
     """Return the hosts worst first, among equals the slowest to recover first; a recovery never seen is slowest."""
 
     def slowness(host: Host) -> float:
         seconds = host["questions"]["recovery_s"]
         return float("inf") if seconds is None else float(seconds)
 
-    return sorted(hosts, key=lambda host: (severity(host), -slowness(host)))
+    return sorted(hosts, key=lambda host: (rank_outcome(host), -slowness(host)))
 
 
-def worst(hosts: Sequence[Host]) -> tuple[list[Host], list[Host]]:
+def pick_worst(hosts: Sequence[Host]) -> tuple[list[Host], list[Host]]:
     """Return the hosts that are shown, worst first, and those that are only counted.
 
     One host more than SHOWN is shown, too: the line that counts it would be as long.
     """
-    order = ranked(hosts)
+    order = rank_hosts(hosts)
     return (order, []) if len(order) <= SHOWN + 1 else (order[:SHOWN], order[SHOWN:])
 
 
-def names(hosts: Sequence[Host]) -> str:
+def name_hosts(hosts: Sequence[Host]) -> str:
     """Return ``a, b, c``, or ``12 hosts`` where there are too many to name."""
     if len(hosts) > NAMED:
         return f"{len(hosts)} hosts"
     return ", ".join(clean(host["host"]) for host in hosts)
 
 
-def on(among: Sequence[Host], hosts: Sequence[Host]) -> str:
+def say_where(among: Sequence[Host], hosts: Sequence[Host]) -> str:
     """Return `` on a, b`` where that is news: of several hosts, and not if it is none or all of them."""
-    return f" on {names(among)}" if among and len(among) < len(hosts) else ""
+    return f" on {name_hosts(among)}" if among and len(among) < len(hosts) else ""
 
 
-def outcomes(hosts: Iterable[Host]) -> str:
+def count_outcomes(hosts: Iterable[Host]) -> str:
     """Return ``2 passed, 1 failed``: how many hosts ended how, the good ones first."""
     count = Counter(str(host["outcome"]) for host in hosts)
     return ", ".join(f"{count[each]} {each}" for each in reversed(OUTCOMES) if count[each])
 
 
-def why(host: Host) -> str:
+def explain_host(host: Host) -> str:
     """Return in a few words why a host did not pass: what is left behind, what stopped it, which finding failed."""
     verdicts, notes = host["verdicts"], host["notes"]
     if verdicts["restored"] == "fail":
@@ -87,36 +87,37 @@ def _first(texts: Sequence[str]) -> str:
     return f"{texts[0]}{f', and {len(texts) - 1} more' if len(texts) > 1 else ''}"
 
 
-def reasons(hosts: Sequence[Host]) -> list[str]:
+def explain_hosts(hosts: Sequence[Host]) -> list[str]:
     """Return ``host-2 (hypothesis: Recovery: 71 s (≤ 60 s))`` of each host, worst first; one reason stands once."""
     grouped: dict[str, list[Host]] = {}
-    for host in ranked(hosts):
-        grouped.setdefault(why(host), []).append(host)
-    return [f"{names(group)} ({reason})" for reason, group in grouped.items()]
+    for host in rank_hosts(hosts):
+        grouped.setdefault(explain_host(host), []).append(host)
+    return [f"{name_hosts(group)} ({reason})" for reason, group in grouped.items()]
 
 
-def clock(host: Host) -> str:
+def render_clock(host: Host) -> str:
     """Return ``+3200 ± 0.4``, milliseconds by which a host's clock is ahead of the controller's; ``?`` if unknown."""
     offset, doubt = (host["clock"][key] for key in ("offset_ms", "uncertainty_ms"))
     if offset is None:
         return "?"
-    return f"{'+' if offset >= 0 else '-'}{number(abs(offset))} ± {'?' if doubt is None else number(doubt)}"
+    sign, within = "+" if offset >= 0 else "-", "?" if doubt is None else format_number(doubt)
+    return f"{sign}{format_number(abs(offset))} ± {within}"
 
 
-def table(hosts: Sequence[Host], width: int) -> list[str]:
+def render_hosts(hosts: Sequence[Host], width: int) -> list[str]:
     """Return the table of the hosts, at most ``width`` columns wide: worst first, of a long fleet the worst ten."""
-    shown, others = worst(hosts)
+    shown, others = pick_worst(hosts)
     rows = [_cells(host) for host in shown]
     lines = _columns(rows, width, words=True)
-    if max(map(columns, lines)) > width:
+    if max(map(count_columns, lines)) > width:
         lines = _columns(rows, width, words=False)
     out = lines[:1]
     for host, line in zip(shown, lines[1:]):
         out.append(line)
         if host["outcome"] != "passed" or is_bad(host):
-            out.append(clip(f"      {why(host)}", width))
+            out.append(clip_text(f"      {explain_host(host)}", width))
     if others:
-        out.append(f"  … and {len(others)} more: {outcomes(others)}")
+        out.append(f"  … and {len(others)} more: {count_outcomes(others)}")
     return out
 
 
@@ -147,10 +148,10 @@ def _cells(host: Host) -> list[str]:
         str(host["wave"]),
         str(host["outcome"]),
         *(str(host["verdicts"][key]) for key in QUESTIONS),
-        "?" if seconds is None else number(seconds),
+        "?" if seconds is None else format_number(seconds),
         "?" if loss is None else str(loss),
         "?" if seen["what"] == "unknown" else str(seen["errors"]),
-        clock(host),
+        render_clock(host),
     ]
 
 
@@ -165,15 +166,15 @@ def _columns(rows: Sequence[Sequence[str]], width: int, *, words: bool) -> list[
         ]
         for row in rows
     ]
-    widths = [max(columns(row[index]) for row in (heading, *marked)) for index in range(len(heading))]
+    widths = [max(count_columns(row[index]) for row in (heading, *marked)) for index in range(len(heading))]
     if not words:
         rest = 2 + sum(widths[1:]) + 2 * (len(widths) - 1)
         widths[0] = min(widths[0], max(width - rest, _NARROWEST))
     out = []
     for row in (heading, *marked):
         cells = [
-            padded(
-                clip(cell, widths[index]) if index == 0 else cell,
+            pad_text(
+                clip_text(cell, widths[index]) if index == 0 else cell,
                 widths[index],
                 right=heading[index] in _RIGHT,
             )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..record.missing_host import is_stub
-from ..words import clean, leftover_text, outcome_text, quantity, seconds_between
+from ..words import clean, format_quantity, leftover_text, outcome_text, seconds_between
 from .finding_lines import finding_text
 
 Record = dict[str, Any]
@@ -21,7 +21,7 @@ _QUESTIONS = {
 }
 
 
-def junit(record: Record) -> str:
+def render_junit(record: Record) -> str:
     """Return the JUnit XML of a record. A verdict or finding that failed is a failure, one that is unknown is
     skipped; a host whose run is invalid or aborted carries an error, so that no CI takes it for green."""
     root = ET.Element("testsuites", {"name": f"exchange.chaos {_class(record)}"})
@@ -79,7 +79,7 @@ def _suite(root: ET.Element, record: Record, host: Mapping[str, Any]) -> None:
     for text in host.get("open_questions") or []:
         _case(suite, name, f"question: {clean(text)}", "unknown", clean(text), "")
     for finding in host["findings"]:
-        text, value = finding_text(finding), quantity(finding["value"], finding["unit"])
+        text, value = finding_text(finding), format_quantity(finding["value"], finding["unit"])
         _case(
             suite,
             name,

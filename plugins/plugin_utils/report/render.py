@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..record import report_files
-from ..record.clocks import offsets
+from ..record.clocks import clock_offsets
 from . import bpf_log, text
-from .junit import junit
+from .junit import render_junit
 from .page import page_file
 
 Record = dict[str, Any]
@@ -19,26 +19,26 @@ Record = dict[str, Any]
 RENDERED = ("log", "bpf", "html", "xml")
 
 
-def head(record: Record) -> str:
+def render_head(record: Record) -> str:
     """Return the first lines of a log, which a reservation leaves in it."""
-    return joined(text.banner(record["experiment"]["title"]))
+    return join_lines(text.render_banner(record["experiment"]["title"]))
 
 
-def render(record: Record, files: Mapping[str, str], source: str) -> None:
+def write_reports(record: Record, files: Mapping[str, str], source: str) -> None:
     """Write the files of a record. ``source`` is the stem beside which its raw samples lie.
 
     files: path by kind, of RENDERED at least. Raises FileError and FileExistsError: nothing is overwritten.
     """
-    fresh, events = bpf_log.rest(record, source, {})
-    closing = bpf_log.closing(record, events, bpf_log.histograms(record, source))
-    bpf = [*bpf_log.lines(fresh, len(record["hosts"]) > 1, offsets(record)), *closing]
-    report_files.fill(files["bpf"], joined(bpf))
-    report_files.fill(files["xml"], junit(record))
+    fresh, events = bpf_log.find_unwritten(record, source, {})
+    closing = bpf_log.render_block(record, events, bpf_log.read_histograms(record, source))
+    bpf = [*bpf_log.render_events(fresh, len(record["hosts"]) > 1, clock_offsets(record)), *closing]
+    report_files.fill_file(files["bpf"], join_lines(bpf))
+    report_files.fill_file(files["xml"], render_junit(record))
     page_file.write(record, source, files["html"])
-    begun = head(record)
-    report_files.fill(files["log"], joined(text.log(record, files))[len(begun) :], begun)
+    begun = render_head(record)
+    report_files.fill_file(files["log"], join_lines(text.render_log(record, files))[len(begun) :], begun)
 
 
-def joined(lines: list[str]) -> str:
+def join_lines(lines: list[str]) -> str:
     """Return lines as the text of a file."""
     return "".join(f"{line}\n" for line in lines)

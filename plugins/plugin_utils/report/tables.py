@@ -14,7 +14,7 @@ _MARKS = {"passed": "✓", "skipped": "⚠", "pass": "✓", "fail": "✗", "read
 _VERDICTS = ("effect", "hypothesis", "restored")
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
+def render_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as lines with columns of equal width; the last column is as wide as it needs."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] if rows else []
     return [
@@ -23,7 +23,7 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def suite(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
+def render_suite(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the summary of a suite, a line an experiment: outcome, the three verdicts, where its record is."""
     if not outcomes:
         return ["No experiment of this suite was run."]
@@ -42,7 +42,7 @@ def suite(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
             ]
         )
     passed = sum(one.get("outcome") == "passed" for one in outcomes)
-    return ["SUITE", *table(rows), f"{passed} of {len(outcomes)} passed"]
+    return ["SUITE", *render_table(rows), f"{passed} of {len(outcomes)} passed"]
 
 
 def not_passed(outcomes: Sequence[Mapping[str, Any]], may_skip: Sequence[str] = ()) -> list[str]:
@@ -57,7 +57,7 @@ def not_passed(outcomes: Sequence[Mapping[str, Any]], may_skip: Sequence[str] = 
     ]
 
 
-def readiness(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def render_readiness(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what each host is ready for.
 
     rows: dictionaries of host, number, title, ready (ready, degraded or impossible) and why (a list of sentences).
@@ -76,5 +76,5 @@ def readiness(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             for row in rows
             if str(row["host"]) == host
         ]
-        lines += [f"READINESS of {clean(host)}", *table(cells)]
+        lines += [f"READINESS of {clean(host)}", *render_table(cells)]
     return lines

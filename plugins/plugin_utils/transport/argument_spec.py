@@ -14,7 +14,7 @@ import yaml
 _KEYS = ("type", "elements", "choices", "required", "default")
 
 
-def arguments(documentation: str) -> dict[str, dict[str, Any]]:
+def read_arguments(documentation: str) -> dict[str, dict[str, Any]]:
     """Return the argument specification of the options in a module's DOCUMENTATION (those of fragments left out)."""
     return _specified(yaml.safe_load(documentation)["options"])
 

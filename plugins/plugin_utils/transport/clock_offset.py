@@ -33,7 +33,7 @@ class Unmeasured(Exception):
 
 
 @dataclass(frozen=True)
-class Exchange:
+class ClockReading:
     """One question and its answer. ``sent``, ``host``: epoch seconds on each clock; ``took``: round trip, seconds."""
 
     sent: float
@@ -60,21 +60,21 @@ class Offset:
         return dict(vars(self))
 
 
-def best(exchanges: Sequence[Exchange]) -> Offset:
+def choose_best(exchanges: Sequence[ClockReading]) -> Offset:
     """Return what the quickest exchange says; unknown without any."""
     if not exchanges:
-        return unknown("no exchange was answered")
+        return unknown_offset("no exchange was answered")
     quickest = min(exchanges, key=lambda one: one.took)
     half = 1000 * quickest.took / 2
     return Offset(round(1000 * quickest.offset, 4), round(half, 4), quickest.host)
 
 
-def unknown(reason: str) -> Offset:
+def unknown_offset(reason: str) -> Offset:
     """Return an offset that nobody knows."""
     return Offset(None, None, None, reason)
 
 
-def ping(argv: Sequence[str | bytes], patience: float = PATIENCE_S) -> list[Exchange]:
+def read_clock(argv: Sequence[str | bytes], patience: float = PATIENCE_S) -> list[ClockReading]:
     """Start a command that answers each line with its time, and exchange lines with it.
 
     Raises Unmeasured when it cannot be started, says something else, or answers too seldom in ``patience`` seconds.
@@ -97,9 +97,9 @@ def ping(argv: Sequence[str | bytes], patience: float = PATIENCE_S) -> list[Exch
         _end(answering)
 
 
-def _exchange(answering: subprocess.Popen[bytes], until: float) -> list[Exchange]:
+def _exchange(answering: subprocess.Popen[bytes], until: float) -> list[ClockReading]:
     to_host, from_host = (pipe.fileno() for pipe in _pipes(answering))
-    found: list[Exchange] = []
+    found: list[ClockReading] = []
     while len(found) < EXCHANGES:
         try:
             sent, began = time.time(), time.perf_counter()
@@ -111,7 +111,7 @@ def _exchange(answering: subprocess.Popen[bytes], until: float) -> list[Exchange
                 break
             raise Unmeasured(f"only {len(found)} of {EXCHANGES} exchanges were answered") from error
         try:
-            found.append(Exchange(sent, took, float(line)))
+            found.append(ClockReading(sent, took, float(line)))
         except ValueError as error:
             raise Unmeasured("the host answers something that is no time") from error
     return found

@@ -23,6 +23,6 @@ class FaultAction(ActionModule):  # type: ignore[misc]  # ansible-core is untype
         result: dict[str, Any] = super().run(tmp, task_vars)
         run_id, host = str(self._task.args.get("run_id")), str((task_vars or {}).get("inventory_hostname"))
         # where another host left word, this one was aborted for it, and all know
-        if not aborts.found(run_id, host):
+        if not aborts.find_abort(run_id, host):
             aborts.pass_on(run_id, host, result)
         return result

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any
 
-from .clock_offset import ECHO, Exchange, Offset, Unmeasured, best, ping, unknown
+from .clock_offset import ECHO, ClockReading, Offset, Unmeasured, choose_best, read_clock, unknown_offset
 
 #: Questions where each is a connection or a process of its own.
 _COMMANDS = 5
@@ -22,22 +22,22 @@ _COMMANDS = 5
 _ANY = "command -v python3 || echo /usr/libexec/platform-python"
 
 
-def measure(action: Any, variables: dict[str, Any]) -> Offset:
+def measure_offset(action: Any, variables: dict[str, Any]) -> Offset:
     """Return the offset of the host's clock; ``action`` is an Ansible action plugin. Never raises for a bad host."""
     try:
         argv = _argv(action, variables)
-        return best(ping(argv) if argv else _by_commands(action))
+        return choose_best(read_clock(argv) if argv else _by_commands(action))
     except Unmeasured as error:
         try:
-            return best(_by_commands(action))
+            return choose_best(_by_commands(action))
         except Exception:
-            return unknown(str(error))
+            return unknown_offset(str(error))
     # a connection plugin may raise whatever it likes, and a run does not fail for want of a clock
     except Exception as error:
-        return unknown(f"{type(error).__name__}: {error}")
+        return unknown_offset(f"{type(error).__name__}: {error}")
 
 
-def interpreter(action: Any, variables: dict[str, Any]) -> str:
+def find_interpreter(action: Any, variables: dict[str, Any]) -> str:
     """Return the Python that Ansible uses on the host; empty when it has not looked for one yet."""
     named = action._templar.template(variables.get("ansible_python_interpreter") or "")
     found = variables.get("discovered_interpreter_python") or (variables.get("ansible_facts") or {}).get(
@@ -48,7 +48,7 @@ def interpreter(action: Any, variables: dict[str, Any]) -> str:
 
 def _argv(action: Any, variables: dict[str, Any]) -> list[str | bytes]:
     """Return the command that opens a connection of its own to the echo on the host; none where there is no way."""
-    connection, python = action._connection, interpreter(action, variables)
+    connection, python = action._connection, find_interpreter(action, variables)
     if connection.transport == "local":
         return [*shlex.split(python or sys.executable), "-u", "-c", ECHO]
     if connection.transport != "ssh":
@@ -63,7 +63,7 @@ def _argv(action: Any, variables: dict[str, Any]) -> list[str | bytes]:
     return [built[0], b"-o", b"BatchMode=yes", *built[1:]]
 
 
-def _by_commands(action: Any) -> list[Exchange]:
+def _by_commands(action: Any) -> list[ClockReading]:
     """Ask for the time by the connection's ordinary commands."""
     found = []
     for _attempt in range(_COMMANDS):
@@ -71,7 +71,7 @@ def _by_commands(action: Any) -> list[Exchange]:
         answer = action._low_level_execute_command("date +%s.%N", sudoable=False)
         took = time.perf_counter() - began
         try:
-            found.append(Exchange(sent, took, float(str(answer.get("stdout", "")).split()[-1])))
+            found.append(ClockReading(sent, took, float(str(answer.get("stdout", "")).split()[-1])))
         except (IndexError, ValueError):
             continue
     return found

@@ -22,7 +22,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _KEEP_S = 86400
 
 
-def content() -> dict[str, bytes]:
+def read_content() -> dict[str, bytes]:
     """Return every file of the runtime by its name in the archive."""
     sources = {
         f"{_PACKAGE}/{path.relative_to(_PLUGINS / 'module_utils').as_posix()}": path
@@ -42,9 +42,9 @@ def content() -> dict[str, bytes]:
     return dict(sorted(found.items()))
 
 
-def build() -> Path:
+def build_archive() -> Path:
     """Return the path of the runtime's file, made in the user's cache unless one of the same content is there."""
-    files = content()
+    files = read_content()
     digest = hashlib.sha256(
         b"".join(name.encode() + b"\0" + data for name, data in files.items())
     ).hexdigest()

@@ -38,13 +38,13 @@ def download_command(python: str, folder: Path) -> list[str]:
     ]
 
 
-def wanted(requirements: str) -> dict[str, str]:
+def parse_pins(requirements: str) -> dict[str, str]:
     """Return {name: version} of a list of pins, names as wheels spell them."""
     pins = (line.partition("==") for line in requirements.splitlines() if "==" in line and line[0] != "#")
     return {_normal(name): version.strip() for name, _sign, version in pins}
 
 
-def choose(folder: Path, pins: Mapping[str, str]) -> list[Path]:
+def choose_wheels(folder: Path, pins: Mapping[str, str]) -> list[Path]:
     """Return the wheel of each pin in a folder. Raises WheelError naming those that are not there."""
     found = {}
     for path in sorted(folder.glob("*-none-any.whl")):
@@ -59,14 +59,14 @@ def choose(folder: Path, pins: Mapping[str, str]) -> list[Path]:
     return [found[pin] for pin in pins.items()]
 
 
-def given(folder: str | None) -> list[Path]:
+def find_wheels(folder: str | None) -> list[Path]:
     """Return the wheels to carry: those of the folder named, else those of the cache, downloaded if need be.
 
     Raises WheelError.
     """
-    pins = wanted(REQUIREMENTS.read_text())
+    pins = parse_pins(REQUIREMENTS.read_text())
     if folder:
-        return choose(Path(folder).expanduser(), pins)
+        return choose_wheels(Path(folder).expanduser(), pins)
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exchange-chaos"
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,10 +75,10 @@ def given(folder: str | None) -> list[Path]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.is_dir():
             _download(target)
-    return choose(target, pins)
+    return choose_wheels(target, pins)
 
 
-def pack(wheels: list[Path], folder: Path) -> Path:
+def pack_wheels(wheels: list[Path], folder: Path) -> Path:
     """Return a zip of the wheels in ``folder``, to be carried as one file."""
     path = folder / "wheels.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -87,7 +87,7 @@ def pack(wheels: list[Path], folder: Path) -> Path:
     return path
 
 
-def manifest(wheels: list[Path]) -> dict[str, str]:
+def hash_wheels(wheels: list[Path]) -> dict[str, str]:
     """Return {file name: SHA-256} of the wheels."""
     return {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels}
 

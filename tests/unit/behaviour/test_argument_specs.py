@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import message
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import failure_sentence
 
 ROOT = Path(__file__).resolve().parents[3]
 EXPERIMENTS = sorted(
@@ -107,7 +107,7 @@ def test_numbers_from_the_command_line_are_text_and_valid() -> None:
 )
 def test_a_wrong_value_is_refused_in_one_sentence(name: str, value: Any, sentence: str) -> None:
     errors = validated({name: value})
-    assert message({"msg": "Validation of arguments failed:", "argument_errors": errors}) == sentence
+    assert failure_sentence({"msg": "Validation of arguments failed:", "argument_errors": errors}) == sentence
 
 
 def test_a_missing_variable_is_named() -> None:
@@ -116,13 +116,13 @@ def test_a_missing_variable_is_named() -> None:
         .validate({}, validate_role_argument_spec=True)
         .error_messages
     )
-    assert message({"argument_errors": errors}) == "chaos_experiment, chaos_run must be given."
+    assert failure_sentence({"argument_errors": errors}) == "chaos_experiment, chaos_run must be given."
 
 
 def test_words_of_ansible_that_we_do_not_know_are_passed_on() -> None:
-    assert message({"argument_errors": ["something new"]}) == "something new."
+    assert failure_sentence({"argument_errors": ["something new"]}) == "something new."
 
 
 def test_a_command_that_failed_says_why() -> None:
     said = {"msg": "non-zero return code", "rc": 1, "stderr": "trying\nThere is no dockerd on this host.\n"}
-    assert message(said) == "non-zero return code: There is no dockerd on this host."
+    assert failure_sentence(said) == "non-zero return code: There is no dockerd on this host."

@@ -157,9 +157,9 @@ def test_every_answer_the_survey_lets_through_is_one_the_run_takes(variable: str
     hosts = ["a", "b", "c"]
     for answer in {question["default"], *([] if question["required"] else [""])}:
         if variable == "chaos_waves":
-            made = [host for wave in waves.split(hosts, check_type_list(answer)) for host in wave]
+            made = [host for wave in waves.split_waves(hosts, check_type_list(answer)) for host in wave]
         else:
-            made = waves.sample(hosts, answer, "seed")
+            made = waves.draw_sample(hosts, answer, "seed")
         assert made == hosts
     assert question["required"] == (question["min"] > 0)
 

@@ -148,7 +148,7 @@ class FakeStore:
     def __init__(self, taken: range) -> None:
         self.taken = taken
 
-    def count(self, numbering: Numbering, first: int, last: int) -> Counter[int]:
+    def count_orders(self, numbering: Numbering, first: int, last: int) -> Counter[int]:
         held = [number for number in self.taken if first <= number <= last] if self.taken.step > 1 else []
         overlap = range(max(first, self.taken.start), min(last + 1, self.taken.stop))[:3]
         return Counter(dict.fromkeys(held if self.taken.step > 1 else overlap, 1))

@@ -42,7 +42,7 @@ def resolver(name: str) -> Sequence[str]:
 
 def path(host: str = "a1", hosts: Sequence[str] = ("a1", "a2", "b1", "b2"), **changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"service": "postgres", "port": 5432, "words": "database|5432", **changes}
-    return fault_path.path(HOSTS, host=host, hosts=hosts, groups=GROUPS, resolver=resolver, **given)
+    return fault_path.find_path(HOSTS, host=host, hosts=hosts, groups=GROUPS, resolver=resolver, **given)
 
 
 def test_the_path_leads_to_the_service_unless_something_else_is_asked() -> None:
@@ -65,7 +65,7 @@ def test_the_stores_are_of_the_project_unless_they_live_elsewhere() -> None:
     ports = {"database": 5432, "cache": 6379, "api": 8080}
 
     def stores(**external: Any) -> dict[str, Any]:
-        return fault_path.stores(external, HOSTS, ports, resolver)
+        return fault_path.find_stores(external, HOSTS, ports, resolver)
 
     assert stores() == {"database": {"address": "", "port": 5432}, "cache": {"address": "", "port": 6379}}
     found = stores(database={"address": "10.0.0.9", "port": 5433}, cache={"address": "b1"})
@@ -134,16 +134,18 @@ def test_a_host_that_only_it_knows_by_name_has_a_path_all_the_same() -> None:
     """The controller itself, in a group: the other side's run, not its own, needs its address."""
     groups = {"near": ["here"], "far": ["b1"]}
     given: dict[str, Any] = {"service": "s", "port": 1, "words": "", "between_groups": ["near", "far"]}
-    found = fault_path.path(HOSTS, host="here", hosts=["here"], groups=groups, resolver=resolver, **given)
+    found = fault_path.find_path(
+        HOSTS, host="here", hosts=["here"], groups=groups, resolver=resolver, **given
+    )
     assert found["peer_addresses"] == ["10.2.0.1", "fd02::1"]
     with pytest.raises(fault_path.PathError, match="only it can reach itself"):
-        fault_path.path(HOSTS, host="b1", hosts=["b1"], groups=groups, resolver=resolver, **given)
+        fault_path.find_path(HOSTS, host="b1", hosts=["b1"], groups=groups, resolver=resolver, **given)
 
 
 def test_hosts_behind_one_address_have_no_path_between_them() -> None:
     hosts = {"a": {"ansible_host": "10.0.0.1"}, "b": {"ansible_host": "10.0.0.1"}}
     with pytest.raises(fault_path.PathError, match=r"the same address 10\.0\.0\.1"):
-        fault_path.path(
+        fault_path.find_path(
             hosts, host="a", hosts=["a", "b"], groups={"za": ["a"], "zb": ["b"]}, service="s", port=1, words="",
             between_groups=["za", "zb"], resolver=resolver,
         )  # fmt: skip
@@ -181,7 +183,7 @@ def test_a_names_addresses_stand_in_an_order_of_their_own(monkeypatch: pytest.Mo
         monkeypatch.setattr(
             fault_path.socket, "getaddrinfo", lambda *_a, _found=tuple(dealt), **_k: list(_found)
         )
-        assert fault_path.resolve("db.example") == ["10.0.0.5", "10.0.0.7", "fd00::5"]
+        assert fault_path.resolve_name("db.example") == ["10.0.0.5", "10.0.0.7", "fd00::5"]
 
 
 @pytest.mark.parametrize("name", ["10.0.0..1", "a" * 64 + ".example"])
@@ -189,11 +191,11 @@ def test_what_can_be_no_name_is_one_sentence_too(name: str) -> None:
     with pytest.raises(
         fault_path.PathError, match=r"Host b1 \(.*\) has no address that the controller knows"
     ):
-        fault_path.addresses("b1", {"b1": {"chaos_address": name}})
+        fault_path.find_addresses("b1", {"b1": {"chaos_address": name}})
 
 
 def test_a_scope_is_no_part_of_an_address() -> None:
-    assert fault_path.addresses("x", {}, lambda name: ["fd00::1%eth0"]) == ["fd00::1"]
+    assert fault_path.find_addresses("x", {}, lambda name: ["fd00::1%eth0"]) == ["fd00::1"]
 
 
 @pytest.mark.parametrize("role", ["network_partition", "network_latency"])

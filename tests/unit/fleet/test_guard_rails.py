@@ -9,7 +9,7 @@ from datetime import datetime
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import guard_rails
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import stub
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import make_missing_host
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.version import collection_version
 
 
@@ -130,7 +130,7 @@ def test_the_version_is_galaxys() -> None:
 
 
 def test_a_host_without_a_record_says_why_and_claims_nothing() -> None:
-    found = stub("host-1", "skipped", "No Docker engine answers.")
+    found = make_missing_host("host-1", "skipped", "No Docker engine answers.")
     assert (found["host"], found["outcome"], found["notes"]) == (
         "host-1",
         "skipped",

@@ -31,7 +31,7 @@ HOSTS = [f"host-{number}" for number in range(1, 21)]
     ],
 )
 def test_a_count_or_a_percentage(value: object, of: int, meant: int) -> None:
-    assert waves.size("chaos_sample", value, of) == meant
+    assert waves.count_hosts("chaos_sample", value, of) == meant
     if "%" in str(value) and "." not in str(value):
         assert meant == pct_to_int(value, of), "Ansible's serial would mean something else"
 
@@ -39,31 +39,31 @@ def test_a_count_or_a_percentage(value: object, of: int, meant: int) -> None:
 @pytest.mark.parametrize("value", ["0", "-1", "0%", "101%", "half", "1.5", "", "%", "True", "1 host", None])
 def test_what_is_neither_is_refused_in_one_sentence(value: object) -> None:
     with pytest.raises(TargetError, match=r"^chaos_waves has .* must be a number of hosts .*\.$") as told:
-        waves.size("chaos_waves", value, 20)
+        waves.count_hosts("chaos_waves", value, 20)
     assert str(value).strip() in str(told.value)
 
 
 def test_a_sample_is_drawn_by_its_seed_alone() -> None:
-    drawn = waves.sample(HOSTS, "5", "7")
+    drawn = waves.draw_sample(HOSTS, "5", "7")
     assert len(drawn) == 5
     assert drawn == [host for host in HOSTS if host in drawn], "the order of the inventory is kept"
-    assert drawn == waves.sample(HOSTS, "5", "7")
-    assert sorted(drawn) == sorted(waves.sample(HOSTS[::-1], "25%", "7"))
-    assert {tuple(waves.sample(HOSTS, "5", str(seed))) for seed in range(30)} != {tuple(drawn)}
+    assert drawn == waves.draw_sample(HOSTS, "5", "7")
+    assert sorted(drawn) == sorted(waves.draw_sample(HOSTS[::-1], "25%", "7"))
+    assert {tuple(waves.draw_sample(HOSTS, "5", str(seed))) for seed in range(30)} != {tuple(drawn)}
     # every host can be drawn, and a larger sample holds the smaller one
-    assert {host for seed in range(60) for host in waves.sample(HOSTS, "2", str(seed))} == set(HOSTS)
-    assert set(drawn) < set(waves.sample(HOSTS, "9", "7"))
+    assert {host for seed in range(60) for host in waves.draw_sample(HOSTS, "2", str(seed))} == set(HOSTS)
+    assert set(drawn) < set(waves.draw_sample(HOSTS, "9", "7"))
     # pinned: a seed in somebody's notes means the same hosts with the next version
-    assert waves.sample(HOSTS, "2", "482113") == PINNED
+    assert waves.draw_sample(HOSTS, "2", "482113") == PINNED
 
 
 PINNED = ["host-2", "host-20"]
 
 
 def test_no_sample_is_every_host_and_too_many_are_refused() -> None:
-    assert waves.sample(HOSTS, "", "") == HOSTS
+    assert waves.draw_sample(HOSTS, "", "") == HOSTS
     with pytest.raises(TargetError, match="chaos_sample is 21, and chaos_targets has 20 hosts"):
-        waves.sample(HOSTS, "21", "1")
+        waves.draw_sample(HOSTS, "21", "1")
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_no_sample_is_every_host_and_too_many_are_refused() -> None:
     ],
 )
 def test_the_waves_hold_every_host_once(sizes: list[object], expected: list[int]) -> None:
-    found = waves.split(HOSTS, sizes)
+    found = waves.split_waves(HOSTS, sizes)
     assert [len(wave) for wave in found] == expected
     assert [host for wave in found for host in wave] == HOSTS
 
 
 def test_the_facts_say_the_same_of_every_host() -> None:
-    facts = waves.Radius(HOSTS, waves.split(HOSTS, [1, 4]), "9").facts()
+    facts = waves.Radius(HOSTS, waves.split_waves(HOSTS, [1, 4]), "9").facts()
     assert facts["hosts"] == HOSTS
     assert facts["serial"] == [1, 4, 4, 4, 4, 3]
     assert all(host in facts["waves"][facts["wave_of"][host] - 1] for host in HOSTS)
@@ -112,8 +112,8 @@ def test_several_waves_and_one_instant_need_the_linear_strategy(strategy: str) -
 
 
 def test_the_plan_names_every_host_its_wave_the_seed_and_the_bound() -> None:
-    drawn = waves.Radius(HOSTS, waves.split(HOSTS[:5], [1, 2]), "482113")
-    assert waves.plan(drawn, pattern="exchange", simultaneous=False) == [
+    drawn = waves.Radius(HOSTS, waves.split_waves(HOSTS[:5], [1, 2]), "482113")
+    assert waves.describe_plan(drawn, pattern="exchange", simultaneous=False) == [
         "Plan: 5 of the 20 hosts of exchange, drawn with chaos_sample_seed=482113",
         "Wave 1 of 3: host-1",
         "Wave 2 of 3, if wave 1 passed: host-2, host-3",
@@ -121,10 +121,12 @@ def test_the_plan_names_every_host_its_wave_the_seed_and_the_bound() -> None:
         "Each fault begins on each host of a wave as soon as Ansible comes to it",
         "A host that aborts stops the others of its wave within a slice of 2 s and one pass, 5 s at most",
     ]
-    assert "one agreed time" in "".join(waves.plan(drawn, pattern="exchange", simultaneous=True))
+    assert "one agreed time" in "".join(waves.describe_plan(drawn, pattern="exchange", simultaneous=True))
     alone = waves.Radius(["localhost"], [["localhost"]], "")
-    assert waves.plan(alone, pattern="exchange", simultaneous=False) == ["Plan: localhost alone is touched"]
-    many = waves.plan(waves.Radius(HOSTS, [HOSTS], ""), pattern="exchange", simultaneous=False)
+    assert waves.describe_plan(alone, pattern="exchange", simultaneous=False) == [
+        "Plan: localhost alone is touched"
+    ]
+    many = waves.describe_plan(waves.Radius(HOSTS, [HOSTS], ""), pattern="exchange", simultaneous=False)
     assert "at most" not in many[-1], "the bound is promised for five hosts"
 
 
@@ -148,18 +150,18 @@ WAVES = [["a"], ["b", "c"], ["d"]]
 def test_the_next_wave_begins_only_if_all_of_this_one_passed(
     number: int, outcomes: dict[str, str], may_skip: bool, go: bool
 ) -> None:
-    found, text = waves.gate(number, WAVES, outcomes, may_skip=may_skip)
+    found, text = waves.decide_gate(number, WAVES, outcomes, may_skip=may_skip)
     assert found is go
     assert bool(text) is (number < 3)
 
 
 def test_the_gate_says_who_stopped_it_and_who_is_spared() -> None:
-    _go, text = waves.gate(2, WAVES, {"b": "passed", "c": "aborted"}, may_skip=False)
+    _go, text = waves.decide_gate(2, WAVES, {"b": "passed", "c": "aborted"}, may_skip=False)
     assert text == (
         "Wave 2 of 3 did not pass (c: aborted), so no further wave begins: "
         "the host of the waves after it is not touched"
     )
-    _go, text = waves.gate(1, WAVES, {}, may_skip=False)
+    _go, text = waves.decide_gate(1, WAVES, {}, may_skip=False)
     assert "(a: no outcome)" in text
     assert "the 3 hosts of the waves after it are not touched" in text
 
@@ -175,7 +177,7 @@ def test_what_a_host_told_of_an_earlier_run_does_not_count() -> None:
         *([host, "exp-01-before", {"host": host, "outcome": "passed"}, {}] for host in ("b", "c")),
         ["d", "", {}, {}],
     ]
-    found = waves.gathered(told, run())
+    found = waves.gather_records(told, run())
     assert found["hosts"] == [record]
     assert found["refused"] == []
     assert found["without_record"] == [
@@ -194,7 +196,7 @@ def test_what_a_host_told_of_an_earlier_run_does_not_count() -> None:
 def test_a_host_without_a_record_keeps_its_reason() -> None:
     gone = {"outcome": "aborted", "reason": "Unreachable since noon."}
     told = [[host, "exp-02-now", {}, gone if host == "c" else {}] for host in "abcd"]
-    found = waves.gathered(told, run())
+    found = waves.gather_records(told, run())
     assert dict(found["without_record"])["c"] == {**gone, "wave": 2}
     assert dict(found["without_record"])["a"] == {"wave": 1}
     assert found["refused"] == ["c"]
@@ -212,11 +214,11 @@ def test_the_blast_radius_comes_by_the_command_line_alone() -> None:
 
 def test_siblings_hear_of_each_other_but_not_of_themselves(tmp_path: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
-    assert aborts.found("exp-01-a", "one") == ""
-    aborts.leave("exp-01-a", "two/2", "error_ratio is 0.9")
-    assert aborts.found("exp-01-a", "two/2") == ""
-    assert aborts.found("exp-01-a", "one") == "two/2, of the same wave, was aborted: error_ratio is 0.9"
-    assert aborts.found("exp-01-b", "one") == "", "another run of a suite"
+    assert aborts.find_abort("exp-01-a", "one") == ""
+    aborts.announce_abort("exp-01-a", "two/2", "error_ratio is 0.9")
+    assert aborts.find_abort("exp-01-a", "two/2") == ""
+    assert aborts.find_abort("exp-01-a", "one") == "two/2, of the same wave, was aborted: error_ratio is 0.9"
+    assert aborts.find_abort("exp-01-b", "one") == "", "another run of a suite"
 
 
 def facts_of(tasks: str) -> dict[str, jinja2.Template]:

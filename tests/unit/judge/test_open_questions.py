@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.judge import open_questions
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import schema
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import problems
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report.junit import junit
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report.text import log
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.merge import merge_hosts
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import read_schema
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import find_problems
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.junit import render_junit
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.text import render_log
 
 from tests.unit.scenario import Scenario
 
@@ -30,20 +30,20 @@ def recorded(folder: Path, ledger: dict[str, Any] = BLIND, **spec: Any) -> dict[
 def test_a_pass_that_leaves_the_first_question_open_says_so_wherever_it_is_told(tmp_path: Path) -> None:
     record = recorded(tmp_path)
     assert (record["outcome"], record["open_questions"]) == ("passed", ["data loss not measured"])
-    assert problems(record, schema()) == []
-    text = log(record, {})
+    assert find_problems(record, read_schema()) == []
+    text = render_log(record, {})
     assert any(line.endswith(f"Experiment 01 ended: {SAID}") for line in text)
     assert "OUTCOME: PASSED, data loss not measured" in text
     assert any("3. Was an acknowledged order lost?  ? 0 of " in line for line in text)
     assert any("; a loss under 40 ms would not have shown" in line for line in text)
-    assert f'name="outcome" value="{SAID}"' in junit(record)
-    assert 'name="question: data loss not measured"' in junit(record)
+    assert f'name="outcome" value="{SAID}"' in render_junit(record)
+    assert 'name="question: data loss not measured"' in render_junit(record)
 
 
 def test_one_that_answers_it_says_no_more_than_passed(tmp_path: Path) -> None:
     record = recorded(tmp_path, {**BLIND, "shortest_visible_loss_ms": 5.2})
     assert record["open_questions"] == []
-    assert "OUTCOME: PASSED" in log(record, {})
+    assert "OUTCOME: PASSED" in render_log(record, {})
 
 
 def test_the_finding_says_what_would_not_have_shown(tmp_path: Path) -> None:
@@ -79,9 +79,9 @@ def test_a_fleet_leaves_open_what_any_host_does(tmp_path: Path) -> None:
         **recorded(tmp_path / "2", {**BLIND, "shortest_visible_loss_ms": 5.2})["hosts"][0],
         "host": "other",
     }
-    whole = merge(
+    whole = merge_hosts(
         [first, second], run_id="r", experiment={"number": 1, "name": "a", "title": "A"},
         started_at="2026-11-30T06:00:00.000Z", ended_at="2026-11-30T06:01:00.000Z", collection_version="1",
     )  # fmt: skip
     assert whole["open_questions"] == ["data loss not measured"]
-    assert problems(whole, schema()) == []
+    assert find_problems(whole, read_schema()) == []

@@ -13,9 +13,9 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import WITHOUT_FAULT_TOO, Finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import Judgement, judge_run
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import schema
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import problems
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report.details import details
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import read_schema
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import find_problems
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.details import render_details
 
 from tests.unit.scenario import T0, Scenario
 
@@ -86,12 +86,12 @@ def test_what_only_the_fault_did_stays_its_doing(tmp_path: Path) -> None:
 
 def test_the_record_has_the_placebo_and_the_report_says_it(tmp_path: Path) -> None:
     record = run_record(with_placebo().evidence(tmp_path))
-    assert problems(record, schema()) == []
+    assert find_problems(record, read_schema()) == []
     (host,) = record["hosts"]
     assert (host["placebo"]["steady"], host["placebo"]["errors"], host["placebo"]["wall_s"]) == (True, 0, 5.1)
     assert host["placebo"]["requests"] == 45, "those of the surge are left out"
     assert host["placebo"]["surge"] == SURGE
-    text = "\n".join(details(record))
+    text = "\n".join(render_details(record))
     assert "no fault    0 of 45 orders failed" in text
     assert "took 5.1 s" in text
     assert (

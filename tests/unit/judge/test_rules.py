@@ -17,9 +17,9 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings impo
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import get
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge_run
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import schema
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import problems
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report.details import details
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import read_schema
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import find_problems
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.details import render_details
 
 from tests.unit.scenario import T0, Scenario
 
@@ -159,17 +159,17 @@ def test_a_host_too_busy_to_learn_from_makes_an_invalid_run_in_these_words(tmp_p
 
 def test_the_record_tells_each_phase_s_and_the_report_has_a_line(run: Evidence) -> None:
     record = run_record(host(run, BUSY, in_outage))
-    assert problems(record, schema()) == []
+    assert find_problems(record, read_schema()) == []
     by_name = {phase["id"]: phase["interference"] for phase in record["hosts"][0]["phases"]}
     assert (by_name["baseline"]["taken"], by_name["baseline"]["largest"]) == (0, None)
     assert (by_name["outage"]["taken"], by_name["outage"]["largest"]) == (
         1.0,
         STRESS,
     )
-    text = "\n".join(details(record))
+    text = "\n".join(render_details(record))
     assert "waits: processor 2%, disk 1%, memory 0%; orders 0.5 ms late" in text
     assert "largest stress-ng-cpu 1.6" in text
     unseen = run_record(run)
-    assert problems(unseen, schema()) == []
+    assert find_problems(unseen, read_schema()) == []
     assert unseen["hosts"][0]["phases"][0]["interference"]["samples"] == 0
-    assert "WHAT ELSE THE HOST DID" not in "\n".join(details(unseen))
+    assert "WHAT ELSE THE HOST DID" not in "\n".join(render_details(unseen))

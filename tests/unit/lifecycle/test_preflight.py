@@ -20,7 +20,7 @@ RUN = "exp-01-20261123-180000"
 
 def examined(state: Path, *, act: bool = True) -> dict[str, Any]:
     parameters = {"state_dir": str(state), "project": "lab", "remote": True, "experiments": []}
-    return preflight.examine(parameters, Lines(), act=act)
+    return preflight.examine_host(parameters, Lines(), act=act)
 
 
 @pytest.fixture
@@ -73,4 +73,4 @@ def test_the_record_of_a_run_ended_just_now_is_counted(
     ],
 )
 def test_what_was_only_looked_at_was_not_cleaned(clean: bool, acted: bool, words: str) -> None:
-    assert words in preflight.closing({"clean": clean, "uncollected": []}, acted=acted)
+    assert words in preflight.render_closing({"clean": clean, "uncollected": []}, acted=acted)

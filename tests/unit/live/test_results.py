@@ -15,7 +15,9 @@ NO_JSON = "Module result deserialization failed: No start of json char found"
 
 @pytest.mark.parametrize("where", ["module_stdout", "module_stderr", "exception"])
 def test_a_python_that_printed_something_else_is_quoted_with_what_to_set(where: str) -> None:
-    said = results.message({"msg": NO_JSON, where: "\n\x1b[31mpyenv: python3: command not found\nmore\n"})
+    said = results.failure_sentence(
+        {"msg": NO_JSON, where: "\n\x1b[31mpyenv: python3: command not found\nmore\n"}
+    )
     assert "it printed: " in said
     assert "pyenv: python3: command not found. Name one" in said
     assert "ansible_python_interpreter" in said
@@ -23,12 +25,12 @@ def test_a_python_that_printed_something_else_is_quoted_with_what_to_set(where: 
 
 
 def test_a_python_that_printed_nothing_is_said_to_have() -> None:
-    assert "it printed: nothing at all." in results.message({"msg": NO_JSON})
+    assert "it printed: nothing at all." in results.failure_sentence({"msg": NO_JSON})
 
 
 def test_what_is_hidden_is_said_to_be_hidden() -> None:
     censored: dict[str, Any] = {"censored": "the output has been hidden", "changed": False}
     assert results.hidden(censored)
-    assert "hidden by no_log" in results.message({**censored, "failed": True})
+    assert "hidden by no_log" in results.failure_sentence({**censored, "failed": True})
     assert not results.hidden({"msg": "the disk is full"})
-    assert results.message({"msg": "the disk is full"}) == "the disk is full"
+    assert results.failure_sentence({"msg": "the disk is full"}) == "the disk is full"

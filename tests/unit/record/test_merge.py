@@ -52,7 +52,7 @@ def test_verdicts() -> None:
 
 
 def test_merge_takes_the_worst_of_each_and_the_order_of_the_waves() -> None:
-    merged = merge.merge([host(wave=2), host("failed", effect="unknown", wave=1)], **RUN)
+    merged = merge.merge_hosts([host(wave=2), host("failed", effect="unknown", wave=1)], **RUN)
     assert merged["outcome"] == "failed"
     assert merged["verdicts"] == {"effect": "unknown", "hypothesis": "pass", "restored": "pass"}
     assert [each["wave"] for each in merged["hosts"]] == [1, 2]
@@ -60,13 +60,13 @@ def test_merge_takes_the_worst_of_each_and_the_order_of_the_waves() -> None:
 
 def test_merge_of_nothing() -> None:
     with pytest.raises(ValueError, match="at least one host"):
-        merge.merge([], **RUN)
+        merge.merge_hosts([], **RUN)
 
 
 def test_merged_samples_match_the_schema() -> None:
     samples = [json.loads(path.read_text())["hosts"][0] for path in sorted(DATA.glob("record-*.json"))]
-    merged = merge.merge(samples, **RUN)
-    assert read.check(merged, "it") is merged
+    merged = merge.merge_hosts(samples, **RUN)
+    assert read.check_record(merged, "it") is merged
     assert merged["outcome"] == "failed"
 
 
@@ -87,13 +87,13 @@ def test_what_is_no_record_is_told_in_one_sentence(tmp_path: Path, content: byte
     path = tmp_path / "r.json"
     path.write_bytes(content)
     with pytest.raises(read.RecordError) as caught:
-        read.load(str(path))
+        read.load_record(str(path))
     assert str(caught.value).startswith(f"The record {path} {sentence}")
     assert "\n" not in str(caught.value)
 
 
 def test_unreadable(tmp_path: Path) -> None:
     with pytest.raises(read.RecordError, match=r"cannot be read: No such file or directory\.$"):
-        read.load(str(tmp_path / "none.json"))
+        read.load_record(str(tmp_path / "none.json"))
     with pytest.raises(read.RecordError, match=r"cannot be read: Is a directory\.$"):
-        read.load(str(tmp_path))
+        read.load_record(str(tmp_path))

@@ -28,7 +28,11 @@ def test_stem() -> None:
 
 def test_reserve_creates_private_files_and_steps_aside(tmp_path: Path) -> None:
     wanted = str(tmp_path / "chaos-exp-01-20251006-143015")
-    assert [report_files.reserve(wanted, KINDS) for _ in range(3)] == [wanted, f"{wanted}-2", f"{wanted}-3"]
+    assert [report_files.reserve_files(wanted, KINDS) for _ in range(3)] == [
+        wanted,
+        f"{wanted}-2",
+        f"{wanted}-3",
+    ]
     assert sorted(path.name[len("chaos-exp-01-20251006-143015") :] for path in tmp_path.iterdir()) == [
         "-2.log", "-2.log.bpf", "-3.log", "-3.log.bpf", ".log", ".log.bpf"]  # fmt: skip
     assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
@@ -38,25 +42,25 @@ def test_reserve_creates_private_files_and_steps_aside(tmp_path: Path) -> None:
 def test_a_planted_link_is_never_followed(tmp_path: Path, ending: str) -> None:
     wanted, victim = str(tmp_path / "s"), tmp_path / "victim"
     os.symlink(victim, f"{wanted}{ending}")
-    assert report_files.reserve(wanted, KINDS) == f"{wanted}-2"
+    assert report_files.reserve_files(wanted, KINDS) == f"{wanted}-2"
     assert not victim.exists()
     with pytest.raises(FileExistsError):
-        report_files.create(f"{wanted}{ending}", "x")
+        report_files.create_file(f"{wanted}{ending}", "x")
     with pytest.raises(FileExistsError):
-        report_files.fill(f"{wanted}{ending}", "x")
+        report_files.fill_file(f"{wanted}{ending}", "x")
     assert not victim.exists()
     victim.write_text("precious")
     with pytest.raises(FileError, match="cannot be opened: Too many levels of symbolic links"):
-        report_files.append(f"{wanted}{ending}", "x")
+        report_files.append_text(f"{wanted}{ending}", "x")
     assert victim.read_text() == "precious"
 
 
 def test_append_creates_nothing_and_takes_only_files(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="No such file or directory"):
-        report_files.append(str(tmp_path / "none"), "x")
+        report_files.append_text(str(tmp_path / "none"), "x")
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(FileError):
-        report_files.append(str(tmp_path / "fifo"), "x")
+        report_files.append_text(str(tmp_path / "fifo"), "x")
     assert [path.name for path in tmp_path.iterdir()] == ["fifo"]
 
 
@@ -66,7 +70,7 @@ def test_append_refuses_the_file_of_another_user(tmp_path: Path) -> None:
     path.write_text("theirs")
     os.chown(path, 65534, 65534)
     with pytest.raises(FileError, match="not a file of this user"):
-        report_files.append(str(path), "x")
+        report_files.append_text(str(path), "x")
     assert path.read_text() == "theirs"
 
 
@@ -78,7 +82,7 @@ def test_folder_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         report_files.check_folder(str(tmp_path / "file"))
     # Root passes every check of permissions, so what refuses it then is the file system itself.
     with pytest.raises(FileError, match=r"The report file /proc/s\.log cannot be created: "):
-        report_files.reserve("/proc/s", KINDS)
+        report_files.reserve_files("/proc/s", KINDS)
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(FileError, match="cannot be written to"):
         report_files.check_folder(str(tmp_path))
@@ -86,16 +90,16 @@ def test_folder_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_fill_and_blank(tmp_path: Path) -> None:
     path = str(tmp_path / "log")
-    report_files.fill(path, "text\n", "head\n")
+    report_files.fill_file(path, "text\n", "head\n")
     assert Path(path).read_text() == "head\ntext\n"
-    assert not report_files.blank(path, "head\n")
+    assert not report_files.is_blank(path, "head\n")
     with pytest.raises(FileExistsError):
-        report_files.fill(path, "text\n", "head\n")
+        report_files.fill_file(path, "text\n", "head\n")
     other = str(tmp_path / "other")
-    report_files.create(other, "head\n", sync=True)
-    assert report_files.blank(other, "head\n")
-    assert not report_files.blank(other)
-    report_files.fill(other, "text\n", "head\n")
+    report_files.create_file(other, "head\n", sync=True)
+    assert report_files.is_blank(other, "head\n")
+    assert not report_files.is_blank(other)
+    report_files.fill_file(other, "text\n", "head\n")
     assert Path(other).read_text() == "head\ntext\n"
 
 
@@ -130,7 +134,7 @@ def test_rest_of_the_events_comes_once_and_in_order(tmp_path: Path) -> None:
     write_raw(stem, "a", ANCHOR, event(101, control=True), event(102), event(104), event(103))
     write_raw(stem, "b", ANCHOR, event(103.5))
     live = {"a": [{**event(102), "at": "2025-11-23T18:00:02.000Z"}]}
-    fresh, everything = bpf_log.rest({"hosts": [clocked("a"), clocked("b")]}, str(stem), live)
+    fresh, everything = bpf_log.find_unwritten({"hosts": [clocked("a"), clocked("b")]}, str(stem), live)
     assert [(host, each["at"][17:]) for host, each in fresh] == [
         ("a", "03.000Z"),
         ("b", "03.500Z"),
@@ -144,9 +148,9 @@ def test_rest_of_the_events_of_several_hosts_is_ordered_by_the_controllers_clock
     write_raw(stem, "a", ANCHOR, event(104))
     write_raw(stem, "b", ANCHOR, event(103))
     ahead = {"hosts": [clocked("a", 3000.0), clocked("b")]}
-    fresh, _everything = bpf_log.rest(ahead, str(stem), {})
+    fresh, _everything = bpf_log.find_unwritten(ahead, str(stem), {})
     assert [(host, each["at"][17:]) for host, each in fresh] == [("a", "04.000Z"), ("b", "03.000Z")]
-    assert [line.split()[0] for line in bpf_log.lines(fresh, True, {"a": 3000.0})] == [
+    assert [line.split()[0] for line in bpf_log.render_events(fresh, True, {"a": 3000.0})] == [
         "[18:00:01]",
         "[18:00:03]",
     ]
@@ -155,7 +159,7 @@ def test_rest_of_the_events_of_several_hosts_is_ordered_by_the_controllers_clock
 def test_time_of_raw_events_from_a_live_one(tmp_path: Path) -> None:
     write_raw(tmp_path / "s", "a", event(102), event(103))
     live = {"a": [{**event(102), "at": "2025-11-23T18:00:02.000Z"}]}
-    fresh, _all = bpf_log.rest({"hosts": [{"host": "a"}]}, str(tmp_path / "s"), live)
+    fresh, _all = bpf_log.find_unwritten({"hosts": [{"host": "a"}]}, str(tmp_path / "s"), live)
     assert [each["at"] for _host, each in fresh] == ["2025-11-23T18:00:03.000Z"]
 
 
@@ -171,13 +175,13 @@ def test_damaged_raw_file_is_no_end(tmp_path: Path, content: bytes) -> None:
 
 def test_lines_and_statistics() -> None:
     at = {**event(102), "at": "2025-11-23T14:30:45.000Z"}
-    (line,) = bpf_log.lines([("db-1", at)], several=False)
+    (line,) = bpf_log.render_events([("db-1", at)], several=False)
     assert line == "[14:30:45] CONN_FAILED        trading-api (PID: 1234, errno: 111 ECONNREFUSED)"
-    (line,) = bpf_log.lines([("db-1", at)], several=True)
+    (line,) = bpf_log.render_events([("db-1", at)], several=True)
     assert line.startswith("[14:30:45] db-1 CONN_FAILED")
     for hosts in (1, 3):
         record = fleets.record([fleets.host(n) for n in range(1, hosts + 1)])
-        block = bpf_log.closing(record, [at] * 500)
+        block = bpf_log.render_block(record, [at] * 500)
         assert any("Statistics" in each for each in block)
         assert len([each for each in block if each.strip()]) <= 11
 
@@ -187,14 +191,14 @@ def test_what_the_kernels_kept_ends_in_the_statistics(tmp_path: Path) -> None:
     line = {"t": 102, "series": "fsync latency", "unit": "us", "buckets": [[512, 1024, 3]]}
     write_raw(stem, "a", ANCHOR, line, raw="histograms")
     record = {"hosts": [{**fleets.host(1), "host": host} for host in ("a", "b")]}
-    kept = bpf_log.histograms(record, str(stem))
+    kept = bpf_log.read_histograms(record, str(stem))
     assert kept == [line]
-    assert any("fsync latency 1.02 ms" in each for each in bpf_log.closing(record, [], kept))
-    assert not any("histograms" in each for each in bpf_log.closing(record, []))
+    assert any("fsync latency 1.02 ms" in each for each in bpf_log.render_block(record, [], kept))
+    assert not any("histograms" in each for each in bpf_log.render_block(record, []))
 
 
 def test_statistics_block_is_what_grep_a_10_shows() -> None:
-    block = bpf_log.closing(
+    block = bpf_log.render_block(
         {"hosts": [{"host": "a", "bpf": {**HOST_BPF, "status": "absent", "cpu_s": None}}]}, []
     )
     start = next(index for index, line in enumerate(block) if "Statistics" in line)

@@ -52,7 +52,7 @@ KEYS = [
 def bad(record: Any) -> bool:
     """Return True if the record is refused; our own checker must agree with jsonschema."""
     theirs = not VALIDATOR.is_valid(record)
-    assert bool(ours.problems(record, SCHEMA)) == theirs
+    assert bool(ours.find_problems(record, SCHEMA)) == theirs
     return theirs
 
 
@@ -63,7 +63,7 @@ def test_schema_itself_is_valid() -> None:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_samples_match(name: str) -> None:
     assert [error.message for error in VALIDATOR.iter_errors(SAMPLES[name])] == []
-    assert ours.problems(SAMPLES[name], SCHEMA) == []
+    assert ours.find_problems(SAMPLES[name], SCHEMA) == []
 
 
 def test_every_kind_of_object_is_walked() -> None:
@@ -136,7 +136,7 @@ def test_problems_name_the_place() -> None:
     record = copy.deepcopy(SAMPLES["record-passed"])
     del record["hosts"][0]["load"]["floor"]
     record["hosts"][0]["bpf"]["status"] = "maybe"
-    assert ours.problems(record, SCHEMA) == [
+    assert ours.find_problems(record, SCHEMA) == [
         "hosts[0].load lacks floor",
         'hosts[0].bpf.status is "maybe", not one of "attached", "absent", "failed", "stopped"',
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.event_lines import format_event
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report.event_statistics import statistics
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.event_statistics import render_statistics
 
 AT = "2026-11-23T14:30:45.678Z"
 
@@ -94,14 +94,14 @@ CAPTURE = {
 
 
 def test_nothing_seen_is_two_lines_and_what_the_capture_is_worth() -> None:
-    assert statistics([]) == ["Statistics", "  events:       0: none"]
-    assert statistics([], {**CAPTURE, "events": 0, "positive_control": False})[-1] == (
+    assert render_statistics([]) == ["Statistics", "  events:       0: none"]
+    assert render_statistics([], {**CAPTURE, "events": 0, "positive_control": False})[-1] == (
         "  capture:      attached (tcp, exit), 2 lost, our own connect NOT seen, CPU 0.40 s"
     )
 
 
 def test_controls_are_left_out_and_what_was_not_written_is_told() -> None:
-    lines = statistics([event("CONN_OK", control=True), event("CONN_FAILED", errno=111)], CAPTURE)
+    lines = render_statistics([event("CONN_OK", control=True), event("CONN_FAILED", errno=111)], CAPTURE)
     assert lines[1] == "  events:       1 of 3 seen: CONN_FAILED 1"
     assert "  failed with:  111 ECONNREFUSED 1" in lines
 
@@ -120,7 +120,7 @@ def test_the_block_is_never_longer_than_ten_lines() -> None:
         event("PROC_EXIT", exit_signal=9, service="postgres"),
         event("PROC_EXIT", exit_status=1),
     ]
-    lines = statistics(everything, CAPTURE)
+    lines = render_statistics(everything, CAPTURE)
     assert len(lines) <= 10
     text = "\n".join(lines)
     assert "1 resets received, 1 sent, 1 retransmits, 1 given up unanswered" in text
@@ -148,7 +148,9 @@ def test_histograms_are_one_line_of_at_most_ten() -> None:
         kept("queue depth", "requests", [1, 2, 5]),
         kept("bytes", "bytes"),
     ]
-    shown = statistics(everything, {"status": "attached", "events": 6}, lines)
+    shown = render_statistics(everything, {"status": "attached", "events": 6}, lines)
     assert len(shown) == 10
     assert "  histograms:   p99 up to: fsync latency 8.19 ms, queue depth 2 requests" in shown
-    assert not any("histograms" in line for line in statistics(everything, None, [kept("bytes", "bytes")]))
+    assert not any(
+        "histograms" in line for line in render_statistics(everything, None, [kept("bytes", "bytes")])
+    )

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils import words
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import screen
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import paths
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import report_paths
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import ending, finding_lines, junit, text
 
 from tests.unit import fleets
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-FILES = paths("/tmp/chaos-exp-01-20261123-180000", "log", "bpf", "json", "xml")
+FILES = report_paths("/tmp/chaos-exp-01-20261123-180000", "log", "bpf", "json", "xml")
 NAMES = ("passed", "failed", "invalid", "skipped")
 Record = dict[str, Any]
 
@@ -57,7 +57,7 @@ def finding(**changes: Any) -> Record:
 def test_last_30_lines_hold_all_that_counts(name: str, count: int, width: int) -> None:
     record = sample(name)
     record["hosts"][0]["findings"] = [finding(id=f"f{n}", title=f"Finding {n}") for n in range(count)]
-    lines = text.log(record, FILES, width)[-30:]
+    lines = text.render_log(record, FILES, width)[-30:]
     assert "KEY FINDINGS:" in lines
     for start in (
         "1. Did it",
@@ -71,7 +71,7 @@ def test_last_30_lines_hold_all_that_counts(name: str, count: int, width: int) -
     ):
         assert sum(line.startswith(start) for line in lines) == 1
     assert all(any(path in line for line in lines) for path in FILES.values())
-    shown = ending.closing(record, FILES, width)
+    shown = ending.render_ending(record, FILES, width)
     assert len(shown) <= 30
     assert (
         max(len(line) for line in shown if not line.startswith(("log:", "BPF", "record:", "JUnit:"))) <= width
@@ -87,19 +87,19 @@ def test_folding_keeps_what_failed() -> None:
     record = sample("passed")
     verdicts = ["pass"] * 20 + ["unknown"] * 3 + ["fail"] * 4
     record["hosts"][0]["findings"] = [finding(id=f"f{n}", verdict=v) for n, v in enumerate(verdicts)]
-    lines = ending.closing(record, FILES)
+    lines = ending.render_ending(record, FILES)
     findings = lines[1 : lines.index("FIVE QUESTIONS:") - 1]
     marks = [line.split()[-1] for line in findings[:-1]]
     assert marks == ["🚨"] * 4 + ["?"] * 3 + ["✓"] * 4
     assert findings[-1].strip() == "… and 16 more (16 ✓), in full above"
-    full = text.log(record, FILES)
+    full = text.render_log(record, FILES)
     assert sum("Delay: 0.5 s" in line for line in full[: full.index("KEY FINDINGS:")]) == len(verdicts)
 
 
 def test_findings_that_fit_stay_in_their_order() -> None:
     record = sample("failed")
     record["hosts"][0]["findings"] = record["hosts"][0]["findings"][:5]
-    assert [line.split(".")[0].strip() for line in ending.closing(record, FILES)[1:6]] == list("12345")
+    assert [line.split(".")[0].strip() for line in ending.render_ending(record, FILES)[1:6]] == list("12345")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -112,13 +112,15 @@ def test_unknown_never_reads_as_good(name: str) -> None:
         for fault in host["faults"]:
             for proof in fault["proof"]:
                 proof["holds"] = None
-    lines = text.report(record, FILES)
+    lines = text.render_report(record, FILES)
     assert not [line for line in lines[1:] if "✓" in line]
-    assert all(line.rstrip().endswith("?") for line in ending.closing(record, FILES)[1:3] if ". " in line)
+    assert all(
+        line.rstrip().endswith("?") for line in ending.render_ending(record, FILES)[1:3] if ". " in line
+    )
 
 
 def test_nothing_good_is_said_of_a_record_that_knows_nothing() -> None:
-    lines = text.report(sample("skipped"), FILES)
+    lines = text.render_report(sample("skipped"), FILES)
     assert "? not measured" in "\n".join(lines)
     assert not [line for line in lines for word in ("yes", "✓", "no,") if word in line]
 
@@ -152,7 +154,7 @@ def test_finding_text_is_made_of_its_data(value: Any, unit: str | None, limit: A
 
 
 def test_answers_of_one_host() -> None:
-    lines = "\n".join(ending.closing(sample("failed"), FILES))
+    lines = "\n".join(ending.render_ending(sample("failed"), FILES))
     assert "Did it recover by itself?        no\n" in lines
     assert "Was an acknowledged order lost?  yes, 17 of 1055; 4.9 ms of loss would have shown\n" in lines
     assert "Were the errors clear?           no: 130 clear, 955 unclear\n" in lines
@@ -162,24 +164,24 @@ def test_answers_of_one_host() -> None:
 
 def test_answers_of_several_hosts_name_the_worst() -> None:
     record = fleet("passed", "failed", "skipped")
-    lines = "\n".join(ending.closing(record, FILES, 200))
+    lines = "\n".join(ending.render_ending(record, FILES, 200))
     assert "Did it recover by itself?        no on db-2; ? not measured on db-3\n" in lines
     assert "How long did it take?            0.897 s on db-1; ? not measured on db-2, db-3\n" in lines
     assert "Was an acknowledged order lost?  yes, 17 of 1055 on db-2" in lines
     assert "first db-2: process chaos.pyz load" in lines
-    log = text.log(record, FILES)
+    log = text.render_log(record, FILES)
     assert "[2026-11-23 18:01:00] ✗ db-2: 2 differences between the snapshots" in log
     assert all(" db-" in line for line in log if line.startswith("[") and "ended" not in line)
 
 
 def test_invalid_says_why() -> None:
-    assert "OUTCOME: INVALID: No steady state at the start: nothing was injected." in text.log(
+    assert "OUTCOME: INVALID: No steady state at the start: nothing was injected." in text.render_log(
         sample("invalid"), FILES
     )
     skipped = (
         "OUTCOME: SKIPPED: This host cannot do this fault: no cgroup v1 or v2 is mounted at /sys/fs/cgroup."
     )
-    assert skipped in text.log(sample("skipped"), FILES)
+    assert skipped in text.render_log(sample("skipped"), FILES)
 
 
 def test_text_from_the_target_cannot_command_the_terminal() -> None:
@@ -191,10 +193,10 @@ def test_text_from_the_target_cannot_command_the_terminal() -> None:
     host["notes"] = [nasty]
     host["timeline"][0]["text"] = nasty
     host["host"] = record["run_id"] = nasty
-    whole = "\n".join(text.log(record, FILES))
+    whole = "\n".join(text.render_log(record, FILES))
     assert not set(whole) & set("\x1b\r\x9b\u202e\ud800\x00")
     assert "a\\x1b[2Jb  c\\x9b31m\\u202ed\\ud800e\\x00" in whole
-    ET.fromstring(junit.junit(record).encode())
+    ET.fromstring(junit.render_junit(record).encode())
 
 
 def test_log_lines() -> None:
@@ -203,7 +205,7 @@ def test_log_lines() -> None:
     assert words.log_line(at, "warn", "x", "db-1") == "[2025-10-06 14:30:15] ⚠ db-1: x"
     assert [words.level_mark(level) for level in ("fail", "info", None, "odd")] == ["✗", "·", "·", "·"]
     assert words.log_line(None, "ok", "x").endswith(" ✓ x")
-    assert words.stamp("2025-10-06T14:30:15.123456789Z") == "2025-10-06 14:30:15"
+    assert words.format_stamp("2025-10-06T14:30:15.123456789Z") == "2025-10-06 14:30:15"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +214,7 @@ def test_log_lines() -> None:
 )
 def test_junit(name: str, failures: int, errors: int, skipped: int) -> None:
     record = sample(name)
-    root = ET.fromstring(junit.junit(record).encode())
+    root = ET.fromstring(junit.render_junit(record).encode())
     (suite,) = root
     tests = 3 + len(record["hosts"][0]["findings"]) + errors
     counts = {"tests": tests, "failures": failures, "errors": errors, "skipped": skipped}
@@ -223,7 +225,7 @@ def test_junit(name: str, failures: int, errors: int, skipped: int) -> None:
 
 
 def test_junit_has_a_suite_per_host() -> None:
-    root = ET.fromstring(junit.junit(fleet("passed", "failed")).encode())
+    root = ET.fromstring(junit.render_junit(fleet("passed", "failed")).encode())
     assert [suite.get("hostname") for suite in root] == ["db-1", "db-2"]
     assert root.get("failures") == "7"
     (case,) = [each for each in root[1] if each.get("name") == "finding: loss"]
@@ -235,16 +237,16 @@ def test_junit_has_a_suite_per_host() -> None:
 def test_rendering_leaves_the_record_alone() -> None:
     record = fleet("failed", "passed")
     before = copy.deepcopy(record)
-    text.log(record, FILES)
-    junit.junit(record)
+    text.render_log(record, FILES)
+    junit.render_junit(record)
     assert record == before
 
 
 def test_documentation_shows_what_is_rendered() -> None:
     page = (DATA.parents[2] / "docs" / "reading-a-report.md").read_text()
     excerpts = re.findall(r"```text\n(.*?)```", page, re.S)
-    one = ending.closing(sample("failed"), FILES)
-    three = text.report(fleets.three(), FILES)
+    one = ending.render_ending(sample("failed"), FILES)
+    three = text.render_report(fleets.three(), FILES)
     assert len(excerpts) == 6
     for excerpt, rendered in zip(excerpts, (one, one, one, three, three, three)):
         assert set(excerpt.splitlines()) <= set(rendered)
@@ -266,8 +268,8 @@ def test_documentation_shows_what_is_rendered() -> None:
     ],
 )
 def test_live_line(state: Record, line: str) -> None:
-    assert screen.progress(state) == line
-    assert screen.progress(state, "db-1") == f"db-1:  {line}".rstrip()
+    assert screen.progress_line(state) == line
+    assert screen.progress_line(state, "db-1") == f"db-1:  {line}".rstrip()
 
 
 def test_live_line_is_written_over_on_a_terminal_only() -> None:

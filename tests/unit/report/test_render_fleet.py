@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import results
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import clocks, merge, missing_host
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import read as records
-from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import paths
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import report_paths
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import (
     bpf_log,
     ending,
@@ -22,11 +22,11 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.report import (
     junit,
     text,
 )
-from ansible_collections.exchange.chaos.plugins.plugin_utils.words import columns
+from ansible_collections.exchange.chaos.plugins.plugin_utils.words import count_columns
 
 from tests.unit import fleets
 
-FILES = paths("/tmp/chaos-exp-01-20261123-180000", "log", "bpf", "json", "xml")
+FILES = report_paths("/tmp/chaos-exp-01-20261123-180000", "log", "bpf", "json", "xml")
 Record = dict[str, Any]
 
 
@@ -46,7 +46,7 @@ FLEETS = {"three": fleets.three, "fifty": fleets.fifty, "canary": canary, "stubs
 
 def table_of(record: Record, width: int = 110) -> list[str]:
     """Return the lines of the table of the hosts, without its heading."""
-    lines = text.report(record, FILES, width)
+    lines = text.render_report(record, FILES, width)
     start = next(index for index, line in enumerate(lines) if line.startswith("HOSTS"))
     return lines[start + 2 : lines.index("KEY FINDINGS:") - 1]
 
@@ -54,7 +54,7 @@ def table_of(record: Record, width: int = 110) -> list[str]:
 @pytest.mark.parametrize("name", FLEETS)
 def test_a_fleet_is_a_record_as_any(name: str) -> None:
     record = FLEETS[name]()
-    assert records.check(record, "it") is record
+    assert records.check_record(record, "it") is record
 
 
 @pytest.mark.parametrize("name", FLEETS)
@@ -62,16 +62,16 @@ def test_a_fleet_is_a_record_as_any(name: str) -> None:
 @pytest.mark.parametrize("brief", [True, False])
 def test_last_30_lines_hold_all_that_counts(name: str, width: int, brief: bool) -> None:
     record = FLEETS[name]()
-    lines = text.report(record, FILES, width, brief=brief)
+    lines = text.render_report(record, FILES, width, brief=brief)
     last = lines[-30:]
     for start in ("KEY FINDINGS:", "1. Did it", "2. How", "3. Was", "4. Errors", "5. Were", "OUTCOME: ",
                   "Effect:", "Hypothesis:", "Restored:"):  # fmt: skip
         assert sum(line.startswith(start) for line in last) == 1, start
     assert all(any(path in line for line in last) for path in FILES.values())
-    shown = ending.closing(record, FILES, width)
+    shown = ending.render_ending(record, FILES, width)
     assert len(shown) <= 30
     assert max(map(len, shown[: shown.index("") + 14])) <= width
-    assert max(map(columns, table_of(record, width))) <= width
+    assert max(map(count_columns, table_of(record, width))) <= width
 
 
 def test_hosts_stand_worst_first_then_slowest() -> None:
@@ -112,7 +112,7 @@ def test_a_long_fleet_is_folded_with_counts(count: int) -> None:
 
 def test_screen_has_the_worst_in_full_and_the_log_has_all() -> None:
     record = fleets.fifty()
-    screen, log = text.report(record, FILES, brief=True), text.report(record, FILES)
+    screen, log = text.render_report(record, FILES, brief=True), text.render_report(record, FILES)
     assert [line for line in screen if line.startswith("PHASES (host-12)")]
     assert not [line for line in screen if line.startswith("PHASES (host-3)")]
     assert "  40 hosts more: 40 passed. The log has them in full." in screen
@@ -124,11 +124,11 @@ def test_screen_has_the_worst_in_full_and_the_log_has_all() -> None:
     assert not [line for line in screen if line.startswith("   6. ✓ host-3: ")]
     assert "      … and 520 ✓ of 40 other hosts, in the log" in screen
     three = fleets.three()
-    assert text.report(three, FILES, brief=True) == text.report(three, FILES)
+    assert text.render_report(three, FILES, brief=True) == text.render_report(three, FILES)
 
 
 def test_one_host_has_no_table() -> None:
-    lines = text.log(fleets.sample("failed"), FILES)
+    lines = text.render_log(fleets.sample("failed"), FILES)
     assert not [line for line in lines if line.startswith("HOSTS") or "controller's clock, their own" in line]
 
 
@@ -154,7 +154,9 @@ def findings_of(*values: Any, verdicts: str = "", unit: str | None = "s", limit:
             }
         ]
         hosts.append(host)
-    return [f"{line}|{verdict}" for _number, line, verdict in finding_lines.lines(fleets.record(hosts))]
+    return [
+        f"{line}|{verdict}" for _number, line, verdict in finding_lines.render_findings(fleets.record(hosts))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,9 @@ def test_words_and_wholes_over_hosts() -> None:
     assert findings_of(True, True, unit=None, limit=None) == ["Delay: yes on 2 hosts|pass"]
     assert findings_of(3, 4, unit="times", limit=None) == ["Delay: 3 to 4 times on 2 hosts|pass"]
     (line,) = [
-        line for _n, line, _v in finding_lines.lines(fleets.three()) if line.startswith("Orders stored")
+        line
+        for _n, line, _v in finding_lines.render_findings(fleets.three())
+        if line.startswith("Orders stored")
     ]
     assert line == "Orders stored twice: 0 of 1001 to 1003 orders on 3 hosts (= 0)"
 
@@ -200,13 +204,13 @@ def test_thresholds_that_differ_are_not_mixed() -> None:
     first, second = fleets.host(1), fleets.host(2)
     first["findings"] = [each for each in first["findings"] if each["id"] == "recovery"]
     second["findings"] = [{**each, "threshold": {"op": "<=", "value": 5}} for each in first["findings"]]
-    lines = [line for _n, line, _v in finding_lines.lines(fleets.record([first, second]))]
+    lines = [line for _n, line, _v in finding_lines.render_findings(fleets.record([first, second]))]
     assert [line.rpartition("(")[2] for line in lines] == ["≤ 60 s)", "≤ 5 s)"]
 
 
 def test_the_bad_findings_come_first_and_are_folded_last() -> None:
     for record in (fleets.three(), fleets.fifty()):
-        lines = ending.closing(record, FILES)
+        lines = ending.render_ending(record, FILES)
         marks = [line.split()[-1] for line in lines[1 : lines.index("") - 1]]
         assert marks == sorted(marks, key=["🚨", "?", "✓"].index)
     # of fifty hosts each bad finding is one line before any is left out
@@ -216,10 +220,12 @@ def test_the_bad_findings_come_first_and_are_folded_last() -> None:
 
 def test_numbers_are_those_of_the_full_list() -> None:
     record = fleets.three()
-    full = text.report(record, FILES)
+    full = text.render_report(record, FILES)
     evidence = full[full.index("FINDINGS AND THEIR EVIDENCE:") : full.index("KEY FINDINGS:")]
     assert "   6. 🚨 host-2: Acknowledged orders lost: 17 of 1002 orders (= 0)" in evidence
-    (line,) = [line for line in ending.closing(record, FILES) if "17 of 1002" in line and line[2] == "."]
+    (line,) = [
+        line for line in ending.render_ending(record, FILES) if "17 of 1002" in line and line[2] == "."
+    ]
     assert line.startswith(" 6. host-2: ")
 
 
@@ -228,7 +234,7 @@ def test_numbers_are_those_of_the_full_list() -> None:
 
 def closing_of(record: Record, width: int = 200) -> dict[str, str]:
     """Return lines of the closing by their first word."""
-    lines = ending.closing(record, FILES, width)
+    lines = ending.render_ending(record, FILES, width)
     return {line.split(":")[0].strip(): line for line in lines} | {"all": "\n".join(lines)}
 
 
@@ -261,7 +267,7 @@ def test_a_failed_canary_is_failed_and_the_rest_says_nothing() -> None:
     assert rows[2].split() == ["host-2", "2", "skipped", *["?", "unknown"] * 3, "?", "?", "?", "?"]
     assert rows[3] == f"      {fleets.NOT_BEGUN}"
     assert rows[-1] == "  … and 40 more: 40 skipped"
-    log = text.log(record, FILES)
+    log = text.render_log(record, FILES)
     assert f"  host        host-50, wave 2: skipped: {fleets.NOT_BEGUN}" in log
     assert "NOTES (host-50):" not in log
 
@@ -334,17 +340,20 @@ def test_skipped_outweighs_passed_and_nothing_else() -> None:
 
 def test_stubs_are_known_by_what_they_do_not_say() -> None:
     assert [missing_host.is_stub(each(1)) for each in (fleets.unreachable, fleets.not_begun)] == [True, True]
-    assert [missing_host.owes(each(1)) for each in (fleets.unreachable, fleets.not_begun)] == [True, False]
+    assert [missing_host.owes_record(each(1)) for each in (fleets.unreachable, fleets.not_begun)] == [
+        True,
+        False,
+    ]
     noted = fleets.unreachable(1)
     noted["timeline"], noted["clock"] = [{"at": "x"}], {"offset_ms": 1, "uncertainty_ms": 1}
-    assert missing_host.owes(noted)
+    assert missing_host.owes_record(noted)
     for name in ("passed", "failed", "invalid", "skipped"):
         assert not missing_host.is_stub(fleets.host(1, name))
 
 
 def test_junit_has_a_suite_for_each_host_and_says_why_a_stub_is_one() -> None:
     record = fleets.record([fleets.host(1), fleets.unreachable(2), fleets.not_begun(3)])
-    root = ET.fromstring(junit.junit(record).encode())
+    root = ET.fromstring(junit.render_junit(record).encode())
     assert [suite.get("hostname") for suite in root] == ["host-1", "host-2", "host-3"]
     assert [int(suite.get("tests", "")) for suite in root] == [17, 4, 3]
     assert [suite.get("errors") for suite in root] == ["0", "1", "0"]
@@ -368,22 +377,22 @@ def test_times_of_several_hosts_are_on_the_controllers_clock() -> None:
     behind["timeline"] = [{**line, "at": "2026-11-23T17:59:59.000Z", "text": "second"}]
     record = fleets.record([behind, ahead])
     before = copy.deepcopy(record)
-    assert text.timeline(record) == [
+    assert text.render_timeline(record) == [
         "[2026-11-23 18:00:00] ✓ host-1: first", "[2026-11-23 18:00:01] ✓ host-2: second"]  # fmt: skip
-    injected = clocks.corrected(ahead["faults"][0]["injected_at"], 3000.0)
-    lines = text.report(record, FILES)
+    injected = clocks.correct_time(ahead["faults"][0]["injected_at"], 3000.0)
+    lines = text.render_report(record, FILES)
     assert any(f", {injected[11:23]} to " in line for line in lines)
     assert "  clock       3000 ms from the controller's, ± 0.4 ms" in lines
     assert any("of all hosts on the controller's clock" in line for line in lines)
     assert record == before
     alone = fleets.record([ahead])
-    assert text.timeline(alone) == ["[2026-11-23 18:00:03] ✓ first"]
+    assert text.render_timeline(alone) == ["[2026-11-23 18:00:03] ✓ first"]
 
 
 def test_an_unknown_offset_takes_nothing_off() -> None:
-    assert clocks.offsets(fleets.record([fleets.unreachable(1), fleets.unreachable(2)])) == {}
-    assert clocks.corrected("2026-11-23T18:00:03.500Z", 0.0) == "2026-11-23T18:00:03.500Z"
-    assert clocks.corrected("soon", 5.0) == "soon"
+    assert clocks.clock_offsets(fleets.record([fleets.unreachable(1), fleets.unreachable(2)])) == {}
+    assert clocks.correct_time("2026-11-23T18:00:03.500Z", 0.0) == "2026-11-23T18:00:03.500Z"
+    assert clocks.correct_time("soon", 5.0) == "soon"
 
 
 def test_events_of_several_hosts_are_merged_by_the_corrected_time() -> None:
@@ -392,13 +401,13 @@ def test_events_of_several_hosts_are_merged_by_the_corrected_time() -> None:
         ("a", {**event, "at": "2026-11-23T18:00:03.500Z"}),
         ("b", {**event, "at": "2026-11-23T18:00:01.000Z"}),
     ]
-    lines = bpf_log.lines(pairs, True, {"a": 3000.0})
+    lines = bpf_log.render_events(pairs, True, {"a": 3000.0})
     assert [line.split()[:2] for line in lines] == [["[18:00:00]", "a"], ["[18:00:01]", "b"]]
 
 
 def test_live_lines_are_corrected_once_the_offset_is_known() -> None:
     hosts = results.Hosts()
-    hosts.name(["a", "b"])
+    hosts.set_names(["a", "b"])
     line = {"at": "2026-11-23T18:00:03.500Z", "level": "ok", "text": "x"}
     (first,) = hosts.lines("a", {"chaos_lines": [line]})
     (second,) = hosts.lines(
@@ -407,15 +416,15 @@ def test_live_lines_are_corrected_once_the_offset_is_known() -> None:
     (other,) = hosts.lines("b", {"chaos_lines": [line]})
     assert [each[1][12:20] for each in (first, second, other)] == ["18:00:03", "18:00:00", "18:00:03"]
     alone = results.Hosts()
-    alone.name(["a"])
+    alone.set_names(["a"])
     ((_level, kept),) = alone.lines("a", {"chaos_lines": [line], "chaos_clock": {"offset_ms": 3000.0}})
     assert "18:00:03" in kept
 
 
 def test_a_host_without_a_run_takes_nothing_from_the_capture_of_the_others() -> None:
     """One that was spared, or lost, is no host whose kernel was not watched."""
-    whole = bpf_log.closing({"hosts": [fleets.host(1), fleets.host(2)]}, [])
+    whole = bpf_log.render_block({"hosts": [fleets.host(1), fleets.host(2)]}, [])
     assert "attached" in whole[-1]
     for other in (fleets.unreachable(3), fleets.not_begun(3)):
-        assert bpf_log.closing({"hosts": [fleets.host(1), fleets.host(2), other]}, []) == whole
-    assert "absent" in bpf_log.closing({"hosts": [fleets.unreachable(1), fleets.not_begun(2)]}, [])[-1]
+        assert bpf_log.render_block({"hosts": [fleets.host(1), fleets.host(2), other]}, []) == whole
+    assert "absent" in bpf_log.render_block({"hosts": [fleets.unreachable(1), fleets.not_begun(2)]}, [])[-1]

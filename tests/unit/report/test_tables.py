@@ -25,7 +25,7 @@ def one(number: int, outcome: str, **verdicts: str) -> dict[str, Any]:
 
 
 def test_a_suite_shows_each_outcome_with_its_verdicts_and_counts() -> None:
-    lines = tables.suite(
+    lines = tables.render_suite(
         [one(1, "passed"), one(10, "failed", hypothesis="fail"), one(3, "skipped", effect="unknown")]
     )
     assert lines[-1] == "1 of 3 passed"
@@ -38,7 +38,7 @@ def test_a_suite_shows_each_outcome_with_its_verdicts_and_counts() -> None:
 
 
 def test_a_suite_without_experiments_says_so() -> None:
-    assert tables.suite([]) == ["No experiment of this suite was run."]
+    assert tables.render_suite([]) == ["No experiment of this suite was run."]
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,9 @@ def test_readiness_is_a_table_for_each_host_with_its_reasons() -> None:
         {"host": "b", "number": 1, "title": "One", "ready": "impossible", "why": ["no root", "no bcc"]},
         {"host": "a", "number": 9, "title": "Nine", "ready": "degraded", "why": ["no netem"]},
     ]
-    lines = tables.readiness(rows)
+    lines = tables.render_readiness(rows)
     assert lines[0] == "READINESS of a"
     assert lines[3] == "READINESS of b"
     assert lines[4].endswith("✗ impossible  no root; no bcc")
     assert lines[2].endswith("⚠ degraded  no netem")
-    assert tables.readiness([]) == ["No host was looked at."]
+    assert tables.render_readiness([]) == ["No host was looked at."]

@@ -17,10 +17,10 @@ MODULES: list[Any] = [collect, gate, report, targets]
 
 
 def test_what_an_argument_specification_has_is_read_and_nothing_else() -> None:
-    found = argument_spec.arguments(gate.DOCUMENTATION)
+    found = argument_spec.read_arguments(gate.DOCUMENTATION)
     assert found["wave"] == {"type": "int", "required": True}
     assert found["problems"] == {"type": "list", "elements": "str", "default": []}
-    found = argument_spec.arguments(report.DOCUMENTATION)
+    found = argument_spec.read_arguments(report.DOCUMENTATION)
     assert found["state"] == {
         "type": "str", "choices": ["reserved", "written", "rendered"], "required": True,
     }  # fmt: skip
@@ -30,12 +30,14 @@ def test_what_an_argument_specification_has_is_read_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_ansible_validates_by_it(module: Any) -> None:
-    found = ArgumentSpecValidator(argument_spec.arguments(module.DOCUMENTATION)).validate({"nonsense": 1})
+    found = ArgumentSpecValidator(argument_spec.read_arguments(module.DOCUMENTATION)).validate(
+        {"nonsense": 1}
+    )
     assert any("nonsense" in message for message in found.error_messages)
 
 
 def test_a_value_is_converted_and_a_missing_one_named() -> None:
-    validator = ArgumentSpecValidator(argument_spec.arguments(gate.DOCUMENTATION))
+    validator = ArgumentSpecValidator(argument_spec.read_arguments(gate.DOCUMENTATION))
     found = validator.validate({"wave": "1", "waves": [["a"]], "outcomes": "passed"})
     assert not found.error_messages
     assert found.validated_parameters["wave"] == 1

@@ -182,7 +182,7 @@ def test_a_setup_that_breaks_off_leaves_the_environment_before_in_use(
 
     made(tmp_path)
     monkeypatch.setattr(environment, "_run", fail)
-    archive = wheels.pack([], tmp_path)
+    archive = wheels.pack_wheels([], tmp_path)
     with pytest.raises(ChaosError, match="no room"):
         environment.make_environment(tmp_path, PYTHON, archive, MANIFEST)
     assert environment.explain_remake(tmp_path, PYTHON, MANIFEST) == ""
@@ -292,11 +292,11 @@ def test_the_wheels_leave_no_temporary_folder_on_the_host(
 
 
 def pins() -> dict[str, str]:
-    return wheels.wanted(wheels.REQUIREMENTS.read_text())
+    return wheels.parse_pins(wheels.REQUIREMENTS.read_text())
 
 
 def test_hosts_and_controller_have_the_same_versions_of_what_we_import() -> None:
-    controller = wheels.wanted((ROOT / "requirements.txt").read_text())
+    controller = wheels.parse_pins((ROOT / "requirements.txt").read_text())
     for name in ("docker", "jmespath", "pyroute2"):
         assert pins()[name] == controller[name]
     assert "pip" in pins(), "it installs the others"
@@ -305,14 +305,14 @@ def test_hosts_and_controller_have_the_same_versions_of_what_we_import() -> None
 def test_the_wheels_of_a_folder_must_be_all_of_the_pins(tmp_path: Path) -> None:
     for name, version in pins().items():
         (tmp_path / f"{name.replace('-', '_')}-{version}-py3-none-any.whl").write_text(name)
-    assert len(wheels.given(str(tmp_path))) == len(pins())
+    assert len(wheels.find_wheels(str(tmp_path))) == len(pins())
     (tmp_path / f"docker-{pins()['docker']}-py3-none-any.whl").rename(
         tmp_path / "docker-1.0-py3-none-any.whl"
     )
     with pytest.raises(
         wheels.WheelError, match=rf"lacks the pure wheels of docker {pins()['docker']}; made with: "
     ):
-        wheels.given(str(tmp_path))
+        wheels.find_wheels(str(tmp_path))
 
 
 def test_a_controller_without_an_index_says_what_to_do(
@@ -321,7 +321,7 @@ def test_a_controller_without_an_index_says_what_to_do(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(wheels, "download_command", lambda python, folder: ["false", str(folder)])
     with pytest.raises(wheels.WheelError, match="name that folder in host_wheels"):
-        wheels.given(None)
+        wheels.find_wheels(None)
     assert [path.name for path in (tmp_path / "exchange-chaos").iterdir()] == ["wheels.lock"]
 
 

@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_holds_all_of_module_utils_and_the_bpf_programs(root: Path) -> None:
-    with zipfile.ZipFile(runtime.build()) as archive:
+    with zipfile.ZipFile(runtime.build_archive()) as archive:
         names = set(archive.namelist())
     sources = {
         path.relative_to(root / "plugins" / "module_utils")
@@ -36,12 +36,12 @@ def test_it_holds_all_of_module_utils_and_the_bpf_programs(root: Path) -> None:
 
 
 def test_equal_content_is_the_same_file_and_built_once(cache: Path) -> None:
-    first = runtime.build()
+    first = runtime.build_archive()
     data, changed = first.read_bytes(), first.stat().st_mtime_ns
-    assert runtime.build() == first
+    assert runtime.build_archive() == first
     assert first.stat().st_mtime_ns == changed
     first.unlink()
-    assert runtime.build().read_bytes() == data
+    assert runtime.build_archive().read_bytes() == data
     assert [path.name for path in cache.iterdir()] == [first.name]
     assert cache.stat().st_mode & 0o077 == 0
 
@@ -49,22 +49,22 @@ def test_equal_content_is_the_same_file_and_built_once(cache: Path) -> None:
 def test_other_content_is_another_file_and_the_one_before_is_not_taken_away_under_others(
     monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
-    first = runtime.build()
-    files = runtime.content()
-    monkeypatch.setattr(runtime, "content", lambda: {**files, "exchange_chaos/new.py": b"x = 1\n"})
-    second = runtime.build()
+    first = runtime.build_archive()
+    files = runtime.read_content()
+    monkeypatch.setattr(runtime, "read_content", lambda: {**files, "exchange_chaos/new.py": b"x = 1\n"})
+    second = runtime.build_archive()
     assert second != first
     assert first.exists(), "another controller may be carrying it to its host this very moment"
     import os
 
     os.utime(first, (0, 0))
-    monkeypatch.setattr(runtime, "content", lambda: {**files, "exchange_chaos/new.py": b"x = 2\n"})
-    runtime.build()
+    monkeypatch.setattr(runtime, "read_content", lambda: {**files, "exchange_chaos/new.py": b"x = 2\n"})
+    runtime.build_archive()
     assert not first.exists()
 
 
 def test_it_runs_on_its_own_far_from_this_tree(tmp_path: Path) -> None:
-    archive = runtime.build()
+    archive = runtime.build_archive()
     done = subprocess.run(
         [sys.executable, str(archive)], capture_output=True, text=True, cwd="/", check=False
     )
@@ -81,7 +81,7 @@ def test_it_runs_on_its_own_far_from_this_tree(tmp_path: Path) -> None:
 
 def test_an_unknown_command_does_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(runtime.build()), "os", str(tmp_path)],
+        [sys.executable, str(runtime.build_archive()), "os", str(tmp_path)],
         capture_output=True,
         text=True,
         check=False,

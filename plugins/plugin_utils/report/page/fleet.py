@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ...words import number
+from ...words import format_number
 from .svg import Drawing
 from .words import epoch
 
@@ -48,9 +48,9 @@ def spread_picture(hosts: Sequence[Host], fault: str) -> Markup | None:
     for index, (host, at, doubt) in enumerate(shown):
         y = _TOP + _ROW * index
         x, wide = _LEFT + (at - first) / most * _WIDTH, max(doubt / most * _WIDTH, 0.5)
-        title = f"{host}: {number(round(at - first, 3))} ms ± {number(doubt)} ms"
+        title = f"{host}: {format_number(round(at - first, 3))} ms ± {format_number(doubt)} ms"
         drawing.text(_LEFT - 8, y + 10, host[:28], "faint", "end")
         drawing.rect(x - wide, y + 4, 2 * wide, 4, "fault", title=title)
         drawing.rect(x - 1.5, y + 1, 3, 10, "bad", title=title)
-        drawing.text(x + wide + 6, y + 10, number(round(at - first, 3)), "faint", font_size="10")
+        drawing.text(x + wide + 6, y + 10, format_number(round(at - first, 3)), "faint", font_size="10")
     return drawing.markup()

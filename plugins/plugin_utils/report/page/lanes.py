@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ....module_utils.common.stats import percentile
 from ...record.samples import COLUMNS, Band, Requests, Samples, Span
-from ...words import number
+from ...words import format_number
 from ..event_lines import format_event
 from .axes import LogAxis, TimeAxis, log_axis
 from .svg import KINDS, Drawing
@@ -95,7 +95,7 @@ def _latency(requests: Requests, found: tuple[float, list[Interval]], dots: int)
         for tick in values.ticks():
             y, right = values.y(tick), axis.left + axis.width
             drawing.line((axis.left, y), (right, y), "grid", 0.5)
-            drawing.text(right + 5, y + 3, f"{number(tick)} ms", "faint", font_size="10")
+            drawing.text(right + 5, y + 3, f"{format_number(tick)} ms", "faint", font_size="10")
         good, failed = places(requests, axis, values)
         dots_, cell = thinned(good, dots)
         drawing.dots(dots_, "ok", max(2.6, cell), opacity="0.6", data_dots="ok", data_cell=cell)
@@ -159,7 +159,9 @@ def _percentiles(
             x = axis.x(axis.span.start + (index + 0.5) * step)
             data.append(f"{'L' if pen else 'M'}{x:.1f} {values.y(value):.1f}")
             pen = True
-        drawing.path("".join(data), kind, 1.6, title=f"{kind} of each {number(step)} s", data_line=kind)
+        drawing.path(
+            "".join(data), kind, 1.6, title=f"{kind} of each {format_number(step)} s", data_line=kind
+        )
 
 
 def _errors(requests: Requests, found: tuple[float, list[Interval]]) -> Lane | None:
@@ -207,7 +209,11 @@ def _throughput(found: tuple[float, list[Interval]]) -> Lane:
                 data += f"{'L' if data else 'M'}{x:.1f} {y:.1f}H{axis.x(axis.span.start + (index + 1) * step):.1f}"
             drawing.path(data, kind, 1.3, title=f"{words} per second")
 
-    notes = [(f"top: {number(round(most / step, 1))}/s", "faint"), ("— answered", "ok"), ("— failed", "bad")]
+    notes = [
+        (f"top: {format_number(round(most / step, 1))}/s", "faint"),
+        ("— answered", "ok"),
+        ("— failed", "bad"),
+    ]
     return Lane("throughput", "Orders per second", height, draw, notes)
 
 
@@ -363,7 +369,7 @@ def _gauge(name: str, title: str, points: Sequence[tuple[float, float]], who: st
         ]
         drawing.path("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places), "faint", 1.2, title=title)
 
-    told = f"top: {number(round(most, 3))}{f', {who[:12]}' if who else ''}"
+    told = f"top: {format_number(round(most, 3))}{f', {who[:12]}' if who else ''}"
     return Lane(f"interference-{name}", title, height, draw, [(told, "faint")])
 
 

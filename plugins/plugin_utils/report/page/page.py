@@ -18,23 +18,23 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ...record.clocks import aligned
+from ...record.clocks import align_clocks
 from ...record.missing_host import is_stub
-from ...record.report_files import existing
+from ...record.report_files import existing_paths
 from ...record.samples import Link, Samples, read_samples
 from ...words import (
     clock_time,
-    number,
-    quantity,
-    scalar,
+    format_number,
+    format_quantity,
+    format_scalar,
+    format_stamp,
+    format_threshold,
     seconds_between,
-    stamp,
-    threshold,
     truth_mark,
 )
 from .. import ending, hosts_overview
-from ..finding_lines import VERDICTS, lines, numbered
-from ..five_questions import answers
+from ..finding_lines import VERDICTS, number_findings, render_findings
+from ..five_questions import answer_questions
 from .distributions import distributions, picture
 from .fleet import spread_picture
 from .service_map import service_map, words
@@ -60,19 +60,19 @@ _INSIDE = {"ledger": "run"}
 
 def page(record: Record, source: str) -> str:
     """Return the page of a record. ``source`` is the stem beside which its raw samples lie."""
-    record = bounded(aligned(record))
+    record = bounded(align_clocks(record))
     view = {
         "record": record,
         "several": len(record["hosts"]) > 1,
         "title": f"{record['experiment']['number']:02d} {record['experiment']['title']}: {record['outcome']}",
         "findings": _findings(record) if len(record["hosts"]) <= APART else [],
-        "lines": lines(record) if len(record["hosts"]) > APART else [],
-        "questions": answers(record["hosts"]),
+        "lines": render_findings(record) if len(record["hosts"]) > APART else [],
+        "questions": answer_questions(record["hosts"]),
         "reasons": {key: plain_marks(text) for key, text in ending.reasons(record).items()},
         "outcome_lines": ending.outcome_lines(record),
         "hosts": [_host(record, index, source) for index in range(len(record["hosts"]))],
-        "overview": hosts_overview.ranked(record["hosts"]),
-        "why": hosts_overview.why,
+        "overview": hosts_overview.rank_hosts(record["hosts"]),
+        "why": hosts_overview.explain_host,
         "spreads": list(_spreads(record)),
         "again": again(record),
         "links": _links(source),
@@ -102,15 +102,15 @@ def environment() -> Environment:
         mark=mark,
         truth=lambda holds: plain_marks(truth_mark(holds)),
         clock=clock_time,
-        stamp=stamp,
-        scalar=scalar,
-        number=number,
+        stamp=format_stamp,
+        scalar=format_scalar,
+        number=format_number,
         words=words,
     )
     made.globals.update(
         told=lambda value: _told(value, None),
-        quantity=quantity,
-        threshold=threshold,
+        quantity=format_quantity,
+        threshold=format_threshold,
         seconds_between=seconds_between,
     )
     return made
@@ -128,7 +128,7 @@ def _findings(record: Record) -> list[dict[str, Any]]:
     """Return the rows of the key findings, the bad ones first."""
     places = {shown(host["host"]): index for index, host in enumerate(record["hosts"])}
     rows = []
-    for index, name, finding in numbered(record):
+    for index, name, finding in number_findings(record):
         limit, unit = finding["threshold"], finding["unit"]
         place = places.get(shown(name), 0) if name else 0
         rows.append(
@@ -138,8 +138,8 @@ def _findings(record: Record) -> list[dict[str, Any]]:
                 "verdict": finding["verdict"],
                 "title": finding["title"],
                 "anchor": f"h{place + 1}-f-{index}",
-                "value": quantity(finding["value"], unit, limit["value"] if limit else None),
-                "threshold": threshold(limit, unit).strip("()"),
+                "value": format_quantity(finding["value"], unit, limit["value"] if limit else None),
+                "threshold": format_threshold(limit, unit).strip("()"),
                 "control": _told(finding.get("control"), unit),
                 "interval": _told(finding.get("interval"), unit),
             }
@@ -157,7 +157,7 @@ def _told(value: object, unit: str | None) -> str:
         return ", ".join(f"{key} {_told(each, None)}" for key, each in value.items() if each is not None)
     if isinstance(value, (list, tuple)) and not all(_is_number(each) for each in value):
         return ", ".join(_told(each, unit) for each in value)
-    return quantity(value, unit)
+    return format_quantity(value, unit)
 
 
 def _is_number(value: object) -> bool:
@@ -186,7 +186,7 @@ def _links(source: str) -> list[Markup]:
     return [
         _link(os.path.basename(path), name)
         for kind, name in ending.FILES
-        if kind != "html" and (path := existing(source).get(kind))
+        if kind != "html" and (path := existing_paths(source).get(kind))
     ]
 
 
@@ -236,7 +236,7 @@ def _map(host: Host, samples: Samples) -> Markup:
 
 def _numbers(record: Record, host: Host) -> list[tuple[int, Host]]:
     """Return the findings of a host with their numbers of the key findings."""
-    order = {id(finding): index for index, _name, finding in numbered(record)}
+    order = {id(finding): index for index, _name, finding in number_findings(record)}
     return [(order[id(finding)], finding) for finding in host["findings"]]
 
 

@@ -22,4 +22,4 @@ def write(record: dict[str, Any], source: str, path: str) -> None:
         text = page(record, source)
     except Exception as error:
         raise FileError(f"The page {path} was not written: {type(error).__name__}: {error}.") from error
-    report_files.fill(path, text)
+    report_files.fill_file(path, text)

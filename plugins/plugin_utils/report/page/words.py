@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from ...words import VERDICT_MARKS, clean, number, parse_time, verdict_mark
+from ...words import VERDICT_MARKS, clean, format_number, parse_time, verdict_mark
 
 #: So many characters of one text are shown; what is longer is cut, and says so.
 LONGEST = 2000
@@ -51,7 +51,7 @@ def short(value: float) -> str:
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g}{letter}"
-    return number(value)
+    return format_number(value)
 
 
 def epoch(at: str) -> float:
