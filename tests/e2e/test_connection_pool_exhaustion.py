@@ -36,8 +36,12 @@ def test_an_exchange_with_a_pool_bears_it(tmp_path: Path) -> None:
     assert left == ["0"]
 
 
+@pytest.mark.full
 def test_sessions_that_nobody_holds_are_no_effect(tmp_path: Path) -> None:
-    """The instrument broken: every session is let go as soon as it was taken."""
+    """The instrument broken: every session is let go as soon as it was taken.
+
+    In `make test`: module/test_connections (sessions let go, seen at the end of the window).
+    """
     change = (
         "plugins/module_utils/faults/mechanisms/session_holder.py",
         "        clock.sleep(PAUSE_S)\n",

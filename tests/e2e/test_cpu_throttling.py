@@ -1,4 +1,8 @@
-"""Experiment 04 on the embedded exchange, on one that burns processor time, and broken on purpose."""
+"""Experiment 04 on the embedded exchange, on one that burns processor time, and broken on purpose.
+
+In `make test` its limits are written and read back by tests/module/test_limits.py, its findings are those of a recorded
+run (tests/unit/behaviour/test_recorded_runs.py), and a limit in a whole run is experiment 03's.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ PLAYBOOK = "playbooks/04-cpu-throttling.yml"
 SHORT = {"cpu_throttling_s": "5"}
 LIMITS = ("cpu.cfs_quota_us", "cpu.max")
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("ready")]
 
 
 def test_a_throttled_api_is_slow_and_fails_nothing(tmp_path: Path) -> None:
@@ -57,7 +61,6 @@ def about_p95(times: list[float]) -> tuple[float, float]:
     return ranked[int(0.92 * len(ranked))], ranked[min(int(0.98 * len(ranked)) + 1, len(ranked) - 1)]
 
 
-@pytest.mark.full
 def test_a_hungry_exchange_breaks_the_hypothesis(tmp_path: Path) -> None:
     """Every order burns 5 ms of processor time."""
     with live.weakened("cpu_hungry"):

@@ -1,4 +1,8 @@
-"""Experiment 05 on the embedded exchange, on one that commits each order by itself, and broken on purpose."""
+"""Experiment 05 on the embedded exchange, on one that commits each order by itself, and broken on purpose.
+
+In `make test` its limits are written and read back by tests/module/test_limits.py, its findings are those of a recorded
+run (tests/unit/behaviour/test_recorded_runs.py), and a limit in a whole run is experiment 03's.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ PLAYBOOK = "playbooks/05-disk-io-starvation.yml"
 SHORT = {"disk_io_starvation_s": "5"}
 LIMITS = ("blkio.throttle.write_bps_device", "blkio.throttle.read_bps_device", "io.max")
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("ready")]
 
 
 def test_a_slow_disk_slows_orders_and_fails_none(tmp_path: Path) -> None:
@@ -26,7 +30,6 @@ def test_a_slow_disk_slows_orders_and_fails_none(tmp_path: Path) -> None:
     assert report.finding("timeouts")["value"] == 0
 
 
-@pytest.mark.full
 def test_an_exchange_without_group_commit_breaks_the_hypothesis(tmp_path: Path) -> None:
     """Every order is a transaction, however many wait, and nothing limits how long one waits."""
     with live.weakened("no_group_commit", "no_timeout"):
@@ -36,7 +39,6 @@ def test_an_exchange_without_group_commit_breaks_the_hypothesis(tmp_path: Path) 
     }
 
 
-@pytest.mark.full
 def test_contention_keeps_the_whole_disk_busy_and_ends(tmp_path: Path) -> None:
     shared = {"disk_io_starvation_mode": "contention", "chaos_accept_shared_disk": "true"}
     fault = live.fault(live.proved(PLAYBOOK, tmp_path, **shared, disk_io_starvation_s="8"))

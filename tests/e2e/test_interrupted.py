@@ -12,8 +12,10 @@ import pytest
 
 from tests.e2e import live, support
 
-#: The outage's time to live: its short window of 4 s and the margin of 15 s.
-TTL_S = 19.0
+#: The outage alone, with a margin short enough to wait for.
+OUTAGE = {**support.SHORT, "database_sudden_death_crash": "false", "chaos_ttl_margin_s": "6"}
+#: The outage's time to live: its short window of 4 s and that margin.
+TTL_S = 10.0
 #: Once the crash is undone, at its window of 10 s and the margin of 15 s, or where no fault is in force: the lease of
 #: 20 s, and the end of the run.
 LEASE_S = 25.0 + 20.0
@@ -29,7 +31,7 @@ def _clean() -> None:
 
 
 def test_sigkill_in_the_outage_is_undone_within_the_time_to_live(tmp_path: Path) -> None:
-    with support.under_way(tmp_path, "hold it down until the undo", **support.SHORT) as process:
+    with support.under_way(tmp_path, "hold it down until the undo", **OUTAGE) as process:
         assert not support.state_of("postgres")["Running"]
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
@@ -38,7 +40,9 @@ def test_sigkill_in_the_outage_is_undone_within_the_time_to_live(tmp_path: Path)
     assert "Fault outage" in log
 
 
+@pytest.mark.full
 def test_ctrl_c_in_the_baseline_leaves_nothing(tmp_path: Path) -> None:
+    """In `make test`: the controller that is gone is that of SIGKILL above, the lease that of module/test_watchdog."""
     with support.under_way(tmp_path, "Probing") as process:
         for _ in range(4):
             # as a person would: again, when nothing seems to happen (a Ctrl-C while Ansible forks can get lost)
@@ -62,7 +66,8 @@ def test_sigterm_in_the_crash_leaves_nothing(tmp_path: Path) -> None:
 
 def test_halt_ends_an_outage_at_once(tmp_path: Path) -> None:
     """From another terminal, while the first still watches; the first then says that it was aborted."""
-    with support.under_way(tmp_path, "hold it down until the undo") as process:
+    held = {**OUTAGE, "database_sudden_death_outage_s": "15"}
+    with support.under_way(tmp_path, "hold it down until the undo", **held) as process:
         halted = support.ansible("playbooks/halt.yml")
         assert halted.returncode == 0, halted.stdout
         assert support.state_of("postgres")["Running"]

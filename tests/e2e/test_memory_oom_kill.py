@@ -44,7 +44,9 @@ def test_a_leak_breaks_the_hypothesis(tmp_path: Path) -> None:
     assert growth["value"] == pytest.approx(10, rel=0.4)
 
 
+@pytest.mark.full
 def test_a_charge_that_charges_nothing_is_invalid(tmp_path: Path) -> None:
+    """In `make test`: module/test_limits (a kill that does not come), and each recorded run without its effect."""
     before = live.limits("trading-api", *LIMITS)
     change = (
         "plugins/module_utils/faults/mechanisms/memory_hog.py",

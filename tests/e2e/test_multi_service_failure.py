@@ -21,7 +21,8 @@ def before() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def report(before: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> support.Report:
-    return live.passed(PLAYBOOK, tmp_path_factory.mktemp("several"), **support.QUICK)
+    short = {**support.QUICK, "multi_service_failure_window_s": "12"}
+    return live.passed(PLAYBOOK, tmp_path_factory.mktemp("several"), **short)
 
 
 def test_all_three_were_hit_at_once(report: support.Report) -> None:

@@ -1,7 +1,6 @@
 """The instrument broken on purpose: each run must notice that it learned nothing, or that the host is not restored.
 
-The same is shown by judging recorded runs again (tests/unit/behaviour/test_recorded_runs.py), so only the first
-runs each time.
+The same is shown in `make test` by judging recorded runs again (tests/unit/behaviour/test_recorded_runs.py).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ ONLY_CRASH = {**support.SHORT, "database_sudden_death_outage": "false"}
 ONLY_OUTAGE = {**support.SHORT, "database_sudden_death_crash": "false"}
 
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("ready")]
 
 
 def test_a_kill_that_kills_nothing_is_invalid(tmp_path: Path) -> None:
@@ -28,7 +27,6 @@ def test_a_kill_that_kills_nothing_is_invalid(tmp_path: Path) -> None:
     live.without_effect(support.EXPERIMENT, tmp_path, change, **ONLY_CRASH)
 
 
-@pytest.mark.full
 def test_a_capture_of_the_wrong_port_is_invalid(tmp_path: Path) -> None:
     change = (
         "roles/chaos/vars/main.yml",
@@ -40,7 +38,6 @@ def test_a_capture_of_the_wrong_port_is_invalid(tmp_path: Path) -> None:
     assert report.record["outcome"] == "invalid"
 
 
-@pytest.mark.full
 def test_a_run_without_load_is_invalid(tmp_path: Path) -> None:
     change = (
         "plugins/module_utils/observe/load/main.py",
@@ -52,7 +49,6 @@ def test_a_run_without_load_is_invalid(tmp_path: Path) -> None:
     assert report.record["outcome"] == "invalid"
 
 
-@pytest.mark.full
 def test_an_undo_that_undoes_nothing_fails_the_host(tmp_path: Path) -> None:
     before = support.container("postgres")
     change = (

@@ -1,4 +1,8 @@
-"""Experiment 09 on the embedded exchange, and on one whose orders ask the database again and again."""
+"""Experiment 09 on the embedded exchange, and on one whose orders ask the database again and again.
+
+In `make test` each delay is measured by tests/module/test_network_faults.py, the findings are those of a recorded run
+(tests/unit/behaviour/test_recorded_runs.py), and a path in a whole run is experiment 02's.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from tests.e2e import live, support
 PLAYBOOK = "playbooks/09-network-latency.yml"
 SHORT = {"network_latency_step_s": "4"}
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("ready")]
 
 
 def test_each_step_is_proved_and_measured(tmp_path: Path) -> None:
@@ -51,7 +55,6 @@ def slower(report: support.Report, fault: str) -> float:
     )
 
 
-@pytest.mark.full
 def test_a_chatty_exchange_breaks_the_hypothesis(tmp_path: Path) -> None:
     """Every order asks the database ten times more."""
     with live.weakened("chatty_store"):
@@ -60,7 +63,6 @@ def test_a_chatty_exchange_breaks_the_hypothesis(tmp_path: Path) -> None:
     assert report.finding("timeouts_begin")["verdict"] == "fail"
 
 
-@pytest.mark.full
 @pytest.mark.timeout(900)
 def test_it_climbs_until_time_outs_begin(tmp_path: Path) -> None:
     report = live.passed(PLAYBOOK, tmp_path, network_latency_step_s="3", network_latency_until_timeout="true")

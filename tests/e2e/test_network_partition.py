@@ -34,7 +34,9 @@ def test_a_cut_path_is_proved_borne_and_healed(tmp_path: Path) -> None:
     assert silent
 
 
+@pytest.mark.full
 def test_a_partition_that_cuts_nothing_is_invalid(tmp_path: Path) -> None:
+    """In `make test`: module/test_network_faults (no drop, no proof), and each recorded run without its effect."""
     change = (
         "plugins/module_utils/faults/kinds/partition.py",
         "nftables.Ruleset(table, far.addresses, change.only,",

@@ -1,4 +1,8 @@
-"""Experiment 08 on the embedded exchange: without its proxy, the way past it stays good."""
+"""Experiment 08 on the embedded exchange: without its proxy, the way past it stays good.
+
+In `make test` a crash and an outage in a whole run are those of experiment 01, and its own findings those of a recorded
+run (tests/unit/behaviour/test_recorded_runs.py).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import pytest
 
 from tests.e2e import live, support
 
+pytestmark = pytest.mark.full
 PLAYBOOK = "playbooks/08-nginx-failure.yml"
 
 

@@ -1,4 +1,8 @@
-"""Experiment 07 on the embedded exchange: orders go on without the cache."""
+"""Experiment 07 on the embedded exchange: orders go on without the cache.
+
+In `make test` a crash, an outage and the cache's death in a whole run are those of experiments 01 and 10, and its own
+findings those of a recorded run (tests/unit/behaviour/test_recorded_runs.py).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import pytest
 
 from tests.e2e import live, support
 
+pytestmark = pytest.mark.full
 PLAYBOOK = "playbooks/07-redis-cache-failure.yml"
 
 
@@ -45,7 +50,6 @@ def test_the_outage_was_seen_by_the_port_and_lasted(report: support.Report) -> N
     assert shares[0] >= 0.8
 
 
-@pytest.mark.full
 def test_what_never_subscribes_again_is_red_though_its_health_is_green(tmp_path: Path) -> None:
     live.ready()
     with live.weakened("no_redis_resubscribe"):

@@ -1,4 +1,8 @@
-"""The same playbooks on several remote exchanges in one command: a verdict for each, one for the fleet."""
+"""The same playbooks on several remote exchanges in one command: a verdict for each, one for the fleet.
+
+In `make test`: each host's verdict and an owner's consent are those of tests/fleet/test_light_hosts.py, the worst of
+them that of tests/controller/test_waves_playbook.py.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from tests.bench.machine import CGROUP_ROOT, LABEL, BenchError, run
 from tests.e2e import live, support
 from tests.fleet import remote
 
+pytestmark = pytest.mark.full
 FIRST, SECOND = "playbooks/01-database-sudden-death.yml", "playbooks/02-network-partition.yml"
 SUMMARY = "playbooks/shared/suite.yml"
 #: Two or three exchanges with their observers share this machine: asked less often, so that each can answer.
@@ -101,7 +106,6 @@ def test_without_the_owners_consent_nothing_happens(pair: hosts.Bench, tmp_path:
         machine.write(hosts.CONSENT, consent)
 
 
-@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_two_experiments_on_three_exchanges_in_one_command(three: hosts.Bench, tmp_path: Path) -> None:
     """The fleet fails and names the fragile host, the others pass; the second experiment runs all the same."""
@@ -121,7 +125,6 @@ def test_two_experiments_on_three_exchanges_in_one_command(three: hosts.Bench, t
         assert FRAGILE in report.log[report.log.index("KEY FINDINGS") :]
 
 
-@pytest.mark.full
 @pytest.mark.timeout(400)
 def test_a_fault_on_one_host_is_in_no_other_hosts_evidence(three: hosts.Bench, tmp_path: Path) -> None:
     """Nested engines give out the same addresses on one kernel; two neighbours watch while a third's database dies.
@@ -192,7 +195,6 @@ def killed(line: dict[str, Any]) -> bool:
     return line["event"] == "PROC_EXIT" and bool(line["exit_signal"]) and line["comm"] not in CHECKS
 
 
-@pytest.mark.full
 @pytest.mark.timeout(200)
 def test_check_mode_changes_nothing_on_any_host_and_prints_the_plan(
     three: hosts.Bench, tmp_path: Path
@@ -214,7 +216,6 @@ def test_check_mode_changes_nothing_on_any_host_and_prints_the_plan(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_a_canary_that_fails_stops_the_waves_after_it(three: hosts.Bench, tmp_path: Path) -> None:
     """What the other hosts' engines tell of that time, and the state they are in, says that nobody touched them."""
@@ -238,7 +239,6 @@ def test_a_canary_that_fails_stops_the_waves_after_it(three: hosts.Bench, tmp_pa
     assert "Not touched" in report.log
 
 
-@pytest.mark.full
 @pytest.mark.timeout(500)
 def test_a_host_that_is_cut_off_undoes_itself_and_its_record_is_collected_later(
     three: hosts.Bench, tmp_path: Path

@@ -22,8 +22,6 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import R
 
 from tests.module.load_api import Api, load_spec, make_run, wait_for
 
-pytestmark = pytest.mark.alone
-
 Start = Callable[..., RunDir]
 
 
@@ -76,6 +74,7 @@ def test_every_order_that_arrived_is_written_and_every_written_one_arrived(api: 
     assert (summary["dropped"], summary["in_flight"]) == (0, 0)
 
 
+@pytest.mark.alone
 def test_lines_are_on_disk_while_the_load_runs(start: Start) -> None:
     """The guard and the live line read them: nothing may wait for the end of the run."""
     run = start(rate=100)
@@ -84,6 +83,7 @@ def test_lines_are_on_disk_while_the_load_runs(start: Start) -> None:
     assert clock.now() - newest < 0.15
 
 
+@pytest.mark.alone
 def test_a_slow_api_does_not_slow_the_load_and_its_clients_wait_is_told(api: Api, start: Start) -> None:
     """A closed loop would send 3 orders a second here, and would call each of them punctual."""
     run = start(rate=40, timeout_s=2)
@@ -134,6 +134,7 @@ def test_each_way_to_fail_has_its_own_name(
     assert summary["in_flight"] == 0
 
 
+@pytest.mark.alone
 def test_a_closed_port_is_refused_and_taken_again_as_soon_as_it_opens(api: Api, start: Start) -> None:
     run = start(rate=100)
     time.sleep(0.3)
@@ -167,6 +168,7 @@ def taken(load: sender.Load) -> list[dict[str, Any]]:
     return load.take()
 
 
+@pytest.mark.alone
 def test_when_all_connections_wait_the_order_is_written_as_dropped(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +200,7 @@ def test_when_the_numbers_are_used_up_the_order_is_dropped_and_none_is_used_twic
     assert sum(line["ok"] for line in lines) == 4
 
 
+@pytest.mark.alone
 def test_the_burst_leads_up_to_the_kill(api: Api, start: Start) -> None:
     run = start(rate=10, watch_rate=40, burst_rate=200, burst_s=2.0)
     time.sleep(0.5)
@@ -227,6 +230,7 @@ def test_the_end_waits_for_what_is_under_way(api: Api, start: Start) -> None:
     assert len(lines) == summary["scheduled"] == len(api.orders)
 
 
+@pytest.mark.alone
 def test_the_end_does_not_wait_longer_than_one_time_out(api: Api, start: Start) -> None:
     run = start(rate=20, timeout_s=0.5)
     api.be("hang")
@@ -238,6 +242,7 @@ def test_the_end_does_not_wait_longer_than_one_time_out(api: Api, start: Start) 
     assert "timeout" in {line["kind"] for line in lines}
 
 
+@pytest.mark.alone
 def test_ready_is_told_though_nothing_is_acknowledged(api: Api, tmp_path: Path) -> None:
     api.be("hang")
     run = make_run(tmp_path / "run", load_spec(api.url))

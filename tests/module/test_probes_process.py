@@ -17,8 +17,6 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import R
 
 from tests.module.load_api import Api, load_spec, make_run, wait_for
 
-pytestmark = pytest.mark.alone
-
 Start = Callable[[], RunDir]
 
 
@@ -83,6 +81,7 @@ def density(lines: list[dict[str, Any]], begin: float, finish: float) -> float:
     return sum(begin <= line["at"] < finish for line in lines) / (finish - begin)
 
 
+@pytest.mark.alone
 def test_samples_are_dense_from_the_announcement_until_steady_and_never_bunched(start: Start) -> None:
     run = start()
     calm = clock.now()
@@ -105,6 +104,7 @@ def test_samples_are_dense_from_the_announcement_until_steady_and_never_bunched(
         )  # only where the rate changes, or our own thread was late
 
 
+@pytest.mark.alone
 def test_the_edges_of_an_outage_are_known_to_50_ms(api: Api, start: Start) -> None:
     """The API's own note of when it closed and opened its port is the truth, and must lie within each interval.
 
@@ -136,6 +136,7 @@ def test_the_edges_of_an_outage_are_known_to_50_ms(api: Api, start: Start) -> No
         assert min(widths) <= 0.05, widths
 
 
+@pytest.mark.alone
 def test_a_target_that_hangs_is_bounded_and_is_not_flooded_when_it_wakes(api: Api, start: Start) -> None:
     run = start()
     run.write_event("fault_imminent", fault="crash", kind="kill")
