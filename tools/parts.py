@@ -38,8 +38,9 @@ STEPS = ("lab", *SUITES)
 GATES = ("sanity", "ansible-lint", "artifact", "docs", "oldest-ansible", "types", "yaml", "shell", "ruff")
 PYTESTS = ("unit", "controller")
 LANES = ("unit", "controller", *GATES)
-#: Workers of pytest where tests wait for processes of their own; the tests of a file stay together, in order.
-WORKERS = {"controller": 2, "module": 3}
+#: Workers of pytest where tests wait for processes of their own; the tests of a file stay together, in order. No more
+#: than processors: a fault with three seconds to live has to find its host awake.
+WORKERS = {"controller": 2, "module": 2}
 SLOWEST = 10
 
 
