@@ -85,7 +85,7 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True, **empty)
     try:
-        run = attach_run(module.params["run_id"], module.params["state_dir"])
+        run = attach_run(module.params["run_id"], module.params["state_dir"], of="module capture")
         changed = (
             start_capture(run)
             if module.params["state"] == "present"

@@ -69,8 +69,13 @@ def main() -> None:
             act=not module.check_mode,
         )
         module.exit_json(changed=bool(ended), ended=ended, chaos_lines=lines.lines, chaos_bpf=[])
-    except ChaosError as error:
-        module.fail_json(msg=str(error), changed=True, ended=[], chaos_lines=lines.lines, chaos_bpf=[])
+    except (
+        Exception
+    ) as error:  # whatever it was: what could be ended is ended by now, and a person reads this
+        told = (
+            str(error) if isinstance(error, ChaosError) else f"halt failed: {type(error).__name__}: {error}"
+        )
+        module.fail_json(msg=told, changed=True, ended=[], chaos_lines=lines.lines, chaos_bpf=[])
 
 
 if __name__ == "__main__":

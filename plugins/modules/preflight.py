@@ -90,6 +90,11 @@ held_by:
   description: The run that holds the project now; empty when it is free.
   returned: always
   type: str
+under_way:
+  description: The runs on this host that somebody looks after; C(halt) ends them.
+  returned: always
+  type: list
+  elements: str
 uncollected:
   description: Finished records that wait on the host.
   returned: always
@@ -113,11 +118,18 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir impor
 def examine_host(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str, Any]:
     """Look at the host once and try what each experiment needs; what makes one impossible is its reason."""
     state = StateDir(parameters["state_dir"])
-    found: dict[str, Any] = {"rows": [], "clean": True, "facts": {}, "held_by": ""}
+    found: dict[str, Any] = {"rows": [], "clean": True, "facts": {}, "held_by": "", "under_way": []}
     try:
         report, engine = preflight.check_host(lines.say, remote=parameters["remote"], folder=state.root)
         found["facts"] = report.facts
         found["clean"] = abandoned.end_abandoned(state, lines.say, act=act) == 0
+        for run in abandoned.living_runs(state):
+            found["under_way"].append(run.path.name)
+            lines.say(
+                "warn",
+                f"Run {run.path.name} of project {run.known.get('project') or 'unknown'} is under way on this host; "
+                "playbooks/halt.yml ends it",
+            )
         held = state.lock_holder(parameters["project"])
         if held:
             found["held_by"] = held.describe()
@@ -171,6 +183,8 @@ def render_closing(found: dict[str, Any], *, acted: bool) -> str:
     """Return the sentence on what an earlier run left, and whether that is gone by now."""
     uncollected = len(found["uncollected"])
     left = f"{uncollected} records wait on it" if uncollected else "no record waits on it"
+    if found.get("under_way"):
+        return f"The host is not clean: {', '.join(found['under_way'])} is under way; {left}"
     if found["clean"]:
         return f"The host is clean; {left}"
     cleaned = "cleaned of what an earlier run left" if acted else "not clean of what an earlier run left"
@@ -195,7 +209,8 @@ def main() -> None:
     act = not module.check_mode
     found = examine_host(module.params, lines, act=act)
     acted = act and not any(line["level"] == "fail" for line in lines.lines)
-    lines.say("ok" if found["clean"] or acted else "warn", render_closing(found, acted=acted))
+    good = (found["clean"] or acted) and not found["under_way"]
+    lines.say("ok" if good else "warn", render_closing(found, acted=acted))
     module.exit_json(changed=not found["clean"] and acted, chaos_lines=lines.lines, chaos_bpf=[], **found)
 
 

@@ -110,7 +110,7 @@ def main() -> None:
     )
     act = present if module.params["state"] == "present" else absent
     try:
-        run = attach_run(module.params["run_id"], module.params["state_dir"])
+        run = attach_run(module.params["run_id"], module.params["state_dir"], of="module probes")
         module.exit_json(**act(run, module.check_mode))
     except ChaosError as error:
         module.fail_json(msg=str(error), changed=False, plan=[], chaos_lines=[], chaos_bpf=[])

@@ -132,7 +132,7 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, **empty)
     try:
-        run = attach_run(parameters["run_id"], parameters["state_dir"])
+        run = attach_run(parameters["run_id"], parameters["state_dir"], of="module window")
         window = Observation(
             parameters["phase"], parameters["fault"], parameters["seconds"], parameters["until"] == "steady"
         )

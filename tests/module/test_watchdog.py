@@ -357,13 +357,16 @@ def test_who_ends_a_run_waits_for_another_who_ends_it(host: Host) -> None:
     host.project.up("store")
     run = host.open()
     results: list[dict[str, Any]] = []
-    with run.file("finish.lock").open("w") as lock:
+    lock = os.open(run.path, os.O_RDONLY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         end = threading.Thread(target=lambda: results.append(host.module("record", run_id=RUN)))
         end.start()
         time.sleep(2)
         assert end.is_alive()
         assert not run.file("record.json").exists(), "two at once would end it"
+    finally:
+        os.close(lock)
     end.join()
     assert results[0]["changed"] is True
     assert not run.path.exists()

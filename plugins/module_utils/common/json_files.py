@@ -5,19 +5,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from .disk_room import give_room
 from .files import read_regular
 
 
 def write_json(path: Path, value: Any, *, sync: bool = False) -> None:
     """Replace ``path`` by ``value`` as JSON in one step: a reader sees the old or the new file, never half of one.
 
-    Raises OSError when the disk refuses; the old file stays then.
+    On a full disk the room that was kept in the same folder is given up for it. Raises OSError when the disk refuses;
+    the old file stays then.
     """
+    try:
+        _replace(path, value, sync)
+    except OSError as error:
+        if not give_room(path.parent, error):
+            raise
+        _replace(path, value, sync)
+
+
+def _replace(path: Path, value: Any, sync: bool) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     fd = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -28,7 +40,8 @@ def write_json(path: Path, value: Any, *, sync: bool = False) -> None:
                 os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
 
 

@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 from ..common import clock
+from ..common.errors import ChaosError
 from ..host.docker_engine import DockerEngine
 from ..run import timeline
-from ..run.folder import RunDir
+from ..run.folder import RunDir, process_start
 from ..run.journal import Entry, Journal
 from . import planning
 from .contract import Fault, Proof, Scene, by_kind
 
 #: `planning` brings every kind of fault: Ansible packs what a module imports by name, and by_kind asks for more later.
 __all__ = ["planning", "undo"]
+
+_TRIES, _PAUSE_S = 5, 0.2
 
 
 def undo(
@@ -30,6 +34,7 @@ def undo(
     lines: list[str] = []
     failure: Exception | None = None
     with journal.lock():
+        journal.write_owed()
         entries = [entry for entry in journal.open_entries() if wanted(entry)]
         if not entries:
             return []
@@ -40,23 +45,53 @@ def undo(
                 # a reboot ended it, when nobody looked; what the kernel counts now began after that
                 proofs = [] if run.of_earlier_boot else _in_force(fault, entry, scene)
                 at = clock.now()
-                how = fault.undo(entry, scene)
-                # only now is anything written: a full disk must not keep a fault in force
-                journal.write_undone(entry, by, how, at)
-                for proof in proofs:
-                    run.write_event(timeline.PROOF, fault=entry.fault, end_of_window=True, **proof.fields())
-                run.write_event(timeline.FAULT_UNDONE, fault=entry.fault, t=at, by=by, how=how)
-                if not run.read_timeline().recovered(entry.fault):
-                    run.write_event(timeline.PHASE, id=f"{entry.fault}_recovery", fault=entry.fault, t=at)
+                how = _undo_entry(fault, entry, scene)
             except Exception as error:
                 failure = failure or error
                 continue
+            # only now is anything written, and what the disk refuses is kept in mind: the fault is gone all the same
+            with contextlib.suppress(ChaosError):
+                journal.write_undone(entry, by, how, at)
+            for proof in proofs:
+                run.note(timeline.PROOF, fault=entry.fault, end_of_window=True, **proof.fields())
+            run.note(timeline.FAULT_UNDONE, fault=entry.fault, t=at, by=by, how=how)
+            if not run.read_timeline().recovered(entry.fault):
+                run.note(timeline.PHASE, id=f"{entry.fault}_recovery", fault=entry.fault, t=at)
             lines.append(f"Fault {entry.fault} undone by {by}: {how}")
     for line in lines:
-        run.log("ok", line, step)
+        run.say("ok", line, step)
     if failure is not None:
         raise failure
     return lines
+
+
+def _undo_entry(fault: Fault, entry: Entry, scene: Scene) -> str:
+    """Undo one entry and say how. A target that goes meanwhile is looked up again: then it is undone by replacement.
+
+    Raises ChaosError when the fault resists though all its targets run.
+    """
+    for _attempt in range(_TRIES - 1):
+        try:
+            return fault.undo(entry, scene)
+        except ChaosError:
+            clock.sleep(_PAUSE_S)
+            if not _is_changing(entry, scene):
+                raise
+    return fault.undo(entry, scene)
+
+
+def _is_changing(entry: Entry, scene: Scene) -> bool:
+    """Return whether a container of an entry is gone, ended, or another one than it was when the fault was planned."""
+    named = [*(entry.undo.get("containers") or []), entry.undo.get("target"), entry.undo.get("id")]
+    known = [one if isinstance(one, dict) else {"id": one} for one in named if one]
+    with contextlib.suppress(Exception):
+        for one in known:
+            container = scene.engine.inspect(str(one.get("id")))
+            if container is None or process_start(container.pid) is None:
+                return True
+            if container.pid != one.get("pid", container.pid):
+                return True
+    return False
 
 
 def _in_force(fault: Fault, entry: Entry, scene: Scene) -> Sequence[Proof]:

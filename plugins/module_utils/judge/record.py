@@ -34,7 +34,7 @@ _TEXT_CHARS = 400
 _LISTED = 100
 _FEWEST = 10
 _STEPS = ("", "preflight", "capture", "steady", "fault", "observe", "reconcile", "restore", "report")
-_CAPABILITIES: Mapping[str, Any] = {
+CAPABILITIES: Mapping[str, Any] = {
     "docker": None,
     "compose": None,
     "bcc": None,
@@ -78,22 +78,22 @@ def host_record(evidence: Evidence) -> dict[str, Any]:
         "wave": int(evidence.spec.get("wave") or 1),
         "kernel": str(facts.get("kernel") or "unknown"),
         "capabilities": {
-            key: facts.get("capabilities", {}).get(key, value) for key, value in _CAPABILITIES.items()
+            key: facts.get("capabilities", {}).get(key, value) for key, value in CAPABILITIES.items()
         },
         "clock": {key: facts.get("clock", {}).get(key) for key in ("offset_ms", "uncertainty_ms")},
         "outcome": judgement.outcome,
         "verdicts": judgement.verdicts,
         "open_questions": words(unanswered(evidence)),
-        "faults": _faults(evidence),
-        "phases": _phases(evidence),
-        "placebo": _placebo(evidence),
-        "load": _load(evidence),
-        "ledger": _ledger(evidence),
+        "faults": told_faults(evidence),
+        "phases": told_phases(evidence),
+        "placebo": told_placebo(evidence),
+        "load": told_load(evidence),
+        "ledger": told_ledger(evidence),
         "findings": [finding.record() for finding in judgement.findings],
         "questions": answer_questions(evidence),
-        "bpf": _bpf(evidence),
-        "timeline": _timeline(evidence),
-        "leftovers": [{key: _scalar(value) for key, value in one.items()} for one in judgement.leftovers],
+        "bpf": told_capture(evidence),
+        "timeline": told_timeline(evidence),
+        "leftovers": told_leftovers(judgement.leftovers),
         "notes": _notes(evidence, judgement),
     }
     return fit_record(record)
@@ -128,7 +128,8 @@ def _ends(items: Sequence[Any], keep: int) -> list[Any]:
     return [*items[: keep // 2], *items[len(items) - (keep - keep // 2) :]]
 
 
-def _faults(evidence: Evidence) -> list[dict[str, Any]]:
+def told_faults(evidence: Evidence) -> list[dict[str, Any]]:
+    """Return the faults as the record has them."""
     found = {window.id: window for window in fault_windows(evidence)}
     return [_fault(evidence, spec, found.get(str(spec["id"]))) for spec in evidence.spec.get("faults", [])]
 
@@ -162,7 +163,8 @@ def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -
     }
 
 
-def _phases(evidence: Evidence) -> list[dict[str, Any]]:
+def told_phases(evidence: Evidence) -> list[dict[str, Any]]:
+    """Return the phases as the record has them."""
     found = []
     for phase in find_phases(evidence):
         orders = orders_within(evidence.orders, phase.start, phase.end)
@@ -181,7 +183,7 @@ def _phases(evidence: Evidence) -> list[dict[str, Any]]:
     return found
 
 
-def _placebo(evidence: Evidence) -> dict[str, Any] | None:
+def told_placebo(evidence: Evidence) -> dict[str, Any] | None:
     """What our load and observers did without a fault; None where nobody looked, or the run ended before."""
     phase = find_placebo(evidence)
     if phase is None:
@@ -209,7 +211,8 @@ def _placebo(evidence: Evidence) -> dict[str, Any] | None:
     }
 
 
-def _load(evidence: Evidence) -> dict[str, Any]:
+def told_load(evidence: Evidence) -> dict[str, Any]:
+    """Return what the load sent in the whole run."""
     orders = orders_within(evidence.orders, float("-inf"), float("inf"))
     good = sum(order.ok for order in orders)
     load = evidence.spec.get("load", {})
@@ -222,14 +225,16 @@ def _load(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _ledger(evidence: Evidence) -> dict[str, Any]:
+def told_ledger(evidence: Evidence) -> dict[str, Any]:
+    """Return the orders' ledger, null where it could not be asked."""
     ledger = evidence.ledger or {}
     counts = ("acknowledged", "lost", "duplicated", "unacknowledged_applied")
     shortest = ledger.get("shortest_visible_loss_ms")
     return {**{key: ledger.get(key) for key in counts}, "shortest_visible_loss_ms": round_or_none(shortest)}
 
 
-def _bpf(evidence: Evidence) -> dict[str, Any]:
+def told_capture(evidence: Evidence) -> dict[str, Any]:
+    """Return what became of the kernel capture."""
     capture = evidence.capture
     own = sum(not event.get("control") for event in evidence.bpf)
     return {
@@ -242,7 +247,8 @@ def _bpf(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _timeline(evidence: Evidence) -> list[dict[str, Any]]:
+def told_timeline(evidence: Evidence) -> list[dict[str, Any]]:
+    """Return the timeline's lines for people."""
     return [
         {
             "at": evidence.anchor.iso(event["t"]),
@@ -254,8 +260,31 @@ def _timeline(evidence: Evidence) -> list[dict[str, Any]]:
     ]
 
 
+def told_leftovers(leftovers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the differences between the snapshots as the record has them."""
+    return [{key: _scalar(value) for key, value in one.items()} for one in leftovers]
+
+
+def _keepers(evidence: Evidence) -> list[str]:
+    """A note for each loss of those who would have undone a fault at its time."""
+    lost = {str(event["event"]) for event in evidence.timeline.keeper_losses}
+    notes = []
+    if "watchdog_takeover" in lost:
+        notes.append("The watchdog died during the run; its standby took over.")
+    if "keepers_lost" in lost:
+        notes.append(
+            "Both watchdogs of the run were gone when it ended: had the controller died too, nobody on the host "
+            "would have undone a fault in time."
+        )
+    if evidence.timeline.late_lines:
+        notes.append(
+            f"{evidence.timeline.late_lines} lines of the timeline could not be written when they were due."
+        )
+    return notes
+
+
 def _notes(evidence: Evidence, judgement: Judgement) -> list[str]:
-    notes = list(judgement.reasons)
+    notes = [*judgement.reasons, *_keepers(evidence)]
     if not evidence.captured:
         reason = evidence.capture.get("reason") or "its positive control was not seen"
         status = evidence.capture.get("status", "absent")

@@ -62,14 +62,19 @@ def judge_run(evidence: Evidence) -> Judgement:
         for e in evidence.timeline.aborts
     ]
     began = bool(fault_windows(evidence)) or bool(evidence.journal)
+    # a keeper that failed may have missed a limit or a deadline: what held then was luck
+    failed = [
+        f"failed: the watchdog failed at its duty {e.get('duty', '?')} ({e.get('error', '?')})"
+        for e in evidence.timeline.keeper_failures
+    ]
     outcome = decide_outcome(
         not_restored=(restored_verdict == "fail" and (began or bool(evidence.spec.get("faults"))))
         or (began and restored_verdict != "pass"),
         aborted=bool(aborts),
         invalid=bool(invalid),
-        broken=hypothesis_verdict == "fail",
+        broken=hypothesis_verdict == "fail" or bool(failed),
     )
-    reasons = [*aborts, *(f"invalid: {text}" for text in invalid)]
+    reasons = [*aborts, *(f"invalid: {text}" for text in invalid), *failed]
     return Judgement(
         outcome, effect_verdict, hypothesis_verdict, restored_verdict, found, reasons + restored_notes, left
     )

@@ -11,22 +11,40 @@ import sys
 import time
 from collections.abc import Callable
 
-from ..common import clock
+from ..common import bounds, clock
 from ..common.errors import ChaosError
 from ..run import timeline
 from ..run.folder import RunDir
+from ..run.journal import Journal
 from ..run.liveness import BEGINNING_S, is_abandoned
 from ..run.state_dir import StateDir
+from .finish import finish_run
 
 Say = Callable[[str, str], None]
 
 _TIMEOUT_S = 120
+_LAST_BYTES, _WORDS_MAX = 64 * 1024, 300
 
 
 def end_run(run: RunDir, *, by: str) -> None:
-    """End a run through its own runtime, whose code knows its journal. Raises ChaosError when that fails."""
+    """End a run through its own runtime, whose code knows its journal; through ours where that fails.
+
+    Raises ChaosError when neither can.
+    """
+    failure = _end_by_own_runtime(run, by)
+    if not failure or not run.path.exists():
+        return
+    try:
+        finish_run(run, by=by)
+    except Exception as error:
+        # the first words are those of the code that knows the run
+        raise ChaosError(f"Run {run.path.name} could not be ended: {failure} ({_words(error)})") from error
+
+
+def _end_by_own_runtime(run: RunDir, by: str) -> str:
+    """Run the command ``finish`` of the run's own runtime; returns its last words if it failed, else an empty text."""
     command = [
-        str(run.spec.get("python") or sys.executable),
+        str(run.known.get("python") or sys.executable),
         str(run.file("chaos.pyz")),
         "finish",
         str(run.path),
@@ -34,46 +52,72 @@ def end_run(run: RunDir, *, by: str) -> None:
     environment = {**os.environ, "EXCHANGE_CHAOS_BY": by}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env=environment
+            command, capture_output=True, timeout=_TIMEOUT_S, check=False, env=environment, cwd="/"
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ChaosError(f"Run {run.path.name} could not be ended: {error}") from error
-    if done.returncode != 0 and run.path.exists():
-        words = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise ChaosError(f"Run {run.path.name} could not be ended: {words[-1]}")
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        return _words(error)
+    if done.returncode == 0:
+        return ""
+    lines = bounds.clean(done.stderr[-_LAST_BYTES:]).strip().splitlines() or ["it said nothing"]
+    return bounds.line(lines[-1], _WORDS_MAX)
+
+
+def _words(error: Exception) -> str:
+    return bounds.line(str(error) or type(error).__name__, _WORDS_MAX)
+
+
+def has_begun(run: RunDir) -> bool:
+    """Return whether a run was opened: it has a specification, or a journal though that is lost."""
+    return run.file("spec.json").exists() or bool(Journal(run).entries()) or bool(Journal(run).damaged())
+
+
+def living_runs(state: StateDir) -> list[RunDir]:
+    """Return the runs that somebody looks after."""
+    return [run for run in state.list_runs() if has_begun(run) and not is_abandoned(run)]
 
 
 def end_abandoned(state: StateDir, say: Say, *, act: bool = True, by: str = "preflight") -> int:
-    """End all runs nobody looks after any more; with ``act`` false only name them. Returns how many there are."""
-    stale = 0
+    """End all runs nobody looks after any more; with ``act`` false only name them. Returns how many there are.
+
+    Raises ChaosError, after all were tried, when one resists.
+    """
+    stale, failure = 0, None
     for run in state.list_runs():
-        if not run.file("spec.json").exists():
+        if not has_begun(run):
             stale += _never_begun(state, run, say, act=act)
         elif is_abandoned(run):
             stale += 1
             if act:
-                run.write_event(
-                    timeline.ABORTED, t=clock.run_now(run.anchor), reason="its processes were gone", by=by
-                )
-                end_run(run, by=by)
+                _tell_aborted(run, "its processes were gone", by)
+                try:
+                    end_run(run, by=by)
+                except ChaosError as error:
+                    failure = failure or error
+                    say("fail", str(error))
+                    continue
             say(
                 "warn",
                 f"Run {run.path.name} was left behind; {'it was undone and ended' if act else 'it must be undone'}",
             )
-    return stale + _left_locks(state, say, act=act)
+    stale += _left_locks(state, say, act=act)
+    if failure:
+        raise failure
+    return stale
 
 
 def halt_runs(state: StateDir, project: str | None, say: Say, *, act: bool = True) -> list[str]:
     """End every run (of a project), watched or not, and return their ids. Raises ChaosError after trying all."""
     ended, failure = [], None
     for run in state.list_runs():
-        if not run.file("spec.json").exists() or (project and run.spec["project"] != project):
+        of = run.known.get("project")
+        # a run that is too damaged to say whose it is may be the one that is meant
+        if not has_begun(run) or (project and isinstance(of, str) and of != project):
             continue
         ended.append(run.path.name)
         if not act:
             say("info", f"Run {run.path.name} would be ended")
             continue
-        run.write_event(timeline.ABORTED, t=clock.run_now(run.anchor), reason="halt was called", by="halt")
+        _tell_aborted(run, "halt was called", "halt")
         try:
             end_run(run, by="halt")
             say(
@@ -90,6 +134,15 @@ def halt_runs(state: StateDir, project: str | None, say: Say, *, act: bool = Tru
     if not ended:
         say("ok", "No run is under way on this host: nothing to undo")
     return ended
+
+
+def _tell_aborted(run: RunDir, reason: str, by: str) -> None:
+    """Note that a run is aborted from outside; never in the way of its undo, whatever is damaged or full."""
+    try:
+        at = clock.run_now(run.anchor)
+    except ChaosError:
+        at = clock.now()
+    run.note(timeline.ABORTED, t=at, reason=reason, by=by)
 
 
 def _never_begun(state: StateDir, run: RunDir, say: Say, *, act: bool) -> int:

@@ -19,7 +19,7 @@ from ..faults.contract import Fault, Plan, Scene, Site
 from ..faults.undo import undo
 from ..host.docker_engine import DockerEngine
 from ..host.facts import is_root
-from ..run import lease
+from ..run import lease, timeline
 from ..run.abort import abort_reason, refuse_more_faults
 from ..run.folder import RunDir
 from ..run.instant import FARTHEST_S, Instant
@@ -68,9 +68,19 @@ def run(module: AnsibleModule, kind: str, fault: Fault, **more: Any) -> None:
     except ChaosError as error:
         # for the action of all fault modules: the wave must hear of an abort that no window will tell of
         aborted = abort_reason(StateDir(parameters["state_dir"]), parameters["run_id"])
+        if not module.check_mode:
+            _tell_failure(parameters, kind, str(error))
         if parameters["state"] == "present" and not module.check_mode:
             _go_no_further(parameters, str(error))
         module.fail_json(msg=str(error), at=clock.now(), aborted=aborted, **result(False, [], "", ""))
+
+
+def _tell_failure(parameters: Mapping[str, Any], kind: str, reason: str) -> None:
+    """Have the host know that a module failed: should nobody come after it, that is why."""
+    with suppress(ChaosError):
+        run = StateDir(parameters["state_dir"]).run_dir(parameters["run_id"])
+        if run.file("spec.json").exists():
+            run.note(timeline.MODULE_FAILED, module=kind, state=parameters["state"], error=reason)
 
 
 def _go_no_further(parameters: Mapping[str, Any], reason: str) -> None:
@@ -115,7 +125,7 @@ def preview(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Inject the fault in its run, unless this very fault was injected already."""
-    run = attach_run(wanted["run_id"], wanted.get("state_dir"))
+    run = attach_run(wanted["run_id"], wanted.get("state_dir"), of=f"module {wanted['kind']}")
     external.refuse_external([wanted], external.list_external(run.spec))
     # one that never took effect and was put back may be tried again
     known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
@@ -156,11 +166,12 @@ def _agreed(run: RunDir, wanted: Mapping[str, Any]) -> Instant | None:
 
 def absent(wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Undo the fault if it is in force; twice is once."""
-    run = attach_run(wanted["run_id"], wanted.get("state_dir"))
+    run = attach_run(wanted["run_id"], wanted.get("state_dir"), of=f"module {wanted['kind']}, undoing")
     entries = [entry for entry in Journal(run).open_entries() if entry.fault == wanted["id"]]
     lines = [line for entry in entries for line in entry.plan]
     done = undo(run, by="module", wanted=lambda entry: entry.fault == wanted["id"])
-    lease.renew_on_contact(run)  # until now the fault's own time to live was the run's as well
+    # until now the fault's own time to live was the run's as well
+    lease.renew_on_contact(run, f"module {wanted['kind']}, undoing")
     if done and not run.read_timeline().recovered(wanted["id"]):
         inject.quiet(run, clock.now() + wanted["linger"])
     shown = result(bool(done), lines, before=_text(lines), after="")

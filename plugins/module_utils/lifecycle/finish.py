@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..common import clock
+from ..common.disk_room import is_full
 from ..common.errors import ChaosError
-from ..common.json_files import read_json, write_json
-from ..evidence.evidence import load_evidence as load_evidence
+from ..common.json_files import read_json, read_object, write_json
+from ..evidence.evidence import load_evidence
 from ..exchange.reconcile import close_account, settle_orders
 from ..faults.undo import undo
 from ..host.docker_engine import DockerEngine
-from ..judge.record import host_record
+from ..judge import unjudged
 from ..observe import application_log, start_capture
 from ..run import lease, processes, timeline
-from ..run.folder import RunDir
+from ..run.folder import RunDir, read_registration
+from ..run.journal import Journal
+from ..run.liveness import KEEPERS
 from ..run.state_dir import StateDir
 from ..snapshot import snapshot
 
@@ -41,65 +44,109 @@ def main(run: RunDir) -> int:
 def finish_run(run: RunDir, *, by: str) -> RunDir:
     """Do all that is left to do of a run and return the folder its record now lies in.
 
-    Raises ChaosError while a fault resists its undo: the run, its journal and its watchdog stay then. Every later
-    step is tried whatever became of the one before; what failed is in the record's timeline.
+    First the undo, then everything else, and no word is waited for on the way to it. Every later step is tried whatever
+    became of the one before; what failed is in the record's timeline, and a run that cannot be judged leaves a record
+    that says so. Raises ChaosError while a fault resists its undo (the run, its journal and its watchdog stay then) or
+    while the disk lets nothing be kept.
     """
-    rebooted = clock.resume_count(run.anchor, run.read_timeline().last)
-    with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
-        if not run.read_timeline().being_ended:
-            run.write_event(timeline.FINISHING, by=by)
-            if rebooted:
-                run.write_event(timeline.REBOOTED)
-                run.log("warn", "The host was rebooted in the run: what was measured ends there.")
+    rebooted = _resume_count(run)
+    if not run.read_timeline().being_ended:
+        run.note(timeline.FINISHING, by=by)
+        if rebooted:
+            run.note(timeline.REBOOTED)
+            run.say("warn", "The host was rebooted in the run: what was measured ends there.")
     _undo(run, by)
     # only now: what resists its undo is tried again at once, not when this is over
-    lease.renew_lease(run, _LEASE_S)
+    with contextlib.suppress(ChaosError):
+        lease.renew_lease(run, _LEASE_S)
     with _alone(run) as under_way:
         if under_way:
             return _close(run, by)
     return _ended(run)
 
 
+def _resume_count(run: RunDir) -> bool:
+    """Count time as the run does; returns whether it began in an earlier boot. A damaged run is counted from now."""
+    try:
+        return clock.resume_count(run.anchor, run.read_timeline().last)
+    except ChaosError as error:
+        run.say("warn", f"The run is damaged, and ended as far as it is known: {error}")
+        return False
+
+
 def _close(run: RunDir, by: str) -> RunDir:
-    """Judge what was measured, keep the record, end everything of the run."""
+    """Compare, judge what was measured, keep the record, end everything of the run."""
     steps: tuple[tuple[str, Callable[[RunDir], None]], ...] = (
+        ("keepers", _tell_keepers),
+        ("journal", _tell_damage),
         # the play's own end has the time to wait for every order; who ends a run for it has not
         *((("orders", _account),) if by == "module" else ()),
         ("stop", stop_observers),
         ("events", start_capture.read_storms),
         ("reconcile", _reconcile),
         ("restore", _compare),
+        ("time", _tell_time),
+        ("clock", _tell_step),
     )
     for name, step in steps:
         try:
             step(run)
         except Exception as error:
-            run.write_event(timeline.STEP_FAILED, step=name, error=f"{type(error).__name__}: {error}")
-            run.log("fail", f"{name}: {error}")
-    _tell_time(run)
-    _tell_step(run)
-    run.write_event(timeline.FINISHED, by=by)
-    try:
-        write_json(run.file("record.json"), host_record(load_evidence(run)), sync=True)
-    except OSError as error:
-        raise ChaosError(
-            f"Every fault of run {run.path.name} is undone, but its record cannot be written ({error.strerror})."
-        ) from error
+            run.note(timeline.STEP_FAILED, step=name, error=f"{type(error).__name__}: {error}")
+            run.say("fail", f"{name}: {error}")
+    if run.owed:
+        run.note(timeline.UNWRITTEN, lines=run.owed)
+    run.note(timeline.FINISHED, by=by)
+    _write_record(run)
     _stop_watchdogs(run)
     return StateDir(run.path.parent.parent).keep_record(run)
 
 
+def _write_record(run: RunDir) -> None:
+    """Judge the run and write its record; a full disk is given what only the run itself needed.
+
+    Raises ChaosError when the disk refuses even so: nothing is in force any more, and the run stays until it can end.
+    """
+    record = _judge(run)
+    try:
+        try:
+            write_json(run.file("record.json"), record, sync=True)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            _stop_watchdogs(run)  # they run from one of the files that go
+            run.drop_working_files()
+            write_json(run.file("record.json"), record, sync=True)
+    except OSError as error:
+        raise ChaosError(
+            f"Every fault of run {run.path.name} is undone, but its record cannot be written ({error.strerror}); "
+            "it ends when the disk takes it."
+        ) from error
+
+
+def _judge(run: RunDir) -> dict[str, Any]:
+    """Judge a run from its folder; whatever raises, return what is known of it, marked ``judged: false``."""
+    try:
+        evidence = load_evidence(run)
+    except Exception as error:
+        return unjudged.unread_record(run.known, error)
+    return unjudged.safe_record(evidence)
+
+
 @contextlib.contextmanager
 def _alone(run: RunDir) -> Iterator[bool]:
-    """Wait until nobody else ends the run; False when somebody has ended it meanwhile (halt and the play's own end)."""
+    """Wait until nobody else ends the run; False when somebody has ended it meanwhile (halt and the play's own end).
+
+    The lock is on the run's folder itself, so that it needs no file on a disk that may refuse one.
+    """
     try:
-        lock = os.open(str(run.file("finish.lock")), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(str(run.path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         yield False
         return
     try:
         until = clock.now() + _LEASE_S
-        while run.file("spec.json").exists():
+        while run.path.exists():
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -109,7 +156,7 @@ def _alone(run: RunDir) -> Iterator[bool]:
                         f"Run {run.path.name} is being ended by somebody else, and not done yet."
                     ) from None
                 clock.sleep(0.1)
-        yield run.file("spec.json").exists()
+        yield run.path.exists()
     finally:
         os.close(lock)
 
@@ -159,11 +206,28 @@ def _compare(run: RunDir) -> None:
     write_json(run.file("restore.json"), snapshot.compare_snapshots(before, after, run.read_timeline()))
 
 
+def _tell_keepers(run: RunDir) -> None:
+    """Say that both watchdogs were gone when the run was ended: nobody here would have undone a fault in time."""
+    known = [read_registration(run.file("processes") / f"{name}.json") for name in KEEPERS]
+    lost = any(known) and not any(processes.living_process(run, name) for name in KEEPERS)
+    if lost and not run.of_earlier_boot:
+        run.note(timeline.KEEPERS_LOST)
+        run.say("warn", "Both watchdogs of the run were dead when it was ended.")
+
+
+def _tell_damage(run: RunDir) -> None:
+    """Name what of the journal could not be understood, and so could not be undone from it."""
+    for line in Journal(run).damaged():
+        why = f"a line of it could not be understood, so nothing was undone by it: {line}"
+        run.note(timeline.STEP_FAILED, step="journal", error=why)
+        run.say("fail", f"The journal has a line that could not be understood: {line}")
+
+
 def _tell_time(run: RunDir) -> None:
     """Say how much of the run was waiting on purpose, and how much was our own work."""
     whole = clock.now() - run.anchor.boottime
     waited = run.read_timeline().waited_s
-    run.log(
+    run.say(
         "info",
         f"{whole:.1f} s since the run was opened: {waited:.1f} s of waiting on purpose, {whole - waited:.1f} s of work",
         "report",
@@ -174,7 +238,7 @@ def _tell_step(run: RunDir) -> None:
     """Say that somebody set the host's clock in the run, which counts on another; the application's log does not."""
     by = clock.seconds_stepped(run.anchor)
     if abs(by) >= _STEP_S:
-        run.log(
+        run.say(
             "warn",
             f"The host's clock was set by {by:+.3f} s during the run: its own times go on as if it had not been, but "
             "what the application logged since then is dated that much off",
@@ -184,7 +248,7 @@ def _tell_step(run: RunDir) -> None:
 
 def _stop_watchdogs(run: RunDir) -> None:
     """End both watchdogs, the working one first as it would start another second; never the caller itself."""
-    run.write_event(timeline.WATCHDOGS_STOPPED)
+    run.note(timeline.WATCHDOGS_STOPPED)
     for name in ("watchdog", "standby", "watchdog", "standby"):
         entry = processes.living_process(run, name)
         if entry and entry["pid"] != os.getpid():
@@ -193,4 +257,4 @@ def _stop_watchdogs(run: RunDir) -> None:
 
 def read_record(run: RunDir) -> dict[str, Any]:
     """Return the host record of a finished run."""
-    return dict(read_json(run.file("record.json")) or {})
+    return read_object(run.file("record.json"))

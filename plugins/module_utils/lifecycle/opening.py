@@ -32,11 +32,12 @@ def create_run(state: StateDir, run_id: str, spec: dict[str, Any], runtime: Path
     run = None
     try:
         run = state.create_run_dir(run_id)
+        run.keep_room()
         shutil.copyfile(runtime, run.file("chaos.pyz"))
         spec = {**_without_secrets(run, spec), "anchor": asdict(clock.take_anchor()), "run_id": run_id}
         write_json(run.file("spec.json"), spec, sync=True)
         run.write_event(timeline.OPENED, said=[line["text"] for line in lines.lines])
-        lease.renew_lease(run, lease.LEASE_S)
+        lease.renew_lease(run, lease.LEASE_S, of="module run")
         taken = snapshot.take_snapshot(run)
         write_json(run.file("snapshot-before.json"), taken, sync=True)
         for what, reason in sorted(taken["unchecked"].items()):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 
-from ..common.errors import ChaosError
 from ..run.folder import RunDir
 from ..run.state_dir import StateDir
 from . import abandoned
@@ -21,8 +20,8 @@ def main(folder: RunDir) -> int:
     """End every abandoned run under the state folder; 1 when one of them resists, so that the unit shows it."""
     try:
         abandoned.end_abandoned(StateDir(folder.path), _say, by="boot")
-    except ChaosError as error:
-        _say("fail", str(error))
+    except Exception as error:
+        _say("fail", str(error) or type(error).__name__)
         return 1
     return 0
 

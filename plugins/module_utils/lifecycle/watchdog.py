@@ -15,12 +15,13 @@ import fcntl
 import os
 import subprocess
 import time
+from collections.abc import Callable
 
 from ..common import clock
 from ..common.errors import ChaosError, Unsupported
 from ..faults.undo import overdue, undo
 from ..host.docker_engine import load_sdk
-from ..run import processes, timeline
+from ..run import lease, processes, timeline
 from ..run.abort import abort_run, is_complete
 from ..run.folder import RunDir
 from ..run.journal import Journal
@@ -30,6 +31,7 @@ from .finish import finish_run
 
 _TICK_S = 0.2
 _GUARD_S = 1.0
+_LONGEST_PAUSE_S = 30.0
 #: The observers whose death is worth a line; a finished one has said so in the timeline.
 OBSERVERS = ("events", "load", "probes", "capture", "interference")
 
@@ -46,10 +48,16 @@ def main(run: RunDir) -> int:
         run.register_process("standby")
         if not _wait(lock, life):
             return 0
-        run.write_event(timeline.WATCHDOG_TAKEOVER, pid=os.getpid())
-        run.log("warn", "The watchdog died; its standby took over.")
-    run.register_process("watchdog")
-    return Watchdog(run, life).keep()
+        run.note(timeline.WATCHDOG_TAKEOVER, pid=os.getpid())
+        run.say("warn", "The watchdog died; its standby took over.")
+    with contextlib.suppress(OSError):  # a standby that takes over on a full disk undoes all the same
+        run.register_process("watchdog")
+    try:
+        return Watchdog(run, life).keep()
+    except Exception as error:
+        # the standby takes over; that this one failed is never taken for a run in order
+        run.note(timeline.WATCHDOG_FAILED, duty="all", error=f"{type(error).__name__}: {error}")
+        raise
 
 
 def _try(lock: int) -> bool:
@@ -77,22 +85,50 @@ class Watchdog:
         self._life = life
         self._journal = Journal(run)
         self._said: set[str] = set()
+        self._failed: set[str] = set()
+        #: Not before this boottime is an ending tried again that resisted; the pause grows.
+        self._again, self._pause = 0.0, _TICK_S
         self._standby: subprocess.Popen[bytes] | None = None
-        self._guard = abort_when.Guard(run)
+        self._guard: abort_when.Guard | None = None
         self._guarded = clock.now()
 
     def keep(self) -> int:
         """Run until told to stop (the run ended in order) or until the run was ended here."""
         while not self._life.stopping:
-            self._keep_standby()
-            self._undo_overdue()
-            self._heed_abort()
-            self._watch_observers()
-            self._heed_guard()
-            if clock.now() > self._run.read_deadline() and self._end():
+            for name, duty in self._duties:
+                self._do(name, duty)
+            if self._time_is_over() and self._end():
                 return 0
             time.sleep(_TICK_S)
         return 0
+
+    @property
+    def _duties(self) -> tuple[tuple[str, Callable[[], None]], ...]:
+        # the undo first: nothing that comes after may keep it
+        return (
+            ("undo", self._undo_overdue),
+            ("standby", self._keep_standby),
+            ("abort", self._heed_abort),
+            ("observers", self._watch_observers),
+            ("guard", self._heed_guard),
+        )
+
+    def _do(self, name: str, duty: Callable[[], None]) -> None:
+        """Do a duty. One that fails costs the run its pass, and none of the others; a dead guard ends the run."""
+        try:
+            duty()
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            if name not in self._failed:
+                self._failed.add(name)
+                self._run.note(timeline.WATCHDOG_FAILED, duty=name, error=told)
+                self._run.say("fail", f"The watchdog failed at its duty {name}: {told}")
+            if name == "guard":
+                self._stop(f"the guard could not look whether its limits hold ({told})", by="guard")
+
+    def _time_is_over(self) -> bool:
+        """Return whether to end the run now: nobody renewed it, and what resisted was not tried just now."""
+        return clock.now() > max(self._run.read_deadline(), self._again)
 
     def _keep_standby(self) -> None:
         """Start the second watchdog, again if it died; poll() also reaps it. After a takeover the old one is us."""
@@ -123,12 +159,17 @@ class Watchdog:
         if clock.now() - self._guarded < _GUARD_S:
             return
         self._guarded = clock.now()
+        if self._guard is None:
+            self._guard = abort_when.Guard(self._run)
         reason = self._guard.crossed()
-        if not reason:
-            return
-        self._abort(reason, by="guard")
+        if reason:
+            self._stop(reason, by="guard")
+
+    def _stop(self, reason: str, by: str) -> None:
+        """Abort the run and undo what is in force."""
+        abort_run(self._run, reason, by=by)
         try:
-            undo(self._run, by="guard")
+            undo(self._run, by=by)
         except Exception as error:
             self._say_once("fail", f"The guard could not undo a fault yet: {error}")
 
@@ -148,22 +189,24 @@ class Watchdog:
                 "info", "Ended on the host: nothing was left to inject, and nobody came for the record"
             )
         else:
-            self._abort("no word came from the controller in time", by="watchdog")
+            abort_run(self._run, self._expiry_reason(), by="watchdog")
         try:
             finish_run(self._run, by="watchdog")
-        except ChaosError as error:
-            self._say_once("fail", str(error))
+        except Exception as error:
+            self._say_once("fail", str(error) or type(error).__name__)
+            self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
+            self._again = clock.now() + self._pause
             return False
         return True
 
-    def _abort(self, reason: str, by: str) -> None:
-        """Tell, once, that the run is aborted: nothing is injected from now on. A full disk must not stop the undo."""
-        with contextlib.suppress(ChaosError):
-            abort_run(self._run, reason, by=by)
+    def _expiry_reason(self) -> str:
+        try:
+            return lease.expiry_reason(self._run)
+        except ChaosError as error:
+            return f"nobody renewed the run, and it is damaged: {error}"
 
     def _say_once(self, level: str, text: str) -> None:
         """Log a line once; a disk that refuses it now gets it later."""
         if text not in self._said:
-            with contextlib.suppress(ChaosError):
-                self._run.log(level, text)
-                self._said.add(text)
+            self._said.add(text)
+            self._run.say(level, text)

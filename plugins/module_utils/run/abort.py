@@ -26,12 +26,12 @@ _HOST = "The run is ended on the host"
 def abort_run(run: RunDir, reason: str, *, by: str) -> bool:
     """Write into the timeline that ``by`` aborts the run; False when it was aborted already.
 
-    Raises ChaosError when the disk refuses.
+    A disk that refuses gets it later: the undo that follows waits for no word.
     """
     if run.read_timeline().aborted():
         return False
-    run.write_event(timeline.ABORTED, reason=reason, by=by)
-    run.log("fail", f"{_WHO.get(by, _HOST)}: {reason}; every fault is undone now.")
+    run.note(timeline.ABORTED, reason=reason, by=by)
+    run.say("fail", f"{_WHO.get(by, _HOST)}: {reason}; every fault is undone now.")
     return True
 
 

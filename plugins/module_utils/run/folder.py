@@ -5,17 +5,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from ..common import clock
+from ..common.disk_room import RESERVE, give_room, keep_room, set_aside
 from ..common.errors import ChaosError
-from ..common.json_files import read_json, write_json
+from ..common.json_files import read_json, read_object, write_json
 from ..common.jsonl import Writer, read_lines
 from . import slow_host, timeline
 from .timeline import Timeline
 
+#: What a run's timeline and journal have set aside, so that nobody else can take it.
+TIMELINE_BYTES, JOURNAL_BYTES = 512 * 1024, 256 * 1024
+#: What a run needs and its record does not; the parameters of a helper may hold a password.
+WORKING_FILES = (
+    "chaos.pyz", "deadline.json", "watchdog.lock", "journal.lock", "finish.lock", "processes", "headers",
+    "secrets.json", "sessions.json", RESERVE,
+)  # fmt: skip
 LEVELS = ("ok", "warn", "fail", "info")
 
 
@@ -29,6 +40,13 @@ def process_start(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def read_registration(path: Path) -> dict[str, Any]:
+    """Return what a process of the run told of itself ({command, pid, start}), empty where there is nothing whole."""
+    entry = read_object(path)
+    whole = all(type(entry.get(key)) is int and entry[key] > 0 for key in ("pid", "start"))
+    return entry if whole else {}
+
+
 class RunDir:
     """One run's folder ``<state>/runs/<run_id>``; the spec in it is written once, at the start of the run."""
 
@@ -36,6 +54,8 @@ class RunDir:
         self.path = Path(path)
         self._spec: dict[str, Any] | None = None
         self._timeline: Writer | None = None
+        #: Lines of the timeline that the disk has refused so far, oldest first.
+        self._owed: list[dict[str, Any]] = []
 
     def file(self, name: str) -> Path:
         """Return the path of a file of the run."""
@@ -45,39 +65,105 @@ class RunDir:
     def spec(self) -> dict[str, Any]:
         """Return the run's specification. Raises ChaosError when the folder holds none."""
         if self._spec is None:
-            self._spec = read_json(self.file("spec.json"))
-        if self._spec is None:
-            raise ChaosError(
-                f"{self.path} holds no run: spec.json is missing; was the run already collected?"
-            )
+            value = read_json(self.file("spec.json"))
+            if not isinstance(value, dict):
+                what = "damaged" if self.file("spec.json").exists() else "missing"
+                raise ChaosError(
+                    f"{self.path} holds no run: spec.json is {what}; was the run already collected?"
+                )
+            self._spec = value
         return self._spec
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """Return the specification as far as there is one: empty where it is missing or damaged."""
+        return self._spec or read_object(self.file("spec.json"))
 
     @property
     def of_earlier_boot(self) -> bool:
         """Return whether the host was rebooted since the run was opened; False while that has no specification."""
-        anchor = (self._spec or read_json(self.file("spec.json")) or {}).get("anchor")
-        return anchor is not None and anchor["boot_id"] != clock.boot_id()
+        anchor = self.known.get("anchor")
+        return isinstance(anchor, dict) and anchor.get("boot_id") != clock.boot_id()
 
     @property
     def slow(self) -> float:
         """Return by how much this run's host is slower than most; 1 while the folder holds no specification."""
-        return slow_host.of(self._spec or read_json(self.file("spec.json")) or {})
+        try:
+            return max(1.0, slow_host.of(self.known))
+        except (TypeError, ValueError):
+            return 1.0
 
     @property
     def anchor(self) -> clock.Anchor:
-        """Return the pair of clock readings taken when the run was opened."""
-        return clock.Anchor(**self.spec["anchor"])
+        """Return the pair of clock readings taken when the run was opened. Raises ChaosError when it is damaged."""
+        try:
+            found = clock.Anchor(**self.spec["anchor"])
+            if math.isfinite(found.boottime) and math.isfinite(found.realtime):
+                return found
+        except (TypeError, KeyError):
+            pass
+        raise ChaosError(f"{self.path} holds a damaged run: the clock readings in its spec.json are none.")
+
+    def keep_room(self) -> None:
+        """Have room for what must be written though the disk fills up. Raises OSError when there is none."""
+        keep_room(self.path)
+        set_aside(self.file("timeline.jsonl"), TIMELINE_BYTES)
+        set_aside(self.file("journal.jsonl"), JOURNAL_BYTES)
+
+    def drop_working_files(self) -> None:
+        """Remove what only a run under way needs, as far as the disk lets us."""
+        for name in WORKING_FILES:
+            path = self.file(name)
+            with contextlib.suppress(OSError):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
 
     def write_event(self, event: str, **fields: Any) -> dict[str, Any]:
         """Append one event to the timeline and return it as written. Raises ChaosError when the disk refuses."""
         line = {"t": fields.pop("t", None) or clock.now(), "event": event, **fields}
         try:
-            if self._timeline is None:
-                self._timeline = Writer(self.file("timeline.jsonl"))
-            self._timeline.write(line)
+            self._append(line)
         except OSError as error:
             raise self._unwritable(error) from error
         return line
+
+    def note(self, event: str, **fields: Any) -> None:
+        """Append one event to the timeline as soon as the disk lets us: on the way to an undo nothing is refused.
+
+        What could not be written is kept in memory and comes first when this process writes next; see :attr:`owed`.
+        """
+        line = {"t": fields.pop("t", None) or clock.now(), "event": event, **fields}
+        try:
+            self._append(line)
+        except OSError:
+            self._owed.append(line)
+
+    def say(self, level: str, text: str, step: str = "") -> None:
+        """Append a line for people as soon as the disk lets us; see :meth:`note`."""
+        self.note(timeline.LOG, level=level, text=text, step=step)
+
+    @property
+    def owed(self) -> int:
+        """Return how many lines of the timeline this process could not write so far."""
+        return len(self._owed)
+
+    def _append(self, line: dict[str, Any]) -> None:
+        """Write what is owed, then the line; a full disk is given the room that was kept for that. Raises OSError."""
+        lines = [*self._owed, line]
+        try:
+            self._write(lines)
+        except OSError as error:
+            if not give_room(self.path, error):
+                raise
+            self._write(lines)
+        self._owed.clear()
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        if self._timeline is None:
+            self._timeline = Writer(self.file("timeline.jsonl"))
+        self._timeline.write(*lines)
 
     def log(self, level: str, text: str, step: str = "") -> dict[str, Any]:
         """Append a line for people (level: ok, warn, fail or info) to the timeline and return it."""
@@ -91,21 +177,32 @@ class RunDir:
 
     def read_deadline(self) -> float:
         """Return the boottime at which the run ends by itself unless somebody renews it (0 if none was set)."""
-        value = read_json(self.file("deadline.json"))
-        return float(value["t"]) if value else 0.0
+        value = read_object(self.file("deadline.json")).get("t")
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
 
-    def extend_deadline(self, seconds: float, *, latest: float | None = None) -> None:
-        """Move the deadline to ``seconds`` from now, never nearer than it is, but not beyond boottime ``latest``."""
+    def last_contact(self) -> dict[str, Any]:
+        """Return which module of the controller's was the last here, and when: {of, at}; empty where nobody knows."""
+        value = read_object(self.file("deadline.json")).get("contact")
+        return value if isinstance(value, dict) and isinstance(value.get("at"), (int, float)) else {}
+
+    def extend_deadline(self, seconds: float, *, latest: float | None = None, of: str = "") -> None:
+        """Move the deadline to ``seconds`` from now, never nearer than it is, but not beyond boottime ``latest``.
+
+        ``of``: which of the controller's modules came by; the last one's name and time are kept.
+        """
         wanted = max(self.read_deadline(), clock.now() + seconds)
+        contact = {"of": of, "at": clock.now()} if of else self.last_contact()
         try:
-            write_json(self.file("deadline.json"), {"t": wanted if latest is None else min(wanted, latest)})
+            until = wanted if latest is None else min(wanted, latest)
+            write_json(self.file("deadline.json"), {"t": until, "contact": contact})
         except OSError as error:
             raise self._unwritable(error) from error
 
     def shorten_deadline(self, seconds: float, *, earliest: float) -> None:
         """Bring the deadline back to ``seconds`` from now, but not before boottime ``earliest``."""
         try:
-            write_json(self.file("deadline.json"), {"t": max(earliest, clock.now() + seconds)})
+            until = max(earliest, clock.now() + seconds)
+            write_json(self.file("deadline.json"), {"t": until, "contact": self.last_contact()})
         except OSError as error:
             raise self._unwritable(error) from error
 

@@ -11,16 +11,22 @@ its ``kind`` names the fault in :mod:`.faults` that knows how.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..common import clock
+from ..common import bounds, clock
+from ..common.disk_room import give_room
 from ..common.errors import ChaosError
-from ..common.jsonl import Writer, read_lines
+from ..common.files import read_regular
+from ..common.jsonl import Writer, parse_lines, read_lines
 from .folder import RunDir
+
+#: What this process undid on a disk that refused to hear of it: by journal and by number of the entry.
+_UNWRITTEN: dict[str, dict[int, dict[str, Any]]] = {}
 
 
 @dataclass(frozen=True)
@@ -57,29 +63,52 @@ class Journal:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the journal: one process plans, applies or undoes at a time (flock(2), freed by the kernel)."""
-        try:
-            fd = os.open(str(self._run.file("journal.lock")), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise ChaosError(f"The journal {self._path} cannot be locked ({error.strerror}).") from error
+        fd = self._lock_file()
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
         finally:
             os.close(fd)
 
+    def _lock_file(self) -> int:
+        """Open what is locked: a file of its own, on a disk that refuses one the journal itself. Raises ChaosError."""
+        try:
+            return os.open(
+                str(self._run.file("journal.lock")), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
+        except OSError as error:
+            try:
+                return os.open(str(self._path), os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                raise ChaosError(f"The journal {self._path} cannot be locked ({error.strerror}).") from error
+
     def entries(self) -> list[Entry]:
-        """Return all entries in the order they were planned."""
+        """Return all entries in the order they were planned, without what is damaged: see :meth:`damaged`."""
         found: dict[int, dict[str, Any]] = {}
-        for line in read_lines(self._path):
+        for line in filter(_is_line, read_lines(self._path)):
             entry = found.setdefault(line["seq"], {"seq": line["seq"]})
             if line["entry"] == "planned":
                 keys = ("fault", "kind", "target", "plan", "undo", "expires")
                 entry.update({key: line[key] for key in keys}, planned_at=line["t"])
             elif line["entry"] == "applied":
-                entry.update(applied_at=line["t"], facts=line.get("facts", {}))
+                entry.update(applied_at=line["t"], facts=line.get("facts") or {})
             elif line["entry"] == "undone":
-                entry.update(undone_at=line["t"], undone_by=line["by"], how=line["how"])
-        return [Entry(**entry) for entry in found.values() if "plan" in entry]
+                entry.update(undone_at=line["t"], undone_by=line.get("by"), how=line.get("how"))
+        gone = self._gone
+        return [Entry(**{**entry, **gone.get(seq, {})}) for seq, entry in found.items() if "plan" in entry]
+
+    def damaged(self) -> list[str]:
+        """Return the lines of the journal that cannot be understood, cut to what a note shows."""
+        try:
+            data = read_regular(self._path, largest=bounds.DOCUMENT)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            return [f"all of it: {error.strerror}"]
+        # a torn last line was never journaled: nothing was changed after it
+        lines = data[: data.rfind(b"\n") + 1].split(b"\n")
+        damaged = [line for line in lines if line.strip() and not any(map(_is_line, parse_lines(line)))]
+        return [bounds.line(line, 120) for line in damaged]
 
     def open_entries(self) -> list[Entry]:
         """Return what is not undone, newest first: the order in which to undo."""
@@ -111,16 +140,47 @@ class Journal:
         self._write(entry.seq, "applied", at, fault=entry.fault, facts=facts)
 
     def write_undone(self, entry: Entry, by: str, how: str, at: float | None = None) -> None:
-        """Write that the change is gone: ``by`` whom (module, watchdog, halt, …) and ``how``."""
-        self._write(entry.seq, "undone", at or clock.now(), fault=entry.fault, by=by, how=how)
+        """Write that the change is gone: ``by`` whom (module, watchdog, halt, …) and ``how``.
+
+        Raises ChaosError when the disk refuses; this process knows it all the same, and undoes nothing twice.
+        """
+        at = at or clock.now()
+        self._gone[entry.seq] = {"undone_at": at, "undone_by": by, "how": how}
+        self._write(entry.seq, "undone", at, fault=entry.fault, by=by, how=how)
+        del self._gone[entry.seq]
+
+    @property
+    def _gone(self) -> dict[int, dict[str, Any]]:
+        """What this process has undone and could not write, by number; kept with the run, not with this object."""
+        return _UNWRITTEN.setdefault(str(self._path), {})
+
+    def write_owed(self) -> None:
+        """Write what was undone and could not be written then, as far as the disk lets us now."""
+        for entry in self.entries():
+            gone = self._gone.get(entry.seq)
+            if gone:
+                with suppress(ChaosError):
+                    self.write_undone(
+                        entry, str(gone["undone_by"]), str(gone["how"]), float(gone["undone_at"])
+                    )
+
+    def _append(self, line: dict[str, Any]) -> None:
+        writer = Writer(self._path, sync=True)
+        try:
+            writer.write(line)
+        finally:
+            writer.close()
 
     def _write(self, seq: int, step: str, at: float, **fields: Any) -> None:
+        line = {"t": at, "seq": seq, "entry": step, **fields}
         try:
-            writer = Writer(self._path, sync=True)
             try:
-                writer.write({"t": at, "seq": seq, "entry": step, **fields})
-            finally:
-                writer.close()
+                self._append(line)
+            except OSError as error:
+                # no fault is begun on the room that is kept for its undo
+                if step == "planned" or not give_room(self._run.path, error):
+                    raise
+                self._append(line)
         except OSError as error:
             consequence = (
                 "nothing was changed"
@@ -130,3 +190,18 @@ class Journal:
             raise ChaosError(
                 f"The journal {self._path} cannot be written ({error.strerror}), so {consequence}; free the disk first."
             ) from error
+
+
+def _is_line(line: dict[str, Any]) -> bool:
+    """Return whether a line of the journal can be understood."""
+    if not (_is_number(line.get("t")) and type(line.get("seq")) is int):
+        return False
+    if line.get("entry") != "planned":
+        return line.get("entry") in ("applied", "undone")
+    texts = all(isinstance(line.get(key), str) for key in ("fault", "kind", "target"))
+    shapes = isinstance(line.get("plan"), list) and isinstance(line.get("undo"), dict)
+    return texts and shapes and _is_number(line.get("expires"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..common.json_files import read_json
-from .folder import RunDir, process_start
+from .folder import RunDir, process_start, read_registration
 
 #: A run being opened has its folder, its specification and its watchdogs within this time.
 BEGINNING_S = 60.0
@@ -22,7 +21,7 @@ def registered_processes(run: RunDir) -> dict[str, dict[str, Any]]:
     """Return what each process of the run told of itself, by command, with ``alive`` looked up now."""
     found = {}
     for path in sorted(run.file("processes").glob("*.json")):
-        entry = read_json(path)
+        entry = read_registration(path)
         if entry:
             found[path.stem] = {**entry, "alive": process_start(int(entry["pid"])) == entry["start"]}
     return found
@@ -48,4 +47,8 @@ def _keepers(run: RunDir) -> list[bool]:
 
 
 def _age(path: Path) -> float:
-    return time.time() - path.stat().st_mtime
+    """Return the age of a file, s; what is not there is old."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return float("inf")

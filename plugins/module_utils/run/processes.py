@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
@@ -16,9 +15,8 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..common.json_files import read_json
 from . import timeline
-from .folder import RunDir, process_start
+from .folder import RunDir, process_start, read_registration
 
 
 def start_process(
@@ -38,7 +36,7 @@ def start_process(
     timeout *= run.slow
     until = clock.now() + timeout
     while clock.now() < until:
-        entry = read_json(run.file("processes") / f"{name or command}.json")
+        entry = read_registration(run.file("processes") / f"{name or command}.json")
         if entry and entry["pid"] == child.pid:
             return dict(entry)
         if child.poll() is not None:
@@ -73,7 +71,7 @@ def launch_process(run: RunDir, command: str, *, python: str | None = None) -> s
 
 def living_process(run: RunDir, name: str) -> dict[str, Any] | None:
     """Return the registration of a living process of the run, None when there is none."""
-    entry = read_json(run.file("processes") / f"{name}.json")
+    entry = read_registration(run.file("processes") / f"{name}.json")
     if entry and process_start(int(entry["pid"])) == entry["start"]:
         return dict(entry)
     return None
@@ -86,8 +84,7 @@ def stop_process(run: RunDir, name: str, timeout: float = 10.0) -> bool:
         return False
     # said before it is done: whoever watches the processes must not take this end for a death; a full disk, which
     # cannot be told anything, must not keep alive what holds a fault
-    with contextlib.suppress(ChaosError):
-        run.write_event(timeline.OBSERVER_STOPPED, command=name)
+    run.note(timeline.OBSERVER_STOPPED, command=name)
     if not _signal_and_wait(int(entry["pid"]), signal.SIGTERM, timeout):
         _signal_and_wait(int(entry["pid"]), signal.SIGKILL, 5.0)
     return True

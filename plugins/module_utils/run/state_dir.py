@@ -19,18 +19,13 @@ from pathlib import Path
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..common.json_files import read_json, write_json
+from ..common.json_files import read_object, write_json
 from . import lease
 from .folder import RunDir
 
 #: A finished record waits at most this long, and all of them take at most this much room.
 RECORD_DAYS = 7
 RECORD_BYTES = 64 * 1024 * 1024
-#: What a run needs and its record does not.
-_WORKING_FILES = (
-    "chaos.pyz", "deadline.json", "watchdog.lock", "journal.lock", "finish.lock", "processes", "headers",
-    "secrets.json",
-)  # fmt: skip
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
 
 
@@ -122,8 +117,12 @@ class StateDir:
 
     def lock_holder(self, project: str) -> Lock | None:
         """Return who holds the project, None when nobody does."""
-        value = read_json(self.root / "locks" / f"{project}.json")
-        return Lock(**value) if value else None
+        value = read_object(self.root / "locks" / f"{project}.json")
+        try:
+            run_id, since = self._named(str(value["run_id"])), float(value["since"])
+            return Lock(str(value["project"]), run_id, str(value["owner"]), since)
+        except (KeyError, TypeError, ValueError, ChaosError):
+            return None
 
     def left_locks(self, younger_than_s: float) -> list[Lock]:
         """Return the locks whose run is not there: its opening died half-way. Younger ones may still get their run."""
@@ -144,14 +143,26 @@ class StateDir:
     def keep_record(self, run: RunDir) -> RunDir:
         """Move an ended run to the records and give its project free; working files are dropped."""
         target = self.record_dir(run.path.name)
-        self._folder("records")
-        project = str(run.spec["project"])
-        run.path.rename(target.path)
-        for name in _WORKING_FILES:
-            _remove(target.file(name))
-        self.unlock_project(project, target.path.name)
-        self.tidy_up()
+        try:
+            self._folder("records")
+            run.path.rename(target.path)
+        except OSError as error:
+            raise ChaosError(
+                f"Every fault of run {run.path.name} is undone, but it cannot be moved to {target.path.parent} "
+                f"({error.strerror})."
+            ) from error
+        target.drop_working_files()
+        self._unlock_all(target.path.name)
+        with contextlib.suppress(OSError):
+            self.tidy_up()
         return target
+
+    def _unlock_all(self, run_id: str) -> None:
+        """Give free whatever an ended run holds, though its own specification may be damaged."""
+        for path in (self.root / "locks").glob("*.json"):
+            if read_object(path).get("run_id") == run_id:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def discard_run(self, run: RunDir) -> None:
         """Remove a run or record for good."""
@@ -189,8 +200,8 @@ class StateDir:
         return run_id
 
 
-def attach_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
-    """Return a run that is under way and renew it: somebody still works on it.
+def attach_run(run_id: str, state_dir: str | Path | None = None, *, of: str = "a module") -> RunDir:
+    """Return a run that is under way and renew it: somebody still works on it, ``of`` says who.
 
     Raises ChaosError when this host has none of that id.
     """
@@ -198,7 +209,7 @@ def attach_run(run_id: str, state_dir: str | Path | None = None) -> RunDir:
     if not run.file("spec.json").exists():
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
     clock.resume_count(run.anchor)
-    lease.renew_on_contact(run)
+    lease.renew_on_contact(run, of)
     return run
 
 

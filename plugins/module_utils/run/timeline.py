@@ -51,6 +51,12 @@ LOAD_YIELDED = "load_yielded"
 OBSERVER_STOPPED = "observer_stopped"
 WATCHDOG_TAKEOVER = "watchdog_takeover"
 WATCHDOGS_STOPPED = "watchdogs_stopped"
+#: What was lost of those who keep the run: a watchdog's duty that failed, or both watchdogs.
+WATCHDOG_FAILED = "watchdog_failed"
+KEEPERS_LOST = "keepers_lost"
+#: A module on its way back to the controller with an error, and lines of the timeline that came late.
+MODULE_FAILED = "module_failed"
+UNWRITTEN = "unwritten"
 #: The depth of the order book before the load.
 BOOK = "book"
 
@@ -114,7 +120,7 @@ class Timeline(Sequence[Event]):
     @property
     def waited_s(self) -> float:
         """Return the seconds of waiting on purpose."""
-        return sum(float(event["seconds"]) for event in self.named(WAITED))
+        return sum(float(event.get("seconds") or 0) for event in self.named(WAITED))
 
     @property
     def book_depth(self) -> Any:
@@ -220,6 +226,25 @@ class Timeline(Sequence[Event]):
     def failed_steps(self) -> list[Event]:
         """Return the steps of the run's end (``step``) that failed, with their ``error``."""
         return self.named(STEP_FAILED)
+
+    @property
+    def keeper_failures(self) -> list[Event]:
+        """Return the duties (``duty``) at which a watchdog failed, with their ``error``."""
+        return self.named(WATCHDOG_FAILED)
+
+    @property
+    def keeper_losses(self) -> list[Event]:
+        """Return where a watchdog died and its standby took over, and where both were found dead."""
+        return self.named(WATCHDOG_TAKEOVER, KEEPERS_LOST)
+
+    @property
+    def late_lines(self) -> int:
+        """Return how many lines could not be written when they were due."""
+        return sum(int(event.get("lines") or 0) for event in self.named(UNWRITTEN))
+
+    def module_failures(self, since: float) -> list[Event]:
+        """Return the modules that failed (``module``, ``error``) from a boottime on."""
+        return [event for event in self.named(MODULE_FAILED) if event["t"] >= since]
 
     @property
     def rebooted(self) -> bool:

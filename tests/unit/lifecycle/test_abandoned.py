@@ -5,17 +5,24 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Journal
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
+
+_RECORD = json.loads((Path(__file__).resolve().parents[3] / "files" / "record.schema.json").read_text())
+HOST_SCHEMA = {"$defs": _RECORD["$defs"], "properties": {"host": {"$ref": "#/$defs/host"}}}
 
 #: A runtime that says how it was called and takes the folder away, as the real one does.
 ENDS = """
@@ -118,12 +125,71 @@ def test_halt_goes_on_after_a_run_that_resists_and_says_its_last_words(
     home: StateDir, said: Said, tmp_path: Path
 ) -> None:
     first = opened(home, "exp-01-a", "lab", runtime=FAILS)
+    Journal(first).write_planned("outage", "of a later version", "postgres", ["cut"], {}, 60.0)
     opened(home, "exp-02-b", "shop")
     with pytest.raises(ChaosError, match=r"exp-01-a could not be ended: It resists\."):
         abandoned.halt_runs(home, None, said.say)
     assert [call.split()[1].rpartition("/")[2] for call in calls(tmp_path)] == ["exp-02-b"]
     # whoever still works on it injects nothing more
     assert [event["by"] for event in first.read_timeline() if event["event"] == "aborted"] == ["halt"]
+
+
+def test_what_its_own_runtime_cannot_end_ours_does(home: StateDir, said: Said, tmp_path: Path) -> None:
+    """Such as one of an earlier version that dies of a threshold before it has undone anything."""
+    run = opened(home, "exp-01-a", "lab", runtime=FAILS)
+    assert abandoned.halt_runs(home, None, said.say) == ["exp-01-a"]
+    assert not run.path.exists()
+    assert home.record_dir("exp-01-a").file("record.json").exists()
+    assert home.lock_holder("lab") is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"project": 5, "anchor": 7}',
+        b"\xff\xfe",
+        b'{"anchor": {"boottime": NaN}}',
+    ],
+)
+@pytest.mark.parametrize(
+    "name", ["spec.json", "deadline.json", "journal.jsonl", "timeline.jsonl", "processes/watchdog.json"]
+)
+def test_halt_ends_a_run_whose_files_are_damaged(
+    home: StateDir, said: Said, tmp_path: Path, name: str, damage: bytes
+) -> None:
+    run = opened(home, "exp-01-a", "lab", runtime=FAILS)
+    run.register_process("watchdog")
+    run.file("processes/watchdog.json").unlink()
+    run.write_event("opened")
+    run.file(name).write_bytes(damage + b"\n")
+    assert abandoned.halt_runs(home, "lab", said.say) == ["exp-01-a"]
+    assert not run.path.exists()
+    assert home.lock_holder("lab") is None
+    record = json.loads(home.record_dir("exp-01-a").file("record.json").read_text())
+    jsonschema.validate({"host": record}, HOST_SCHEMA)
+    if name == "journal.jsonl" and damage:
+        assert any("could not be understood" in note for note in record["notes"])
+
+
+def test_a_journal_without_its_specification_is_undone_and_not_thrown_away(
+    home: StateDir, said: Said, tmp_path: Path
+) -> None:
+    run = opened(home, "exp-01-a", "lab", runtime=FAILS)
+    Journal(run).write_planned("outage", "of a later version", "postgres", ["cut"], {}, 60.0)
+    run.file("spec.json").unlink()
+    os.utime(run.path, (0, 0))
+    with pytest.raises(ChaosError, match="exp-01-a could not be ended"):
+        abandoned.end_abandoned(home, said.say)
+    assert run.path.exists()
+
+
+def test_a_run_that_lives_is_named(home: StateDir, said: Said) -> None:
+    opened(home, watched=True)
+    assert [run.path.name for run in abandoned.living_runs(home)] == ["exp-01-a"]
 
 
 def test_a_folder_that_never_became_a_run_goes_but_not_while_it_may_yet_become_one(

@@ -53,7 +53,13 @@ def test_a_run_whose_fault_is_undone_lives_as_long_as_any_other(run: RunDir) -> 
     """The controller may have other hosts to talk to before it comes by again: one out of reach, say."""
     lease.renew_on_contact(run)
     assert run.read_deadline() <= clock.now() + TTL_S, "a fault in force bounds it"
-    wanted = {"run_id": RUN, "state_dir": str(run.path.parent.parent), "id": "outage", "linger": 0.0}
+    wanted = {
+        "run_id": RUN,
+        "state_dir": str(run.path.parent.parent),
+        "id": "outage",
+        "kind": "kill",
+        "linger": 0.0,
+    }
     assert fault_module.absent(wanted)["changed"] is True
     assert run.read_deadline() == pytest.approx(clock.now() + lease.LEASE_S + 3, abs=1)
 

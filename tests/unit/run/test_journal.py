@@ -273,9 +273,22 @@ def test_a_disk_that_refuses_does_not_keep_a_fault_in_force(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(jsonl.Writer, "write", refuse)
-    with pytest.raises(ChaosError, match="No space left on device"):
-        undo.undo(run, by="watchdog")
+    undo.undo(run, by="watchdog")
     assert fault.undone == ["two", "one"]
+    # what is gone is gone, though nothing could be written: it is not undone again, and not forgotten
+    undo.undo(run, by="watchdog")
+    assert fault.undone == ["two", "one"]
+    monkeypatch.undo()
+    undo.undo(run, by="watchdog")
+    assert fault.undone == ["two", "one"]
+    assert [
+        line["by"] for line in jsonl.read_lines(run.file("journal.jsonl")) if line["entry"] == "undone"
+    ] == [
+        "watchdog",
+        "watchdog",
+    ]
+    run.note("anything")
+    assert [event["fault"] for event in run.read_timeline().named("fault_undone")] == ["two", "one"]
 
 
 def test_a_journal_can_only_name_a_kind_of_ours() -> None:

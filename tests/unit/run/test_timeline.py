@@ -16,13 +16,16 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
 NAMES = {name: value for name, value in vars(timeline).items() if name.isupper() and isinstance(value, str)}
 
+#: The methods of a run's folder by which an event gets into its timeline.
+WRITERS = ("write_event", "note")
+
 
 def written() -> set[str]:
     """Return the constants, and the plain texts, that some code writes into a timeline."""
     found = set()
     for path in PLUGINS.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "write_event" and node.args:
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in WRITERS and node.args:
                 name = node.args[0]
                 found.add(name.attr if isinstance(name, ast.Attribute) else ast.unparse(name))
     return found

@@ -125,7 +125,9 @@ def restore(entry: Mapping[str, Any], project: str, service: str, engine: Docker
         except ChaosError:
             # it may have ended between two steps: then it is looked up again
             now = engine.inspect(entry["id"])
-            if attempt == _TRIES - 1 or (now is not None and now.pid == container.pid):
+            # the engine may hear of it later than the kernel: the process itself is asked
+            same = now is not None and now.pid == container.pid and process_start(container.pid) is not None
+            if attempt == _TRIES - 1 or same:
                 raise
             time.sleep(_PAUSE_S)
             continue
