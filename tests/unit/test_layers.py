@@ -157,10 +157,6 @@ def packages_that_say_something(code: SourceTree) -> list[str]:
     return found
 
 
-#: What the load is about to say of its surge and of itself; to be taken away with the commit that makes it.
-LOAD_WILL_SAY = frozenset({"surge_plan", "load_yielded", "load_guard", "load_restored"})
-
-
 def dead_words(code: SourceTree, key: str) -> list[str]:
     """Return what ``line[key]`` is compared with, though no line with it is ever written.
 
@@ -169,7 +165,7 @@ def dead_words(code: SourceTree, key: str) -> list[str]:
     """
     written = {word for source in code.files for _, word in words_of(code, source, code.written(source, key))}
     decoders = [source for source in code.files if source.module.startswith("module_utils.bpf.")]
-    written |= {word for source in decoders for word in capitals(source.text)} | LOAD_WILL_SAY
+    written |= {word for source in decoders for word in capitals(source.text)}
     return [
         f"{where}: {key} {word!r} is read and never written"
         for source in code.files

@@ -231,6 +231,8 @@ def _idle(evidence: Evidence) -> list[str]:
         phase
         for phase in find_phases(evidence)
         if phase.seconds >= _RATE_S and (phase.fault or phase.id in (BASELINE, PLACEBO))
+        # less was sent on purpose there, and why is told
+        if not any(phase.start <= float(event["t"]) <= phase.end for event in evidence.timeline.yields)
     ]
     watched = watched or [Phase(one.id, one.id, one.injected, one.end) for one in fault_windows(evidence)]
     found = []

@@ -47,6 +47,7 @@ PLACEBO_STRAIN = "placebo_strain"
 SURGE_PLAN = "surge_plan"
 LOAD_GUARD = "load_guard"
 LOAD_YIELDED = "load_yielded"
+LOAD_RESTORED = "load_restored"
 #: The run's own processes.
 OBSERVER_STOPPED = "observer_stopped"
 WATCHDOG_TAKEOVER = "watchdog_takeover"
@@ -175,6 +176,16 @@ class Timeline(Sequence[Event]):
     def surge_plans(self) -> list[Event]:
         """Return how much the load meant to send around a kill: ``rate``, ``reached``, ``visible_ms``, ``reason``."""
         return self.named(SURGE_PLAN)
+
+    @property
+    def yields(self) -> list[Event]:
+        """Return when the load fell below its rate: ``rate``, ``level`` (floor, trickle, off), ``reason``."""
+        return self.named(LOAD_YIELDED)
+
+    @property
+    def returns(self) -> list[Event]:
+        """Return when the load rose again: ``rate``, ``level`` (floor, full), ``from``, ``reason``."""
+        return self.named(LOAD_RESTORED)
 
     # steady state
 

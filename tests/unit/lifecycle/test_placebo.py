@@ -15,6 +15,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import placebo, window
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.window import Observation
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.governor import Governor, Wanted
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.schedule import Schedule
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.schedule import Pace
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
@@ -67,12 +68,14 @@ def test_it_brings_what_the_run_s_own_faults_would_bring(
     placebo.begin(run, 5.0)
     (begin,) = seen(run, "placebo_begin")
     schedule, pace = Schedule(LOAD, begin["t"]), Pace()
-    schedule.take_events([begin])
+    governor = Governor(Wanted.of({"load": LOAD}), schedule)
+    governor.tick(begin["t"], [begin], [], None)
+    governor.tick(begin["t"] + 0.7, [], [], None)  # the surge takes its first step
     assert pace.take_events([begin])
     assert pace.fast
     assert len({stream for _at, stream in schedule.due(begin["t"] + 1)}) == streams
     end = {"t": begin["t"] + 1.5, "event": "placebo_end"}
-    schedule.take_events([end])
+    governor.tick(end["t"], [end], [], None)
     pace.take_events([end])
     assert not pace.fast
     assert {stream for at, stream in schedule.due(begin["t"] + 5) if at > end["t"]} == {"steady"}

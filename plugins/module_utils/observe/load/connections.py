@@ -147,12 +147,19 @@ class Connections(Generic[Token]):
             self._connect(task.connection, OSError("it has no address"))
         return True
 
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest request under way was sent, None while none is."""
+        while self._deadlines and self._deadlines[0][1].ended:
+            self._deadlines.popleft()
+        return self._deadlines[0][1].sent if self._deadlines else None
+
     def poll(self, seconds: float) -> list[tuple[Token, Reply]]:
         """Wait for at most so many seconds and return what ended: (token, how).
 
         Every answer is read and stamped before any is handed out, so that judging one does not make the next late.
         """
-        if self._deadlines:
+        if self.waiting_since is not None:
             seconds = min(seconds, self._deadlines[0][0] - clock.now())
         if not self._ended:
             # epoll_wait(2) counts in milliseconds, which is late for a dense surge; select(2) in microseconds.
@@ -311,11 +318,10 @@ class Connections(Generic[Token]):
         self._ended.append((task.token, reply))
 
     def _expire(self, now: float) -> None:
-        while self._deadlines and (self._deadlines[0][1].ended or self._deadlines[0][0] <= now):
+        while self.waiting_since is not None and self._deadlines[0][0] <= now:
             task = self._deadlines.popleft()[1]
-            if not task.ended:
-                assert task.connection is not None
-                self._fail(task.connection, TimeoutError(errno.ETIMEDOUT, "timed out"))
+            assert task.connection is not None
+            self._fail(task.connection, TimeoutError(errno.ETIMEDOUT, "timed out"))
         while self._idle and self._idle[0].idle_since < now - IDLE_S:
             self._drop(self._idle.pop(0))
 

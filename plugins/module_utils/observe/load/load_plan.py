@@ -81,7 +81,8 @@ def describe_load(load: Mapping[str, Any]) -> list[str]:
         )
     if load.get("burst_rate") and load.get("burst_s"):
         lines.append(
-            f"add {load['burst_rate']:g} orders per second from the announcement of a kill until just after it"
+            f"add {load['burst_rate']:g} orders per second at most, as many as the placebo shows to be borne, from the "
+            "announcement of a kill until just after it"
             f", for {load['burst_s']:g} s at most"
         )
     return lines

@@ -16,6 +16,7 @@ from ...host.priority import prompt
 from ...run import slow_host
 from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
+from .governor import Governor, Wanted
 from .schedule import Schedule
 from .sender import Load
 
@@ -35,14 +36,17 @@ def main(run: RunDir) -> int:
     scribe = Scribe(run.file("load.jsonl"))
     started = tick = clock.now()
     schedule = Schedule(run.spec["load"], started)
+    governor = Governor(Wanted.of(run.spec), schedule)
     every = slow_host.tick(run.spec, TICK_S)
     ready = False
     while not life.stopping:
         now = clock.now()
         if now >= tick:
             tick = now + every
-            schedule.take_events(life.marks())
-            scribe.write(*load.take())
+            lines = load.take()
+            for event in governor.tick(now, life.marks(), lines, load.waiting_since):
+                run.write_event(**event)
+            scribe.write(*lines)
             if not ready and (load.acknowledged or now - started >= READY_S):
                 run.register_process("load")
                 ready = True

@@ -19,7 +19,7 @@ _NEVER = float("inf")
 #: the recovery that is being measured.
 _AFTERMATH_S = 0.1
 #: Kinds of fault that end a process.
-_KILLING = ("kill", "memory")
+KILLING = ("kill", "memory")
 
 
 @dataclass
@@ -42,39 +42,63 @@ class Stream:
 class Schedule:
     """All streams of a run.
 
-    ``steady`` runs always. ``watch`` comes on top from the announcement of a fault until it is over.
-    ``burst`` comes on top around a kill: from its announcement until just after it, and never longer than
-    ``burst_s``, so that a kill that never comes does not keep it.
+    ``steady`` runs always. ``watch`` comes on top from the announcement of a fault, or of none, until it is over.
+    ``burst``, the surge, comes on top around a kill: from its announcement until just after it, and never longer than
+    ``burst_s``, so that a kill that never comes does not keep it. In the placebo it follows :meth:`surge` alone.
     """
 
     def __init__(self, load: Mapping[str, Any], start: float) -> None:
+        self._rate = float(load["rate"])
         self._watch_rate = float(load.get("watch_rate") or 0)
-        self._burst_rate = float(load.get("burst_rate") or 0)
+        #: What a kill brings on top; the placebo may show that it is less.
+        self.surge_rate = float(load.get("burst_rate") or 0)
         self._burst_s = float(load.get("burst_s") or 0)
-        self._streams = [Stream("steady", float(load["rate"]), start)]
+        self._watching = self._held = False
+        self._streams = [Stream("steady", self._rate, start)]
 
     def take_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take in new lines of the timeline."""
         for event in events:
             name, t = event.get("event"), float(event.get("t") or 0)
-            if name == timeline.FAULT_IMMINENT:
+            if name in (timeline.FAULT_IMMINENT, timeline.PLACEBO_BEGIN):
+                self._watching = True
                 self._end("watch", t)
                 self._begin("watch", self._watch_rate, t, _NEVER)
-                if event.get("kind", "kill") in _KILLING:
+                if name == timeline.FAULT_IMMINENT and event.get("kind", "kill") in KILLING:
                     self._end("burst", t)
-                    self._begin("burst", self._burst_rate, t, t + self._burst_s)
+                    self._begin("burst", self.surge_rate, t, t + self._burst_s)
             elif name == timeline.FAULT_INJECTED:
                 self._end("burst", t + _AFTERMATH_S)
-            elif name == timeline.PLACEBO_BEGIN:
-                self._begin("watch", self._watch_rate, t, _NEVER)
-                if set(event.get("kinds") or _KILLING) & set(_KILLING):
-                    self._begin("burst", self._burst_rate, t, t + self._burst_s)
             elif name in (timeline.STEADY, timeline.PLACEBO_END):
+                self._watching = False
                 self._end("watch", t)
                 self._end("burst", t)
 
+    def surge(self, rate: float, now: float) -> None:
+        """Let the surge go on at another rate; 0 ends it."""
+        self._end("burst", now)
+        self._begin("burst", rate, now, _NEVER)
+
+    def hold_to(self, rate: float, now: float) -> None:
+        """Send so much and nothing on top, until :meth:`release`."""
+        self._held = True
+        self._replace_all(rate, now)
+
+    def release(self, now: float) -> None:
+        """Send as ever again, and what a fault that is not over yet brings on top."""
+        self._held = False
+        self._replace_all(self._rate, now)
+        if self._watching:
+            self._begin("watch", self._watch_rate, now, _NEVER)
+
+    def _replace_all(self, rate: float, now: float) -> None:
+        for name in ("steady", "watch", "burst"):
+            self._end(name, now)
+        if rate > 0:
+            self._streams.append(Stream("steady", rate, now))
+
     def _begin(self, name: str, rate: float, start: float, end: float) -> None:
-        if rate > 0 and end > start:
+        if rate > 0 and end > start and not self._held:
             self._streams.append(Stream(name, rate, start, end))
 
     def _end(self, name: str, at: float) -> None:
@@ -85,7 +109,7 @@ class Schedule:
     @property
     def next(self) -> float:
         """The instant of the next order of any stream."""
-        return min(stream.next for stream in self._streams)
+        return min((stream.next for stream in self._streams), default=_NEVER)
 
     def due(self, now: float) -> list[tuple[float, str]]:
         """Return (instant, stream) of every order due up to ``now``, in order, each exactly once."""

@@ -102,6 +102,11 @@ class Load:
         """Orders that were sent and have not ended."""
         return self._connections.under_way
 
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest order under way was sent, None while none is."""
+        return self._connections.waiting_since
+
     def summary(self) -> dict[str, Any]:
         """Return the account of all orders, how late they went out, and this process's own CPU seconds."""
         late = self._late_ms
