@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -158,15 +159,18 @@ def test_it_covers_every_kind(run: RunDir) -> None:
 
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_process_of_ours(run: RunDir, tmp_path: Path, gone: bool) -> None:
-    script = tmp_path / "chaos.pyz"
-    script.write_text("import time; time.sleep(60)")
     folder = str(run.path.with_name("exp-01-gone")) if gone else str(run.path)
+    script = Path(folder) / "chaos.pyz"
     started: list[subprocess.Popen[bytes]] = []
     command = [sys.executable, str(script), "load", folder]
 
     def plant() -> None:
+        script.parent.mkdir(exist_ok=True)
+        script.write_text("import time; time.sleep(60)")
         started.append(subprocess.Popen(command))
         time.sleep(0.3)
+        if gone:
+            shutil.rmtree(folder)
 
     def remove() -> None:
         started[-1].kill()
@@ -175,6 +179,23 @@ def test_a_process_of_ours(run: RunDir, tmp_path: Path, gone: bool) -> None:
     seen = planted(run, plant, remove)
     found = only(seen, "process", f"load {folder}")
     assert found["after"] == f"pid {started[-1].pid}"
+
+
+@pytest.mark.parametrize("sign", ["folder", "mark"])
+def test_a_program_of_others_that_a_process_of_the_run_started(run: RunDir, sign: str) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def plant() -> None:
+        where = {"cwd": run.path} if sign == "folder" else {"env": {"EXCHANGE_CHAOS_RUN": str(run.path)}}
+        started.append(subprocess.Popen(["/bin/sleep", "60"], **where))  # type: ignore[call-overload]
+        time.sleep(0.3)
+
+    def remove() -> None:
+        started[-1].kill()
+        started[-1].wait()
+
+    seen = planted(run, plant, remove)
+    assert [one for one in seen if one["kind"] == "process" and "sleep of" in one["what"]], seen
 
 
 def test_a_program_in_a_container(run: RunDir, store: Any) -> None:

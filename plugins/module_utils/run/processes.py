@@ -62,7 +62,8 @@ def launch_process(run: RunDir, command: str, *, python: str | None = None) -> s
             stdout=log,
             stderr=log,
             cwd="/",
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            # whatever it starts in its turn is known by the mark
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "EXCHANGE_CHAOS_RUN": str(run.path)},
             start_new_session=True,
         )
     finally:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import sys
@@ -100,14 +101,31 @@ def our_processes(run: str) -> dict[str, str]:
     for pid in _pids():
         try:
             argv = (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            owner = (_PROC / str(pid)).stat().st_uid
         except OSError:
             continue
-        if len(argv) < 4 or not argv[1].endswith("/chaos.pyz") or pid == os.getpid() or _elsewhere(pid):
+        if pid == os.getpid() or owner != os.geteuid() or _elsewhere(pid):
             continue
-        orphaned = not os.path.isdir(argv[3])
-        if orphaned or (argv[3] == run and argv[2] not in ("watchdog", "finish")):
+        # anybody may call a program chaos.pyz: ours lies in the folder of the run that it is for
+        ours = len(argv) >= 4 and argv[1] == f"{argv[3]}/chaos.pyz"
+        if ours and (
+            not os.path.isdir(argv[3]) or (argv[3] == run and argv[2] not in ("watchdog", "finish"))
+        ):
             found[f"{argv[2]} {argv[3]}"] = f"pid {pid}"
+        elif not ours and _born_under(pid, run):
+            found[f"{_program(pid)} of {run}"] = f"pid {pid}"
     return found
+
+
+def _born_under(pid: int, run: str) -> bool:
+    """Whether a program of others was started by a process of the run: it works in its folder, or carries its mark."""
+    with contextlib.suppress(OSError):
+        place = os.readlink(_PROC / str(pid) / "cwd")
+        if f"{place}/".startswith(f"{run}/"):
+            return True
+        mark = f"EXCHANGE_CHAOS_RUN={run}".encode()
+        return mark in (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    return False
 
 
 def _elsewhere(pid: int) -> bool:

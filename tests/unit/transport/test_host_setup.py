@@ -581,7 +581,7 @@ def test_of_the_folder_of_runs_only_what_is_ours_is_taken_away(tmp_path: Path, f
     state = tmp_path / "state"
     for name in ("runs", "locks", "records"):
         (state / name).mkdir(parents=True)
-    (state / "contention.lock").touch()  # of a disk that was saturated (faults/disk.py)
+    (state / "contention.lock").touch()  # of a disk that was saturated by an earlier version
     if foreign:
         (state / ".kept").write_text("another's")
     done = played(tmp_path, *here("remove_state", host_state_dir=str(state)))

@@ -217,7 +217,7 @@ def _saturate(change: Plan, entry: Entry, run: RunDir) -> None:
         {
             "tool": change.tool,
             "until": entry.expires,
-            "lock": str(run.path.parent.parent / "contention.lock"),
+            "lock": str(run.path.parent),
         },
     )
     processes.start_process(run, "contend")
@@ -300,7 +300,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     """Write the limits back, or end what saturates the disk; say how."""
     wanted = entry.undo
     if wanted["op"] == "contention":
-        was = processes.stop_process(scene.run, "contend")
+        was = disk_hog.end_saturation(scene.run)
         return "the tool was ended and its files removed" if was else "the tool had ended already"
     return "; ".join(
         limits.restore(one, wanted["project"], wanted["service"], scene.engine)

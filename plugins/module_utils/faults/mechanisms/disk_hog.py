@@ -19,7 +19,7 @@ from pathlib import Path
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...common.json_files import read_json
-from ...run import processes
+from ...run import helpers, processes
 from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
 
@@ -34,20 +34,20 @@ def main(run: RunDir) -> int:
     life = Lifespan(run)
     given = read_json(run.file(PARAMETERS))
     folder = run.file(_FOLDER)
-    lock = os.open(str(given["lock"]), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # a folder that is there anyway: no file of a lock stays behind
+    lock = os.open(str(given["lock"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise SystemExit("another run saturates a disk of this host already") from None
     folder.mkdir(mode=0o700, exist_ok=True)
     seconds = max(1, int(float(given["until"]) - clock.now()))
-    child = subprocess.Popen(
+    child = helpers.start_helper(
         command(str(given["tool"]), folder, seconds),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=folder,
-        start_new_session=True,
     )
     try:
         run.register_process("contend")
@@ -109,3 +109,11 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 def alive(run: RunDir) -> bool:
     """Return whether the disk is being saturated."""
     return processes.living_process(run, "contend") is not None
+
+
+def end_saturation(run: RunDir) -> bool:
+    """End what saturates the disk, though the process that began it is dead; returns whether anything did."""
+    was = processes.stop_process(run, "contend")
+    left = helpers.end_working_in(run.file(_FOLDER))
+    shutil.rmtree(run.file(_FOLDER), ignore_errors=True)
+    return was or left > 0

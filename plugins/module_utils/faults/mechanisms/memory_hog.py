@@ -24,6 +24,7 @@ from ...common.errors import ChaosError
 from ...common.json_files import read_json, write_json
 from ...host import cgroups
 from ...host.cgroups import Cgroup
+from ...run import helpers
 from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
 
@@ -47,12 +48,11 @@ def main(run: RunDir) -> int:
         watched = Watched(cgroup, opened)
         memory = os.memfd_create("exchange-chaos")
         opened.callback(os.close, memory)
-        writer = subprocess.Popen(
+        writer = helpers.start_helper(
             [dd(), f"bs={_CHUNK}", "status=none"],
             stdin=subprocess.PIPE,
             stdout=memory,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
         opened.callback(_end, writer)
         cgroup.join(writer.pid)
