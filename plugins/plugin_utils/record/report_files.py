@@ -9,6 +9,7 @@ mode 0600, and only such a file, owned by us, is opened again. Source: open(2).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -18,6 +19,7 @@ from ..words import parse_time
 
 # In the order in which a reader wants them.
 ENDINGS = {"log": ".log", "bpf": ".log.bpf", "json": ".json", "html": ".html", "xml": ".xml"}
+_PAGE = b"<!doctype html>"
 _MOST = 1000  # runs of one experiment in one second
 
 
@@ -156,6 +158,32 @@ def fill_file(path: str, text: str, head: str = "") -> None:
         raise FileExistsError(path)
     else:
         append_text(path, text)
+
+
+def renew_page(path: str, text: str) -> None:
+    """Write ``path`` anew (0600), at once: a reader sees the old text or the new one.
+
+    Raises FileError, and leaves what is there, unless it is a page of this user: nothing else is ever overwritten.
+    """
+    if os.path.lexists(path) and not _is_our_page(path):
+        raise FileError(f"{path} is there already and is no page of this user: nothing was written to it.")
+    fresh = f"{path}.{os.getpid()}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(fresh)  # of an earlier process that died with our number
+    create_file(fresh, text)
+    try:
+        os.replace(fresh, path)
+    except OSError as error:
+        os.unlink(fresh)
+        raise FileError(f"The report file {path} cannot be written: {error.strerror or error}.") from error
+
+
+def _is_our_page(path: str) -> bool:
+    found = os.lstat(path)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        return False
+    with open(path, "rb") as stream:
+        return stream.read(len(_PAGE)) == _PAGE
 
 
 def is_blank(path: str, head: str = "") -> bool:
