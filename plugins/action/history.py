@@ -43,7 +43,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         return result
 
     def _compare(self, given: dict[str, Any]) -> dict[str, Any]:
-        before, after = load_named_records(given["before"]), named_records(given["after"])
+        before, after = load_named_records(given["before"]), load_named_records(given["after"])
         found = comparison.compare_runs(before, after)
         verdict = comparison.gate_reason(found)
         folder = given["report_dir"] or os.path.dirname(os.path.abspath(given["after"][-1]))

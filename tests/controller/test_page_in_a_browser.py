@@ -47,7 +47,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str,
         records = {"fleet": fleets.record(hosts), "aborted": fleets.record([fleets.unreachable(1)])}
         made[name] = (records[name] if name in records else fleets.sample(name), str(folder / name))
     for record, stem in made.values():
-        page_file.write(record, stem, f"{stem}.html")
+        page_file.write_page(record, stem, f"{stem}.html")
     return {name: (record, Path(f"{stem}.html")) for name, (record, stem) in made.items()}
 
 

@@ -116,7 +116,7 @@ class Follower:
         report_files.create_file(f"{stem}{report_files.ENDINGS['xml']}", render_junit(record))
 
     def _close_page(self, stem: str, record: Record) -> None:
-        page_file.write(record, stem, f"{stem}{report_files.ENDINGS['html']}")
+        page_file.write_page(record, stem, f"{stem}{report_files.ENDINGS['html']}")
 
     def _close_log(self, stem: str, record: Record) -> None:
         lines = text.render_report(record, report_files.existing_paths(stem), self.width)

@@ -34,7 +34,7 @@ def write_reports(record: Record, files: Mapping[str, str], source: str) -> None
     bpf = [*bpf_log.render_events(fresh, len(record["hosts"]) > 1, clock_offsets(record)), *closing]
     report_files.fill_file(files["bpf"], join_lines(bpf))
     report_files.fill_file(files["xml"], render_junit(record))
-    page_file.write(record, source, files["html"])
+    page_file.write_page(record, source, files["html"])
     begun = render_head(record)
     report_files.fill_file(files["log"], join_lines(text.render_log(record, files))[len(begun) :], begun)
 

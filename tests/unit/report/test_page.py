@@ -27,8 +27,11 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.record.samples impo
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.page import lanes, page_file
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.page.axes import TimeAxis, log_axis
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.page.distributions import Distribution
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report.page.page import again, page
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report.page.words import epoch
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.page.page import (
+    command_again,
+    render_page,
+)
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.page.words import to_epoch
 
 from tests.unit import fleets, recorded
 
@@ -60,7 +63,7 @@ def run(
 ) -> tuple[dict[str, Any], str, Parsed]:
     """Each recorded run with its stem and its page."""
     record, stem = recorded.report(request.param, tmp_path_factory.mktemp("report"))
-    return record, stem, Parsed(page(record, stem))
+    return record, stem, Parsed(render_page(record, stem))
 
 
 def test_every_fault_is_shaded_at_its_recorded_times(run: tuple[dict[str, Any], str, Parsed]) -> None:
@@ -73,7 +76,10 @@ def test_every_fault_is_shaded_at_its_recorded_times(run: tuple[dict[str, Any], 
     faults = [fault for fault in record["hosts"][0]["faults"] if fault["injected_at"]]
     assert faults
     assert bands == {
-        fault["id"]: (pytest.approx(epoch(fault["injected_at"])), pytest.approx(epoch(fault["undone_at"])))
+        fault["id"]: (
+            pytest.approx(to_epoch(fault["injected_at"])),
+            pytest.approx(to_epoch(fault["undone_at"])),
+        )
         for fault in faults
     }
     assert shown.all("data-undo") == [fault["id"] for fault in faults]
@@ -110,7 +116,7 @@ def test_it_is_one_file_that_asks_for_nothing(run: tuple[dict[str, Any], str, Pa
     assert not shown.all("src")
     assert all(link.startswith(("#", "./", "data:,")) for link in shown.all("href"))
     assert not shown.all("style"), "a server that allows no inline style shows it all the same"
-    html = page(*run[:2])
+    html = render_page(*run[:2])
     assert not re.search(r"@import|url\(", html)
     assert len(html.encode()) < 1_000_000
     assert "fill" in dict(next(each for tag, each in shown.tags if tag == "rect")), stem
@@ -188,9 +194,9 @@ def test_hostile_text_stays_text(tmp_path: Path, text: str) -> None:
     record["hosts"][0]["host"] = "localhost"
     stem = str(tmp_path / "s")
     phase = record["hosts"][0]["phases"][0]
-    for raw, lines in hostile_samples(text, epoch(phase["started_at"]) - REALTIME, phase["id"]).items():
+    for raw, lines in hostile_samples(text, to_epoch(phase["started_at"]) - REALTIME, phase["id"]).items():
         write_raw(stem, "localhost", raw, lines)
-    html = page(record, stem)
+    html = render_page(record, stem)
     shown = Parsed(html)
     assert len(html) < 1_500_000, "long text is cut"
     assert [tag for tag, _attributes in shown.tags if tag in ("script", "img", "iframe", "object")] == [
@@ -223,8 +229,8 @@ def test_dots_are_thinned_and_every_failure_is_kept() -> None:
     requests = many(60_000)
     requests.latency[7] = 5000.0  # one slow request of many
     axis, values = TimeAxis(Span(0, 60), 0, 1000), log_axis(0.1, 10_000, 0, 230)
-    good, failed = lanes.places(requests, axis, values)
-    dots, cell = lanes.thinned(good, 3000)
+    good, failed = lanes.place_dots(requests, axis, values)
+    dots, cell = lanes.thin_dots(good, 3000)
     assert len(dots) <= 3000
     assert cell > 1
     assert any(abs(y - values.y(5000)) <= cell for _x, y in dots), "what stands out stays"
@@ -237,8 +243,8 @@ def test_dots_are_thinned_and_every_failure_is_kept() -> None:
 def test_few_dots_are_all_drawn_where_they_are() -> None:
     requests = many(100)
     axis, values = TimeAxis(Span(0, 60), 0, 1000), log_axis(0.1, 1000, 0, 230)
-    good, failed = lanes.places(requests, axis, values)
-    dots, cell = lanes.thinned(good, 8000)
+    good, failed = lanes.place_dots(requests, axis, values)
+    dots, cell = lanes.thin_dots(good, 8000)
     assert (len(dots), len(failed), cell) == (98, 2, 1)
     answered = [at for at, state in zip(requests.at, requests.state) if not state]
     assert all(abs(x - axis.x(at)) <= 1 for (x, _y), at in zip(dots, answered))
@@ -250,7 +256,7 @@ def test_few_dots_are_all_drawn_where_they_are() -> None:
 @pytest.mark.parametrize("name", ["passed", "failed", "invalid", "skipped"])
 def test_a_record_alone_gives_a_page_that_says_what_is_missing(tmp_path: Path, name: str) -> None:
     record = fleets.sample(name)
-    shown = Parsed(page(record, str(tmp_path / "s")))
+    shown = Parsed(render_page(record, str(tmp_path / "s")))
     assert record["outcome"] in shown.text
     if record["hosts"][0]["phases"]:
         assert "Not drawn, since the raw samples are not beside the record: run, engine, load" in shown.text
@@ -267,12 +273,12 @@ def test_a_fleet_has_its_table_its_spread_and_each_host(tmp_path: Path) -> None:
         fleets.not_begun(5),
     ]
     record = fleets.record(hosts)
-    shown = Parsed(page(record, str(tmp_path / "s")))
+    shown = Parsed(render_page(record, str(tmp_path / "s")))
     assert {f"h{number}" for number in range(1, 6)} <= set(shown.all("id"))
     assert "Spread of the starts" in shown.text
     assert fleets.UNREACHABLE in shown.text
     assert fleets.NOT_BEGUN in shown.text
-    assert again(record).endswith("database_sudden_death --limit host-1,host-2,host-3,host-4,host-5")
+    assert command_again(record).endswith("database_sudden_death --limit host-1,host-2,host-3,host-4,host-5")
 
 
 def test_later_keys_are_shown_when_they_are_there(tmp_path: Path) -> None:
@@ -282,7 +288,7 @@ def test_later_keys_are_shown_when_they_are_there(tmp_path: Path) -> None:
     host["phases"][0]["interference"] = {"cpu_stolen": 0.25}
     host["placebo"] = {"requests": 77, "errors": 3}
     host["open_questions"] = ["data loss was not measured here"]
-    text = Parsed(page(record, str(tmp_path / "s"))).text
+    text = Parsed(render_page(record, str(tmp_path / "s"))).text
     for told in (
         "0.004 s",
         "0.0110 to 0.0130 s",
@@ -300,7 +306,7 @@ def test_damaged_samples_cost_only_what_was_in_them(tmp_path: Path) -> None:
     load.write_bytes(whole[: len(whole) // 2])
     Path(raw_path(stem, "localhost", "probes")).write_bytes(b"no gzip at all")
     Path(raw_path(stem, "localhost", "bpf")).write_bytes(gzip.compress(b'{"anchor": 5}\n[1]\n{"t": "x"}\n'))
-    shown = Parsed(page(record, stem))
+    shown = Parsed(render_page(record, stem))
     assert "h1-latency" in shown.all("id")
     assert "Not drawn, since the raw samples are not beside the record: probes, bpf." in shown.text
 
@@ -310,21 +316,21 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = raw_path(stem, "localhost", "load")
     with gzip.open(path, "ab") as stream:
         stream.write(b" " * (64 << 20))
-    span = Span(epoch(record["started_at"]), epoch(record["ended_at"]))
+    span = Span(to_epoch(record["started_at"]), to_epoch(record["ended_at"]))
     assert len(read_samples(stem, "localhost", span).requests.at) > 1000
 
 
 def test_it_is_private_and_never_written_over_a_file(tmp_path: Path) -> None:
     path = tmp_path / "s.html"
-    page_file.write(fleets.sample("passed"), str(tmp_path / "s"), str(path))
+    page_file.write_page(fleets.sample("passed"), str(tmp_path / "s"), str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(FileExistsError):
-        page_file.write(fleets.sample("passed"), str(tmp_path / "s"), str(path))
+        page_file.write_page(fleets.sample("passed"), str(tmp_path / "s"), str(path))
 
 
 def test_whatever_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"The page .*s\.html was not written: KeyError: 'hosts'\."):
-        page_file.write({}, str(tmp_path / "s"), str(tmp_path / "s.html"))
+        page_file.write_page({}, str(tmp_path / "s"), str(tmp_path / "s.html"))
 
 
 def numbers() -> Iterator[tuple[float, float]]:

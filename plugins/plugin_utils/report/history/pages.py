@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from ...record.folder import read_records, record_paths
 from ...words import format_quantity, format_stamp, parse_time
-from ..page.page import render
+from ..page.page import render_template
 from ..page.svg import Drawing
-from ..page.words import bounded
+from ..page.words import bound_texts
 from .comparison import Compared
 
 Record = Mapping[str, Any]
@@ -89,7 +89,7 @@ def render_index(folder: str) -> str:
         "odd": odd,
         "runs": sum(len(one.runs) for one in experiments.values()),
     }
-    return render("index.html.j2", view)
+    return render_template("index.html.j2", view)
 
 
 def gather_runs(found: Iterable[tuple[str, Record | str]]) -> tuple[dict[int, Experiment], list[str]]:
@@ -100,7 +100,7 @@ def gather_runs(found: Iterable[tuple[str, Record | str]]) -> tuple[dict[int, Ex
         if isinstance(record, str):
             odd.append(record)
             continue
-        record = bounded(record)
+        record = bound_texts(record)
         known = record["experiment"]
         one = experiments.setdefault(known["number"], Experiment(known["number"], known["title"]))
         one.runs.append(_run(path, record))
@@ -151,7 +151,7 @@ def render_comparison(
         "found": found,
         "verdict": verdict,
     }
-    return render("compare.html.j2", view)
+    return render_template("compare.html.j2", view)
 
 
 def _at(record: Record) -> float:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ....module_utils.common.stats import percentile_of_buckets
 from ...record.samples import Samples
 from .svg import Drawing
-from .words import epoch, short, shown
+from .words import harmless_text, short_number, to_epoch
 
 WHEN = ("before", "during", "after")
 #: So many histograms are drawn; those with the most values come first.
@@ -52,12 +52,12 @@ class Distribution:
         for when, counts in self.counts.items():
             buckets = [(2.0 ** (power - 1), 2.0**power, count) for power, count in counts.items()]
             bounds = [percentile_of_buckets(buckets, q) for q in (50, 99)]
-            p50, p99 = ("–" if each is None else f"≤ {short(each)} {self.unit}" for each in bounds)
+            p50, p99 = ("–" if each is None else f"≤ {short_number(each)} {self.unit}" for each in bounds)
             out.append((when, sum(counts.values()), p50, p99))
         return out
 
 
-def distributions(host: Mapping[str, Any], samples: Samples) -> tuple[list[Distribution], int]:
+def count_distributions(host: Mapping[str, Any], samples: Samples) -> tuple[list[Distribution], int]:
     """Return what is drawn, and how many more there are that are not."""
     when = {phase["id"]: _when(phase) for phase in host["phases"]}
     found = [*_of_orders(host, samples), *_of_the_kernel(samples, when)]
@@ -73,7 +73,9 @@ def _when(phase: Mapping[str, Any]) -> str:
 
 def _of_orders(host: Mapping[str, Any], samples: Samples) -> Iterable[Distribution]:
     """Yield the latency of the orders by phase; those between two phases belong to none."""
-    phases = [(epoch(each["started_at"]), epoch(each["ended_at"]), _when(each)) for each in host["phases"]]
+    phases = [
+        (to_epoch(each["started_at"]), to_epoch(each["ended_at"]), _when(each)) for each in host["phases"]
+    ]
     made = Distribution("Latency of orders", "ms")
     requests = samples.requests
     for at, latency in zip(requests.at, requests.latency):
@@ -109,12 +111,12 @@ def _whose(line: Mapping[str, Any]) -> str:
     return " ".join(map(str, parts))
 
 
-def picture(one: Distribution) -> Markup:
+def draw_distribution(one: Distribution) -> Markup:
     """Return a distribution as three outlines; each is scaled to its own number of values, so shapes compare."""
     powers = [power for counts in one.counts.values() for power in counts]
     low, high = min(powers) - 1, max(powers)
     drawing = Drawing(_WIDTH, _HEIGHT, f"Histogram of {one.title}, {one.unit}")
-    drawing.text(_LEFT, 14, shown(one.title)[:52], font_weight="600")
+    drawing.text(_LEFT, 14, harmless_text(one.title)[:52], font_weight="600")
     plot, bottom = _WIDTH - 2 * _LEFT, _HEIGHT - _FOOT
     width = plot / (high - low)
     shares = {
@@ -132,7 +134,7 @@ def picture(one: Distribution) -> Markup:
         drawing.path(f"{data}V{bottom:.1f}", when, 1.8, title=when)
     for power in range(low, high + 1, max(1, (high - low) // 6)):
         x = _LEFT + (power - low) * width
-        drawing.text(x, bottom + 13, short(2.0**power), "faint", "middle", font_size="10")
+        drawing.text(x, bottom + 13, short_number(2.0**power), "faint", "middle", font_size="10")
     for index, when in enumerate(WHEN):
         drawing.text(_LEFT + 62 * index, _HEIGHT - 4, f"— {when}", when, font_size="10")
     drawing.text(_WIDTH - _LEFT, _HEIGHT - 4, f"{one.unit}, log scale", "faint", "end", font_size="10")

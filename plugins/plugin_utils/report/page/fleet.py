@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from ...words import format_number
 from .svg import Drawing
-from .words import epoch
+from .words import to_epoch
 
 Host = Mapping[str, Any]
 _LEFT, _WIDTH, _ROW, _TOP = 190.0, 560.0, 16.0, 26.0
@@ -20,22 +20,22 @@ _LEFT, _WIDTH, _ROW, _TOP = 190.0, 560.0, 16.0, 26.0
 MOST = 40
 
 
-def starts(hosts: Sequence[Host], fault: str) -> list[tuple[str, float, float]]:
+def fault_starts(hosts: Sequence[Host], fault: str) -> list[tuple[str, float, float]]:
     """Return host, start on the controller's clock (ms of the epoch) and its doubt (ms), the earliest first."""
     found = []
     for host in hosts:
         offset, doubt = (host["clock"][key] or 0.0 for key in ("offset_ms", "uncertainty_ms"))
         found += [
-            (str(host["host"]), epoch(each["injected_at"]) * 1000 - offset, doubt)
+            (str(host["host"]), to_epoch(each["injected_at"]) * 1000 - offset, doubt)
             for each in host["faults"]
             if each["id"] == fault and each["injected_at"]
         ]
     return sorted(found, key=lambda each: each[1])
 
 
-def spread_picture(hosts: Sequence[Host], fault: str) -> Markup | None:
+def draw_spread(hosts: Sequence[Host], fault: str) -> Markup | None:
     """Return when a fault began on each host, from the first on; None for less than two hosts."""
-    known = starts(hosts, fault)
+    known = fault_starts(hosts, fault)
     if len(known) < 2:
         return None
     shown = known if len(known) <= MOST else [*known[: MOST // 2], *known[-MOST // 2 :]]

@@ -17,7 +17,7 @@ from ...words import format_number
 from ..event_lines import format_event
 from .axes import LogAxis, TimeAxis, log_axis
 from .svg import KINDS, Drawing
-from .words import clock
+from .words import time_of_day
 
 #: Intervals that latencies and counts are summed over: about so many, none shorter than a quarter of a second.
 _INTERVALS, _SHORTEST_S = 150, 0.25
@@ -57,10 +57,10 @@ class Interval:
     states: Counter[int] = field(default_factory=Counter)
 
 
-def all_lanes(samples: Samples, dots: int) -> Iterator[Lane | None]:
+def make_lanes(samples: Samples, dots: int) -> Iterator[Lane | None]:
     """Yield the lanes from top to bottom; those of which there is nothing are left out."""
     if samples.requests.at:
-        found = intervals(samples.requests, samples.span)
+        found = split_intervals(samples.requests, samples.span)
         yield _latency(samples.requests, found, dots)
         yield _errors(samples.requests, found)
         yield _throughput(found)
@@ -70,7 +70,7 @@ def all_lanes(samples: Samples, dots: int) -> Iterator[Lane | None]:
     yield from _interference(samples)
 
 
-def intervals(requests: Requests, span: Span) -> tuple[float, list[Interval]]:
+def split_intervals(requests: Requests, span: Span) -> tuple[float, list[Interval]]:
     """Return the length of an interval in seconds, and what happened in each, by intended send time."""
     step = max(span.seconds / _INTERVALS, _SHORTEST_S)
     found = [Interval() for _each in range(int(span.seconds / step) + 1)]
@@ -96,8 +96,8 @@ def _latency(requests: Requests, found: tuple[float, list[Interval]], dots: int)
             y, right = values.y(tick), axis.left + axis.width
             drawing.line((axis.left, y), (right, y), "grid", 0.5)
             drawing.text(right + 5, y + 3, f"{format_number(tick)} ms", "faint", font_size="10")
-        good, failed = places(requests, axis, values)
-        dots_, cell = thinned(good, dots)
+        good, failed = place_dots(requests, axis, values)
+        dots_, cell = thin_dots(good, dots)
         drawing.dots(dots_, "ok", max(2.6, cell), opacity="0.6", data_dots="ok", data_cell=cell)
         _percentiles(drawing, axis, values, found)
         drawing.dots(failed, "bad", 3, opacity="0.8", data_dots="failed")
@@ -108,7 +108,7 @@ def _latency(requests: Requests, found: tuple[float, list[Interval]], dots: int)
     return Lane("latency", "Latency of each order", height, draw, notes)
 
 
-def places(requests: Requests, axis: TimeAxis, values: LogAxis) -> tuple[set[Place], list[Place]]:
+def place_dots(requests: Requests, axis: TimeAxis, values: LogAxis) -> tuple[set[Place], list[Place]]:
     """Return the pixels of the good requests, and a place for every one that failed.
 
     Failed ones that fall on the same half pixel cover each other. The arithmetic of both axes stands here once more,
@@ -132,7 +132,7 @@ def places(requests: Requests, axis: TimeAxis, values: LogAxis) -> tuple[set[Pla
     return good, sorted(failed)
 
 
-def thinned(good: Collection[Place], most: int) -> tuple[list[Place], int]:
+def thin_dots(good: Collection[Place], most: int) -> tuple[list[Place], int]:
     """Return at most ``most`` dots, and the size of the cell that shows one dot.
 
     Dots that would lie in the same cell are one: the outline of what happened stays, single slow requests too.
@@ -181,7 +181,9 @@ def _errors(requests: Requests, found: tuple[float, list[Interval]]) -> Lane | N
                     continue
                 size = height * count / most
                 base -= size
-                title = f"{clock(axis.span.start + index * step, 1)}: {count} {requests.kinds[kind - 1]}"
+                title = (
+                    f"{time_of_day(axis.span.start + index * step, 1)}: {count} {requests.kinds[kind - 1]}"
+                )
                 drawing.rect(
                     x, base, max(width - 0.6, 0.8), size, KINDS[(kind - 1) % len(KINDS)], title=title
                 )
@@ -230,16 +232,16 @@ def _probes(probes: Mapping[str, Band]) -> Lane:
             drawing.text(axis.left - 8, y + 9, name[:24], "faint", "end", font_size="10")
             told = f"{name}: {band.answers} answers, {band.failed} bad"
             if band.first_bad is not None:
-                told += f", the first at {clock(band.first_bad)}: {band.detail}"
+                told += f", the first at {time_of_day(band.first_bad)}: {band.detail}"
             group = drawing.group(told)
-            for start, end, good in runs(band):
+            for start, end, good in find_stretches(band):
                 x = axis.left + start / COLUMNS * axis.width
                 drawing.rect(x, y, (end - start) / COLUMNS * axis.width, 10, "good" if good else "bad", group)
 
     return Lane("probes", "Probes", height, draw)
 
 
-def runs(band: Band) -> list[tuple[int, int, bool]]:
+def find_stretches(band: Band) -> list[tuple[int, int, bool]]:
     """Return the stretches of columns (from, to, good) of a probe; a stretch lasts until the next answer.
 
     A column with a bad answer is bad. After the last answer of all nothing is shown.
@@ -271,14 +273,14 @@ def _containers(samples: Samples) -> Lane | None:
         for index, service in enumerate(services):
             y = top + 14 + row * index
             drawing.text(axis.left - 8, y + 9, service[:24], "faint", "end", font_size="10")
-            for start, end, kind, title in states(service, samples):
+            for start, end, kind, title in container_states(service, samples):
                 x = axis.x(start)
                 drawing.rect(x, y, axis.x(end) - x, 10, kind, title=title)
 
     return Lane("containers", "Containers", row * len(services) + 14, draw)
 
 
-def states(service: str, samples: Samples) -> list[tuple[float, float, str, str]]:
+def container_states(service: str, samples: Samples) -> list[tuple[float, float, str, str]]:
     """Return from when to when a service's container was running, down, or starting, with words for each."""
     events = [
         (at, str(line.get("action"))) for at, line in samples.engine if str(line.get("service")) == service
@@ -299,9 +301,9 @@ def states(service: str, samples: Samples) -> list[tuple[float, float, str, str]
         if action.startswith("health_status: unhealthy"):
             now = "warn"
         if now and samples.span.start <= when <= samples.span.end:
-            out.append((at, when, kind, f"{service}: {why} from {clock(at)} to {clock(when)}"))
+            out.append((at, when, kind, f"{service}: {why} from {time_of_day(at)} to {time_of_day(when)}"))
             at, kind, why = when, now, action
-    return [*out, (at, samples.span.end, kind, f"{service}: {why} from {clock(at)} on")]
+    return [*out, (at, samples.span.end, kind, f"{service}: {why} from {time_of_day(at)} on")]
 
 
 # -- the kernel -------------------------------------------------------------------------------------------------
@@ -333,7 +335,7 @@ def _kernel(samples: Samples) -> Lane:
             for column, count in sorted(marks.counts.items()):
                 line = marks.first[column]
                 more = f" and {count - 1} more" if count > 1 else ""
-                title = f"{format_event(dict(line), clock(line['at']))}{more}"
+                title = f"{format_event(dict(line), time_of_day(line['at']))}{more}"
                 drawing.rect(axis.left + column / COLUMNS * axis.width, y, 1.6, 11, kind, title=title)
 
     return Lane("kernel", "Kernel events", row * len(shown) + 14, draw)

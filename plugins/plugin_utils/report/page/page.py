@@ -35,11 +35,11 @@ from ...words import (
 from .. import ending, hosts_overview
 from ..finding_lines import VERDICTS, number_findings, render_findings
 from ..five_questions import answer_questions
-from .distributions import distributions, picture
-from .fleet import spread_picture
-from .service_map import service_map, words
-from .timeline import span_of, timeline
-from .words import bounded, mark, plain_marks, shown
+from .distributions import count_distributions, draw_distribution
+from .fleet import draw_spread
+from .service_map import describe_link, draw_service_map
+from .timeline import draw_timeline, span_of
+from .words import bound_texts, harmless_text, mark, plain_marks
 
 Record = dict[str, Any]
 Host = Mapping[str, Any]
@@ -58,9 +58,9 @@ _LANES = {"load": "latency", "probes": "probes", "bpf": "kernel", "engine": "con
 _INSIDE = {"ledger": "run"}
 
 
-def page(record: Record, source: str) -> str:
+def render_page(record: Record, source: str) -> str:
     """Return the page of a record. ``source`` is the stem beside which its raw samples lie."""
-    record = bounded(align_clocks(record))
+    record = bound_texts(align_clocks(record))
     view = {
         "record": record,
         "several": len(record["hosts"]) > 1,
@@ -74,29 +74,29 @@ def page(record: Record, source: str) -> str:
         "overview": hosts_overview.rank_hosts(record["hosts"]),
         "why": hosts_overview.explain_host,
         "spreads": list(_spreads(record)),
-        "again": again(record),
+        "again": command_again(record),
         "links": _links(source),
         "seconds": seconds_between(record["started_at"], record["ended_at"]),
     }
-    return render("page.html.j2", view)
+    return render_template("page.html.j2", view)
 
 
-def render(template: str, view: Mapping[str, Any]) -> str:
+def render_template(template: str, view: Mapping[str, Any]) -> str:
     """Return a template of files/page with what it shows; every text in it is cleaned, cut and escaped."""
     style, script = (Markup((_FILES / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return environment().get_template(template).render(**view, style=style, script=script, policy=policy)
+    return make_environment().get_template(template).render(**view, style=style, script=script, policy=policy)
 
 
 @lru_cache(maxsize=1)
-def environment() -> Environment:
+def make_environment() -> Environment:
     """Return the templates' environment: all that is set into a page is escaped, after it was made harmless."""
     made = Environment(
         loader=FileSystemLoader(_FILES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True, finalize=lambda value: value if isinstance(value, Markup) else shown(value),
+        lstrip_blocks=True, finalize=lambda value: value if isinstance(value, Markup) else harmless_text(value),
     )  # fmt: skip
     made.filters.update(
         mark=mark,
@@ -105,7 +105,7 @@ def environment() -> Environment:
         stamp=format_stamp,
         scalar=format_scalar,
         number=format_number,
-        words=words,
+        words=describe_link,
     )
     made.globals.update(
         told=lambda value: _told(value, None),
@@ -126,11 +126,11 @@ def _digest(text: str) -> str:
 
 def _findings(record: Record) -> list[dict[str, Any]]:
     """Return the rows of the key findings, the bad ones first."""
-    places = {shown(host["host"]): index for index, host in enumerate(record["hosts"])}
+    places = {harmless_text(host["host"]): index for index, host in enumerate(record["hosts"])}
     rows = []
     for index, name, finding in number_findings(record):
         limit, unit = finding["threshold"], finding["unit"]
-        place = places.get(shown(name), 0) if name else 0
+        place = places.get(harmless_text(name), 0) if name else 0
         rows.append(
             {
                 "number": index,
@@ -164,10 +164,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def linked(text: object, name: str, samples: Samples) -> Markup:
+def link_evidence(text: object, name: str, samples: Samples) -> Markup:
     """Return evidence as HTML: the names of raw samples lead to the file and to the lane that shows them."""
     out, done = Markup(), 0
-    words_ = shown(text)
+    words_ = harmless_text(text)
     for match in _RAW.finditer(words_):
         path = samples.files.get(_INSIDE.get(match[1], match[1]))
         out += Markup.escape(words_[done : match.start()])
@@ -179,7 +179,7 @@ def linked(text: object, name: str, samples: Samples) -> Markup:
 
 
 def _link(file: str, text: object) -> Markup:
-    return Markup('<a href="{}">{}</a>').format(f"./{quote(file)}", shown(text))
+    return Markup('<a href="{}">{}</a>').format(f"./{quote(file)}", harmless_text(text))
 
 
 def _links(source: str) -> list[Markup]:
@@ -199,21 +199,21 @@ def _host(record: Record, index: int, source: str) -> dict[str, Any]:
     hosts = len(record["hosts"])
     samples = read_samples(source, host["host"], span_of(host, record["started_at"], record["ended_at"]))
     full = hosts <= IN_FULL or host["outcome"] != "passed"
-    drawn, more = distributions(host, samples) if full else ([], 0)
+    drawn, more = count_distributions(host, samples) if full else ([], 0)
     blank = is_stub(host)
     return {
         "name": name,
         "host": host,
         "blank": blank,
         "full": full,
-        "timeline": None if blank else timeline(host, samples, name, max(DOTS // hosts, FEWEST)),
+        "timeline": None if blank else draw_timeline(host, samples, name, max(DOTS // hosts, FEWEST)),
         "requests": samples.requests,
-        "distributions": [(picture(one), one) for one in drawn if one.total],
+        "distributions": [(draw_distribution(one), one) for one in drawn if one.total],
         "more_distributions": more,
         "map": _map(host, samples) if full and samples.links else None,
         "service_links": sorted(samples.links.items(), key=lambda each: -_weight(each[1])) if full else [],
         "evidence": [
-            (number_, finding, linked(finding["evidence"], name, samples))
+            (number_, finding, link_evidence(finding["evidence"], name, samples))
             for number_, finding in _numbers(record, host)
         ],
         "missing": samples.missing,
@@ -231,7 +231,7 @@ def _weight(link: Link) -> int:
 
 def _map(host: Host, samples: Samples) -> Markup:
     targets = {part for fault in host["faults"] for part in re.split(r"[\s,]+", str(fault["target"]))}
-    return service_map(samples.links, targets)
+    return draw_service_map(samples.links, targets)
 
 
 def _numbers(record: Record, host: Host) -> list[tuple[int, Host]]:
@@ -243,12 +243,12 @@ def _numbers(record: Record, host: Host) -> list[tuple[int, Host]]:
 def _spreads(record: Record) -> Iterator[Markup]:
     hosts: Sequence[Host] = record["hosts"]
     for fault in dict.fromkeys(fault["id"] for host in hosts for fault in host["faults"]):
-        drawn = spread_picture(hosts, fault)
+        drawn = draw_spread(hosts, fault)
         if drawn is not None:
             yield drawn
 
 
-def again(record: Record) -> str:
+def command_again(record: Record) -> str:
     """Return the command that runs this experiment again on the same hosts."""
     names = [str(host["host"]) for host in record["hosts"]]
     local = names == ["localhost"]

@@ -9,17 +9,17 @@ from typing import Any
 
 from ...record import report_files
 from ...record.report_files import FileError
-from .page import page
+from .page import render_page
 
 
-def write(record: dict[str, Any], source: str, path: str) -> None:
+def write_page(record: dict[str, Any], source: str, path: str) -> None:
     """Write the page of ``record``, whose raw samples lie beside ``source``, to ``path``.
 
     Raises FileExistsError and FileError, whatever went wrong: what a page shows came from hosts and from other
     people's exchanges, and no surprise in it may cost a run the end of its log.
     """
     try:
-        text = page(record, source)
+        text = render_page(record, source)
     except Exception as error:
         raise FileError(f"The page {path} was not written: {type(error).__name__}: {error}.") from error
     report_files.fill_file(path, text)

@@ -12,14 +12,14 @@ from markupsafe import Markup
 
 from ...record.samples import Link
 from .svg import Drawing
-from .words import shown
+from .words import harmless_text
 
 _WIDTH, _BOX, _TALL = 640.0, 132.0, 30.0
 #: More services than this no circle holds; the table beside it has all of them.
 MOST = 16
 
 
-def service_map(links: Mapping[tuple[str, str], Link], targets: Collection[str]) -> Markup:
+def draw_service_map(links: Mapping[tuple[str, str], Link], targets: Collection[str]) -> Markup:
     """Return the services on an ellipse, an arrow for each pair that connected, wider the more often."""
     names = sorted({name for pair in links for name in pair})[:MOST]
     height = 260.0 if len(names) < 6 else 380.0
@@ -27,18 +27,18 @@ def service_map(links: Mapping[tuple[str, str], Link], targets: Collection[str])
     drawing = Drawing(_WIDTH, height, f"Service map: {len(names)} services, {len(links)} links")
     for (who, peer), link in links.items():
         if who in places and peer in places:
-            _arrow(drawing, places[who], places[peer], link, f"{who} to {peer}: {words(link)}")
+            _arrow(drawing, places[who], places[peer], link, f"{who} to {peer}: {describe_link(link)}")
     for name, (x, y) in places.items():
         target = name in targets
         drawing.rect(
             x - _BOX / 2, y - _TALL / 2, _BOX, _TALL, "fault" if target else "steady", rx="5",
             title=f"{name}{': a fault was aimed at it' if target else ''}",
         )  # fmt: skip
-        drawing.text(x, y + 4, shown(name)[:20], anchor="middle", font_weight="600", paint="on")
+        drawing.text(x, y + 4, harmless_text(name)[:20], anchor="middle", font_weight="600", paint="on")
     return drawing.markup()
 
 
-def words(link: Link) -> str:
+def describe_link(link: Link) -> str:
     """Return a link in words."""
     parts = [f"{link.made} connected"]
     parts += [f"{link.refused} failed or reset"] if link.refused else []

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from markupsafe import Markup
 
-from .words import shown
+from .words import harmless_text
 
 #: Class by what a thing means, and its colour where no style is allowed.
 COLOURS = {
@@ -50,7 +50,7 @@ class Drawing:
                 "width": _number(width),
                 "height": _number(height),
                 "role": "img",
-                "aria-label": shown(title),
+                "aria-label": harmless_text(title),
                 "font-family": "system-ui, sans-serif",
                 "font-size": "11",
             },
@@ -99,7 +99,7 @@ class Drawing:
         made = self.path(data, kind, size)
         made.set("stroke-linecap", "round")
         for name, value in more.items():
-            made.set(name.replace("_", "-"), shown(value))
+            made.set(name.replace("_", "-"), harmless_text(value))
         return made
 
     def text(
@@ -110,7 +110,7 @@ class Drawing:
         made = self._add(parent, "text", {"x": x, "y": y, "text_anchor": anchor, **more})
         made.set("class", kind)
         made.set("fill", COLOURS[kind])
-        made.text = shown(words)
+        made.text = harmless_text(words)
         return made
 
     def markup(self) -> Markup:
@@ -132,7 +132,7 @@ class Drawing:
             {
                 name.rstrip("_").replace("_", "-"): _number(value)
                 if isinstance(value, (int, float))
-                else shown(value)
+                else harmless_text(value)
                 for name, value in attributes.items()
                 if value is not None
             },
@@ -142,7 +142,7 @@ class Drawing:
 def _titled(made: ET.Element, title: str) -> ET.Element:
     """Give an element what a pointer that rests on it shows, without any script."""
     if title:
-        ET.SubElement(made, "title").text = shown(title)
+        ET.SubElement(made, "title").text = harmless_text(title)
     return made
 
 

@@ -16,7 +16,7 @@ from . import lanes
 from .axes import TimeAxis
 from .lanes import Lane
 from .svg import Drawing
-from .words import clock, epoch, shown
+from .words import harmless_text, time_of_day, to_epoch
 
 Host = Mapping[str, Any]
 
@@ -31,19 +31,17 @@ def span_of(host: Host, started_at: str, ended_at: str) -> Span:
     """
     times = [phase[key] for phase in host["phases"] for key in ("started_at", "ended_at")]
     times += [fault[key] for fault in host["faults"] for key in ("injected_at", "undone_at") if fault[key]]
-    found = [epoch(at) for at in times] or [epoch(started_at), epoch(ended_at)]
+    found = [to_epoch(at) for at in times] or [to_epoch(started_at), to_epoch(ended_at)]
     margin = max((max(found) - min(found)) * 0.02, 0.2)
     return Span(min(found) - margin, max(found) + margin)
 
 
-def timeline(host: Host, samples: Samples, name: str, dots: int) -> Markup:
+def draw_timeline(host: Host, samples: Samples, name: str, dots: int) -> Markup:
     """Return the timeline of a host as SVG. ``name`` begins its ids, ``dots`` is how many good requests it draws."""
     axis = TimeAxis(samples.span, LEFT, WIDTH)
-    rows = [lane for lane in lanes.all_lanes(samples, dots) if lane is not None]
+    rows = [lane for lane in lanes.make_lanes(samples, dots) if lane is not None]
     height = _HEAD + sum(lane.height + _GAP for lane in rows) + _FOOT
-    title = (
-        f"Timeline of {host['host']} from {clock(samples.span.start, 0)} to {clock(samples.span.end, 0)} UTC"
-    )
+    title = f"Timeline of {host['host']} from {time_of_day(samples.span.start, 0)} to {time_of_day(samples.span.end, 0)} UTC"
     drawing = Drawing(LEFT + WIDTH + RIGHT, height, title, f"{name}-timeline")
     drawing.root.set("data-from", f"{samples.span.start:.6f}")
     drawing.root.set("data-to", f"{samples.span.end:.6f}")
@@ -76,16 +74,16 @@ def _shade(drawing: Drawing, axis: TimeAxis, host: Host, bottom: float) -> None:
         bands.append((placebo["started_at"], placebo["ended_at"], "placebo", "placebo", text))
     taken = [0.0, 0.0, 0.0]  # how far to the right each row of names is written
     for begun, ended, kind, named, title in bands:
-        x = axis.x(epoch(begun))
-        end = axis.x(epoch(ended)) if ended else axis.left + axis.width
+        x = axis.x(to_epoch(begun))
+        end = axis.x(to_epoch(ended)) if ended else axis.left + axis.width
         drawing.rect(
             x, _HEAD - 4, max(end - x, 1), bottom - _HEAD + 4, kind, title=title,
             opacity="0.45" if kind == "fault" else "0.6", data_band=kind, data_name=named,
-            data_from=f"{epoch(begun):.6f}", data_to=f"{epoch(ended):.6f}" if ended else "",
+            data_from=f"{to_epoch(begun):.6f}", data_to=f"{to_epoch(ended):.6f}" if ended else "",
         )  # fmt: skip
         words = {"steady": "steady state", "placebo": "placebo"}.get(kind, f"fault: {named}")
         row = next((index for index, used in enumerate(taken) if used <= x), len(taken) - 1)
-        taken[row] = x + 6.2 * len(shown(words)) + 8
+        taken[row] = x + 6.2 * len(harmless_text(words)) + 8
         drawing.text(x + 2, 12 + 12 * row, words, font_weight="600" if kind == "fault" else "400")
 
 
@@ -111,7 +109,7 @@ def _undo(drawing: Drawing, axis: TimeAxis, host: Host, bottom: float) -> None:
     """Mark each undo with a line from top to bottom."""
     for fault in host["faults"]:
         if fault["undone_at"]:
-            x = axis.x(epoch(fault["undone_at"]))
+            x = axis.x(to_epoch(fault["undone_at"]))
             title = f"undo of {fault['id']}, {clock_time(fault['undone_at'])}, by {fault['undone_by']}"
             drawing.line(
                 (x, _HEAD - 4), (x, bottom), "good", 1.5, title, stroke_dasharray="5 3", data_undo=fault["id"]
@@ -123,7 +121,7 @@ def _ticks(drawing: Drawing, axis: TimeAxis, bottom: float) -> None:
     for at in axis.ticks():
         x = axis.x(at)
         drawing.line((x, _HEAD), (x, bottom), "grid", 0.6)
-        drawing.text(x, bottom + 14, clock(at, digits), "faint", "middle")
+        drawing.text(x, bottom + 14, time_of_day(at, digits), "faint", "middle")
 
 
 def _label(drawing: Drawing, lane: Lane, top: float, name: str) -> None:

@@ -14,26 +14,26 @@ from ...words import VERDICT_MARKS, clean, format_number, parse_time, verdict_ma
 LONGEST = 2000
 
 
-def shown(text: object) -> str:
+def harmless_text(text: object) -> str:
     """Return ``text`` as one line without control characters or direction marks, cut if it is very long.
 
     Escaping is not done here: jinja2 and the standard library's XML writer do it where the text is set.
     """
-    return clean(cut(str(text)))
+    return clean(cut_text(str(text)))
 
 
-def cut(text: str) -> str:
+def cut_text(text: str) -> str:
     """Return ``text``, cut if it is very long, with a word on how much is missing."""
     return text if len(text) <= LONGEST + 40 else f"{text[:LONGEST]}… ({len(text) - LONGEST} characters more)"
 
 
-def bounded(value: Any) -> Any:
+def bound_texts(value: Any) -> Any:
     """Return a record with every long text in it cut, before anything is made of it."""
     if isinstance(value, dict):
-        return {cut(str(key)): bounded(each) for key, each in value.items()}
+        return {cut_text(str(key)): bound_texts(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [bounded(each) for each in value]
-    return cut(value) if isinstance(value, str) else value
+        return [bound_texts(each) for each in value]
+    return cut_text(value) if isinstance(value, str) else value
 
 
 def mark(verdict: object) -> str:
@@ -46,7 +46,7 @@ def plain_marks(text: str) -> str:
     return text.replace(VERDICT_MARKS["fail"], "✗")
 
 
-def short(value: float) -> str:
+def short_number(value: float) -> str:
     """Return a number in few characters: ``16k``, ``1M``."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if value >= size:
@@ -54,12 +54,12 @@ def short(value: float) -> str:
     return format_number(value)
 
 
-def epoch(at: str) -> float:
+def to_epoch(at: str) -> float:
     """Return an ISO 8601 time as seconds of the epoch."""
     return parse_time(at).timestamp()
 
 
-def clock(at: float, digits: int = 3) -> str:
+def time_of_day(at: float, digits: int = 3) -> str:
     """Return seconds of the epoch as a time of day in UTC, ``18:00:03.250``."""
     text = f"{datetime.fromtimestamp(at, timezone.utc):%H:%M:%S.%f}"
     return text[: 8 + (1 + digits if digits else 0)]
