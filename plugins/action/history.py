@@ -19,7 +19,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.report.history impo
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.tables import render_table
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 
-_ARGUMENTS = argument_spec.arguments(module.DOCUMENTATION)
+_ARGUMENTS = argument_spec.read_arguments(module.DOCUMENTATION)
 _REQUIRED = [("state", "compared", ["before", "after"]), ("state", "indexed", ["report_dir"])]
 
 

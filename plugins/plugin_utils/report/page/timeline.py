@@ -41,7 +41,8 @@ def draw_timeline(host: Host, samples: Samples, name: str, dots: int) -> Markup:
     axis = TimeAxis(samples.span, LEFT, WIDTH)
     rows = [lane for lane in lanes.make_lanes(samples, dots) if lane is not None]
     height = _HEAD + sum(lane.height + _GAP for lane in rows) + _FOOT
-    title = f"Timeline of {host['host']} from {time_of_day(samples.span.start, 0)} to {time_of_day(samples.span.end, 0)} UTC"
+    start, end = (time_of_day(at, 0) for at in (samples.span.start, samples.span.end))
+    title = f"Timeline of {host['host']} from {start} to {end} UTC"
     drawing = Drawing(LEFT + WIDTH + RIGHT, height, title, f"{name}-timeline")
     drawing.root.set("data-from", f"{samples.span.start:.6f}")
     drawing.root.set("data-to", f"{samples.span.end:.6f}")
