@@ -5,14 +5,15 @@
 
 The instant of recovery is given as an interval it must lie in. A sample that was sent at ``at`` and answered at
 ``end`` shows a state that was true at some moment between the two. So a bad sample proves that recovery came
-after its ``at``, and a good one that it came before its ``end``.
+after its ``at``, and a good one that it came before its ``end``. A good order that was slow was still unanswered when
+the threshold had passed: recovery came after that.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +30,8 @@ _LEAST_GAP_S = 0.25
 #: Share of the steady window, from its start, in which not a single sample may be bad. Errors that the
 #: thresholds tolerate may come later; the thinning tail of an outage is not one of them.
 CLEAN_SHARE = 1 / 3
+#: A good order that was slow is no sign of a state when nothing else was bad for so long before and after it (s).
+ALONE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,29 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Point:
-    """One sample of a signal; ``slow`` is a good answer that came later than the threshold allows."""
+    """One sample of a signal; ``slow`` is a good answer that came later than the threshold allows.
+
+    waited_until: when a slow one was still unanswered, and the threshold passed; boottime, s. alone: it was slow, and
+    nothing else was bad around it, so that it says nothing of a state.
+    """
 
     at: float
     end: float
     failed: bool
     slow: bool = False
     latency_ms: float = 0.0
+    waited_until: float = 0.0
+    alone: bool = False
 
     @property
     def bad(self) -> bool:
         """True when the sample alone would not be steady."""
         return self.failed or self.slow
+
+    @property
+    def bad_at(self) -> float:
+        """The latest instant at which a bad sample shows that it was not steady."""
+        return max(self.at, self.waited_until) if self.slow else self.at
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,7 @@ class Signal:
             return f"{self.name}: {failed} of {len(points)} samples bad" if failed else None
         if failed > limits.error_ratio * len(points):
             return f"{self.name}: {failed} of {len(points)} failed, more than {limits.error_ratio:.2%}"
-        p99 = percentile([point.latency_ms for point in points if not point.failed], 99)
+        p99 = percentile([point.latency_ms for point in points if not point.failed and not point.alone], 99)
         if p99 is not None and p99 > limits.p99_ms:
             return f"{self.name}: 99th percentile {p99:.0f} ms, above {limits.p99_ms:.0f} ms"
         return None
@@ -128,17 +142,30 @@ def build_signals(spec: Mapping[str, Any], orders: Iterable[Order], probes: Iter
                 order.failed,
                 order.ok and order.latency_ms > limits.p99_ms,
                 order.latency_ms,
+                order.at + limits.p99_ms / 1000,
             )
             for order in orders
             if order.telling and not order.surge
         ]
-        found.append(_signal(ORDERS, points, float(spec["load"].get("rate") or 1), tolerant=True))
+        found.append(_signal(ORDERS, _excuse(points), float(spec["load"].get("rate") or 1), tolerant=True))
     samples = list(probes)
     for probe in spec.get("probes", []):
         if probe.get("role") in spec.get("steady_roles", ROLES):
             points = [Point(one.at, one.end, not one.ok) for one in samples if one.probe == probe["name"]]
             found.append(_signal(str(probe["name"]), points, float(probe.get("rate") or 1)))
     return found
+
+
+def _excuse(points: Iterable[Point]) -> list[Point]:
+    """Return the points by send time, those left out of what is bad that were slow alone within a second."""
+    ordered = sorted(points, key=lambda point: point.at)
+    bad = [point.at for point in ordered if point.bad]
+    return [
+        replace(point, slow=False, alone=True)
+        if point.slow and bisect_right(bad, point.at + ALONE_S) - bisect_left(bad, point.at - ALONE_S) == 1
+        else point
+        for point in ordered
+    ]
 
 
 def _signal(name: str, points: list[Point], rate: float, *, tolerant: bool = False) -> Signal:
@@ -230,10 +257,11 @@ def _interval(found: Sequence[Signal], since: float, start: float, until: float)
     for signal in found:
         seen = signal.between(since, start)
         samples += len(seen) + 1
-        bad = [point.at for point in seen if point.bad]
+        bad = [point for point in seen if point.bad]
         if bad:
-            earliest = max(earliest, (bad[-1], signal.name))
-            latest = max(latest, (_first_good(signal, bad[-1], until), signal.name))
+            good_at = _first_good(signal, bad[-1].at, until)
+            earliest = max(earliest, (min(good_at, max(point.bad_at for point in bad)), signal.name))
+            latest = max(latest, (good_at, signal.name))
     if earliest[0] < start:
         ends = [
             (point.end, signal.name)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence import steady_state
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Order
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.steady_state import Thresholds
 
 from tests.unit.scenario import T0, Episode, Scenario
 
@@ -197,7 +199,8 @@ def test_rate_limited_and_unsent_orders_are_no_samples() -> None:
     from ansible_collections.exchange.chaos.plugins.module_utils.evidence import evidence
 
     points = steady_state.build_signals(scenario.spec_data(), evidence.parse_orders(lines), [])[0].points
-    assert len(points) == len(lines) - 1 - 15
+    surge = sum(line.get("stream") == "burst" for line in lines)
+    assert len(points) == len(lines) - 1 - 15 - surge
 
 
 def test_a_stretch_after_a_fault_must_begin_clean() -> None:
@@ -240,3 +243,42 @@ def test_a_run_under_way_that_is_bad_again_is_not_steady() -> None:
     found = [signal([(1, 2), (6, 10)])]
     assert steady_state.find_recovery(found, 0.5, 7.0, 3.0, LIMITS) is not None
     assert steady_state.unsettled_reasons(found, 0.5, 7.0, 3.0, LIMITS)
+
+
+def answered(sent: float, end: float, ok: bool = True) -> Order:
+    """An order as the evidence holds it."""
+    return Order(1, "steady", sent, sent, end, 201, ok, "ok" if ok else "error", None)
+
+
+def test_a_slow_order_was_unanswered_until_the_threshold_so_recovery_came_after_that() -> None:
+    """An exchange that is away from 2.0 to 3.0 and then answers all it holds: what was sent at 2.48 took 520 ms."""
+    sent = [n / 50 for n in range(400)]
+    found = [answered(at, 3.0 + at / 1e4 if 2.0 <= at < 3.0 else at + 0.004) for at in sent]
+    spec = {"load": {"rate": 50}, "thresholds": {"p99_ms": 500}}
+    back = steady_state.find_recovery(
+        steady_state.build_signals(spec, found, []), 1.9, 7.9, 3.0, Thresholds(0.01, 500.0)
+    )
+    assert back is not None
+    assert back.left
+    # by its sending alone, the bound would be 2.48
+    assert back.earliest == pytest.approx(2.98)
+    assert back.latest == pytest.approx(3.0, abs=0.001)
+
+
+def test_one_slow_order_alone_is_no_outage_and_two_within_a_second_are() -> None:
+    limits, spec = Thresholds(0.01, 500.0), {"load": {"rate": 10}, "thresholds": {"p99_ms": 500}}
+
+    def signals(*slow: int) -> list[steady_state.Signal]:
+        orders = [answered(n / 10, n / 10 + (0.9 if n in slow else 0.004)) for n in range(100)]
+        return steady_state.build_signals(spec, orders, [])
+
+    assert steady_state.unsteady_stretches(signals(22), 2.0, 5.0, limits) == []
+    assert not steady_state.find_recovery(signals(22), 2.0, 9.0, 3.0, limits).left  # type: ignore[union-attr]
+    assert steady_state.unsteady_stretches(signals(22, 28), 2.0, 5.0, limits)
+    assert steady_state.find_recovery(signals(22, 28), 2.0, 9.0, 3.0, limits).left  # type: ignore[union-attr]
+
+
+def test_a_slow_order_beside_a_failed_one_is_bad() -> None:
+    limits, spec = Thresholds(0.5, 500.0), {"load": {"rate": 10}, "thresholds": {"p99_ms": 500}}
+    orders = [answered(n / 10, n / 10 + (0.9 if n == 25 else 0.004), ok=n != 30) for n in range(100)]
+    assert steady_state.unsteady_stretches(steady_state.build_signals(spec, orders, []), 2.0, 5.0, limits)
