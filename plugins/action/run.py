@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.host_clock import measure_offset
-from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import build_archive
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import carry_archive
 
 
 class ActionModule(ActionBase):
@@ -29,7 +29,7 @@ class ActionModule(ActionBase):
         arguments["remote"] = self._connection.transport != "local"
         opening = arguments.get("state", "present") == "present"
         if opening:
-            arguments["runtime"] = self._carry()
+            arguments["runtime"] = carry_archive(self)
             if isinstance(arguments.get("spec"), dict):
                 arguments["spec"], arguments["secrets"] = self._set_apart(arguments["spec"])
                 clock = measure_offset(self, dict(task_vars or {}))
@@ -43,15 +43,6 @@ class ActionModule(ActionBase):
             return {**result, "chaos_clock": spec.get("clock", {}) if isinstance(spec, dict) else {}}
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
-
-    def _carry(self) -> str:
-        """Transfer the runtime and return its path on the host; Ansible's temporary folder takes it away again."""
-        if not self._connection._shell.tmpdir:
-            self._make_tmp_path()
-        path = self._connection._shell.join_path(self._connection._shell.tmpdir, "chaos.pyz")
-        self._transfer_file(str(build_archive()), path)
-        self._fixup_perms2((self._connection._shell.tmpdir, path))
-        return str(path)
 
     def _set_apart(self, spec: dict[str, Any]) -> tuple[dict[str, Any], str]:
         """Take the database's password out of the specification and into a file on the host; return spec and its path.

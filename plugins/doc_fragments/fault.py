@@ -12,13 +12,14 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   project:
-    description: The compose project. Only its containers are ever touched.
+    description:
+      - The compose project. Only its containers are ever touched.
+      - Of a fault that the run's specification has, this and every other argument that describes it is taken from
+        there; one that says otherwise is refused. Of any other, O(project), O(service) and O(ttl) are required.
     type: str
-    required: true
   service:
     description: The compose service the fault is aimed at.
     type: str
-    required: true
   fault:
     description: The fault's id in the run; the same id twice is one fault.
     type: str
@@ -38,7 +39,6 @@ options:
   ttl:
     description: Seconds after which the host undoes the fault by itself, counted on CLOCK_BOOTTIME.
     type: float
-    required: true
   at:
     description:
       - The instant at which the fault is to begin, in seconds since 1970 on the controller's clock; the offset that
@@ -46,6 +46,11 @@ options:
       - The fault is prepared and journaled before, and O(lead) is counted back from it. One that has passed is told,
         and the fault injected at once.
     type: float
+  specification:
+    description:
+      - What the fault is taken from where there is no run yet that could hold it, as in check mode. A dictionary of
+        C(project), C(windows) and C(faults).
+    type: dict
   state:
     description: Whether the fault is injected or undone.
     type: str

@@ -12,29 +12,31 @@ from __future__ import annotations
 import importlib
 import sys
 
-#: The module behind each command, in this package. The names are contract: units on prepared hosts call them.
+#: The module behind each command, in this package; a kind of fault brings those of its own processes. The names are
+#: contract: units on prepared hosts call them.
 COMMANDS = {
     "capture": "bpf.capture",
-    "charge": "faults.mechanisms.memory_hog",
-    "contend": "faults.mechanisms.disk_hog",
     "events": "observe.docker_events",
     "finish": "lifecycle.finish",
-    "impair": "faults.mechanisms.relay",
     "interference": "observe.interference",
     "load": "observe.load.main",
     "probes": "observe.probes.main",
     "recover": "lifecycle.recover",
-    "sessions": "faults.mechanisms.session_holder",
     "watchdog": "lifecycle.watchdog",
 }
 
 
 def main(argv: list[str]) -> int:
     """Run one command in its run folder; returns the exit code."""
-    if len(argv) != 3 or argv[1] not in COMMANDS:
-        sys.stderr.write(f"usage: {argv[0]} {{{','.join(COMMANDS)}}} RUN_FOLDER\n")
-        return 2
     package = __package__ or "exchange_chaos"
+    module = None
+    if len(argv) == 3:
+        module = COMMANDS.get(argv[1])
+        if module is None:
+            module = importlib.import_module(f"{package}.faults.registry").process_module(argv[1])
+    if module is None:
+        sys.stderr.write(f"usage: {argv[0]} {{{','.join(COMMANDS)},a fault's process}} RUN_FOLDER\n")
+        return 2
     folder = importlib.import_module(f"{package}.run.folder")
-    command = importlib.import_module(f"{package}.{COMMANDS[argv[1]]}")
+    command = importlib.import_module(f"{package}.{module}")
     return int(command.main(folder.RunDir(argv[2])))

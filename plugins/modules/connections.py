@@ -31,13 +31,11 @@ options:
     choices: [sessions, limit]
     default: sessions
   user:
-    description: The role whose sessions are taken, the application's own.
+    description: The role whose sessions are taken, the application's own; needed with O(state=present).
     type: str
-    required: true
   database:
-    description: The database it connects to.
+    description: The database it connects to; needed with O(state=present).
     type: str
-    required: true
   password:
     description: Its password, where PostgreSQL asks for one even on the loopback address inside its container.
     type: str
@@ -105,28 +103,13 @@ diff:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import connections
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:
     """Parse, call, report."""
-    module = AnsibleModule(
-        argument_spec={
-            **fault_module.arguments(),
-            "mode": {"type": "str", "choices": list(connections.MODES), "default": connections.MODES[0]},
-            "user": {"type": "str", "required": True},
-            "database": {"type": "str", "required": True},
-            "password": {"type": "str", "no_log": True},
-            "administrator": {"type": "str"},
-            "port": {"type": "int", "default": 5432},
-            "limit": {"type": "int"},
-        },
-        supports_check_mode=True,
-        required_if=[("mode", "limit", ["limit"])],
-    )
-    fault_module.run(module, "connections", connections, hold_s=1)
+    fault_module.run(connections)
 
 
 if __name__ == "__main__":

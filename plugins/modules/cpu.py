@@ -75,21 +75,13 @@ diff:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import cpu
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:
     """Parse, call, report."""
-    module = AnsibleModule(
-        argument_spec={
-            **fault_module.arguments(),
-            "cores": {"type": "float", "default": 0.1},
-        },
-        supports_check_mode=True,
-    )
-    fault_module.run(module, "cpu", cpu)
+    fault_module.run(cpu)
 
 
 if __name__ == "__main__":

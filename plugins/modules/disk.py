@@ -93,25 +93,13 @@ diff:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import disk
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:
     """Parse, call, report."""
-    module = AnsibleModule(
-        argument_spec={
-            **fault_module.arguments(),
-            "mode": {"type": "str", "choices": list(disk.MODES), "default": "limit"},
-            "write_bps": {"type": "int", "default": disk.RATE},
-            "read_bps": {"type": "int", "default": disk.RATE},
-            "path": {"type": "str", "default": ""},
-            "accept_shared_disk": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    fault_module.run(module, "disk", disk)
+    fault_module.run(disk)
 
 
 if __name__ == "__main__":

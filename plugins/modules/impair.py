@@ -142,28 +142,13 @@ diff:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import impair
-from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import shaping
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:
     """Parse, call, report."""
-    module = AnsibleModule(
-        argument_spec={
-            **fault_module.arguments(),
-            "peer": {"type": "str"},
-            "peer_addresses": {"type": "list", "elements": "str", "default": []},
-            "port": {"type": "int"},
-            "both_ends": {"type": "bool", "default": False},
-            "only_port": {"type": "bool", "default": False},
-            "engine": {"type": "str", "choices": [impair.AUTO, *impair.ENGINES], "default": impair.AUTO},
-            **{name: {"type": "float", "default": 0} for name in shaping.NAMES},
-        },
-        supports_check_mode=True,
-    )
-    fault_module.run(module, "impair", impair)
+    fault_module.run(impair)
 
 
 if __name__ == "__main__":

@@ -111,25 +111,13 @@ diff:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import kill
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:
     """Parse, call, report."""
-    module = AnsibleModule(
-        argument_spec={
-            **fault_module.arguments(),
-            "services": {"type": "list", "elements": "str"},
-            "mode": {"type": "str", "choices": [kill.AUTO, *kill.MODES], "default": kill.AUTO},
-            "hold": {"type": "bool", "default": False},
-            "port": {"type": "int"},
-        },
-        supports_check_mode=True,
-    )
-    services = module.params["services"] or [module.params["service"]]
-    fault_module.run(module, "kill", kill, hold_s=int(module.params["hold"]), targets=services)
+    fault_module.run(kill)
 
 
 if __name__ == "__main__":

@@ -78,22 +78,13 @@ diff:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import memory
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:
     """Parse, call, report."""
-    module = AnsibleModule(
-        argument_spec={
-            **fault_module.arguments(),
-            "limit_mb": {"type": "float"},
-            "rate_mb": {"type": "float", "default": memory.RATE_MB},
-        },
-        supports_check_mode=True,
-    )
-    fault_module.run(module, "memory", memory)
+    fault_module.run(memory)
 
 
 if __name__ == "__main__":

@@ -117,26 +117,13 @@ diff:
   type: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import partition
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:
     """Parse, call, report."""
-    module = AnsibleModule(
-        argument_spec={
-            **fault_module.arguments(),
-            "peer": {"type": "str"},
-            "peer_addresses": {"type": "list", "elements": "str", "default": []},
-            "port": {"type": "int"},
-            "only_port": {"type": "bool", "default": False},
-            "control": {"type": "str"},
-            "control_port": {"type": "int"},
-        },
-        supports_check_mode=True,
-    )
-    fault_module.run(module, "partition", partition)
+    fault_module.run(partition)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ options:
     description: Whether this host is another one than the controller, so that its owner's consent is required.
     type: bool
     default: true
+  runtime:
+    description: The host runtime as carried to the host; filled in by the action of the same name.
+    type: path
 extends_documentation_fragment:
   - exchange.chaos.run.attributes
 """
@@ -102,9 +105,11 @@ uncollected:
   elements: str
 """
 
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import external
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
@@ -202,9 +207,11 @@ def main() -> None:
             "password": {"type": "str", "no_log": True},
             "experiments": {"type": "list", "elements": "dict", "required": True},
             "remote": {"type": "bool", "default": True},
+            "runtime": {"type": "path"},
         },
         supports_check_mode=True,
     )
+    archive.complete_from(Path(module.params["runtime"] or ""))
     lines = Lines()
     act = not module.check_mode
     found = examine_host(module.params, lines, act=act)

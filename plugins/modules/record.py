@@ -74,6 +74,7 @@ import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.finish import finish_run, read_record
 from ansible_collections.exchange.chaos.plugins.module_utils.run import bundle
@@ -87,6 +88,7 @@ def ended(state: StateDir, run_id: str, why: str) -> tuple[RunDir, bool]:
     """Return the ended run's folder, ending it first if it is under way; ``why`` it is aborted, "" if it is not."""
     run = state.run_dir(run_id)
     if run.file("spec.json").exists():
+        archive.complete_from(run.file("chaos.pyz"))
         if why:
             with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
                 abort_run(run, why, by="controller")

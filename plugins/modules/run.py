@@ -87,6 +87,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
@@ -173,6 +174,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     state, lines = StateDir(module.params["state_dir"]), Lines()
+    archive.complete_from(Path(module.params["runtime"] or ""))
     try:
         act = present(module, state, lines) if module.params["state"] == "present" else absent(module, state)
         module.exit_json(**act)

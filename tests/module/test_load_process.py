@@ -204,7 +204,7 @@ def test_when_the_numbers_are_used_up_the_order_is_dropped_and_none_is_used_twic
 def test_the_burst_leads_up_to_the_kill(api: Api, start: Start) -> None:
     run = start(rate=10, watch_rate=40, burst_rate=200, burst_s=2.0)
     time.sleep(0.5)
-    run.write_event("fault_imminent", fault="crash", kind="kill")
+    run.write_event("fault_imminent", fault="crash", kind="kill", ends_target=True)
     time.sleep(1)
     killed = run.write_event("fault_injected", fault="crash")["t"]
     time.sleep(1.6)

@@ -86,7 +86,7 @@ def test_samples_are_dense_from_the_announcement_until_steady_and_never_bunched(
     run = start()
     calm = clock.now()
     time.sleep(1)
-    announced = run.write_event("fault_imminent", fault="crash", kind="kill")["t"]
+    announced = run.write_event("fault_imminent", fault="crash", kind="kill", ends_target=True)["t"]
     time.sleep(1)
     steady = run.write_event("steady", fault="crash")["t"]
     time.sleep(1)
@@ -111,7 +111,7 @@ def test_the_edges_of_an_outage_are_known_to_50_ms(api: Api, start: Start) -> No
     Of three outages one at least must be known to 50 ms on both edges: a busy machine may spoil the others.
     """
     run = start()
-    run.write_event("fault_imminent", fault="crash", kind="kill")
+    run.write_event("fault_imminent", fault="crash", kind="kill", ends_target=True)
     time.sleep(0.3)
     for _ in range(3):
         api.refuse()
@@ -139,7 +139,7 @@ def test_the_edges_of_an_outage_are_known_to_50_ms(api: Api, start: Start) -> No
 @pytest.mark.alone
 def test_a_target_that_hangs_is_bounded_and_is_not_flooded_when_it_wakes(api: Api, start: Start) -> None:
     run = start()
-    run.write_event("fault_imminent", fault="crash", kind="kill")
+    run.write_event("fault_imminent", fault="crash", kind="kill", ends_target=True)
     time.sleep(0.3)
     api.be("hang")
     since = clock.now()

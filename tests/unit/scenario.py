@@ -314,13 +314,16 @@ class Scenario:
 
     def _episode_lines(self, episode: Episode) -> Iterator[dict[str, Any]]:
         fault = {"fault": episode.id}
-        yield {"t": episode.at - 1, "event": "fault_imminent", "kind": "kill", **fault}
+        yield {"t": episode.at - 1, "event": "fault_imminent", "kind": "kill", "ends_target": True, **fault}
         yield {"t": episode.at - 1, "event": "phase", "id": episode.id, **fault}
         yield {
             "t": episode.at,
             "event": "fault_injected",
             "target": "postgres",
             "engine": episode.mode,
+            "ends_target": True,
+            "in_one_blow": True,
+            "waits_for_disk": True,
             **fault,
         }
         if episode.module_proof:

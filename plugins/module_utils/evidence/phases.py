@@ -44,7 +44,9 @@ class Phase:
 class Window:
     """One injected fault, from its injection until the next one or the end. ``how`` says what the undo met.
 
-    ``targets``: every service it was aimed at, in dependency order; ``target`` is the first.
+    ``targets``: every service it was aimed at, in dependency order; ``target`` is the first. ``ends_target``: a restart
+    of a target is what it means; ``in_one_blow``: they all end in an instant that the fault chooses;
+    ``waits_for_disk``: it makes the exchange itself wait for its disk.
     """
 
     id: str
@@ -57,6 +59,9 @@ class Window:
     undone_by: str | None
     how: str
     end: float
+    ends_target: bool = False
+    in_one_blow: bool = False
+    waits_for_disk: bool = False
 
     @property
     def mode(self) -> str:
@@ -128,6 +133,7 @@ def fault_windows(evidence: Evidence) -> tuple[Window, ...]:
                 undone_by=None if undone is None else undone.get("by"),
                 how=str((undone or {}).get("how") or ""),
                 end=max(end, float(event["t"])),
+                **_ending(evidence, event),
             )
         )
     return tuple(found)
@@ -140,6 +146,21 @@ def _as_applied(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, Any]:
         if line.get("fault") == event["fault"] and "held" in (line.get("undo") or {}):
             found["held"] = line["undo"]["held"]
     return found
+
+
+def _ending(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, bool]:
+    """Whether and how the fault ends its targets, as its kind said when it was injected.
+
+    Runs of before that was written down tell it by their journaled undo: to see that a container runs.
+    """
+    if "ends_target" in event:
+        return {key: bool(event.get(key)) for key in ("ends_target", "in_one_blow", "waits_for_disk")}
+    undos = [
+        line["undo"] for line in evidence.journal if line.get("fault") == event["fault"] and line.get("undo")
+    ]
+    killed = any(undo.get("op") == "running" for undo in undos)
+    ended = killed or any(undo.get("held") is False for undo in undos)
+    return {"ends_target": ended, "in_one_blow": killed, "waits_for_disk": ended}
 
 
 def watched_until(evidence: Evidence) -> float:

@@ -3,25 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One file per kind of fault: its plan (pure), how it is applied, how it is undone, what proves it.
 
-A kind is a module here that offers the functions of :class:`Fault`; others call it by the kind's name, so that a new
-fault changes nothing elsewhere but the one line in :mod:`.planning` that brings it.
+A kind is a file of ``kinds/`` that offers what :class:`Fault` has; others look it up by its name in
+:mod:`.registry`, so that a new fault changes nothing elsewhere.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from ..common.errors import ChaosError
 from ..host.docker_engine import Container, DockerEngine
 from ..run.folder import RunDir
 from ..run.instant import Instant
 from ..run.journal import Entry
-from . import kinds
+from .kind import Kind
 
 
 @dataclass(frozen=True)
@@ -29,18 +26,23 @@ class Proof:
     """One fact that shows a fault held or not: ``source`` is kernel, engine, tcp or fault; ``t`` is boottime.
 
     ``share``: the part (0..1) of the fault's window in which it was in force, where the fault can tell.
+    ``name``: which of the proofs that its kind requires it is; empty for one that only supports them.
     """
 
     source: str
     fact: str
     value: Any
     t: float
-    holds: bool
+    holds: bool | None
     share: float | None = None
+    name: str = ""
 
     def fields(self) -> dict[str, Any]:
         """Return the proof as the fields of a timeline event."""
-        return {key: value for key, value in asdict(self).items() if key != "share" or value is not None}
+        left_out = {"share": None, "name": ""}
+        return {
+            key: value for key, value in asdict(self).items() if key not in left_out or value != left_out[key]
+        }
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ class Plan(Protocol):
 
 
 class Fault(Protocol):
-    """What a module of this package offers. ``fault`` is its entry in the run's specification."""
+    """What a file of ``kinds/`` offers. ``fault`` is its entry in the run's specification."""
+
+    KIND: Kind
 
     def check(self, fault: Mapping[str, Any]) -> list[str]:
         """Return one sentence for each wrong argument; pure, before any host is asked."""
@@ -120,11 +124,3 @@ class Fault(Protocol):
 
     def undo(self, entry: Entry, scene: Scene) -> str:
         """Undo a journal entry, whatever state the host is in, and say how; safe to call again."""
-
-
-def by_kind(kind: str) -> Fault:
-    """Return the fault module of a journaled kind. Raises ChaosError for what is no kind of this package."""
-    if kind not in {found.name for found in pkgutil.iter_modules(kinds.__path__)}:
-        raise ChaosError(f"The journal names a fault of kind {kind!r}, which this runtime does not know.")
-    fault: Fault = importlib.import_module(f".{kind}", kinds.__name__)
-    return fault

@@ -18,6 +18,8 @@ from ..run.instant import Instant
 from ..run.journal import Entry, Journal
 from ..run.liveness import lost_watchdogs
 from .contract import Applied, Proof
+from .proving import note_proof, with_untried
+from .registry import described
 from .undo import undo
 
 
@@ -35,7 +37,7 @@ class Injection:
 
 def inject_fault(
     run: RunDir,
-    order: Injection,
+    injection: Injection,
     act: Callable[[Entry], Applied],
     *,
     lead: float,
@@ -52,9 +54,15 @@ def inject_fault(
     waiting = 0.0 if agreed is None else max(0.0, agreed.left)
     lease.renew_lease(run, waiting + lead + lease.LEASE_S)
     if agreed is not None:
-        _arm(run, order, lead, agreed)
+        _arm(run, injection, lead, agreed)
     announced = float(
-        run.write_event(timeline.FAULT_IMMINENT, fault=order.fault, kind=order.kind, target=order.target)["t"]
+        run.write_event(
+            timeline.FAULT_IMMINENT,
+            fault=injection.fault,
+            kind=injection.kind,
+            target=injection.target,
+            ends_target=described(injection.kind).ends_target,
+        )["t"]
     )
     if agreed is None:
         clock.sleep(lead)
@@ -62,18 +70,17 @@ def inject_fault(
         agreed.until(instant.AHEAD_S)
     run.write_event(timeline.WAITED, seconds=round(clock.now() - announced, 3), why="lead")
     try:
-        done = _apply(run, order, act, agreed)
+        done = _apply(run, injection, act, agreed)
     except Exception:
         # whatever half of it was done goes at once; what cannot go stays journaled for the watchdog
         with contextlib.suppress(Exception):
-            undo(run, by="module", wanted=lambda entry: entry.fault == order.fault)
+            undo(run, by="module", wanted=lambda entry: entry.fault == injection.fault)
         raise
-    for line in order.plan:
-        run.log("ok", f"Fault {order.fault}: {line}", "fault")
+    for line in injection.plan:
+        run.log("ok", f"Fault {injection.fault}: {line}", "fault")
     for proof in done.proofs:
-        run.log(
-            "ok" if proof.holds else "warn", f"Proof ({proof.source}): {proof.fact}: {proof.value}", "fault"
-        )
+        level = "ok" if proof.holds else "info" if proof.holds is None else "warn"
+        run.log(level, f"Proof ({proof.source}): {proof.fact}: {proof.value}", "fault")
     quiet(run, done.at + linger)
     return done.proofs
 
@@ -85,25 +92,27 @@ def quiet(run: RunDir, until: float) -> None:
     run.write_event(timeline.WAITED, seconds=round(waited, 3), why="linger")
 
 
-def _arm(run: RunDir, order: Injection, lead: float, agreed: Instant) -> None:
+def _arm(run: RunDir, injection: Injection, lead: float, agreed: Instant) -> None:
     """Wait for the moment of the announcement, and say how this host stands to the instant."""
     since, left = clock.now(), agreed.left
     sure = instant.doubt_ms(run, since) is not None
     run.log(
         "info" if sure else "warn",
-        f"Fault {order.fault}: {instant.describe_instant(run, agreed.at)}",
+        f"Fault {injection.fault}: {instant.describe_instant(run, agreed.at)}",
         "fault",
     )
     if left < 0:
-        run.log("warn", f"Fault {order.fault}: armed {-left:.2f} s late, so it is injected at once", "fault")
+        run.log(
+            "warn", f"Fault {injection.fault}: armed {-left:.2f} s late, so it is injected at once", "fault"
+        )
     elif left < max(lead, instant.AHEAD_S):
-        run.log("warn", f"Fault {order.fault}: armed only {left:.2f} s before the instant", "fault")
+        run.log("warn", f"Fault {injection.fault}: armed only {left:.2f} s before the instant", "fault")
     agreed.until(max(lead, instant.AHEAD_S))
     run.write_event(timeline.WAITED, seconds=round(clock.now() - since, 3), why="armed")
 
 
 def _apply(
-    run: RunDir, order: Injection, act: Callable[[Entry], Applied], agreed: Instant | None = None
+    run: RunDir, injection: Injection, act: Callable[[Entry], Applied], agreed: Instant | None = None
 ) -> Applied:
     """Journal, apply, and tell the observers and the record, as one step that nobody can undo half-way."""
     journal = Journal(run)
@@ -111,30 +120,38 @@ def _apply(
         known = run.read_timeline()
         if known.aborted() or known.being_ended:
             raise ChaosError(
-                f"The run was aborted before fault {order.fault} was injected; nothing was changed."
+                f"The run was aborted before fault {injection.fault} was injected; nothing was changed."
             )
         if lost_watchdogs(run):
             raise ChaosError(
-                f"No watchdog of this run is alive any more to undo fault {order.fault} in time; nothing was changed."
+                f"No watchdog of this run is alive any more to undo fault {injection.fault} in time; "
+                "nothing was changed."
             )
         # what the fault waits for once it is journaled is no part of its time to live
-        ttl = order.ttl + (0.0 if agreed is None else max(0.0, agreed.left))
-        entry = journal.write_planned(order.fault, order.kind, order.target, order.plan, order.undo, ttl)
+        ttl = injection.ttl + (0.0 if agreed is None else max(0.0, agreed.left))
+        entry = journal.write_planned(
+            injection.fault, injection.kind, injection.target, injection.plan, injection.undo, ttl
+        )
+        kind = described(injection.kind)
         done = act(entry)
+        done = replace(done, proofs=with_untried(done.proofs, kind, done.at, at_end=False))
         if agreed is not None:
             done = replace(done, proofs=[*done.proofs, *_punctuality(run, done, agreed)])
         journal.write_applied(entry, done.at, **done.facts)
-        run.write_event(timeline.PHASE, id=order.fault, fault=order.fault, t=done.at)
+        run.write_event(timeline.PHASE, id=injection.fault, fault=injection.fault, t=done.at)
         run.write_event(
             timeline.FAULT_INJECTED,
-            fault=order.fault,
-            kind=order.kind,
-            target=order.target,
+            fault=injection.fault,
+            kind=injection.kind,
+            target=injection.target,
             t=done.at,
+            ends_target=kind.ends_target,
+            in_one_blow=kind.in_one_blow,
+            waits_for_disk=kind.waits_for_disk,
             **done.facts,
         )
         for proof in done.proofs:
-            run.write_event(timeline.PROOF, fault=order.fault, **proof.fields())
+            note_proof(run, injection.fault, proof, kind)
     return done
 
 

@@ -8,34 +8,45 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..common.errors import ChaosError
+from ..common.errors import ChaosError, Unsupported
 from ..exchange import fault_entry
 from ..exchange.reconcile import AFTER_S
 from ..host.docker_engine import Container
-from .contract import Fault, Site
-from .kinds import connections, cpu, disk, impair, kill, memory, partition
-
-#: Every kind; a new one adds its own line here and its file beside this one. By name, so that Ansible packs them.
-_KINDS: dict[str, Fault] = {
-    "connections": connections,
-    "cpu": cpu,
-    "disk": disk,
-    "impair": impair,
-    "kill": kill,
-    "memory": memory,
-    "partition": partition,
-}
-KINDS = tuple(_KINDS)
+from ..run.folder import RunDir
+from . import registry
+from .contract import Fault, Plan, Site
 
 
 def check(fault: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a fault's own arguments, one sentence each."""
-    return _KINDS[str(fault["kind"])].check(fault)
+    return registry.by_kind(str(fault["kind"])).check(fault)
 
 
 def trial(fault: Mapping[str, Any], site: Site) -> str:
     """Try what a fault needs and say what was found. Raises Unsupported or ChaosError."""
-    return _KINDS[str(fault["kind"])].trial(fault, chosen(site.targets, fault), site)
+    kind = registry.by_kind(str(fault["kind"]))
+    _require_root(kind, fault, site)
+    return kind.trial(fault, chosen(site.targets, fault), site)
+
+
+def plan(fault: Mapping[str, Any], site: Site) -> Plan:
+    """Plan one fault for the containers it takes. Raises Unsupported or ChaosError."""
+    kind = registry.by_kind(str(fault["kind"]))
+    _require_root(kind, fault, site)
+    planned: Plan = kind.from_spec(fault, chosen(site.targets, fault), site)
+    return planned
+
+
+def _require_root(kind: Fault, fault: Mapping[str, Any], site: Site) -> None:
+    what = kind.KIND.needs_root
+    if what and not site.root:
+        raise Unsupported(f"Fault {fault['id']} {what}, which needs root: run it with become: true.")
+
+
+def roles(faults: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the roles of services that faults need besides their targets."""
+    found = [role for fault in faults for role in registry.described(str(fault["kind"])).roles]
+    return list(dict.fromkeys(found))
 
 
 def chosen(targets: Sequence[Container], fault: Mapping[str, Any]) -> list[Container]:
@@ -68,9 +79,19 @@ def lines(faults: Sequence[Mapping[str, Any]], site: Site) -> list[str]:
     """Return the plan of every fault, a line a change, each with the fault's id in front."""
     found = []
     for fault in faults:
-        plan = _KINDS[str(fault["kind"])].from_spec(fault, chosen(site.targets, fault), site)
-        found += [f"{fault['id']}: {line}" for line in plan.lines()]
+        found += [f"{fault['id']}: {line}" for line in plan(fault, site).lines()]
     return found
+
+
+def sample(run: RunDir) -> None:
+    """Start what kinds of this run's faults sample of their targets through the whole run."""
+    targets: dict[str, list[str]] = {}
+    for fault in run.spec.get("faults") or []:
+        targets.setdefault(str(fault["kind"]), []).extend(fault_entry.services_of(fault))
+    for kind, services in targets.items():
+        start = registry.described(kind).sample
+        if start is not None:
+            start(run, sorted(set(services)))
 
 
 def duration(spec: Mapping[str, Any]) -> str:

@@ -14,11 +14,9 @@ from ..host.docker_engine import DockerEngine
 from ..run import timeline
 from ..run.folder import RunDir, process_start
 from ..run.journal import Entry, Journal
-from . import planning
-from .contract import Fault, Proof, Scene, by_kind
-
-#: `planning` brings every kind of fault: Ansible packs what a module imports by name, and by_kind asks for more later.
-__all__ = ["planning", "undo"]
+from .contract import Fault, Proof, Scene
+from .proving import note_proof, with_untried
+from .registry import by_kind
 
 _TRIES, _PAUSE_S = 5, 0.2
 
@@ -43,7 +41,8 @@ def undo(
             try:
                 fault = by_kind(entry.kind)
                 # a reboot ended it, when nobody looked; what the kernel counts now began after that
-                proofs = [] if run.of_earlier_boot else _in_force(fault, entry, scene)
+                read = [] if run.of_earlier_boot else _in_force(fault, entry, scene)
+                proofs = with_untried(read, fault.KIND, clock.now(), at_end=True) if _held(entry) else read
                 at = clock.now()
                 how = _undo_entry(fault, entry, scene)
             except Exception as error:
@@ -53,7 +52,7 @@ def undo(
             with contextlib.suppress(ChaosError):
                 journal.write_undone(entry, by, how, at)
             for proof in proofs:
-                run.note(timeline.PROOF, fault=entry.fault, end_of_window=True, **proof.fields())
+                note_proof(run, entry.fault, proof, fault.KIND, end_of_window=True)
             run.note(timeline.FAULT_UNDONE, fault=entry.fault, t=at, by=by, how=how)
             if not run.read_timeline().recovered(entry.fault):
                 run.note(timeline.PHASE, id=f"{entry.fault}_recovery", fault=entry.fault, t=at)
@@ -100,6 +99,11 @@ def _in_force(fault: Fault, entry: Entry, scene: Scene) -> Sequence[Proof]:
         return fault.in_force(entry, scene)
     except Exception:
         return []
+
+
+def _held(entry: Entry) -> bool:
+    """True for a fault that was applied and meant to stay until its undo: there is something to prove at its end."""
+    return bool(entry.undo.get("held")) and entry.applied_at is not None
 
 
 def overdue(entry: Entry) -> bool:

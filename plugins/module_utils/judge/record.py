@@ -157,6 +157,7 @@ def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -
                 "value": _scalar(proof.value),
                 "at": None if proof.t is None else iso(proof.t),
                 "holds": proof.holds,
+                **({"required": True} if proof.required else {}),
             }
             for proof in known
         ],

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ..evidence.evidence import Evidence
-from ..evidence.phases import BASELINE, Phase, fault_windows, find_phases
+from ..evidence.phases import BASELINE, Phase, Window, fault_windows, find_phases
 from ..exchange.ledger import PLACEBO
 from .interference import Interference, between
 from .metrics.registry import LATENCY, SPEED, Metric
@@ -29,13 +29,13 @@ IO_SHARE = 0.5
 class Rule:
     """One rule. ``says``: in words why it holds in a phase, empty where it does not.
 
-    touches: what a finding must rest on to be unknown then. not_for: kinds of fault that bring it about themselves.
+    touches: what a finding must rest on to be unknown then. brought_about: by such a fault itself.
     """
 
     name: str
     touches: Collection[str]
     says: Callable[[Interference], str]
-    not_for: Collection[str] = ()
+    brought_about: Callable[[Window], bool] = lambda _window: False
 
 
 def _late(seen: Interference) -> str:
@@ -69,7 +69,7 @@ def _waited_for_disks(seen: Interference) -> str:
 RULES = (
     Rule("we were late", (LATENCY,), _late),
     Rule("others took the machine", (LATENCY, SPEED), _taken),
-    Rule("others took the disk", (LATENCY, SPEED), _waited_for_disks, not_for=("disk", "memory", "kill")),
+    Rule("others took the disk", (LATENCY, SPEED), _waited_for_disks, lambda window: window.waits_for_disk),
 )
 
 
@@ -89,10 +89,12 @@ def against(evidence: Evidence, metric: Metric, fault: str | None) -> str:
     for phase in find_phases(evidence):
         if not _concerns(phase, fault, metric, bool(fault_windows(evidence))):
             continue
-        kind = _kind(evidence, phase)
+        window = next((one for one in fault_windows(evidence) if one.id == phase.fault), None)
         seen = between(evidence, phase.start, phase.end)
         for rule in RULES:
-            said = rule.says(seen) if metric.rests_on in rule.touches and kind not in rule.not_for else ""
+            if metric.rests_on not in rule.touches or (window is not None and rule.brought_about(window)):
+                continue
+            said = rule.says(seen)
             if said:
                 return f"in {phase.id} {said}"
     return ""
@@ -104,7 +106,3 @@ def _concerns(phase: Phase, fault: str | None, metric: Metric, injected: bool) -
     if phase.fault is None:
         return phase.id == BASELINE and metric.rests_on == LATENCY
     return fault in (None, phase.fault)
-
-
-def _kind(evidence: Evidence, phase: Phase) -> str:
-    return next((window.kind for window in fault_windows(evidence) if window.id == phase.fault), "")

@@ -23,7 +23,7 @@ from ..evidence.phases import (
 from ..exchange.ledger import PLACEBO
 from . import open_questions
 from .findings import WITHOUT_FAULT_TOO, Finding, judge_findings
-from .proofs.effect import ENDING, judge_effect
+from .proofs.effect import judge_effect
 
 #: A phase shorter than this has no rate worth judging, seconds.
 _RATE_S = 1.0
@@ -167,8 +167,8 @@ def judge_restore(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[s
     notes = []
     counts: Mapping[str, int] = evidence.restore.get("restarts", {})
     for service, count in sorted(counts.items()):
-        aimed_at = {window.kind for window in fault_windows(evidence) if service in window.targets}
-        if aimed_at & set(ENDING):
+        aimed_at = [window for window in fault_windows(evidence) if service in window.targets]
+        if any(window.ends_target for window in aimed_at):
             notes.append(f"{service} was started anew, as the fault meant (containers: {count}).")
         elif aimed_at:
             notes.append(

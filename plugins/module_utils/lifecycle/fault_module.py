@@ -1,11 +1,15 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every fault module does: check, plan, inject or undo in a run, and answer with the same keys in every mode."""
+"""What every fault module does: check, plan, inject or undo in a run, and answer with the same keys in every mode.
+
+Where the run's specification has the fault, it is the one source of the fault's arguments: the module needs the fault's
+id alone, and refuses an argument that says otherwise. For any other fault the module's arguments say all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +17,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..exchange import external, fault_entry
+from ..exchange import database, external, fault_entry
 from ..faults import inject, planning
 from ..faults.contract import Fault, Plan, Scene, Site
 from ..faults.undo import undo
@@ -26,7 +30,10 @@ from ..run.instant import FARTHEST_S, Instant
 from ..run.journal import Journal
 from ..run.results import deliver_result
 from ..run.state_dir import StateDir, attach_run
-from .specification import fault_ttl, first_sentence
+from .specification import fault_ttl, first_sentence, ttl_of
+
+#: What a call says of itself; all else is the fault's.
+_OF_THE_CALL = {"run_id", "state_dir", "fault", "state", "at", "lead", "linger", "specification", "password"}
 
 
 def arguments() -> dict[str, dict[str, Any]]:
@@ -34,42 +41,54 @@ def arguments() -> dict[str, dict[str, Any]]:
     return {
         "run_id": {"type": "str", "required": True},
         "state_dir": {"type": "path"},
-        "project": {"type": "str", "required": True},
-        "service": {"type": "str", "required": True},
+        "project": {"type": "str"},
+        "service": {"type": "str"},
         "fault": {"type": "str", "required": True},
         "replicas": {"type": "str", "default": "one"},
         "lead": {"type": "float", "default": 1.0},
         "linger": {"type": "float", "default": 2.0},
-        "ttl": {"type": "float", "required": True},
+        "ttl": {"type": "float"},
         "at": {"type": "float"},
+        "specification": {"type": "dict"},
         "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     }
 
 
-def run(module: AnsibleModule, kind: str, fault: Fault, **more: Any) -> None:
-    """Do what the module's parameters ask and exit. ``more``: keys of the fault's entry that are no parameters."""
+class FaultModule(AnsibleModule):  # type: ignore[misc]  # ansible-core is untyped
+    """The module of a kind of fault; ``given`` are the arguments that its task names."""
+
+    def __init__(self, kind: Fault) -> None:
+        self.given: set[str] = set()
+        super().__init__(argument_spec={**arguments(), **kind.KIND.arguments}, supports_check_mode=True)
+
+    def _load_params(self) -> None:
+        """Note what was given before Ansible fills in the defaults."""
+        super()._load_params()
+        # Ansible's own, such as check mode, have an underscore in front
+        self.given = {
+            name for name, value in self.params.items() if value is not None and not name.startswith("_")
+        }
+
+
+def run(kind: Fault) -> None:
+    """Be the module of a kind of fault: do what its arguments ask, and exit."""
+    module = FaultModule(kind)
     parameters = module.params
-    wanted = {
-        **{name: value for name, value in parameters.items() if value is not None},
-        **more,
-        "id": parameters["fault"],
-        "kind": kind,
-        "target": parameters["service"],
-    }
     try:
-        problems = fault_ttl(parameters["fault"], parameters["ttl"])
+        wanted = wanted_fault(kind, parameters, module.given)
+        problems = fault_ttl(parameters["fault"], wanted["ttl"])
         if parameters["state"] == "present":
-            problems += fault.check(wanted)
+            problems += kind.check(wanted)
         if problems:
             raise ChaosError(first_sentence(problems))
         if module.check_mode:
-            module.exit_json(**preview(fault, wanted))
-        module.exit_json(**(present(fault, wanted) if parameters["state"] == "present" else absent(wanted)))
+            module.exit_json(**preview(kind, wanted))
+        module.exit_json(**(present(kind, wanted) if parameters["state"] == "present" else absent(wanted)))
     except ChaosError as error:
         # for the action of all fault modules: the wave must hear of an abort that no window will tell of
         aborted = abort_reason(StateDir(parameters["state_dir"]), parameters["run_id"])
         if not module.check_mode:
-            _tell_failure(parameters, kind, str(error))
+            _tell_failure(parameters, kind_name(kind), str(error))
         if parameters["state"] == "present" and not module.check_mode:
             _go_no_further(parameters, str(error))
         module.fail_json(msg=str(error), at=clock.now(), aborted=aborted, **result(False, [], "", ""))
@@ -81,6 +100,92 @@ def _tell_failure(parameters: Mapping[str, Any], kind: str, reason: str) -> None
         run = StateDir(parameters["state_dir"]).run_dir(parameters["run_id"])
         if run.file("spec.json").exists():
             run.note(timeline.MODULE_FAILED, module=kind, state=parameters["state"], error=reason)
+
+
+def kind_name(kind: Fault) -> str:
+    """Return what a kind of fault is called: as its file."""
+    return str(kind.__name__).rpartition(".")[2]  # type: ignore[attr-defined]  # a kind is a module
+
+
+def wanted_fault(kind: Fault, parameters: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """Return the fault's entry with all that a module adds to it, from the specification where that has the fault.
+
+    Raises ChaosError for an argument of those ``given`` that contradicts it, or for one that is missing without it.
+    """
+    name = kind_name(kind)
+    own = {key: value for key, value in parameters.items() if key != "specification" and value is not None}
+    spec = parameters.get("specification") or _specification(parameters)
+    entry = next((one for one in spec.get("faults") or [] if str(one.get("id")) == parameters["fault"]), None)
+    if entry is None:
+        missing = [key for key in ("project", "service", "ttl") if parameters.get(key) is None]
+        if missing:
+            raise ChaosError(
+                f"Fault {parameters['fault']} is in no specification of run {parameters['run_id']}, so its "
+                f"{', '.join(missing)} must be given."
+            )
+        return {
+            **own, **kind.KIND.as_entry(parameters),
+            "id": parameters["fault"], "kind": name, "target": parameters["service"],
+        }  # fmt: skip
+    if entry.get("kind") != name:
+        raise ChaosError(f"Fault {entry['id']} of this run is of kind {entry.get('kind')}, not {name}.")
+    told = {
+        **entry, **kind.KIND.as_arguments(entry),
+        "project": spec["project"], "service": entry["target"], "ttl": ttl_of(entry, spec.get("windows") or {}),
+    }  # fmt: skip
+    defaults = {
+        option: known.get("default") for option, known in {**arguments(), **kind.KIND.arguments}.items()
+    }
+    _refuse_contradiction(entry["id"], parameters, told, given, defaults)
+    return {**own, **told, **_password(kind, parameters)}
+
+
+def _specification(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the specification of the run on this host; nothing where there is no such run: a later step says so."""
+    with suppress(ChaosError):
+        spec: Mapping[str, Any] = StateDir(parameters["state_dir"]).run_dir(parameters["run_id"]).spec
+        return spec
+    return {}
+
+
+def _password(kind: Fault, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the database's password where the kind takes one: it is in no specification that others may read."""
+    if "password" not in kind.KIND.arguments or parameters.get("password"):
+        return {}
+    with suppress(ChaosError):
+        known = database.store_of_run(StateDir(parameters["state_dir"]).run_dir(parameters["run_id"]))
+        return {"password": known.get("password") or ""}
+    return {}
+
+
+def _refuse_contradiction(
+    fault: str,
+    parameters: Mapping[str, Any],
+    told: Mapping[str, Any],
+    given: Collection[str],
+    defaults: Mapping[str, Any],
+) -> None:
+    """Raise ChaosError for an argument of the fault that the specification has otherwise."""
+    for name in sorted(set(given) - _OF_THE_CALL):
+        value = told.get(name, defaults.get(name))
+        if not _same(parameters[name], value):
+            raise ChaosError(
+                f"The argument {name} of fault {fault} is {parameters[name]!r} here and {value!r} in the run's "
+                "specification; leave it out, or change it there."
+            )
+
+
+def _same(given: Any, told: Any) -> bool:
+    """Compare an argument with what a specification has, which older Ansible writes as text."""
+    if isinstance(given, bool):
+        return given == fault_entry.is_true(told)
+    if isinstance(given, (int, float)):
+        with suppress(TypeError, ValueError):
+            return float(given) == float(told or 0)
+        return False
+    if isinstance(given, list):
+        return given == [str(one) for one in told or []]
+    return str(given) == str(told or "")
 
 
 def _go_no_further(parameters: Mapping[str, Any], reason: str) -> None:
@@ -107,9 +212,7 @@ def planned(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) -> Pl
     for service in fault_entry.services_of(wanted):
         if not any(container.service == service for container in targets):
             raise ChaosError(f"Project {wanted['project']} has no container of a service {service}.")
-    chosen = planning.chosen(targets, wanted)
-    change: Plan = fault.from_spec(wanted, chosen, Site(targets, is_root(), engine))
-    return change
+    return planning.plan(wanted, Site(targets, is_root(), engine))
 
 
 def preview(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,14 +237,14 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     engine = DockerEngine.connect_for(run)
     change = planned(fault, wanted, engine)
     lines = change.lines()
-    order = inject.Injection(
-        wanted["id"], wanted["kind"], change.service, lines, change.undo(), wanted["ttl"]
+    injection = inject.Injection(
+        wanted["id"], wanted["kind"], change.service, lines, change.undo(), float(wanted["ttl"])
     )
     agreed = _agreed(run, wanted)
     scene = Scene(run, engine, agreed)
     proofs = inject.inject_fault(
         run,
-        order,
+        injection,
         lambda entry: fault.apply(change, entry, scene),
         lead=wanted["lead"],
         linger=wanted["linger"],

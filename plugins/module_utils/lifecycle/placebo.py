@@ -13,20 +13,23 @@ from collections.abc import Sequence
 
 from ..common import clock
 from ..evidence.phases import PLACEBO_RECOVERY
+from ..faults import registry
 from ..run import processes, timeline
 from ..run.abort import refuse_more_faults
 from ..run.folder import RunDir
 
 #: What the load says of itself when the exchange could not bear it.
 YIELDS = (timeline.LOAD_GUARD, timeline.LOAD_YIELDED)
-#: The surge of a run without faults is that of a kill, the most any experiment sends.
-_DEAREST = "kill"
 
 
 def begin(run: RunDir, seconds: float) -> None:
-    """Tell the observers that all but the fault comes now, for ``seconds``."""
-    kinds = sorted({str(fault["kind"]) for fault in run.spec["faults"]}) or [_DEAREST]
-    run.write_event(timeline.PLACEBO_BEGIN, seconds=seconds, kinds=kinds)
+    """Tell the observers that all but the fault comes now, for ``seconds``.
+
+    The surge of a run without faults is that of one which ends its target, the most any experiment sends.
+    """
+    kinds = sorted({str(fault["kind"]) for fault in run.spec["faults"]})
+    ends_target = not kinds or any(registry.described(kind).ends_target for kind in kinds)
+    run.write_event(timeline.PLACEBO_BEGIN, seconds=seconds, kinds=kinds, ends_target=ends_target)
     run.log(
         "info",
         f"Placebo, {seconds:g} s: announced, asked and watched as around a fault, but there is none",

@@ -93,7 +93,8 @@ def check_exchange(report: Report, engine: DockerEngine, spec: Mapping[str, Any]
         )
     away = external.list_external(spec)
     external.refuse_external(spec["faults"], away)
-    needed = [str(spec["services"][role]) for role in spec.get("needs", ()) if role in spec["services"]]
+    roles = [*spec.get("needs", ()), *planning.roles(spec["faults"])]
+    needed = [str(spec["services"][role]) for role in dict.fromkeys(roles) if role in spec["services"]]
     targets = [service for fault in spec["faults"] for service in fault_entry.services_of(fault)]
     needed += [service for service in dict.fromkeys(targets) if service not in needed]
     needed = [service for service in needed if service not in away]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..exchange import external
-from ..faults import planning
+from ..faults import planning, registry
 from ..judge import findings, open_questions
 from ..observe import gauges
 from ..observe.load import load_plan
@@ -78,10 +78,9 @@ def _given(spec: Mapping[str, Any], name: str) -> bool:
 
 def _fault(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> list[str]:
     identity = str(fault.get("id"))
-    if fault.get("kind") not in planning.KINDS:
-        return [
-            f"Fault {identity} is of kind {fault.get('kind')!r}; it must be one of {', '.join(planning.KINDS)}."
-        ]
+    kinds = registry.known_kinds()
+    if fault.get("kind") not in kinds:
+        return [f"Fault {identity} is of kind {fault.get('kind')!r}; it must be one of {', '.join(kinds)}."]
     if not fault.get("target"):
         return [f"Fault {identity} has no target; it must be a service of the project."]
     found = fault_times(identity, fault.get("window_s"), ttl_of(fault, windows))

@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from ..common import clock
 from ..common.errors import ChaosError, Unsupported
+from ..faults import registry
 from ..faults.undo import overdue, undo
 from ..host.docker_engine import load_sdk
 from ..run import lease, processes, timeline
@@ -42,6 +43,8 @@ def main(run: RunDir) -> int:
     # all that an undo needs is in memory before there is a fault: the next may hold the disk
     with contextlib.suppress(Unsupported):
         load_sdk()
+    for fault in run.spec["faults"]:
+        registry.by_kind(str(fault["kind"]))
     lock = os.open(str(run.file("watchdog.lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     first = _try(lock)
     if not first:
@@ -142,7 +145,11 @@ class Watchdog:
                 self._say_once("warn", f"There is no second watchdog: {error}")
 
     def _undo_overdue(self) -> None:
-        if any(overdue(entry) for entry in self._journal.open_entries()):
+        entries = self._journal.open_entries()
+        for entry in entries:  # one that the specification does not have
+            with contextlib.suppress(ChaosError):
+                registry.by_kind(entry.kind)
+        if any(overdue(entry) for entry in entries):
             try:
                 undo(self._run, by="watchdog", wanted=overdue)
             except Exception as error:

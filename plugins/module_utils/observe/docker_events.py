@@ -15,10 +15,10 @@ from typing import Any
 
 from ..common import clock
 from ..common.jsonl import Writer
+from ..faults import planning
 from ..host.docker_engine import SERVICE_LABEL, DockerEngine
 from ..run.folder import RunDir
 from ..run.lifespan import Lifespan
-from . import memory_usage
 from .gauges import Gauges
 
 _SHOWN = ("die", "start", "stop", "kill", "oom", "restart", "create", "destroy", "pause", "unpause")
@@ -32,7 +32,7 @@ def main(run: RunDir) -> int:
     thread = threading.Thread(target=_follow, args=(run, engine, writer), daemon=True)
     thread.start()
     gauges = Gauges(run)
-    memory_usage.start_sampling(run)
+    planning.sample(run)
     run.register_process("events")
     while not life.stopping and thread.is_alive():
         gauges.take_events(life.marks())

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..common import clock
+from ..common import archive, clock
 from ..common.errors import ChaosError
 from ..common.json_files import read_object, write_json
 from . import lease
@@ -208,6 +208,7 @@ def attach_run(run_id: str, state_dir: str | Path | None = None, *, of: str = "a
     run = StateDir(state_dir).run_dir(run_id)
     if not run.file("spec.json").exists():
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
+    archive.complete_from(run.file("chaos.pyz"))
     clock.resume_count(run.anchor)
     lease.renew_on_contact(run, of)
     return run

@@ -125,12 +125,23 @@ def _effect(record: Record) -> str:
     if len(untouched) == len(hosts):
         return "not known" if lost else "nothing was injected"
     faults = [fault for host in hosts for fault in host["faults"] if fault["injected_at"]]
-    proof = [each["holds"] for fault in faults for each in fault["proof"]]
-    parts = [f"{sum(1 for each in proof if each)} of {len(proof)} proofs hold"]
+    parts = _proofs([each for fault in faults for each in fault["proof"]])
     untouched = [host for host in untouched if host not in lost]
     parts += [f"not known{hosts_overview.say_where(lost, hosts)}"] if lost else []
     parts += [f"nothing was injected{hosts_overview.say_where(untouched, hosts)}"] if untouched else []
     return "; ".join([*parts, *_blind(hosts)])
+
+
+def _proofs(proof: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how many of the proofs that were tried hold, which required one failed, how many were not tried."""
+    tried = [each for each in proof if each["holds"] is not None]
+    failed = [each for each in tried if each.get("required") and not each["holds"]]
+    parts = [f"{sum(1 for each in tried if each['holds'])} of {len(tried)} proofs hold"]
+    if failed:
+        parts.append(f"required and failed: {clean(failed[0]['fact'])}")
+    if len(tried) < len(proof):
+        parts.append(f"not tried: {len(proof) - len(tried)}")
+    return parts
 
 
 def _blind(hosts: Sequence[Mapping[str, Any]]) -> list[str]:

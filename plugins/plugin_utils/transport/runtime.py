@@ -12,6 +12,7 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 _PLUGINS = Path(__file__).resolve().parents[2]
 _PACKAGE = "exchange_chaos"
@@ -40,6 +41,17 @@ def read_content() -> dict[str, bytes]:
     found.setdefault(f"{_PACKAGE}/__init__.py", b"")
     found["__main__.py"] = _MAIN.encode()
     return dict(sorted(found.items()))
+
+
+def carry_archive(action: Any) -> str:
+    """Transfer the runtime for an action plugin's module; its path on the host, in Ansible's temporary folder there."""
+    shell = action._connection._shell
+    if not shell.tmpdir:  # a second would hide the first, which then stayed there
+        action._make_tmp_path()
+    path = str(shell.join_path(shell.tmpdir, "chaos.pyz"))
+    action._transfer_file(str(build_archive()), path)
+    action._fixup_perms2((shell.tmpdir, path))
+    return path
 
 
 def build_archive() -> Path:

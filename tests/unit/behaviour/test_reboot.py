@@ -16,6 +16,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.errors impor
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kind import Kind
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge_run
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import finish
@@ -73,6 +74,8 @@ def test_after_a_reboot_no_proof_is_read_of_what_it_ended(
 ) -> None:
     class Held:
         """A fault that would prove itself by whatever the kernel counts now."""
+
+        KIND = Kind()
 
         def in_force(self, entry: Entry, scene: object) -> list[Proof]:
             return [Proof("kernel", "in force", True, clock.now(), True)]

@@ -104,7 +104,7 @@ def test_orders_belong_to_the_fault_that_could_have_lost_them() -> None:
 
 def test_faults_are_read_from_the_timeline() -> None:
     timeline = [
-        {"t": 9.0, "event": "fault_imminent", "fault": "crash", "kind": "kill"},
+        {"t": 9.0, "event": "fault_imminent", "fault": "crash", "kind": "kill", "ends_target": True},
         {"t": 10.0, "event": "fault_injected", "fault": "crash"},
         {"t": 12.0, "event": "log", "level": "ok", "text": "…"},
         {"t": 15.0, "event": "steady", "fault": "crash"},
@@ -115,7 +115,7 @@ def test_faults_are_read_from_the_timeline() -> None:
 
 def test_the_placebo_has_an_account_of_its_own_and_no_say_in_what_would_have_shown() -> None:
     timeline = [
-        {"t": 5.0, "event": "placebo_begin"},
+        {"t": 5.0, "event": "placebo_begin", "ends_target": True},
         {"t": 8.0, "event": "placebo_end"},
         {"t": 10.0, "event": "fault_injected", "fault": "crash"},
     ]

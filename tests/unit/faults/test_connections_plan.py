@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
-from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site, by_kind
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import connections
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import connection_limit
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.registry import by_kind
 from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres.server import (
     Server,
     Usage,

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Scene, Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import impair, partition
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import (
@@ -137,7 +138,7 @@ def test_what_cannot_be_hit_is_refused(site: Site) -> None:
         with pytest.raises(ChaosError, match="no path to it"):
             kind.from_spec({**spec, "peer": "nobody"}, site.targets[:1], site)
         with pytest.raises(Unsupported, match="needs root"):
-            kind.trial(spec, site.targets[:1], Site(site.targets, False))
+            planning.trial({**spec, "kind": kind.__name__.rpartition(".")[2]}, Site(site.targets, False))
 
 
 @pytest.mark.parametrize("kind", [partition, impair])

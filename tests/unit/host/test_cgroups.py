@@ -253,7 +253,7 @@ def test_a_service_without_a_limit_gets_one_that_the_host_can_bear(host: Tree) -
     with pytest.raises(ChaosError, match="more than half of the host's free"):
         memory.from_spec({"limit_mb": 900_000}, [target()], ROOT_SITE)
     with pytest.raises(Unsupported, match="needs root: run it with become: true"):
-        memory.from_spec({}, [target()], USER_SITE)
+        planning.plan({"id": "oom", "kind": "memory", "target": "postgres"}, USER_SITE)
 
 
 def test_the_plan_of_a_starvation_names_the_whole_disk_under_the_volume(
@@ -298,8 +298,8 @@ def test_a_disk_that_is_slow_already_and_volumes_on_two_devices_are_refused(
         disk.from_spec({}, [target()], ROOT_SITE)
     with pytest.raises(Unsupported, match="keeps /data in its own layer, not on a volume"):
         disk.from_spec({"path": "/data"}, [target()], ROOT_SITE)
-    with pytest.raises(Unsupported, match="needs root"):
-        disk.from_spec({}, [target()], USER_SITE)
+    with pytest.raises(Unsupported, match="limits a disk by cgroup files, which needs root"):
+        planning.plan({"id": "starve", "kind": "disk", "target": "postgres"}, USER_SITE)
 
 
 def test_contention_names_the_package_that_is_missing(

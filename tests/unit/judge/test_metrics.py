@@ -24,6 +24,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catal
     measure,
     names,
 )
+from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
 
 from tests.unit.scenario import FINDINGS, REALTIME, T0, Scenario
 
@@ -171,8 +172,11 @@ def test_ledger(good: Evidence, tmp_path: Path) -> None:
 def test_a_loss_of_milliseconds_is_asked_for_only_where_something_was_killed(tmp_path: Path) -> None:
     evidence = changed(tmp_path, run(ledger={"lost": 0, "shortest_visible_loss_ms": 18.0}))
     assert value(evidence, "data_loss") is None
-    faults = [{**fault, "kind": "impair"} for fault in evidence.spec["faults"]]
-    gentle = replace(evidence, spec={**evidence.spec, "faults": faults})
+    gentle = replace(
+        evidence,
+        timeline=Timeline([{**event, "in_one_blow": False} for event in evidence.timeline]),
+        journal=[],
+    )
     assert value(gentle, "data_loss") == 0
     blind = {"lost": 0, "duplicated": 0, "unacknowledged_applied": 0, "shortest_visible_loss_ms": None}
     assert value(replace(gentle, ledger=blind), "data_loss") is None, "no loss at all would have shown"

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import registry
 from ansible_collections.exchange.chaos.plugins.module_utils.judge import rules
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import Finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import get
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge_run
+from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import read_schema
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import find_problems
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.details import render_details
@@ -133,10 +135,11 @@ def test_orders_that_we_sent_late_say_nothing_of_latency(late_s: float, verdict:
 def test_waiting_for_disks_counts_unless_the_fault_makes_the_exchange_wait(run: Evidence) -> None:
     noisy = host(run, {**QUIET, "psi_io": 0.8}, in_outage)
     assert verdicts(noisy)["recovery_s"].verdict == "pass", "a database that was killed reads its log again"
-    rule = next(rule for rule in rules.RULES if rule.name == "others took the disk")
-    assert {"disk", "memory", "kill"} == set(rule.not_for)
-    partition = [{**fault, "kind": "partition"} for fault in run.spec["faults"]]
-    other = replace(noisy, spec={**run.spec, "faults": partition})
+    waiting = {kind for kind in registry.known_kinds() if registry.described(kind).waits_for_disk}
+    assert {"disk", "memory", "kill"} == waiting
+    other = replace(
+        noisy, timeline=Timeline([{**event, "waits_for_disk": False} for event in noisy.timeline])
+    )
     said = rules.against(other, get("recovery_s"), "outage")
     assert said == "in outage somebody waited for a disk for 80% of the time"
 

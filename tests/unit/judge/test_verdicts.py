@@ -171,7 +171,8 @@ def test_a_target_that_somebody_else_restarted_is_told_as_that(tmp_path: Path) -
     assert "postgres was started anew, as the fault meant (containers: 1)." in judge_run(evidence).reasons
     evidence = replace(
         evidence,
-        spec={**evidence.spec, "faults": [{**one, "kind": "cpu"} for one in evidence.spec["faults"]]},
+        timeline=Timeline([{**event, "ends_target": False} for event in evidence.timeline]),
+        journal=[],
     )
     told = "postgres was started anew (containers: 1), which the fault aimed at it does not do."
     assert told in judge_run(evidence).reasons
@@ -336,3 +337,18 @@ def test_a_mode_left_to_the_module_is_read_from_what_it_did(tmp_path: Path) -> N
     faults = [{**fault, "mode": "auto"} for fault in Scenario().spec_data()["faults"]]
     found = judged(tmp_path, Scenario(spec={"faults": faults}))
     assert {one.verdict for one in found.findings if one.id == "self_healing_s_crash"} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("required", "holds", "verdict"),
+    [(True, False, "fail"), (True, None, "pass"), (True, True, "pass"), (False, False, "pass")],
+)
+def test_no_effect_passes_over_a_required_proof_that_failed(
+    required: bool, holds: bool | None, verdict: str, tmp_path: Path
+) -> None:
+    told = {"t": T0 + 30, "event": "proof", "fault": "crash", "source": "engine", "fact": "slots left", "value": 45,
+            "holds": holds, "required": required}  # fmt: skip
+    judgement = judged(tmp_path, Scenario(extra_timeline=[told]))
+    assert judgement.effect == verdict
+    against = "invalid: no proven effect: crash: a required proof failed: slots left: 45"
+    assert (against in judgement.reasons) == (verdict == "fail")

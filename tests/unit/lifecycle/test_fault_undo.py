@@ -13,6 +13,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kind import Kind
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 from ansible_collections.exchange.chaos.plugins.module_utils.run import lease
@@ -27,6 +28,8 @@ TTL_S = 2.0
 
 class Undone:
     """A fault that is undone at once."""
+
+    KIND = Kind()
 
     def undo(self, entry: Entry, engine: DockerEngine) -> str:
         return "as before"

@@ -100,14 +100,14 @@ class Play:
 
 def placebo(begin: float = 10.0, seconds: float = 5.0) -> list[dict[str, Any]]:
     return [
-        {"t": begin, "event": "placebo_begin", "kinds": ["kill"]},
+        {"t": begin, "event": "placebo_begin", "kinds": ["kill"], "ends_target": True},
         {"t": begin + seconds, "event": "placebo_end", "kind": "placebo"},
     ]
 
 
 def fault(at: float, name: str = "crash", *, undone: float | None = None) -> list[dict[str, Any]]:
     marks = [
-        {"t": at - 1, "event": "fault_imminent", "fault": name, "kind": "kill"},
+        {"t": at - 1, "event": "fault_imminent", "fault": name, "kind": "kill", "ends_target": True},
         {"t": at, "event": "fault_injected", "fault": name},
     ]
     return marks + ([{"t": undone, "event": "fault_undone", "fault": name}] if undone else [])

@@ -33,7 +33,13 @@ def play(marks: list[dict[str, Any]], until: float, *, step: float = 0.004) -> l
 
 def kill(at: float, steady: float | None = None, *, announced: float = 1.0) -> list[dict[str, Any]]:
     marks = [
-        {"t": at - announced, "event": "fault_imminent", "fault": "crash", "kind": "kill"},
+        {
+            "t": at - announced,
+            "event": "fault_imminent",
+            "fault": "crash",
+            "kind": "kill",
+            "ends_target": True,
+        },
         {"t": at, "event": "fault_injected", "fault": "crash"},
     ]
     return marks + ([{"t": steady, "event": "steady", "fault": "crash"}] if steady else [])
@@ -81,7 +87,7 @@ def test_a_kill_that_never_comes_does_not_keep_the_burst() -> None:
 
 
 def test_a_fault_that_kills_nothing_has_no_burst() -> None:
-    marks = [{**mark, "kind": "latency"} for mark in kill(5.0)]
+    marks = [{**mark, "ends_target": False} for mark in kill(5.0)]
     assert not [name for _, name in play(marks, 8.0) if name == "burst"]
 
 
@@ -94,7 +100,8 @@ def test_a_second_fault_begins_anew() -> None:
 
 def test_two_announcements_do_not_double_the_rate() -> None:
     marks = [
-        {"t": t, "event": "fault_imminent", "fault": f, "kind": "kill"} for t, f in ((2.0, "a"), (2.1, "b"))
+        {"t": t, "event": "fault_imminent", "fault": f, "kind": "kill", "ends_target": True}
+        for t, f in ((2.0, "a"), (2.1, "b"))
     ]
     found = play(marks, 4.0)
     assert len([at for at, _ in found if 3.0 <= at < 4.0]) == pytest.approx(250, abs=3)

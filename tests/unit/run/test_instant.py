@@ -89,7 +89,8 @@ class Stage:
         return Applied(self.acted[-1], [], within=0.002)
 
     def inject(self, lead: float = 0.0) -> Any:
-        return inject.inject_fault(self.run, ORDER, self.act, lead=lead, agreed=self.agreed)
+        proofs = inject.inject_fault(self.run, ORDER, self.act, lead=lead, agreed=self.agreed)
+        return [proof for proof in proofs if proof.holds is not None]  # no kill was tried here
 
     def said(self, level: str) -> list[str]:
         return [e["text"] for e in self.run.read_timeline() if e["event"] == "log" and e["level"] == level]

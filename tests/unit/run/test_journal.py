@@ -16,7 +16,9 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_json, write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import inject, undo
-from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof, by_kind
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Proof
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kind import Kind
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.registry import by_kind
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
@@ -26,6 +28,8 @@ UNDO = {"op": "running", "project": "lab", "service": "postgres", "containers": 
 
 class FakeFault:
     """A fault whose undo is told to work or not; it remembers what was undone."""
+
+    KIND = Kind()
 
     def __init__(self) -> None:
         self.undone: list[str] = []
@@ -293,6 +297,6 @@ def test_a_disk_that_refuses_does_not_keep_a_fault_in_force(
 
 def test_a_journal_can_only_name_a_kind_of_ours() -> None:
     for kind in ("os", "inject", "planning", "", "..kill"):
-        with pytest.raises(ChaosError, match="does not know"):
+        with pytest.raises(ChaosError, match="no kind of fault"):
             by_kind(kind)
     assert callable(by_kind("kill").undo)

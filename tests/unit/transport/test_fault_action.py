@@ -9,11 +9,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import registry
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kind import Kind
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 from ansible_collections.exchange.chaos.plugins.module_utils.run import abort
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
@@ -66,11 +69,12 @@ class Answer(Exception):
 
 
 class Module:
-    """An AnsibleModule that only answers."""
+    """A fault's module that only answers."""
 
     check_mode = False
 
     def __init__(self, folder: Path) -> None:
+        self.given: set[str] = set()
         self.params = {"run_id": RUN, "state_dir": str(folder), "fault": "crash", "service": "postgres",
                        "project": "p", "ttl": 30.0, "state": "present"}  # fmt: skip
 
@@ -78,22 +82,26 @@ class Module:
         raise Answer(answer)
 
 
-class Refusing:
-    """A fault whose run is aborted in its lead."""
+def refusing() -> ModuleType:
+    """A kind of fault whose run is aborted in its lead."""
 
-    @staticmethod
     def check(_wanted: Any) -> list[str]:
         raise ChaosError("The run was aborted before fault crash was injected; nothing was changed.")
 
+    kind = ModuleType("kinds.refusing")
+    kind.KIND, kind.check = Kind(), check  # type: ignore[attr-defined]
+    return kind
 
-def test_a_fault_that_was_refused_says_why_the_run_was_aborted(tmp_path: Path) -> None:
+
+def test_a_fault_that_was_refused_says_why_the_run_was_aborted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     aborted(tmp_path, "runs")
-    with pytest.raises(Answer) as told:
-        fault_module.run(Module(tmp_path), "kill", Refusing())  # type: ignore[arg-type]
-    assert told.value.args[0]["aborted"] == REASON
-    with pytest.raises(Answer) as told:
-        fault_module.run(Module(tmp_path / "other"), "kill", Refusing())  # type: ignore[arg-type]
-    assert told.value.args[0]["aborted"] == ""
+    for folder, reason in ((tmp_path, REASON), (tmp_path / "other", "")):
+        monkeypatch.setattr(fault_module, "FaultModule", lambda _kind, folder=folder: Module(folder))
+        with pytest.raises(Answer) as told:
+            fault_module.run(refusing())  # type: ignore[arg-type]
+        assert told.value.args[0]["aborted"] == reason
 
 
 def test_the_wave_hears_of_an_abort_that_no_window_could_tell(tmp_path: Path) -> None:
@@ -113,6 +121,8 @@ def test_the_wave_hears_of_an_abort_that_no_window_could_tell(tmp_path: Path) ->
 
 
 def test_every_fault_module_has_that_action() -> None:
-    groups = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())["action_groups"]
-    for name in groups["faults"]:
-        assert "(FaultAction)" in (ROOT / f"plugins/action/{name}.py").read_text(), name
+    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text())
+    routed = {name for name, to in runtime["plugin_routing"]["action"].items()
+              if to["redirect"] == "exchange.chaos.fault"}  # fmt: skip
+    assert routed == set(registry.known_kinds())
+    assert set(runtime["action_groups"]["faults"]) == routed | {"fault"}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils import entry
+from ansible_collections.exchange.chaos.plugins.module_utils.faults import registry
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
 
@@ -70,7 +71,11 @@ def test_it_runs_on_its_own_far_from_this_tree(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("usage: ")
-    for command, module in entry.COMMANDS.items():
+    processes = [registry.described(kind).process for kind in registry.known_kinds()]
+    of_kinds = {one.command: registry.process_module(one.command) for one in processes if one is not None}
+    assert of_kinds
+    assert not set(of_kinds) & set(entry.COMMANDS)
+    for command, module in {**entry.COMMANDS, **of_kinds}.items():
         imports = f"import exchange_chaos.{module} as command; command.main"
         script = f"import sys; sys.path.insert(0, {str(archive)!r}); {imports}"
         done = subprocess.run(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from ...common import clock
@@ -26,6 +26,7 @@ from ...run import lease, processes, timeline
 from ...run.folder import RunDir
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
+from ..kind import Kind, Process, Required
 from ..mechanisms import connection_limit, session_holder
 from ..mechanisms.connection_limit import LimitPlan
 
@@ -40,6 +41,30 @@ _ANSWERS_S = 20.0
 _SPEAKS_S = 1.0
 #: Share of the slots of ordinary roles that are taken when the server counts as full.
 _FULL = 0.9
+
+
+def _as_entry(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {"hold_s": 1}
+
+
+KIND = Kind(
+    arguments={
+        "mode": {"type": "str", "choices": list(MODES), "default": MODES[0]},
+        "user": {"type": "str"},
+        "database": {"type": "str"},
+        "password": {"type": "str", "no_log": True},
+        "administrator": {"type": "str"},
+        "port": {"type": "int", "default": 5432},
+        "limit": {"type": "int"},
+    },
+    as_entry=_as_entry,
+    required=(
+        Required("full", "the server has no connection left, by its own count", "engine"),
+        Required("full_at_end", "the server has none left at the end of the window", "engine", at_end=True),
+    ),
+    roles=("database",),
+    process=Process(session_holder.COMMAND, "mechanisms.session_holder"),
+)
 
 
 @dataclass(frozen=True)
@@ -208,11 +233,11 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         )
     ]
     if came_in:
-        proofs.append(_turned_away(server, change.user))
+        proofs.append(replace(_turned_away(server, change.user), name="full" if change.superuser else ""))
     if not change.superuser:
         usage = server.count_connections(name)
         _measured(run, entry.fault, "held", usage)
-        proofs.append(_in_activity("our sessions in pg_stat_activity", usage))
+        proofs.append(replace(_in_activity("our sessions in pg_stat_activity", usage), name="full"))
     return Applied(float(ready["full_at"]), proofs, {"engine": "sessions", "sessions": ready["held"]})
 
 
@@ -257,10 +282,11 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         wanted = entry.undo
         server = Server(scene.engine, container.id, user=wanted["administrator"], database=wanted["database"])
         if wanted["superuser"]:
-            found.append(_turned_away(server, wanted["user"]))
+            found.append(replace(_turned_away(server, wanted["user"]), name="full_at_end"))
         else:
             usage = server.count_connections(mark(scene.run))
-            found.append(_in_activity("our sessions in pg_stat_activity at the end of the window", usage))
+            fact = "our sessions in pg_stat_activity at the end of the window"
+            found.append(replace(_in_activity(fact, usage), name="full_at_end"))
     return found
 
 

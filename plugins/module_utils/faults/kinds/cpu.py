@@ -21,6 +21,7 @@ from ...host.docker_engine import Container
 from ...run import timeline
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
+from ..kind import Kind, Required
 from ..mechanisms import limits
 
 #: The least quota the kernel takes, µs.
@@ -30,6 +31,13 @@ _NANO = 1_000_000_000
 _SHOWS_S = 1.5
 #: The share that was used may lie this much above the quota, for the slices the kernel lends.
 _TOLERANCE = 1.2
+KIND = Kind(
+    arguments={"cores": {"type": "float", "default": 0.1}},
+    required=(
+        Required("throttled", "throttled periods in the window", at_end=True),
+        Required("used", "cores used, of those granted", at_end=True),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -215,7 +223,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         before = (entry.facts.get("counters") or {}).get(one["id"])
         if container is None or not container.running or before is None or container.pid != one["pid"]:
             gone = f"{one['name']} was held to {entry.undo['cores']:g} of one core until it was started anew"
-            proofs.append(Proof("kernel", gone, False, clock.now(), False, held))
+            proofs.append(Proof("kernel", gone, False, clock.now(), False, held, "throttled"))
             continue
         now = counters(container.pid, container.id)
         grown = {key: now[key] - before[key] for key in now}
@@ -227,11 +235,11 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         )  # fmt: skip
         proofs += [
             Proof("kernel", f"throttled periods of {container.name} in the window", int(grown["throttled"]), now["t"],
-                  grown["throttled"] > 0, held),
+                  grown["throttled"] > 0, held, "throttled"),
             Proof("kernel", f"throttled time of {container.name} in the window, s", round(grown["throttled_s"], 3),
                   now["t"], grown["throttled_s"] > 0, held),
             Proof("kernel", f"cores used by {container.name}, of {entry.undo['cores']:g} granted", round(used, 4),
-                  now["t"], used <= entry.undo["cores"] * _TOLERANCE, held),
+                  now["t"], used <= entry.undo["cores"] * _TOLERANCE, held, "used"),
         ]  # fmt: skip
     return proofs
 

@@ -10,12 +10,12 @@ version 2: ``io.max``. Mode ``contention`` saturates that disk instead, which it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...common import clock
-from ...common.errors import ChaosError, Unsupported
+from ...common.errors import ChaosError
 from ...common.json_files import write_json
 from ...common.stats import median
 from ...host import cgroups, disks
@@ -25,6 +25,7 @@ from ...run import processes, timeline
 from ...run.folder import RunDir
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
+from ..kind import Kind, Process, Required
 from ..mechanisms import disk_hog, limits
 
 MODES = ("limit", "contention")
@@ -40,6 +41,22 @@ _CREDIT = 4
 _PATIENCE_S = 4.0
 #: The bytes passed may lie this much above the rate, for what was under way.
 _TOLERANCE = 1.25
+KIND = Kind(
+    arguments={
+        "mode": {"type": "str", "choices": list(MODES), "default": MODES[0]},
+        "write_bps": {"type": "int", "default": RATE},
+        "read_bps": {"type": "int", "default": RATE},
+        "path": {"type": "str", "default": ""},
+        "accept_shared_disk": {"type": "bool", "default": False},
+    },
+    required=(
+        Required("slower", "an fsync inside the cgroup is slower"),
+        Required("passed", "what passed to the disk in the window", at_end=True),
+    ),
+    waits_for_disk=True,
+    needs_root="limits a disk by cgroup files",
+    process=Process("contend", "mechanisms.disk_hog"),
+)
 
 
 @dataclass(frozen=True)
@@ -124,10 +141,6 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
 def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan a starvation: ``mode``, ``write_bps``, ``read_bps``, ``path`` (a folder in the container)."""
     mode = str(fault.get("mode") or "limit")
-    if not site.root:
-        raise Unsupported(
-            f"Fault {fault.get('id')} limits a disk by cgroup files, which needs root: run it with become: true."
-        )
     if not chosen:
         raise ChaosError("Starving a disk needs at least one container.")
     found: dict[str, tuple[disks.Mount, str]] = {}
@@ -203,7 +216,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         "busy_before_s": busy_before,
         "counted_at": at,
     }
-    return Applied(at, [_slower(change.mode, before, inside)], facts, within)
+    return Applied(at, [replace(_slower(change.mode, before, inside), name="slower")], facts, within)
 
 
 def _saturate(change: Plan, entry: Entry, run: RunDir) -> None:
@@ -253,7 +266,8 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     else:
         held = min(limits.share(one, since, scene.engine) for one in entry.undo["containers"])
     if container is None or not container.running or container.pid != entry.undo["pid"] or not entry.facts:
-        return [Proof("kernel", "limits were in force until the restart", held, clock.now(), False, held)]
+        gone = "limits were in force until the restart"
+        return [Proof("kernel", gone, held, clock.now(), False, held, "passed")]
     cgroup = limits.of("blkio", container)
     return [_passed(entry, cgroup, held, scene), _again(entry, container, cgroup, held, scene)]
 
@@ -272,12 +286,12 @@ def _passed(entry: Entry, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
     if entry.undo["op"] == "contention":
         return Proof(
             "kernel", f"share of the window in which {disks.name_disk(device)} was busy", round(busy, 3), clock.now(),
-            busy >= _BUSY, held,
+            busy >= _BUSY, held, "passed",
         )  # fmt: skip
     rate = _write_rate(entry.undo["containers"][0]["after"])
     holds = 0 < rates["write"] <= rate * _TOLERANCE
     fact = f"bytes per second written on {disks.name_disk(device)}, of {rate} granted"
-    return Proof("kernel", fact, int(rates["write"]), clock.now(), holds, held)
+    return Proof("kernel", fact, int(rates["write"]), clock.now(), holds, held, "passed")
 
 
 def _write_rate(after: Mapping[str, str]) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -25,6 +25,7 @@ from ...host.docker_engine import Container
 from ...run import processes
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
+from ..kind import Kind, Process, Required
 from ..mechanisms import netem, network_path, relay, shaping, tun
 from .partition import same_process
 
@@ -37,6 +38,17 @@ _PATIENCE_S = 3.0
 #: A sign of life of the engine's process comes every second.
 _SILENT_S = 3.0
 _NOBODY = ("192.0.2.1",)
+KIND = Kind(
+    arguments={
+        **network_path.ARGUMENTS,
+        "both_ends": {"type": "bool", "default": False},
+        "engine": {"type": "str", "choices": [AUTO, *ENGINES], "default": AUTO},
+        **{name: {"type": "float", "default": 0} for name in shaping.NAMES},
+    },
+    required=(Required("impaired", "the path is impaired as asked, by the kernel's own measure or count"),),
+    needs_root=network_path.NEEDS_ROOT,
+    process=Process(relay.COMMAND, "mechanisms.relay"),
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +109,6 @@ def check(fault: Mapping[str, Any]) -> list[str]:
 
 def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Make what it takes in a throw-away namespace and say which engine it will be."""
-    network_path.require_root(fault, site)
     network_path.require_answer(fault, chosen, network_path.peer(fault, chosen, site))
     engine = _engine(fault)
     netns.call_in_throwaway(netem.trial if engine == NETEM else _try_tunnel)
@@ -146,10 +157,11 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         count = int(netns.call_inside(container.pid, _wait_for_flow, table))
         packets[container.id] = count
         timed = bool(tried[container.id] and change.port and change.wanted.delay_ms)
-        proofs.append(_taken(container, far.name, "before our own connect", count, decides=not timed))
-        proofs += _rise(
-            container, far.name, tried[container.id], change.port, change.wanted, base[container.id]
-        )
+        measured = [
+            _taken(container, far.name, "before our own connect", count, decides=not timed),
+            *_rise(container, far.name, tried[container.id], change.port, change.wanted, base[container.id]),
+        ]
+        proofs += [replace(one, name="impaired" if one.source == "kernel" else "") for one in measured]
     facts = {
         "engine": change.engine,
         "namespaces": {container.id: netns.read_netns_number(container.pid) for container in change.targets},

@@ -15,22 +15,54 @@ import select
 import signal
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
+from ...exchange import fault_entry
 from ...host.docker_engine import Container, DockerEngine
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
+from ..kind import Kind, Required
 from ..mechanisms import container_end
 
 MODES = ("process", "engine")
 #: As root from the host, without root or to hold an outage through the engine.
 AUTO = "auto"
-#: Exit code of a main process that a SIGKILL ended: 128 + 9.
 _CONNECT_S = 0.2
+
+
+def _as_entry(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "hold_s": int(parameters["hold"]),
+        "targets": parameters["services"] or [parameters["service"]],
+    }
+
+
+def _as_arguments(fault: Mapping[str, Any]) -> dict[str, Any]:
+    return {"hold": _hold(fault), "services": fault_entry.services_of(fault)}
+
+
+KIND = Kind(
+    arguments={
+        "services": {"type": "list", "elements": "str"},
+        "mode": {"type": "str", "choices": [AUTO, *MODES], "default": AUTO},
+        "hold": {"type": "bool", "default": False},
+        "port": {"type": "int"},
+    },
+    as_entry=_as_entry,
+    as_arguments=_as_arguments,
+    required=(
+        Required("exit", "exit of the main process, by its pidfd"),
+        Required("ended", "end of the container", "engine"),
+        Required("down", "still down at the end of the window", "engine", at_end=True),
+    ),
+    ends_target=True,
+    in_one_blow=True,
+    waits_for_disk=True,
+)
 
 
 @dataclass(frozen=True)
@@ -197,12 +229,17 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         gone = _exits({pidfd: container.pid for container, pidfd in watched if pidfd is not None})
     proofs = [
         Proof(
-            "kernel", f"exit of main process {pid}", when is not None, when or clock.now(), when is not None
+            "kernel",
+            f"exit of main process {pid}",
+            when is not None,
+            when or clock.now(),
+            when is not None,
+            name="exit",
         )
         for pid, when in gone.items()
     ]
     for container in change.targets:
-        proofs.append(container_end.ended(container, engine, _cause))
+        proofs.append(replace(container_end.ended(container, engine, _cause), name="ended"))
         if change.starts_itself:
             engine.start(container.id)
     if change.port:
@@ -248,7 +285,8 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     for container_id in entry.undo["containers"]:
         container = scene.engine.inspect(container_id)
         down = container is None or not container.running
-        proofs.append(Proof("engine", "still down at the end of the window", down, clock.now(), down))
+        fact = "still down at the end of the window"
+        proofs.append(Proof("engine", fact, down, clock.now(), down, name="down"))
     return proofs
 
 

@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from ...common import clock
-from ...common.errors import ChaosError, Unsupported
+from ...common.errors import ChaosError
 from ...common.json_files import read_json, write_json
 from ...host.cgroups import Cgroup
 from ...host.docker_engine import Container, DockerEngine
 from ...run import processes, timeline
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
-from ..mechanisms import container_end, limits, memory_hog
+from ..kind import Kind, Process, Required
+from ..mechanisms import container_end, limits, memory_hog, memory_usage
 
 MB = 1024 * 1024
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -38,6 +39,18 @@ RATE_MB = 64
 #: The limit must lie this much above what is used, or it would be refused.
 _LEAST = 1.1
 _KILL_S = 10.0
+KIND = Kind(
+    arguments={
+        "limit_mb": {"type": "float"},
+        "rate_mb": {"type": "float", "default": RATE_MB},
+    },
+    required=(Required("oom", "oom_kill counter of the cgroup"),),
+    ends_target=True,
+    waits_for_disk=True,
+    needs_root="charges memory to a container's cgroup",
+    process=Process("charge", "mechanisms.memory_hog"),
+    sample=memory_usage.start_sampling,
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +110,6 @@ def check(fault: Mapping[str, Any]) -> list[str]:
 
 def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Write the limits as they stand, look for dd, and see that the limit asked for can be set."""
-    _needs_root(fault, site)
     memory_hog.dd()
     versions = set()
     for container in chosen:
@@ -115,7 +127,6 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
 
 def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan an OOM: ``limit_mb`` (by default what is used, and a margin), ``rate_mb`` charged per second."""
-    _needs_root(fault, site)
     if not chosen:
         raise ChaosError("Running out of memory needs a container.")
     container = chosen[0]
@@ -139,14 +150,6 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
     return Plan(
         container.service, container.project, _change(container, cgroup, limit, used, had), limit, rate
     )
-
-
-def _needs_root(fault: Mapping[str, Any], site: Site) -> None:
-    if not site.root:
-        raise Unsupported(
-            f"Fault {fault.get('id')} charges memory to a container's cgroup, which needs root: "
-            "run it with become: true."
-        )
 
 
 def _room(container: Container, needed: int) -> None:
@@ -250,6 +253,7 @@ def _proofs(container: Container, found: Mapping[str, Any], engine: DockerEngine
             kills,
             clock.now(),
             kills > 0,
+            name="oom",
         )
     ]
     for victim in victims:

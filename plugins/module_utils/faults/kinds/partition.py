@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...common import clock, peer_addresses
@@ -24,6 +24,7 @@ from ...host import netns, nftables
 from ...host.docker_engine import Container
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
+from ..kind import Kind, Required
 from ..mechanisms import network_path
 
 #: The application must use the path within this many seconds, or nothing shows that the drop hits it.
@@ -32,6 +33,19 @@ _CONNECT_S = 1.0
 _POLL_S = 0.02
 #: Addresses nobody has (RFC 5737, RFC 3849), for the trial.
 _NOBODY = ("192.0.2.1", "2001:db8::1")
+KIND = Kind(
+    arguments={
+        **network_path.ARGUMENTS,
+        "control": {"type": "str"},
+        "control_port": {"type": "int"},
+    },
+    required=(
+        Required("dropped", "the application's own packets dropped"),
+        Required("silent", "a connect over the path is not answered", "tcp"),
+        Required("dropping", "more of them dropped at the end of the window", at_end=True),
+    ),
+    needs_root=network_path.NEEDS_ROOT,
+)
 _CHAINS = (nftables.Chain("out", "output", True, "drop"), nftables.Chain("in", "input", False, "drop"))
 
 
@@ -86,7 +100,6 @@ def check(fault: Mapping[str, Any]) -> list[str]:
 
 def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Make such a table in a throw-away namespace and see that it counts and drops."""
-    network_path.require_root(fault, site)
     nftables.require_nftables()
     far = network_path.peer(fault, chosen, site)
     _control(fault, far, site)
@@ -157,6 +170,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
                 seen["packets"],
                 float(seen["t"]),
                 seen["packets"] > 0,
+                name="dropped",
             )
         )
         proofs += _connects(container, change, tried[container.id])
@@ -193,6 +207,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
                 grown,
                 clock.now(),
                 grown > 0 and found["elements"] > 0,
+                name="dropping",
             )
         )
         if entry.undo["port"]:
@@ -241,7 +256,10 @@ def _heal(table: str) -> str:
 def _connects(container: Container, change: Plan, tried: str) -> list[Proof]:
     proofs = []
     if change.port:
-        proofs += _silent(container, change.peer.name, tried, change.port)
+        proofs += [
+            replace(proof, name="silent")
+            for proof in _silent(container, change.peer.name, tried, change.port)
+        ]
     if change.control:
         name, address, port = change.control
         seen = netns.call_inside(container.pid, netns.connect_once, address, port, _CONNECT_S)

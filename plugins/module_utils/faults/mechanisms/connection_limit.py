@@ -10,7 +10,7 @@ database's own disk. The undo restores the setting, and whether ALTER SYSTEM had
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...common import clock
@@ -95,7 +95,7 @@ def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:
         server.write_setting(str(change.limit))
         at = clock.now()
     server.restart()
-    proof = _in_force(server, change.limit, "max_connections after the restart")
+    proof = replace(_in_force(server, change.limit, "max_connections after the restart"), name="full")
     return Applied(at, [proof], {"engine": "limit", "started": server.started_at()})
 
 
@@ -105,7 +105,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     proof = _in_force(server, int(entry.undo["limit"]), "max_connections at the end of the window")
     whole = proof.holds and server.started_at() == entry.facts.get("started")
     share = 1.0 if whole else None if proof.holds else 0.0
-    return [Proof(proof.source, proof.fact, proof.value, proof.t, proof.holds, share)]
+    return [replace(proof, share=share, name="full_at_end")]
 
 
 def undo(entry: Entry, scene: Scene) -> str:

@@ -18,13 +18,21 @@ from datetime import datetime
 from typing import Any
 
 from ...common import clock, peer_addresses
-from ...common.errors import ChaosError, Unsupported
+from ...common.errors import ChaosError
 from ...exchange import fault_entry
 from ...host import consent, netns
 from ...host.docker_engine import Container, DockerEngine
 from ...run.journal import Entry
 from ..contract import Proof, Scene, Site
 
+#: The arguments of a fault on a path that say where it leads.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "peer": {"type": "str"},
+    "peer_addresses": {"type": "list", "elements": "str", "default": []},
+    "port": {"type": "int"},
+    "only_port": {"type": "bool", "default": False},
+}
+NEEDS_ROOT = "works inside a container's network namespace"
 _PORT_MAX = 65535
 #: A connect to see who of the peers is there waits so long (s).
 _ANSWER_S = 1.0
@@ -72,15 +80,6 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     if fault_entry.is_true(fault.get("only_port")) and not fault.get("port"):
         found.append(f"Fault {name} is to hit only one port of its peer and names none; set its port.")
     return found
-
-
-def require_root(fault: Mapping[str, Any], site: Site) -> None:
-    """Raise Unsupported without root."""
-    if not site.root:
-        raise Unsupported(
-            f"Fault {fault['id']} works inside a container's network namespace, which needs root: "
-            "run it with become: true."
-        )
 
 
 def peer(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Peer:

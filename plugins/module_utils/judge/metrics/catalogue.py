@@ -3,49 +3,44 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every metric a finding can rest on: one pure function each, by concern, called by name.
 
-To add one: write the function in the file of its concern (or a new one, imported here) and decorate it with
-``per_fault`` or ``per_run``. ``docs/metrics.md`` lists them all.
+To add one: write it in the file of its concern below ``exchange/`` or ``kernel/``, or in a new one there, and
+decorate it with ``per_fault`` or ``per_run``. The folders are the registry. ``docs/metrics.md`` lists them all.
 """
 
 from __future__ import annotations
 
-from .exchange import (
-    away,
-    cache,
-    connections,
-    detection,
-    ledger,
-    logs,
-    multi,
-    orders,
-    proxy,
-    recovery,
-    serving,
-)
-from .kernel import connects, cpu, disk, histograms, memory, network
-from .registry import Measured, Metric, get, measure, names
+import importlib
+from functools import lru_cache
 
-__all__ = [
-    "Measured",
-    "Metric",
-    "away",
-    "cache",
-    "connections",
-    "connects",
-    "cpu",
-    "detection",
-    "disk",
-    "get",
-    "histograms",
-    "ledger",
-    "logs",
-    "measure",
-    "memory",
-    "multi",
-    "names",
-    "network",
-    "orders",
-    "proxy",
-    "recovery",
-    "serving",
-]
+from ...common import archive
+from ...evidence.evidence import Evidence
+from . import exchange, kernel, registry
+from .registry import Measured, Metric
+
+__all__ = ["Measured", "Metric", "get", "measure", "names"]
+
+
+def get(name: str) -> Metric:
+    """Return a metric. Raises ChaosError naming the known ones."""
+    _load()
+    return registry.get(name)
+
+
+def names() -> list[str]:
+    """Return the names of all metrics, sorted."""
+    _load()
+    return registry.names()
+
+
+def measure(evidence: Evidence, name: str, fault: str | None = None) -> dict[str, Measured]:
+    """Measure a metric as :func:`.registry.measure` does."""
+    _load()
+    return registry.measure(evidence, name, fault)
+
+
+@lru_cache(maxsize=1)
+def _load() -> None:
+    """Load every file of metrics, once."""
+    for room in (exchange, kernel):
+        for name in archive.modules_in(room):
+            importlib.import_module(f".{name}", room.__name__)

@@ -9,32 +9,15 @@ What the fault's module read when it applied the fault, and at the end of its wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ...evidence.evidence import Evidence
 from ...evidence.phases import Window, fault_windows
-from . import impair, kill, memory
 from .proof import ProofOutcome
+from .registry import observers_of
 
 #: Sources that can prove an effect on their own. TCP and the fault's own word support a proof, they are none.
 DECISIVE = ("kernel", "engine")
 #: A held fault in force for less than this share of its window had no effect.
 LEAST_SHARE = 0.8
-#: What observers saw of a kind of fault, and the share of the window in which they saw it in force.
-OBSERVED: dict[str, Callable[[Evidence, Window], list[ProofOutcome]]] = {
-    "impair": impair.impair_proofs,
-    "kill": kill.kill_proofs,
-    "memory": memory.memory_proofs,
-}
-#: Which of several targets nobody saw the fault take effect on.
-UNPROVED: dict[str, Callable[[Evidence, Window], list[str]]] = {
-    "kill": kill.unproved_kills,
-}
-#: Kinds of fault that end their targets: a restart of one is what they mean.
-ENDING = ("kill", "memory")
-SHARES: dict[str, Callable[[Evidence, Window, float], float | None]] = {
-    "kill": kill.killed_share,
-}
 
 
 def judge_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
@@ -46,11 +29,13 @@ def judge_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
             event.get("value"),
             event["t"],
             event.get("holds"),
+            required=bool(event.get("required")),
         )
         for event in evidence.timeline.proofs(window.id)
     ]
-    if window.kind in OBSERVED:
-        found += OBSERVED[window.kind](evidence, window)
+    seen = observers_of(window.kind).seen
+    if seen is not None:
+        found += seen(evidence, window)
     share = in_force(evidence, window)
     if share is not None:
         found.append(
@@ -65,9 +50,9 @@ def judge_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
 def judge_effect(evidence: Evidence) -> tuple[str, list[str]]:
     """Return the effect verdict over all injected faults, and the reasons against it.
 
-    Each fault needs one fact from the kernel or the engine that holds, and a held one must have been in force
-    for most of its window. One that should have been injected and was not is unknown, and so is nothing injected,
-    unless nothing was to be: then the placebo must have been seen through.
+    None of the proofs that a fault's kind requires may have failed, one fact from the kernel or the engine must hold,
+    and a held fault must have been in force for most of its window. One that should have been injected and was not is
+    unknown, and so is nothing injected, unless nothing was to be: then the placebo must have been seen through.
     """
     if not evidence.spec.get("faults"):
         through = evidence.timeline.placebo_ends and not evidence.timeline.strains
@@ -108,7 +93,12 @@ def _effect_of(evidence: Evidence, window: Window) -> tuple[str, str]:
     known = judge_proofs(evidence, window)
     if not any(proof.holds for proof in known if proof.source in DECISIVE):
         return "fail", "neither the kernel nor the engine saw it take effect"
-    spared = UNPROVED[window.kind](evidence, window) if window.kind in UNPROVED else []
+    failed = [proof for proof in known if proof.required and proof.holds is False]
+    if failed:
+        more = f" ({len(failed) - 1} more)" if len(failed) > 1 else ""
+        return "fail", f"a required proof failed: {failed[0].fact}: {failed[0].value}{more}"
+    find_spared = observers_of(window.kind).spared
+    spared = find_spared(evidence, window) if find_spared is not None else []
     if spared:
         return "fail", f"neither the kernel nor the engine saw it take effect on {', '.join(spared)}"
     if not window.held:
@@ -132,6 +122,5 @@ def in_force(evidence: Evidence, window: Window) -> float | None:
     said = [event["share"] for event in evidence.timeline.proofs(window.id) if event.get("share") is not None]
     if said:
         return float(said[-1])
-    if window.kind not in SHARES:
-        return None
-    return SHARES[window.kind](evidence, window, end)
+    share = observers_of(window.kind).share
+    return None if share is None else share(evidence, window, end)

@@ -10,11 +10,13 @@ from ...evidence.histograms import why_unwatched
 from ...evidence.phases import BASELINE, Window
 from ..metrics.kernel.histograms import rtt
 from .proof import ProofOutcome
+from .registry import observed
 
 #: The smoothed time follows a delay slowly, so the mean of a window rises by less than what was added.
 _RISE = 0.5
 
 
+@observed
 def impair_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     """Return whether the smoothed round trip time rose with the delay that was asked for.
 

@@ -11,12 +11,14 @@ from typing import Any
 from ...evidence.evidence import Evidence, Sample
 from ...evidence.phases import Window, engine_events, kernel_exits
 from .proof import ProofOutcome, store_samples
+from .registry import observed, share_in_force, spared_targets
 
 SIGKILLED = 137
 #: A death later than this after the kill was not its work.
 _DIES_WITHIN_S = 5.0
 
 
+@observed
 def kill_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     """Return what was seen of each target's end and of its port."""
     return [
@@ -30,6 +32,7 @@ def kill_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     ]
 
 
+@spared_targets
 def unproved_kills(evidence: Evidence, window: Window) -> list[str]:
     """Return those of several targets whose end neither kernel nor engine saw; one proof must not do for all."""
     if len(window.targets) == 1:
@@ -47,6 +50,7 @@ def unproved_kills(evidence: Evidence, window: Window) -> list[str]:
     ]
 
 
+@share_in_force
 def killed_share(evidence: Evidence, window: Window, end: float) -> float | None:
     """Return the part (0..1) of a held kill's window in which the target was down; of several, the shortest.
 

@@ -13,13 +13,17 @@ from ...evidence.evidence import Evidence, Sample
 
 @dataclass(frozen=True)
 class ProofOutcome:
-    """One fact; ``holds`` says whether it shows the effect, None that it could not be told. ``t``: boottime."""
+    """One fact; ``holds`` says whether it shows the effect, None that it could not be told. ``t``: boottime.
+
+    ``required``: the fault's kind has no effect without it.
+    """
 
     source: str
     fact: str
     value: Any
     t: float | None
     holds: bool | None
+    required: bool = False
 
 
 def store_samples(evidence: Evidence, service: str) -> list[Sample]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...run import timeline
 from .outcomes import Outcomes
-from .schedule import KILLING, Schedule
+from .schedule import Schedule
 from .surge import Calm, Climb, strain, suffering
 from .yielding import FLOOR, FULL, OFF, TRICKLE, TRICKLE_RATE, Yielding
 
@@ -97,21 +97,13 @@ class Governor:
 
     def _heed(self, event: Mapping[str, Any], now: float) -> None:
         name, t = event.get("event"), float(event.get("t") or now)
-        if (
-            name == timeline.PLACEBO_BEGIN
-            and self._wanted.surge
-            and set(event.get("kinds") or KILLING) & set(KILLING)
-        ):
+        if name == timeline.PLACEBO_BEGIN and self._wanted.surge and event.get("ends_target"):
             self._climb = Climb(
                 self._wanted.surge, self._wanted.visible_ms, t, Calm.before(self._outcomes, t)
             )
         elif name == timeline.PLACEBO_END and self._climb is not None:
             self._climb.end("the placebo was over")
-        elif (
-            name == timeline.FAULT_IMMINENT
-            and event.get("kind", "kill") in KILLING
-            and self._schedule.surge_rate
-        ):
+        elif name == timeline.FAULT_IMMINENT and event.get("ends_target") and self._schedule.surge_rate:
             self._kill = (t, Calm.before(self._outcomes, t))
         elif name in (timeline.FAULT_INJECTED, timeline.STEADY):
             self._kill = None

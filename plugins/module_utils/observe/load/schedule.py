@@ -18,8 +18,6 @@ _NEVER = float("inf")
 #: How long a burst outlives its kill: what is sent to a dead service only queues up, and then gets in the way of
 #: the recovery that is being measured.
 _AFTERMATH_S = 0.1
-#: Kinds of fault that end a process.
-KILLING = ("kill", "memory")
 
 
 @dataclass
@@ -64,7 +62,7 @@ class Schedule:
                 self._watching = True
                 self._end("watch", t)
                 self._begin("watch", self._watch_rate, t, _NEVER)
-                if name == timeline.FAULT_IMMINENT and event.get("kind", "kill") in KILLING:
+                if name == timeline.FAULT_IMMINENT and event.get("ends_target"):
                     self._end("burst", t)
                     self._begin("burst", self.surge_rate, t, t + self._burst_s)
             elif name == timeline.FAULT_INJECTED:

@@ -34,7 +34,7 @@ def data_loss(evidence: Evidence, window: Window | None) -> Measured:
     )
     text = f"ledger.json: {lost} of {acknowledged} acknowledged orders lost; {seen}"
     chosen = [window] if window is not None else fault_windows(evidence)
-    killed = any(one.kind == "kill" and one.id != PLACEBO for one in chosen)
+    killed = any(one.in_one_blow and one.id != PLACEBO for one in chosen)
     if lost == 0 and (shortest is None or (killed and shortest > limit)):
         return Measured(None, text if shortest is None else f"{text}; {limit:g} ms are wanted", acknowledged)
     return Measured(int(lost), text, acknowledged)

@@ -3,36 +3,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a service that runs out of memory uses, sampled through the whole run: a leak shows long before its end.
 
-A thread of the events observer, where a fault of kind memory is planned. What is counted is the processes' own memory
+A thread of the events observer, where such a fault is planned. What is counted is the processes' own memory
 (``rss`` of memory.stat in version 1, ``anon`` in version 2), not the files they have read.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..common import clock
-from ..common.errors import ChaosError
-from ..faults.mechanisms import memory_hog
-from ..host import cgroups
-from ..host.cgroups import Cgroup
-from ..host.docker_engine import DockerEngine
-from ..run import timeline
-from ..run.folder import RunDir
+from ...common import clock
+from ...common.errors import ChaosError
+from ...host import cgroups
+from ...host.cgroups import Cgroup
+from ...host.docker_engine import DockerEngine
+from ...run import timeline
+from ...run.folder import RunDir
+from . import memory_hog
 
 PERIOD_S = 0.5
 
 
-def start_sampling(run: RunDir) -> bool:
-    """Start sampling if a fault of the run asks for it; returns whether one does."""
-    services = {
-        str(fault["target"]) for fault in run.spec.get("faults") or [] if fault.get("kind") == "memory"
-    }
-    for service in sorted(services):
+def start_sampling(run: RunDir, services: Sequence[str]) -> None:
+    """Start sampling each of the services."""
+    for service in services:
         threading.Thread(target=_sample, args=(run, service), name=f"usage of {service}", daemon=True).start()
-    return bool(services)
 
 
 def _sample(run: RunDir, service: str) -> None:
