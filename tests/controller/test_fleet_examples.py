@@ -18,7 +18,7 @@ import yaml
 from ansible.module_utils.common.validation import check_type_list
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import waves
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
 BIN = Path(sys.executable).parent
 GROUPS = {
