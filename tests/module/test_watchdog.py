@@ -277,7 +277,7 @@ def test_the_guard_of_the_host_itself_stops_a_run_too(host: Host) -> None:
 
 def test_a_full_disk_does_not_keep_the_watchdog_from_undoing(host: Host, tmp_path: Path) -> None:
     store = host.project.up("store")
-    with core_support.small_disk(tmp_path / "state", "2m") as folder:
+    with core_support.small_disk(tmp_path / "state", "6m") as folder:
         run = host.open()
         wait_for(lambda: pid_of(run, "standby"))
         hold(host, ttl=4)
@@ -285,10 +285,13 @@ def test_a_full_disk_does_not_keep_the_watchdog_from_undoing(host: Host, tmp_pat
         wait_for(lambda: host.project.running(store.id), 10)
         time.sleep(1)
         assert pid_of(run, "watchdog"), "the full disk killed the watchdog"
-        ballast.unlink()
+        # room was set aside for that: what was done is told though the disk is full
         wait_for(lambda: last(run, "undone"), 5)
-        # the run ends in order once there is room
+        assert run.read_timeline().undone("outage")
         assert host.module("halt")["ended"] == [RUN]
+        record = json.loads(host.state.record_dir(RUN).file("record.json").read_text())
+        assert [fault["undone_by"] for fault in record["faults"] if fault["undone_at"]] == ["watchdog"]
+        ballast.unlink()
         host.clear()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from ..common.errors import ChaosError
@@ -15,6 +16,9 @@ from .docker_engine import Container
 #: Where the owner of a remote host agrees to experiments: a regular file of root's that nobody else can write, in a
 #: folder of the same kind, since whoever writes there may move another file of root's to its place.
 CONSENT = Path("/etc/exchange-chaos/consent")
+PROC = Path("/proc")
+#: How often a container that starts over and over is looked at.
+_LOOKS = 3
 
 
 def require_consent(path: Path = CONSENT) -> None:
@@ -59,3 +63,33 @@ def refuse_shared(container: Container, named: set[str]) -> None:
         raise ChaosError(
             f"Container {container.name} of service {container.service} lives in the host's root cgroup."
         )
+
+
+def require_own_process(container: Container, look_again: Callable[[str], Container | None]) -> None:
+    """Raise ChaosError when the engine's number for a container's main process is somebody else's on this host.
+
+    In another PID namespace (a container that has the engine's socket) that number names anybody or nobody: to enter
+    its namespaces would be to cut a stranger, or the host itself. ``look_again`` asks the engine anew, since the
+    container may have been started anew meanwhile.
+    """
+    found: Container | None = container
+    for _look in range(_LOOKS):
+        if found is None or not found.running or found.pid <= 0 or _is_its_process(found):
+            return
+        asked, found = found.pid, look_again(container.id)
+        if found is not None and found.pid != asked:
+            continue
+    if found is not None and not _is_its_process(found):
+        raise ChaosError(
+            f"The engine says that container {found.name} is process {found.pid}, but on this host that number is not "
+            "this container's: the engine's processes are not ours to see. Run on the engine's own host, or in its PID "
+            "namespace (pid: host)."
+        )
+
+
+def _is_its_process(container: Container) -> bool:
+    """Return whether the process is in a cgroup that bears the container's id; cgroups(7), /proc/[pid]/cgroup."""
+    try:
+        return container.id in (PROC / str(container.pid) / "cgroup").read_text()
+    except OSError:
+        return False

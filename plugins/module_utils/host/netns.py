@@ -19,13 +19,25 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from ..common import clock
+from ..common import bounds, clock
 from ..common.errors import ChaosError, Unsupported
 
 _CLONE_NEWNET = 0x40000000
 #: Linux's TCP_INFO begins with eight bytes and then words of 32 bits; tcpi_rtt (µs) is the 16th (linux/tcp.h).
 _TCP_INFO_BYTES = 8 + 24 * 4
 _RTT_AT = 8 + 15 * 4
+
+
+def _own_number() -> int:
+    """Return the number of the network namespace that this process is in now."""
+    try:
+        return os.stat("/proc/self/ns/net").st_ino
+    except OSError:
+        return 0
+
+
+#: Where this process began; a forked child that has entered another one still knows it.
+_BEGAN_IN = _own_number()
 
 
 def call_inside(pid: int, function: Callable[..., Any], *arguments: Any, within: float = 30.0) -> Any:
@@ -43,8 +55,16 @@ def call_in_throwaway(function: Callable[..., Any], *arguments: Any, within: flo
 
 
 def enter_netns(pid: int) -> None:
-    """Move this process itself into the network namespace of another. Raises OSError."""
+    """Move this process itself into the network namespace of another. Raises OSError.
+
+    Raises ChaosError where that is the one this process began in: a number that was given anew, or another PID
+    namespace's, would have us cut the host itself.
+    """
     with open(f"/proc/{pid}/ns/net") as namespace:
+        if os.fstat(namespace.fileno()).st_ino == _BEGAN_IN:
+            raise ChaosError(
+                f"Process {pid} lives in this host's own network namespace, not in a container's: nothing was done."
+            )
         if _libc().setns(namespace.fileno(), _CLONE_NEWNET) != 0:
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error))
@@ -114,10 +134,13 @@ def _in_child(
         finally:
             os._exit(0)
     os.close(writer)
-    text = _read(reader, clock.now() + within)
-    if text is None:
-        os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    text = None
+    try:
+        text = _read(reader, clock.now() + within)
+    finally:
+        if text is None:
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     if text is None:
         raise ChaosError(f"Work in a network namespace took longer than {within:g} s.")
     answer = json.loads(text or '{"error": "the child that worked in a network namespace died"}')
@@ -131,6 +154,8 @@ def _answer(
 ) -> dict[str, Any]:
     try:
         go()
+    except ChaosError as error:
+        return {"error": str(error), "unsupported": False}
     except OSError as error:
         return {"error": f"The network namespace cannot be entered ({error.strerror}).", "unsupported": False}
     try:
@@ -148,8 +173,12 @@ def _read(reader: int, until: float) -> str | None:
         while select.select([reader], [], [], max(0.0, until - clock.now()))[0]:
             part = os.read(reader, 65536)
             if not part:
-                return b"".join(parts).decode()
+                return b"".join(parts).decode(errors="replace")
             parts.append(part)
+            if sum(map(len, parts)) > bounds.PIPE_ANSWER:
+                raise ChaosError(
+                    f"An answer from a network namespace is larger than {bounds.size(bounds.PIPE_ANSWER)}."
+                )
         return None
     finally:
         os.close(reader)

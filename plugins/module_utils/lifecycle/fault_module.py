@@ -21,6 +21,7 @@ from ..exchange import database, external, fault_entry
 from ..faults import inject, planning
 from ..faults.contract import Fault, Plan, Scene, Site
 from ..faults.undo import undo
+from ..host import consent
 from ..host.docker_engine import DockerEngine
 from ..host.facts import is_root
 from ..run import lease, timeline
@@ -212,6 +213,8 @@ def planned(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) -> Pl
     for service in fault_entry.services_of(wanted):
         if not any(container.service == service for container in targets):
             raise ChaosError(f"Project {wanted['project']} has no container of a service {service}.")
+    for container in targets:
+        consent.require_own_process(container, engine.inspect)
     return planning.plan(wanted, Site(targets, is_root(), engine))
 
 

@@ -105,6 +105,7 @@ def check_exchange(report: Report, engine: DockerEngine, spec: Mapping[str, Any]
     for service in needed:
         for container in report.service(service):
             consent.refuse_shared(container, named)
+            consent.require_own_process(container, engine.inspect)
     report.say("ok", f"Project {project}: {', '.join(needed)} running and healthy")
     for one in away.values():
         milliseconds = external.time_connect(one)
