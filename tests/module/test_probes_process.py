@@ -105,6 +105,30 @@ def test_samples_are_dense_from_the_announcement_until_steady_and_never_bunched(
 
 
 @pytest.mark.alone
+def test_what_is_dear_to_ask_is_asked_often_only_while_it_is_down(api: Api, tmp_path: Path) -> None:
+    probe = {"name": "store", "role": "store", "kind": "tcp", "address": "127.0.0.1", "port": api.port}
+    run = make_run(tmp_path / "run", load_spec(api.url), [{**probe, "rate": 10, "outage_rate": 50}])
+    processes.start_process(run, "probes")
+    try:
+        announced = run.write_event("fault_imminent", fault="crash", kind="kill")["t"]
+        time.sleep(1)
+        api.refuse()
+        down = clock.now()
+        time.sleep(1)
+        api.listen()
+        up = clock.now()
+        time.sleep(2.2)
+        finish = clock.now()
+    finally:
+        assert processes.stop_process(run, "probes")
+    lines = samples(run, "store")
+    assert density(lines, announced, down) == pytest.approx(10, abs=2)
+    assert density(lines, down + 0.2, up) == pytest.approx(50, rel=0.2)
+    assert density(lines, up, up + 0.8) == pytest.approx(50, rel=0.2)
+    assert density(lines, up + 1.2, finish) == pytest.approx(10, abs=3)
+
+
+@pytest.mark.alone
 def test_the_edges_of_an_outage_are_known_to_50_ms(api: Api, start: Start) -> None:
     """The API's own note of when it closed and opened its port is the truth, and must lie within each interval.
 

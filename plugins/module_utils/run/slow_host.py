@@ -44,7 +44,9 @@ def eased(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _eased(probe: Mapping[str, Any], by: float) -> dict[str, Any]:
-    changed = {name: float(probe[name]) / by for name in ("rate", "fault_rate") if probe.get(name)}
+    changed = {
+        name: float(probe[name]) / by for name in ("rate", "fault_rate", "outage_rate") if probe.get(name)
+    }
     if probe.get("timeout_s"):
         changed["timeout_s"] = float(probe["timeout_s"]) * by
     return {**probe, **(changed if by != 1 else {})}

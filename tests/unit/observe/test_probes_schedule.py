@@ -11,7 +11,11 @@ from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.addr
     Addresses,
     first_known,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.schedule import Pace, next_slot
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.schedule import (
+    Pace,
+    Trouble,
+    next_slot,
+)
 
 
 def test_a_fast_answer_keeps_the_grid() -> None:
@@ -39,6 +43,17 @@ def test_probes_are_dense_from_the_announcement_until_steady() -> None:
     assert pace.rate(probe) == 100
     assert pace.take_events([{"event": "steady"}])
     assert pace.rate(probe) == 10
+
+
+def test_a_probe_of_something_dear_is_dense_only_while_that_is_bad_around_a_fault() -> None:
+    pace, trouble, probe = Pace(), Trouble(), {"rate": 10, "outage_rate": 50}
+    trouble.take(1.0, ok=False)
+    assert pace.rate(probe, troubled=trouble.lasts(1.1)) == 10, "no fault, so nobody asks for its edges"
+    pace.take_events([{"event": "fault_imminent"}])
+    assert pace.rate(probe, troubled=trouble.lasts(1.1)) == 50
+    trouble.take(1.5, ok=True)
+    assert pace.rate(probe, troubled=trouble.lasts(1.9)) == 50, "one good answer may be followed by a bad one"
+    assert pace.rate(probe, troubled=trouble.lasts(2.1)) == 10
 
 
 def test_a_probe_without_a_fault_rate_is_never_slowed() -> None:

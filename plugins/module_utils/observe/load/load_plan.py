@@ -59,7 +59,8 @@ def validate_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
         else:
             found.append(f"{where}: kind must be http or tcp; it is {kind!r}.")
         found += _number(probe, "rate", 0, 200, "probes per second", above=True, where=where)
-        found += _number(probe, "fault_rate", 0, 200, "probes per second", above=True, default=1, where=where)
+        for name in ("fault_rate", "outage_rate"):
+            found += _number(probe, name, 0, 200, "probes per second", above=True, default=1, where=where)
         found += _number(probe, "timeout_s", 0.05, TIMEOUT_MAX_S, "seconds", default=1, where=where)
     return found
 
@@ -103,8 +104,10 @@ def describe_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
     for probe in probes:
         where = probe.get("url") or f"{probe.get('address') or probe.get('service')}:{probe.get('port')}"
         fast = max(float(probe["rate"]), float(probe.get("fault_rate") or 0))
+        outage = float(probe.get("outage_rate") or 0)
         lines.append(
             f"probe {probe['name']}: {probe['kind']} {where}, {probe['rate']:g} times a second, {fast:g} around faults"
+            + (f", {outage:g} while it is bad then" if outage > fast else "")
         )
     return lines
 

@@ -4,8 +4,8 @@
 """The probes observer: asks each service on a fixed schedule whether it is well, from outside of it.
 
 Runs as ``chaos.pyz probes <run folder>`` and writes ``probes.jsonl``. Every probe has a thread of its own, so one
-that hangs delays no other. The edges of an outage are known as well as the samples are dense: 100 per second
-from the announcement of a fault until the exchange is steady.
+that hangs delays no other. The edges of an outage are known as well as the samples are dense: one probe is so from
+the announcement of a fault until the exchange is steady, the others while what they ask is bad.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ...run.lifespan import Lifespan
 from ...run.slow_host import tick
 from .addresses import Addresses, first_known
 from .kinds import TIMEOUT_S, HttpProbe, Probe, Sample, TcpProbe
-from .schedule import Pace, next_slot
+from .schedule import Pace, Trouble, next_slot
 
 #: The timeline is looked at, and the samples are written, this often (s).
 TICK_S = 0.03
@@ -43,6 +43,7 @@ class Sampler:
         self._asks = asks
         self._pace = pace
         self._out = out
+        self._trouble = Trouble()
         self._wake = threading.Event()
         self._ended = False
         self.samples = 0
@@ -60,9 +61,13 @@ class Sampler:
     def _run(self) -> None:
         origin = clock.now()
         while not self._ended:
-            self._out.append(self._line(self._asks.sample()))
+            sample = self._asks.sample()
+            self._out.append(self._line(sample))
             self.samples += 1
-            due = next_slot(origin, 1 / self._pace.rate(self._probe), clock.now())
+            self._trouble.take(sample.at, ok=sample.ok)
+            now = clock.now()
+            rate = self._pace.rate(self._probe, troubled=self._trouble.lasts(now))
+            due = next_slot(origin, 1 / rate, now)
             if self._wake.wait(max(0.0, due - clock.now())):
                 self._wake.clear()
                 origin = clock.now()

@@ -11,9 +11,15 @@ from typing import Any
 
 from ...run import timeline
 
+#: A signal that has been good for so long (s) is sampled at its calm rate again.
+TROUBLE_S = 1.0
+
 
 class Pace:
-    """The rate of all probes: their own until a fault or placebo comes, their fault rate until it is over."""
+    """The rate of all probes: their own until a fault or placebo comes, their fault rate until it is over.
+
+    Their outage rate is for the time in which what they ask is bad, within that.
+    """
 
     def __init__(self) -> None:
         self.fast = False
@@ -28,10 +34,33 @@ class Pace:
                 self.fast = False
         return self.fast != before
 
-    def rate(self, probe: Mapping[str, Any]) -> float:
-        """Return samples per second for a probe now."""
+    def rate(self, probe: Mapping[str, Any], *, troubled: bool = False) -> float:
+        """Return samples per second for a probe now; ``troubled``: what it asks has lately been bad."""
         calm = float(probe["rate"])
-        return max(calm, float(probe.get("fault_rate") or 0)) if self.fast else calm
+        if not self.fast:
+            return calm
+        wanted = [calm, float(probe.get("fault_rate") or 0)]
+        return max(*wanted, float(probe.get("outage_rate") or 0) if troubled else 0.0)
+
+
+class Trouble:
+    """Whether what a probe asks has lately been bad: from a bad sample until it has been good for a while.
+
+    Most probes are dear to what they ask (each connect makes a database fork), and are dense only where their edges
+    matter: before the fault that would cost the exchange more than all orders, and in an outage next to nothing.
+    """
+
+    def __init__(self) -> None:
+        self._last_bad = -math.inf
+
+    def take(self, at: float, *, ok: bool) -> None:
+        """Take in a sample that was sent at boottime ``at``."""
+        if not ok:
+            self._last_bad = at
+
+    def lasts(self, now: float) -> bool:
+        """Return whether it does at boottime ``now``."""
+        return now - self._last_bad < TROUBLE_S
 
 
 def next_slot(origin: float, period: float, now: float) -> float:
