@@ -298,5 +298,11 @@ def loops_over(function: ast.FunctionDef, name: str) -> list[ast.expr]:
 @cache
 def capitals(text: str) -> frozenset[str]:
     """Return the words in capitals that a file holds as constants."""
+    return frozenset(word for word, _ in spelled(text) if word.isupper())
+
+
+@cache
+def spelled(text: str) -> tuple[tuple[str, int], ...]:
+    """Return the words that a file holds as constants, each with its line."""
     nodes = (node for node in ast.walk(parse(text)) if isinstance(node, ast.expr))
-    return frozenset(word for node in nodes for word in literal(node) if word.isupper())
+    return tuple((word, node.lineno) for node in nodes for word in literal(node))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.source_tree import Field, Source, SourceTree, capitals
+from tests.unit.source_tree import Field, Source, SourceTree, capitals, constants, spelled
 
 ROOT = Path(__file__).resolve().parents[2]
 #: A folder with more modules than these shows no plan any more.
@@ -183,6 +183,58 @@ def words_of(code: SourceTree, source: Source, fields: Iterable[Field]) -> Itera
             yield from ((source.at(field.line), word) for word in field.words)
 
 
+#: Rooms that cannot know a fault, and speak of the kernel's own cpu, memory and partition.
+BELOW_FAULTS = ("module_utils.host.", "module_utils.bpf.", "module_utils.snapshot.")
+#: A kind's own files: its module, its action, its kind, and the mechanisms, each of which is some kind's.
+KIND_FILES = ("modules.{}", "action.{}", "module_utils.faults.kinds.{}", "module_utils.faults.mechanisms.")
+#: Where a word is another's: what it means there.
+OTHER_MEANINGS = {
+    ("module_utils.observe.docker_events", "kill"): "an action of the engine",
+    ("plugin_utils.report.page.lanes", "kill"): "an action of the engine",
+    ("plugin_utils.report.details", "disk"): "a device that others use",
+    ("plugin_utils.report.details", "memory"): "what others use",
+    (
+        "module_utils.judge.metrics.exchange.connections",
+        "connections",
+    ): "the metrics of connections, for all faults",
+}
+
+
+def kinds_spelled_elsewhere(code: SourceTree) -> list[str]:
+    """Return where a kind of fault is named outside its own files, as a word or by an import.
+
+    A kind declares what it is, and its folder is the registry: an eleventh is new files alone.
+    """
+    home = "module_utils.faults.kinds."
+    kinds = {source.module.removeprefix(home) for source in code.files if source.module.startswith(home)}
+    found = []
+    for source in code.files:
+        if source.module.startswith(BELOW_FAULTS):
+            continue
+        own = {kind for kind in kinds for files in KIND_FILES if source.module.startswith(files.format(kind))}
+        for word, line in spelled(source.text):
+            if word in kinds - own and (source.module, word) not in OTHER_MEANINGS:
+                found.append(f"{source.at(line)}: spells the kind of fault {word!r}")
+        for each in source.imports if not source.module.startswith(home) else ():
+            kind = each.path.removeprefix(home).partition(".")[0]
+            if each.ours and each.path.startswith(home) and kind in kinds - own:
+                found.append(f"{source.at(each.line)}: imports the kind of fault {kind!r}")
+    return found
+
+
+def events_never_written(code: SourceTree) -> list[str]:
+    """Return the names of events that stand in the list of them and that nobody writes."""
+    listed = code.by_module["module_utils.run.timeline"]
+    written = {
+        word for source in code.files for _, word in words_of(code, source, code.written(source, "event"))
+    }
+    return [
+        f"{listed.at(1)}: nobody writes the event {word!r}"
+        for words in constants(listed.text).values()
+        for word in sorted(words - written)
+    ]
+
+
 def unmirrored_tests(code: SourceTree) -> list[str]:
     """The folders of tests/unit are the packages, data and what crosses packages."""
     packages = {
@@ -209,6 +261,8 @@ RULES: Mapping[str, Callable[[SourceTree], list[str]]] = {
     "folders": overfull_folders,
     "packages": packages_that_say_something,
     "events": lambda code: dead_words(code, "event"),
+    "listed events": events_never_written,
+    "kinds": kinds_spelled_elsewhere,
     "journal": lambda code: dead_words(code, "entry"),
     "tests": unmirrored_tests,
 }
@@ -437,6 +491,31 @@ def test_a_state_of_the_journal_that_is_read_and_never_written_is_found(copy: Co
     )
     (found,) = copy.found(RULES["journal"])
     assert found.endswith("entry 'closed' is read and never written")
+
+
+def test_an_event_that_is_listed_and_never_written_is_found(copy: Copy) -> None:
+    before = copy.found(events_never_written)
+    copy.plant("plugins/module_utils/run/timeline.py", 'PARTED = "parted"')
+    assert [each for each in copy.found(events_never_written) if each not in before] == [
+        "plugins/module_utils/run/timeline.py:1: nobody writes the event 'parted'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("module_utils/judge/verdicts.py", 'def f(fault):\n    return fault["kind"] == "kill"'),
+        ("module_utils/observe/load/schedule.py", 'ENDING = ("oom", "memory")'),
+        ("module_utils/lifecycle/specification.py", 'PROOFS = {"impair": 1}'),
+        ("module_utils/lifecycle/finish.py", "from ..faults.kinds import cpu"),
+        ("module_utils/faults/kinds/cpu.py", 'OTHERS = ("disk",)'),
+        ("plugin_utils/report/text.py", 'def f(fault):\n    return fault.get("kind") in {"partition"}'),
+    ],
+)
+def test_a_kind_that_is_named_outside_its_files_is_found(copy: Copy, path: str, text: str) -> None:
+    copy.plant(f"plugins/{path}", text)
+    (found,) = copy.found(kinds_spelled_elsewhere)
+    assert found.startswith(f"plugins/{path}:")
 
 
 def test_tests_outside_the_packages_are_found(copy: Copy) -> None:
