@@ -48,6 +48,11 @@ class Order:
         return (self.end - self.at) * 1000
 
     @property
+    def of_users(self) -> bool:
+        """True for an order of the steady stream, which is what users would send; the others only look closer."""
+        return self.stream == STEADY
+
+    @property
     def surge(self) -> bool:
         """True for an order of the surge, which is there to show a short loss and stands for no user."""
         return self.stream == SURGE

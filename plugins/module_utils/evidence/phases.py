@@ -242,6 +242,11 @@ def orders_within(orders: Sequence[Order], start: float, end: float) -> list[Ord
     return [order for order in orders if start <= order.at < end and order.kind != DROPPED]
 
 
+def users_orders(orders: Sequence[Order], start: float, end: float) -> list[Order]:
+    """Return those of them that stand for users."""
+    return [order for order in orders_within(orders, start, end) if order.of_users]
+
+
 def latency_percentiles(orders: Sequence[Order]) -> dict[str, float | None]:
     """Return p50, p95, p99 and max (nearest rank) of all finished attempts, whatever became of them."""
     values = [order.latency_ms for order in orders]

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..common.errors import ChaosError
 from ..evidence.evidence import Evidence
-from . import controls, rules
+from . import controls, intervals, rules
 from .metrics.catalogue import Measured, Metric, get, measure
 from .metrics.registry import Scalar, Value
 
@@ -27,6 +28,7 @@ class Finding:
     """One finding of a record. ``counts`` is False for one that informs only and decides nothing.
 
     control: the same metric in the placebo, None where it means nothing there or was not measured.
+    interval: between which values the true one lies, None where there is no doubt or no figure.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Finding:
     evidence: str
     counts: bool
     control: Value | None = None
+    interval: tuple[float, float] | None = None
 
     def record(self) -> dict[str, Any]:
         """Return it as the record wants it."""
@@ -51,6 +54,9 @@ class Finding:
             "verdict": self.verdict,
             "evidence": self.evidence,
             "control": _recorded(self.control),
+            "interval": None
+            if self.interval is None
+            else [_short(end) if math.isfinite(end) else None for end in self.interval],
         }
 
 
@@ -90,6 +96,8 @@ def judge_finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
     text = f"{name}: {worst.evidence}" if name else worst.evidence
     if len(found) > 1:
         text += f" (the worst of {', '.join(found)})"
+    doubt = _doubt(worst, limit) if verdict == "unknown" else ""
+    text = f"{doubt}; {text}" if doubt else text
     noise = rules.against(evidence, metric, name or None) if limit is not None else ""
     if noise and verdict != "unknown":
         verdict, text = "unknown", f"{noise}; {text}"
@@ -113,6 +121,7 @@ def judge_finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
         control=None
         if control is None or (control.at_least and control.value is not None)
         else control.value,
+        interval=None if value is None else _interval(worst),
     )
 
 
@@ -151,7 +160,7 @@ def judge_value(measured: Measured, limit: tuple[str, Scalar] | None, metric: Me
     if limit is None:
         return "unknown" if measured.at_least else "pass"
     op, wanted = limit[0], _rank(limit[1], metric.scale)
-    low, high = _bounds(measured.value, metric.scale)
+    low, high = measured.interval or _bounds(measured.value, metric.scale)
     if measured.at_least:
         if op == ">=":
             return "pass" if low >= wanted else "unknown"
@@ -180,8 +189,10 @@ def _typed(value: Any) -> Scalar:
 
 
 def _rank(value: Any, scale: Sequence[str] | None) -> Any:
-    """A word of a scale counts by its place; all else as it is."""
-    return scale.index(value) if scale is not None and value in scale else value
+    """A word of a scale counts by its place, whatever it goes on with; all else as it is."""
+    if scale is None or not isinstance(value, str):
+        return value
+    return next((place for place, word in enumerate(scale) if value.startswith(word)), value)
 
 
 def _bounds(value: Value, scale: Sequence[str] | None) -> tuple[Any, Any]:
@@ -199,6 +210,27 @@ def _badness(measured: Measured, limit: tuple[str, Scalar] | None, metric: Metri
     if isinstance(high, str):
         return 0.0
     return -float(high) if limit is not None and limit[0] == ">=" else float(high)
+
+
+def _doubt(measured: Measured, limit: tuple[str, Scalar] | None) -> str:
+    """Say between which values the true one lies if the threshold does, too, and how long a window would tell."""
+    interval = _interval(measured)
+    if interval is None or measured.at_least or limit is None or isinstance(limit[1], str):
+        return ""
+    high = "more" if math.isinf(interval[1]) else f"{interval[1]:.4g}"
+    ends = f"{interval[0]:.4g} to {high}"
+    told = f"too few samples to tell ({ends}, with {measured.samples})"
+    if measured.interval is None or measured.seconds is None or not isinstance(measured.value, (int, float)):
+        return told
+    seconds = intervals.seconds_to_tell(interval, measured.value, float(limit[1]), measured.seconds)
+    if seconds is None:
+        return f"{told}; it lies on its threshold"
+    return f"{told}; a window of about {math.ceil(seconds)} s would tell"
+
+
+def _interval(measured: Measured) -> tuple[float, float] | None:
+    """What is known of a figure's place: its own interval, or the interval that it is."""
+    return measured.value if isinstance(measured.value, tuple) else measured.interval
 
 
 def _recorded(value: Value | None) -> Any:

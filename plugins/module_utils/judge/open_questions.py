@@ -10,7 +10,7 @@ from typing import Any
 
 from ..evidence.evidence import Evidence
 from ..evidence.phases import fault_windows
-from .metrics.registry import measure
+from .metrics.catalogue import measure
 
 #: By the name under which ``require`` of a run's specification asks for it, the words for one that stayed open.
 OPEN = {

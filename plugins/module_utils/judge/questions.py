@@ -11,7 +11,7 @@ from typing import Any
 
 from ..common.stats import percentile, round_or_none
 from ..evidence.evidence import Evidence, Order
-from ..evidence.phases import Window, fault_onset, fault_windows, find_baseline, orders_within, restarted_at
+from ..evidence.phases import Window, fault_onset, fault_windows, find_baseline, restarted_at, users_orders
 from ..evidence.steady_state import Thresholds
 from .metrics.catalogue import measure
 from .metrics.exchange.logs import first_line
@@ -63,21 +63,22 @@ def recovery_s(evidence: Evidence, found: Sequence[Window]) -> float | None:
 
 
 def users_saw(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
-    """Count errors and slow answers of all orders from the first fault on, with percentiles of their latency."""
+    """Count errors and slow answers from the first fault on, of the orders that stand for users, with percentiles."""
     before = find_baseline(evidence)
-    quiet = _latencies(orders_within(evidence.orders, before.start, before.end)) if before else []
+    quiet = _latencies(users_orders(evidence.orders, before.start, before.end)) if before else []
     p99_before = percentile(quiet, 99)
     limit = max(Thresholds.of(evidence.spec).p99_ms, SLOW_TIMES * (p99_before or 0.0))
     orders = [
         order
         for order in evidence.orders
-        if found and order.end >= fault_onset(evidence, found[0]) and order.telling
+        if found and order.end >= fault_onset(evidence, found[0]) and order.telling and order.of_users
     ]
     errors = sum(order.failed for order in orders)
     slow = sum(order.ok and order.latency_ms > limit for order in orders)
     latencies = _latencies(orders)
     return {
         "what": "unknown" if not orders else "errors" if errors else "slowness" if slow else "nothing",
+        "orders": len(orders),
         "errors": errors,
         "slow": slow,
         "p50_ms": round_or_none(percentile(latencies, 50)),

@@ -20,6 +20,7 @@ from ..exchange.reconcile import close_account, settle_orders
 from ..faults.undo import undo
 from ..host.docker_engine import DockerEngine
 from ..judge import unjudged
+from ..judge.containers import changes
 from ..observe import application_log, start_capture
 from ..run import lease, processes, timeline
 from ..run.folder import RunDir, read_registration
@@ -85,6 +86,7 @@ def _close(run: RunDir, by: str) -> RunDir:
         ("events", start_capture.read_storms),
         ("reconcile", _reconcile),
         ("restore", _compare),
+        ("containers", _tell_containers),
         ("time", _tell_time),
         ("clock", _tell_step),
     )
@@ -221,6 +223,13 @@ def _tell_damage(run: RunDir) -> None:
         why = f"a line of it could not be understood, so nothing was undone by it: {line}"
         run.note(timeline.STEP_FAILED, step="journal", error=why)
         run.say("fail", f"The journal has a line that could not be understood: {line}")
+
+
+def _tell_containers(run: RunDir) -> None:
+    """Say of every container of the project that ended or started in the run whether anybody meant it."""
+    for change in changes(load_evidence(run)):
+        level = "info" if change.meant else "warn"
+        run.note(timeline.LOG, t=change.t, level=level, text=change.text, step="observe")
 
 
 def _tell_time(run: RunDir) -> None:

@@ -115,7 +115,7 @@ def test_orders_that_we_sent_late_say_nothing_of_latency(late_s: float, verdict:
         {"id": "latency", "metric": "latency_while_away", "fault": "outage", "max": 100},
         {"id": "recovery", "metric": "recovery_s", "max": 60},
     ]
-    run = Scenario(spec={"findings": wanted}, order_ok=lambda t: True).evidence(tmp_path)
+    run = Scenario(spec={"findings": wanted}, steady_rate=20.0, order_ok=lambda t: True).evidence(tmp_path)
     for episode in ("crash", "outage"):
         assert episode in {window["id"] for window in run.spec["faults"]}
     orders = [

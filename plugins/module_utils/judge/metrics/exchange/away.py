@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from ....common.stats import percentile
 from ....evidence.evidence import Evidence
-from ....evidence.phases import Window, fault_onset, find_baseline, orders_within
+from ....evidence.phases import Window, fault_onset, find_baseline, users_orders
+from ... import intervals
 from ..registry import LATENCY, SPEED, Measured, per_fault
 from .recovery import trouble_ends
 
@@ -20,7 +21,7 @@ _FEWEST = 10
 def errors_while_away(evidence: Evidence, window: Window) -> Measured:
     """Share of failed orders among those sent while the target was away."""
     start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
-    sent = [order for order in orders_within(evidence.orders, start, end) if order.telling]
+    sent = [order for order in users_orders(evidence.orders, start, end) if order.telling]
     if not sent:
         return Measured(
             None, f"load.jsonl: no orders in the {end - start:.2f} s in which the target was away"
@@ -42,15 +43,18 @@ def latency_while_away(evidence: Evidence, window: Window) -> Measured:
     if before is None:
         return Measured(None, "there was no baseline to compare with")
     start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
-    good = [order for order in evidence.orders if order.ok and order.stream == "steady"]
-    quiet = [order.latency_ms for order in orders_within(good, before.start, before.end)]
-    during = [order.latency_ms for order in orders_within(good, start, end)]
+    good = [order for order in evidence.orders if order.ok]
+    quiet = [order.latency_ms for order in users_orders(good, before.start, before.end)]
+    during = [order.latency_ms for order in users_orders(good, start, end)]
     then, now = percentile(quiet, 95), percentile(during, 95)
     if then is None or now is None or len(during) < _FEWEST:
         text = f"load.jsonl: {len(during)} good orders of the steady stream while away, {len(quiet)} before"
         return Measured(None, text)
     text = f"load.jsonl: 95th percentile {then:.1f} ms before, {now:.1f} ms while away"
-    return Measured(now / max(then, _LEAST_MS), text, len(during))
+    known = intervals.ratio(
+        intervals.percentile_bounds(during, 95), intervals.percentile_bounds(quiet, 95), _LEAST_MS
+    )
+    return Measured(now / max(then, _LEAST_MS), text, len(during), interval=known, seconds=end - start)
 
 
 @per_fault("peer_errors", "ratio", without_fault=True, rests_on=SPEED)

@@ -10,8 +10,9 @@ from typing import Any
 
 from ....common.stats import median, percentile
 from ....evidence.evidence import Evidence, Order
-from ....evidence.phases import Phase, Window, fault_onset, find_baseline, orders_within
+from ....evidence.phases import Phase, Window, fault_onset, find_baseline, users_orders
 from ....evidence.steady_state import Thresholds
+from ... import intervals
 from ..kernel.connects import connects, unseen
 from ..registry import LATENCY, SPEED, Measured, per_fault
 
@@ -64,9 +65,13 @@ def added_wait_ms(evidence: Evidence, window: Window) -> Measured:
     during, usual = median(good), median([order.latency_ms for order in _before(evidence)])
     if during is None or usual is None:
         return Measured(None, "load.jsonl: no acknowledged order while the fault was held, or none before")
-    return Measured(
-        during - usual, f"load.jsonl: median {during:.1f} ms while held, {usual:.1f} ms before", len(good)
+    usually = [order.latency_ms for order in _before(evidence)]
+    known = intervals.difference(
+        intervals.percentile_bounds(good, 50), intervals.percentile_bounds(usually, 50)
     )
+    start, end = _held(evidence, window)
+    text = f"load.jsonl: median {during:.1f} ms while held, {usual:.1f} ms before"
+    return Measured(during - usual, text, len(good), interval=known, seconds=end - start)
 
 
 @per_fault("connection_churn", "connections/s", without_fault=True)
@@ -140,14 +145,14 @@ def _held(evidence: Evidence, window: Window) -> tuple[float, float]:
 
 def _sent(evidence: Evidence, window: Window) -> list[Order]:
     """Return the orders whose intended send time lies in the time the fault was held."""
-    return [order for order in orders_within(evidence.orders, *_held(evidence, window)) if order.telling]
+    return [order for order in users_orders(evidence.orders, *_held(evidence, window)) if order.telling]
 
 
 def _before(evidence: Evidence) -> Sequence[Order]:
     before = find_baseline(evidence)
     if before is None:
         return []
-    return [order for order in orders_within(evidence.orders, before.start, before.end) if order.ok]
+    return [order for order in users_orders(evidence.orders, before.start, before.end) if order.ok]
 
 
 def _rate(evidence: Evidence, window: Window, before: Phase) -> str:

@@ -44,7 +44,7 @@ def error_clarity(evidence: Evidence, window: Window | None) -> Measured:
 
 
 def judged_errors(evidence: Evidence, chosen: Sequence[Window]) -> tuple[list[Order], list[Order]]:
-    """Return the failed orders of the windows that were answered clearly, and those that were not."""
+    """Return the failed orders of the windows that were answered clearly, and those that were not, of users' orders."""
     clear: list[Order] = []
     unclear: list[Order] = []
     struck = [
@@ -54,7 +54,7 @@ def judged_errors(evidence: Evidence, chosen: Sequence[Window]) -> tuple[list[Or
     for order in evidence.orders:
         # An order under way when a fault struck is its victim too.
         causes = [cause for start, end, cause in struck if order.end >= start and order.sent < end]
-        if order.failed and causes:
+        if order.failed and order.of_users and causes:
             named = order.status > 0 and any(cause.search(str(order.error or "")) for cause in causes)
             (clear if named else unclear).append(order)
     return clear, unclear

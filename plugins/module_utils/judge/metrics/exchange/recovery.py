@@ -134,6 +134,31 @@ def self_healing_s(evidence: Evidence, window: Window) -> Measured:
     )
 
 
+#: How an exchange came back, best first; the second goes on with the rate to which the load fell.
+UNDER_LOAD, LESS_LOAD, NOT_BACK = "yes", "only after the load fell", "no"
+
+
+@per_fault("recovers_under_load", None, scale=(UNDER_LOAD, LESS_LOAD, NOT_BACK))
+def recovers_under_load(evidence: Evidence, window: Window) -> Measured:
+    """Did steady state return while our load went on: yes, only after the load fell to so many per second, or no.
+
+    One that needs the load to fall is in a state that its cause does not keep up any more (N. Bronson et al.,
+    "Metastable Failures in Distributed Systems", HotOS 2021).
+    """
+    found = recovery_s(evidence, window)
+    yields = [
+        event for event in evidence.timeline.yields if window.injected <= float(event["t"]) <= window.end
+    ]
+    least = min((float(event.get("rate") or 0.0) for event in yields), default=None)
+    told = "".join(f"; the load fell to {event.get('rate')}/s: {event.get('reason')}" for event in yields[:3])
+    if found.value is None or (found.at_least and not found.never):
+        return Measured(None, f"{found.evidence}{told}", found.samples)
+    if found.never:
+        return Measured(NOT_BACK, f"{found.evidence}{told}", found.samples)
+    value = UNDER_LOAD if least is None else f"{LESS_LOAD} to {least:g} per second"
+    return Measured(value, f"{found.evidence}{told or '; the load went on'}", found.samples)
+
+
 @per_run("manual_intervention", "interventions")
 def manual_intervention(evidence: Evidence, window: Window | None) -> Measured:
     """How often we had to help: starts that the plan did not name, and rescues."""

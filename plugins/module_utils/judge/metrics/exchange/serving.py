@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ....evidence.evidence import Evidence
-from ....evidence.phases import Window, engine_events, fault_onset, orders_within
+from ....evidence.phases import Window, engine_events, fault_onset, users_orders
 from ..registry import SPEED, Measured, per_fault
 from .recovery import trouble_ends
 
@@ -17,15 +17,11 @@ _SERVED = 0.99
 
 @per_fault("degradation", None, scale=DEGREES, without_fault=True)
 def degradation(evidence: Evidence, window: Window) -> Measured:
-    """How the application bore it: kept_serving, errors, or crashed. The surge stands for no user and is left out.
+    """How the application bore it: kept_serving, errors (of orders that stand for users), or crashed.
 
     Crashed: the engine saw it die, or (where the engine's events are missing) its port refused connections.
     """
-    sent = [
-        order
-        for order in orders_within(evidence.orders, fault_onset(evidence, window), window.end)
-        if not order.surge
-    ]
+    sent = users_orders(evidence.orders, fault_onset(evidence, window), window.end)
     failed = [order for order in sent if order.failed]
     api = evidence.service("api")
     deaths = engine_events(evidence, window, api, "die", "oom")

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from ....common.stats import percentile
 from ....evidence.evidence import Evidence, Order
-from ....evidence.phases import Window, find_baseline, latency_percentiles, orders_within
+from ....evidence.phases import Window, find_baseline, latency_percentiles, orders_within, users_orders
+from ... import intervals
 from ..registry import LATENCY, Measured, per_fault
 
 #: Latency is back where half of the orders of so many seconds take at most so many times what they took before, or so
@@ -23,11 +24,11 @@ _FEWEST = 5
 def spans(evidence: Evidence, window: Window) -> tuple[list[Order], list[Order], list[Order]]:
     """Return the orders of the baseline, of the fault until its undo, and of the time after it."""
     before, undone = find_baseline(evidence), window.undone or window.end
-    calm = orders_within(evidence.orders, before.start, before.end) if before else []
+    calm = users_orders(evidence.orders, before.start, before.end) if before else []
     return (
         calm,
-        orders_within(evidence.orders, window.injected, undone),
-        orders_within(evidence.orders, undone, window.end),
+        users_orders(evidence.orders, window.injected, undone),
+        users_orders(evidence.orders, undone, window.end),
     )
 
 
@@ -38,7 +39,14 @@ def slowdown(evidence: Evidence, window: Window, rank: str) -> Measured:
         return Measured(None, "load.jsonl: no orders before the fault, or none in it")
     end = "no orders after" if after is None else f"{after:g} ms after"
     text = f"load.jsonl: {rank} {before:g} ms before, {during:g} ms during, {end}"
-    return Measured(during / before, text, len(spans(evidence, window)[1]))
+    calm, held, _after = spans(evidence, window)
+    bounds = [
+        intervals.percentile_bounds([order.latency_ms for order in part], float(rank[1:]))
+        for part in (held, calm)
+    ]
+    known = intervals.ratio(bounds[0], bounds[1])
+    seconds = (window.undone or window.end) - window.injected
+    return Measured(during / before, text, len(held), interval=known, seconds=seconds)
 
 
 @per_fault("slowdown_p50", "times", without_fault=True, rests_on=LATENCY)

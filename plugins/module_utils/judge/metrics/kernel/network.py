@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ....common.stats import median
 from ....evidence.evidence import Evidence, Order
-from ....evidence.phases import Window, engine_events, fault_windows, find_baseline, orders_within
+from ....evidence.phases import Window, engine_events, fault_windows, find_baseline, users_orders
+from ... import intervals
 from ..exchange.recovery import recover
 from ..registry import LATENCY, SPEED, Measured, per_fault, per_run
 from .connects import connects, on_path, unseen
@@ -24,6 +26,8 @@ _HIT = 0.02
 _SILENT = 2
 #: Retransmissions of one segment closer than this are one round; a gap has grown that is this much longer.
 _ROUND_S, _GROWTH = 0.01, 1.5
+#: A baseline faster than this (ms) would make ratios of noise.
+_LEAST_MS = 10.0
 _SAME_PROCESS = "is the one it was"
 
 
@@ -145,7 +149,11 @@ def added_latency_ms(evidence: Evidence, window: Window) -> Measured:
     text = (
         f"load.jsonl: median {middle:.1f} ms of {len(during)} orders, before: {usual:.1f} ms of {len(before)}"
     )
-    return Measured(middle - usual, text, len(during) + len(before))
+    known = intervals.difference(
+        intervals.percentile_bounds(during, 50), intervals.percentile_bounds(before, 50)
+    )
+    seconds = (window.undone or window.end) - window.injected
+    return Measured(middle - usual, text, len(during) + len(before), interval=known, seconds=seconds)
 
 
 @per_fault("latency_per_ms", "ms/ms", rests_on=LATENCY)
@@ -156,7 +164,13 @@ def latency_per_ms(evidence: Evidence, window: Window) -> Measured:
         return Measured(None, "the fault adds no delay")
     if not isinstance(added.value, float):
         return added
-    return Measured(added.value / delay, f"{added.evidence}; {delay:g} ms injected", added.samples)
+    low, high = added.interval or (added.value, added.value)
+    return replace(
+        added,
+        value=added.value / delay,
+        evidence=f"{added.evidence}; {delay:g} ms injected",
+        interval=(low / delay, high / delay),
+    )
 
 
 @per_fault("failed_while_held", "ratio", without_fault=True, rests_on=SPEED)
@@ -193,12 +207,19 @@ def latency_after(evidence: Evidence, window: Window) -> Measured:
     if found is None:
         return Measured(None, "steady state did not come back")
     start = max(found.latest, window.undone or window.injected)
-    after = _good(orders_within(evidence.orders, start, window.end))
+    after = _good(users_orders(evidence.orders, start, window.end))
     middle, usual = median(after), median(_good(_before(evidence)))
     if middle is None or usual is None:
         return Measured(None, "load.jsonl: no acknowledged orders after it, or none before")
     text = f"load.jsonl: median {middle:.1f} ms of {len(after)} orders, before: {usual:.1f} ms"
-    return Measured(middle / max(usual, 10.0), text, len(after))
+    known = intervals.ratio(
+        intervals.percentile_bounds(after, 50),
+        intervals.percentile_bounds(_good(_before(evidence)), 50),
+        _LEAST_MS,
+    )
+    return Measured(
+        middle / max(usual, _LEAST_MS), text, len(after), interval=known, seconds=window.end - start
+    )
 
 
 def _delay(window: Window) -> float:
@@ -207,12 +228,12 @@ def _delay(window: Window) -> float:
 
 def _sent(evidence: Evidence, window: Window) -> Sequence[Order]:
     end = window.end if window.undone is None else window.undone
-    return orders_within(evidence.orders, window.injected, end)
+    return users_orders(evidence.orders, window.injected, end)
 
 
 def _before(evidence: Evidence) -> Sequence[Order]:
     before = find_baseline(evidence)
-    return [] if before is None else orders_within(evidence.orders, before.start, before.end)
+    return [] if before is None else users_orders(evidence.orders, before.start, before.end)
 
 
 def _good(orders: Sequence[Order]) -> list[float]:
