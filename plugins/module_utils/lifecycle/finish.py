@@ -18,6 +18,7 @@ from ..common.json_files import read_json, read_object, write_json
 from ..evidence.evidence import load_evidence
 from ..exchange.reconcile import close_account, settle_orders
 from ..faults.undo import undo
+from ..host import usage
 from ..host.docker_engine import DockerEngine
 from ..judge import unjudged
 from ..judge.containers import changes
@@ -33,6 +34,8 @@ from ..snapshot import snapshot
 _LEASE_S = 90.0
 #: A host's clock that was set by less than this during a run is not worth a word, s.
 _STEP_S = 0.1
+#: Share of a core that all long-lived processes of a run may cost the host.
+_BUDGET = 0.10
 OBSERVERS = ("load", "probes", "capture", "interference", "events")
 
 
@@ -80,6 +83,7 @@ def _close(run: RunDir, by: str) -> RunDir:
     steps: tuple[tuple[str, Callable[[RunDir], None]], ...] = (
         ("keepers", _tell_keepers),
         ("journal", _tell_damage),
+        ("cost", _tell_cost),
         # the play's own end has the time to wait for every order; who ends a run for it has not
         *((("orders", _account),) if by == "module" else ()),
         ("stop", stop_observers),
@@ -239,6 +243,28 @@ def _tell_time(run: RunDir) -> None:
     run.say(
         "info",
         f"{whole:.1f} s since the run was opened: {waited:.1f} s of waiting on purpose, {whole - waited:.1f} s of work",
+        "report",
+    )
+
+
+def _tell_cost(run: RunDir) -> None:
+    """Say what the run's own processes have cost the host, by process, while they are still there to be asked."""
+    used = {}
+    for name in sorted((*OBSERVERS, "watchdog", "standby")):
+        entry = processes.living_process(run, name)
+        found = usage.of_process(int(entry["pid"])) if entry else None
+        if found:
+            used[name] = round(found[1], 2)
+    if not used:
+        return
+    whole = clock.now() - run.anchor.boottime
+    share = sum(used.values()) / whole
+    run.note(timeline.OWN_COST, cpu_s=used, share=round(share, 4))
+    parts = ", ".join(f"{name} {used[name]:.1f}" for name in sorted(used, key=lambda name: -used[name]))
+    run.say(
+        "info" if share <= _BUDGET else "warn",
+        f"Watching cost {sum(used.values()):.1f} CPU s, {share:.1%} of a core"
+        f"{'' if share <= _BUDGET else f' and more than the {_BUDGET:.0%} it may'}: {parts}",
         "report",
     )
 

@@ -58,6 +58,8 @@ KEEPERS_LOST = "keepers_lost"
 #: A module on its way back to the controller with an error, and lines of the timeline that came late.
 MODULE_FAILED = "module_failed"
 UNWRITTEN = "unwritten"
+#: What the run's own processes cost the host: CPU seconds by process, and their share of a core.
+OWN_COST = "own_cost"
 #: The depth of the order book before the load.
 BOOK = "book"
 
