@@ -200,9 +200,14 @@ def exchange() -> Iterator[Exchange]:
         made.remove()
 
 
+def joining_script(script: str, pause: float = 0.0) -> str:
+    """Return Python that first joins the container of the process whose pid is its first argument."""
+    return f"{_JOIN.replace('PAUSE', str(pause))}{script}"
+
+
 def work(pid: int, script: str, *arguments: object, pause: float = 0.0, code: int = 0) -> int:
     """Run Python inside the container of process ``pid`` and return the pid it had; ``connect()`` is defined."""
-    text = f"{_JOIN.replace('PAUSE', str(pause))}{_CONNECT}{script}\ntime.sleep({pause})\n"
+    text = joining_script(f"{_CONNECT}{script}\ntime.sleep({pause})\n", pause)
     child = subprocess.Popen([PYTHON, "-c", text, str(pid), *map(str, arguments)])
     ended = child.wait(60)
     assert ended == code, f"exit code {ended}"

@@ -5,7 +5,7 @@
 
 To turn a record into a line costs Python some ten microseconds, which at fifty thousand records a second is more
 than a core of the host that is being measured. So a storm is only carried to disk, compressed; who its records belong
-to is noted beside it while that is known; and :func:`expand` makes lines of it when the record is made.
+to is noted beside it while that is known; and :func:`expand_spool` makes lines of it when the record is made.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Spool:
         self.bytes += _CHUNK.size + len(data)
 
 
-def expand(run: RunDir) -> None:
+def expand_spool(run: RunDir) -> None:
     """Make lines of bpf.jsonl of what lies in the spool, as many as there is room for, and take the spool away.
 
     Does nothing where there is none. What the capture counted is corrected by what there really was.

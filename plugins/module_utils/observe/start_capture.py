@@ -46,7 +46,7 @@ def start_capture(run: RunDir) -> bool:
 
 def read_storms(run: RunDir) -> None:
     """Make events of what came too fast for the capture, which has ended, to make them itself."""
-    spool.expand(run)
+    spool.expand_spool(run)
 
 
 def is_blind(found: Mapping[str, Any]) -> bool:
