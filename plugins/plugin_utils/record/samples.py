@@ -91,14 +91,15 @@ class Requests:
 
 @dataclass
 class Band:
-    """What the answers of one probe were, column by column: good and bad ones."""
+    """What the answers of one probe were, column by column, and when (exactly) they turned from good to bad."""
 
     role: str
     good: bytearray = field(default_factory=lambda: bytearray(COLUMNS))
     bad: bytearray = field(default_factory=lambda: bytearray(COLUMNS))
     answers: int = 0
     failed: int = 0
-    first_bad: float | None = None
+    turned: array[float] = field(default_factory=lambda: array("d"))
+    was_good: bool = True
     detail: str = ""
 
     def add(self, column: int, at: float, line: Line) -> None:
@@ -106,11 +107,14 @@ class Band:
         self.answers += 1
         if line["ok"]:
             self.good[column] = 1
+            self.was_good = True
             return
         self.bad[column] = 1
         self.failed += 1
-        if self.first_bad is None:
-            self.first_bad = at
+        if self.was_good and len(self.turned) < KEPT:
+            self.turned.append(at)
+        self.was_good = False
+        if not self.detail:
             self.detail = str(line.get("detail") or line.get("status") or line.get("kind") or "")
 
 

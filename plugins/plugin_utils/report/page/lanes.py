@@ -231,8 +231,8 @@ def _probes(probes: Mapping[str, Band]) -> Lane:
             y = top + 14 + row * index
             drawing.text(axis.left - 8, y + 9, name[:24], "faint", "end", font_size="10")
             told = f"{name}: {band.answers} answers, {band.failed} bad"
-            if band.first_bad is not None:
-                told += f", the first at {time_of_day(band.first_bad)}: {band.detail}"
+            if band.turned:
+                told += f", the first at {time_of_day(band.turned[0])}: {band.detail}"
             group = drawing.group(told)
             for start, end, good in find_stretches(band):
                 x = axis.left + start / COLUMNS * axis.width
