@@ -116,6 +116,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults import plann
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, preflight
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import first_sentence
+from ansible_collections.exchange.chaos.plugins.module_utils.run import claims
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
@@ -135,6 +136,14 @@ def examine_host(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict
                 f"Run {run.path.name} of project {run.known.get('project') or 'unknown'} is under way on this host; "
                 "playbooks/halt.yml ends it",
             )
+        here = {run.path for run in state.list_runs()}
+        for claim in claims.find_claims():
+            if claim.folder not in here:
+                found["under_way"].append(claim.run_id)
+                lines.say(
+                    "warn",
+                    f"{claim.describe().capitalize()} is under way on this host; playbooks/halt.yml ends it",
+                )
         held = state.lock_holder(parameters["project"])
         if held:
             found["held_by"] = held.describe()

@@ -87,6 +87,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir impor
 def ended(state: StateDir, run_id: str, why: str) -> tuple[RunDir, bool]:
     """Return the ended run's folder, ending it first if it is under way; ``why`` it is aborted, "" if it is not."""
     run = state.run_dir(run_id)
+    state.require_ours()
     if run.file("spec.json").exists():
         archive.complete_from(run.file("chaos.pyz"))
         if why:

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ..common import bounds, clock
 from ..common.errors import ChaosError
-from ..run import timeline
+from ..run import claims, timeline
 from ..run.folder import RunDir
 from ..run.journal import Journal
 from ..run.liveness import BEGINNING_S, is_abandoned
@@ -41,8 +43,11 @@ def end_run(run: RunDir, *, by: str) -> None:
         raise ChaosError(f"Run {run.path.name} could not be ended: {failure} ({_words(error)})") from error
 
 
-def _end_by_own_runtime(run: RunDir, by: str) -> str:
-    """Run the command ``finish`` of the run's own runtime; returns its last words if it failed, else an empty text."""
+def _end_by_own_runtime(run: RunDir, by: str, user: int | None = None) -> str:
+    """Run the command ``finish`` of the run's own runtime; returns its last words if it failed, else an empty text.
+
+    ``user``: as whom, where that is not who calls.
+    """
     command = [
         str(run.known.get("python") or sys.executable),
         str(run.file("chaos.pyz")),
@@ -52,9 +57,10 @@ def _end_by_own_runtime(run: RunDir, by: str) -> str:
     environment = {**os.environ, "EXCHANGE_CHAOS_BY": by}
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=_TIMEOUT_S, check=False, env=environment, cwd="/"
-        )
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+            command, capture_output=True, timeout=_TIMEOUT_S, check=False, env=environment, cwd="/",
+            **({} if user is None else _as_user(user)),
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
         return _words(error)
     if done.returncode == 0:
         return ""
@@ -79,8 +85,9 @@ def living_runs(state: StateDir) -> list[RunDir]:
 def end_abandoned(state: StateDir, say: Say, *, act: bool = True, by: str = "preflight") -> int:
     """End all runs nobody looks after any more; with ``act`` false only name them. Returns how many there are.
 
-    Raises ChaosError, after all were tried, when one resists.
+    Raises ChaosError, after all were tried, when one resists; at once when the state folder is not ours alone.
     """
+    state.require_ours()
     stale, failure = 0, None
     for run in state.list_runs():
         if not has_begun(run):
@@ -106,7 +113,11 @@ def end_abandoned(state: StateDir, say: Say, *, act: bool = True, by: str = "pre
 
 
 def halt_runs(state: StateDir, project: str | None, say: Say, *, act: bool = True) -> list[str]:
-    """End every run (of a project), watched or not, and return their ids. Raises ChaosError after trying all."""
+    """End every run (of a project), watched or not, and return their ids. Raises ChaosError after trying all.
+
+    Runs in other state folders, of this user and of others, are found by what their watchdogs claim.
+    """
+    state.require_ours()
     ended, failure = [], None
     for run in state.list_runs():
         of = run.known.get("project")
@@ -128,12 +139,58 @@ def halt_runs(state: StateDir, project: str | None, say: Say, *, act: bool = Tru
         except ChaosError as error:
             failure = failure or error
             say("fail", str(error))
+    for claim in _claims_elsewhere(state, project):
+        ended.append(claim.run_id)
+        if not act:
+            say("info", f"Run {claim.run_id} would be ended; it lives in {claim.folder}")
+            continue
+        try:
+            _end_elsewhere(claim)
+            say("ok", f"Run {claim.run_id} ended; it lived in {claim.folder}")
+        except ChaosError as error:
+            failure = failure or error
+            say("fail", str(error))
     _left_locks(state, say, act=act)
     if failure:
         raise failure
     if not ended:
         say("ok", "No run is under way on this host: nothing to undo")
     return ended
+
+
+def _claims_elsewhere(state: StateDir, project: str | None) -> list[claims.Claim]:
+    """Return the runs that somebody looks after in other state folders."""
+    here = {run.path for run in state.list_runs()}
+    return [claim for claim in claims.find_claims(project) if claim.folder not in here]
+
+
+def _end_elsewhere(claim: claims.Claim) -> None:
+    """End a run of another state folder, as the user it belongs to: its code is not run as anybody else.
+
+    Raises ChaosError when that can't be done.
+    """
+    user = os.geteuid()
+    if user not in (0, claim.user):
+        raise ChaosError(
+            f"Run {claim.run_id} is under way in {claim.folder} and belongs to user {claim.user}; that user or root "
+            "ends it with playbooks/halt.yml."
+        )
+    run = RunDir(claim.folder)
+    if user == claim.user:
+        StateDir(claim.folder.parent.parent).require_ours()
+        _tell_aborted(run, "halt was called", "halt")
+    failure = _end_by_own_runtime(run, "halt", claim.user)
+    if failure and claim.folder.exists():
+        raise ChaosError(f"Run {claim.run_id} in {claim.folder} could not be ended: {failure}")
+
+
+def _as_user(user: int) -> dict[str, Any]:
+    """Return how to start a process as another user, with that one's groups and no more; nothing for ourselves."""
+    if user == os.geteuid():
+        return {}
+    known = pwd.getpwuid(user)
+    groups = os.getgrouplist(known.pw_name, known.pw_gid)
+    return {"user": user, "group": known.pw_gid, "extra_groups": groups}
 
 
 def _tell_aborted(run: RunDir, reason: str, by: str) -> None:

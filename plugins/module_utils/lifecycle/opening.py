@@ -16,7 +16,7 @@ from ..common import clock
 from ..common.errors import ChaosError
 from ..common.json_files import write_json
 from ..exchange import database
-from ..run import lease, processes, timeline
+from ..run import claims, lease, processes, timeline
 from ..run.folder import RunDir
 from ..run.results import Lines
 from ..run.state_dir import StateDir
@@ -26,8 +26,14 @@ from ..snapshot import snapshot
 def create_run(state: StateDir, run_id: str, spec: dict[str, Any], runtime: Path, lines: Lines) -> RunDir:
     """Make the run: everything is undone again when a step fails.
 
-    ``spec`` is checked and resolved; ``runtime`` is the zipapp as carried to this host.
+    ``spec`` is checked and resolved; ``runtime`` is the zipapp as carried to this host. Raises ChaosError when the
+    project is taken, by whatever user and in whatever state folder.
     """
+    with claims.opening(str(spec["project"])):
+        return _create(state, run_id, spec, runtime, lines)
+
+
+def _create(state: StateDir, run_id: str, spec: dict[str, Any], runtime: Path, lines: Lines) -> RunDir:
     state.lock_project(str(spec["project"]), run_id, _owner())
     run = None
     try:

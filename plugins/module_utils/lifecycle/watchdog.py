@@ -22,7 +22,7 @@ from ..common.errors import ChaosError, Unsupported
 from ..faults import registry
 from ..faults.undo import overdue, undo
 from ..host.docker_engine import load_sdk
-from ..run import lease, processes, timeline
+from ..run import claims, lease, processes, timeline
 from ..run.abort import abort_run, is_complete
 from ..run.folder import RunDir
 from ..run.journal import Journal
@@ -45,6 +45,8 @@ def main(run: RunDir) -> int:
         load_sdk()
     for fault in run.spec["faults"]:
         registry.by_kind(str(fault["kind"]))
+    # seen by every user of the host as long as this process lives
+    held = claims.hold_claim(str(run.known.get("project") or ""), run.path.name)
     lock = os.open(str(run.file("watchdog.lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     first = _try(lock)
     if not first:
@@ -56,7 +58,8 @@ def main(run: RunDir) -> int:
     with contextlib.suppress(OSError):  # a standby that takes over on a full disk undoes all the same
         run.register_process("watchdog")
     try:
-        return Watchdog(run, life).keep()
+        with contextlib.closing(held) if held is not None else contextlib.nullcontext():
+            return Watchdog(run, life).keep()
     except Exception as error:
         # the standby takes over; that this one failed is never taken for a run in order
         run.note(timeline.WATCHDOG_FAILED, duty="all", error=f"{type(error).__name__}: {error}")

@@ -13,6 +13,7 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,36 @@ class StateDir:
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root) if root else default_root()
 
+    def require_ours(self) -> None:
+        """Raise ChaosError unless this folder, and every one above it, is ours or root's and writable by no other.
+
+        What lies in it is believed, and run: whoever else could write there would be us. Folders that are not there
+        yet are ours once made.
+        """
+        user = os.geteuid()
+        real = Path(os.path.realpath(self.root))
+        for folder in (real, *real.parents):
+            try:
+                found = folder.stat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise ChaosError(
+                    f"The state folder {self.root} cannot be looked into ({error.strerror})."
+                ) from error
+            if not stat.S_ISDIR(found.st_mode):
+                raise ChaosError(f"The state folder {self.root} cannot be used: {folder} is no folder.")
+            own_group = found.st_gid == user == found.st_uid != 0
+            others = found.st_mode & (0o002 if own_group else 0o022)
+            shared = others and not (folder != real and found.st_mode & stat.S_ISVTX)
+            stranger = found.st_uid not in ((user,) if folder == real else (0, user))
+            if stranger or shared:
+                why = f"belongs to user {found.st_uid}" if stranger else "can be written by others"
+                raise ChaosError(
+                    f"The state folder {self.root} is not safe for user {user}: {folder} {why}; "
+                    "set chaos_state_dir to a folder that only this user and root can write to."
+                )
+
     def run_dir(self, run_id: str) -> RunDir:
         """Return the folder of a run, whether it exists or not. Raises ChaosError on a name that is none of ours."""
         return RunDir(self.root / "runs" / self._named(run_id))
@@ -80,6 +111,7 @@ class StateDir:
 
     def create_run_dir(self, run_id: str) -> RunDir:
         """Make the folder of a new run (0700). Raises ChaosError when it exists or the disk refuses."""
+        self.require_ours()
         run = self.run_dir(run_id)
         if self.record_dir(run_id).path.exists():
             raise ChaosError(
@@ -97,6 +129,7 @@ class StateDir:
     def lock_project(self, project: str, run_id: str, owner: str) -> None:
         """Take the project for a run. Raises ChaosError naming the holder, or when the disk refuses."""
         claim = self.root / "locks" / f".{self._named(run_id)}"
+        self.require_ours()
         try:
             self._folder("locks")
             write_json(claim, {"project": project, "run_id": run_id, "owner": owner, "since": time.time()})
@@ -205,7 +238,9 @@ def attach_run(run_id: str, state_dir: str | Path | None = None, *, of: str = "a
 
     Raises ChaosError when this host has none of that id.
     """
-    run = StateDir(state_dir).run_dir(run_id)
+    state = StateDir(state_dir)
+    run = state.run_dir(run_id)
+    state.require_ours()
     if not run.file("spec.json").exists():
         raise ChaosError(f"No run {run_id} is under way on this host (looked in {run.path}).")
     archive.complete_from(run.file("chaos.pyz"))
@@ -217,7 +252,8 @@ def attach_run(run_id: str, state_dir: str | Path | None = None, *, of: str = "a
 def _folders(parent: Path) -> list[Path]:
     try:
         return sorted(
-            (path for path in parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+            (path for path in parent.iterdir() if path.is_dir() and not path.is_symlink()),
+            key=lambda path: path.stat().st_mtime,
         )
     except OSError:
         return []

@@ -129,7 +129,7 @@ def test_a_damaged_lock_does_not_hold_a_project_for_ever(home: StateDir) -> None
 def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     home = StateDir(tmp_path / "file" / "state")
-    with pytest.raises(ChaosError, match=r"lock of project lab cannot be made .*Not a directory"):
+    with pytest.raises(ChaosError, match=r"state folder .*/file/state cannot be used: .*/file is no folder"):
         home.lock_project("lab", RUN, "anna")
     with pytest.raises(ChaosError, match=r"cannot be made on the host \(Not a directory\)"):
         home.create_run_dir(RUN)
