@@ -113,7 +113,7 @@ class ActionModule(record_action.ActionModule):
             if "chaos_unreachable" in result:
                 problem = collect.AWAY
             return {**nothing, "asked": True, "problem": problem, "chaos_lines": [said]}
-        kept = {
+        kept: Result = {
             key: result[key]
             for key in ("host_record", "raw_files", "chaos_lines", "chaos_bpf", "warnings")
             if key in result

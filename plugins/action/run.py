@@ -14,7 +14,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.host_cloc
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import carry_archive
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     """Builds the runtime once per controller process, transfers it next to the module, and lets the module act."""
 
     _requires_connection = True

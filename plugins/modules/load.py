@@ -134,7 +134,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir impor
 
 def present(run: RunDir, check: bool, probes: bool) -> dict[str, Any]:
     """Start the process unless it runs, and with ``probes`` theirs."""
-    load, probed = run.spec["load"], run.spec["probes"] if probes else []
+    load, probed = run.spec.order_load, [probe.to_data() for probe in run.spec.probes] if probes else []
     plan = [*load_plan.describe_load(load), *load_plan.describe_probes(probed)]
     running = bool(processes.living_process(run, "load"))
     if check:
@@ -158,7 +158,7 @@ def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
     started = run.file("load.jsonl").exists()
     if not running and (known or not started):
         return _answer(run, check, changed=False, plan=[], ledger=known or {})
-    plan = load_plan.describe_end(run.spec["load"])
+    plan = load_plan.describe_end(run.spec.order_load)
     if check:
         return _answer(run, check, changed=True, plan=plan, ledger={})
     return _answer(

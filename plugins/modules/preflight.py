@@ -118,6 +118,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import ab
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import first_sentence
 from ansible_collections.exchange.chaos.plugins.module_utils.run import claims
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
@@ -174,15 +175,17 @@ def _examined(
 ) -> dict[str, Any]:
     own = Lines()
     common_part = {key: parameters[key] for key in ("project", "services", "external")}
-    spec = {**common_part, **experiment, "database": {"password": parameters["password"] or ""}}
     try:
+        spec = Specification.read(
+            {**common_part, **{key: experiment.get(key) for key in ("needs", "faults")}}
+        )
         problems = external.find_problems(spec)
-        problems += [problem for fault in spec["faults"] for problem in planning.check(fault)]
+        problems += [problem for fault in spec.faults for problem in planning.check(fault.to_data())]
         if problems:
             raise ChaosError(first_sentence(problems))
         report = preflight.Report(own.say, facts)
         preflight.check_exchange(report, engine, spec)
-        preflight.try_faults(report, spec, engine)
+        preflight.try_faults(report, spec, engine, parameters["password"] or "")
     except ChaosError as error:
         return _row(experiment, "impossible", [str(error)])
     why = [*common, *(line["text"] for line in own.lines if line["level"] == "warn")]

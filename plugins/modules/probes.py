@@ -76,7 +76,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir impor
 
 def present(run: RunDir, check: bool) -> dict[str, Any]:
     """Start the process unless it runs."""
-    plan = load_plan.describe_probes(run.spec["probes"])
+    plan = load_plan.describe_probes([probe.to_data() for probe in run.spec.probes])
     changed = not processes.living_process(run, "probes") if check else start.start_probes(run)
     return _answer(run, check, changed=changed, plan=plan)
 

@@ -83,20 +83,18 @@ skipped_reason:
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
-from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_object
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, opening, preflight
-from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import (
-    first_sentence,
-    validate,
-)
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import checked
 from ansible_collections.exchange.chaos.plugins.module_utils.run import slow_host
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver_result
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
@@ -104,28 +102,27 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir impor
 
 def present(module: AnsibleModule, state: StateDir, lines: Lines) -> dict[str, Any]:
     """Preflight, then open the run; in check mode stop before anything is made."""
-    run_id, spec = module.params["run_id"], dict(module.params["spec"] or {})
-    problems = validate(spec)
-    if problems:
-        raise ChaosError(first_sentence(problems))
-    spec = slow_host.eased(spec)
+    run_id = module.params["run_id"]
+    spec = slow_host.ease_probes(checked(module.params["spec"] or {}))
     if state.run_dir(run_id).file("spec.json").exists():
         return deliver_result(state.run_dir(run_id), changed=False, plan=[], skipped_reason="")
-    if module.params["secrets"]:
-        spec["database"] = {**spec["database"], **(read_json(Path(module.params["secrets"])) or {})}
+    secrets = read_object(Path(module.params["secrets"])) if module.params["secrets"] else {}
+    password = str(secrets.get("password") or spec.database.password)
+    spec = replace(spec, database=spec.database.without_password())
+    database = {**spec.database.to_data(), "password": password}
     report, engine = preflight.check_host(
-        lines.say, remote=module.params["remote"], folder=state.root, slow=slow_host.of(spec)
+        lines.say, remote=module.params["remote"], folder=state.root, slow=spec.slow_host
     )
     abandoned.end_abandoned(state, lines.say, act=not module.check_mode)
-    held = state.lock_holder(spec["project"])
+    held = state.lock_holder(spec.project)
     if held:
         raise ChaosError(
-            f"Project {spec['project']} on this host is taken by {held.describe()}; wait, or use playbooks/halt.yml."
+            f"Project {spec.project} on this host is taken by {held.describe()}; wait, or use playbooks/halt.yml."
         )
     preflight.check_exchange(report, engine, spec)
-    preflight.try_faults(report, spec, engine)
+    preflight.try_faults(report, spec, engine, password)
     spec = preflight.resolve_specification(report, spec)
-    plan = planning.lines(spec["faults"], Site(report.targets, report.facts["capabilities"]["root"], engine))
+    plan = planning.lines(spec.faults, Site(report.targets, report.facts["capabilities"]["root"], engine))
     lines.say("info", planning.duration(spec))
     if module.check_mode:
         for line in plan:
@@ -137,9 +134,8 @@ def present(module: AnsibleModule, state: StateDir, lines: Lines) -> dict[str, A
             "plan": plan,
             "skipped_reason": "",
         }
-    preflight.try_order(report, engine, spec)
-    spec["python"] = sys.executable
-    run = opening.create_run(state, run_id, spec, Path(module.params["runtime"]), lines)
+    spec = replace(preflight.try_order(report, engine, spec, database), python=sys.executable)
+    run = opening.create_run(state, run_id, spec, Path(module.params["runtime"]), lines, password)
     return deliver_result(run, changed=True, before=lines.lines, plan=plan, skipped_reason="")
 
 

@@ -29,6 +29,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files i
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import opening
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
@@ -211,7 +212,9 @@ class Host:
 
     def open(self, run_id: str = "exp-01-core", **changes: Any) -> RunDir:
         """Open a run as the module does, watchdogs and all."""
-        return opening.create_run(self.state, run_id, self.spec(**changes), runtime.build_archive(), Lines())
+        return opening.create_run(
+            self.state, run_id, Specification.read(self.spec(**changes)), runtime.build_archive(), Lines()
+        )
 
     def inert(self, run_id: str = "exp-01-core", **changes: Any) -> RunDir:
         """Make a run's folder by hand, with a lock and nobody who looks after it."""

@@ -23,6 +23,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.host import consent
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import opening
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 from ansible_collections.exchange.chaos.plugins.module_utils.snapshot import snapshot
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
@@ -200,7 +201,7 @@ def test_a_project_that_another_run_holds(host: Host) -> None:
     assert run.file("spec.json").exists()
     # and whoever comes between the look and the lock is held off by the lock itself
     with pytest.raises(ChaosError, match="is taken by run exp-01-other"):
-        opening.create_run(host.state, RUN, host.spec(), runtime.build_archive(), Lines())
+        opening.create_run(host.state, RUN, Specification.read(host.spec()), runtime.build_archive(), Lines())
     assert [path.name for path in (host.state_dir / "runs").iterdir()] == ["exp-01-other"]
     assert [path.name for path in (host.state_dir / "locks").iterdir()] == [f"{host.project.name}.json"]
 
@@ -319,7 +320,9 @@ def test_an_opening_that_fails_half_way_leaves_nothing(host: Host, monkeypatch: 
                 host.open()
         assert not host.state_dir.exists(), name
     with pytest.raises(ChaosError, match="No such file"):
-        opening.create_run(host.state, RUN, host.spec(), host.state_dir / "no-runtime", Lines())
+        opening.create_run(
+            host.state, RUN, Specification.read(host.spec()), host.state_dir / "no-runtime", Lines()
+        )
     assert not host.state_dir.exists()
 
     # the watchdogs are up already when the last process fails

@@ -97,7 +97,7 @@ def remote(folder: Path, project: Project, name: str, off_s: float) -> Remote:
     container = project.up(name)
     host = Host(project, folder / f"state-{name}")
     run = host.inert(facts={"clock": measured.fields()}, host=name, faults=[fault(name)])
-    write_json(run.file("spec.json"), {**run.spec, "anchor": json.loads(seen)})
+    write_json(run.file("spec.json"), {**run.spec.to_data(), "anchor": json.loads(seen)})
     run = host.state.run_dir("exp-01-core")
     run.write_event("opened")
     return Remote(name, host, environment, run, container.id, project.pid(container.id))

@@ -116,7 +116,7 @@ def test_no_steady_state_is_said_with_its_reasons(host: Host, run: RunDir, excha
 def test_a_baseline_with_a_hiccup_begins_anew_while_there_is_time(
     host: Host, run: RunDir, exchange: Exchange
 ) -> None:
-    spec = run.spec
+    spec = run.spec.to_data()
     write_json(run.file("spec.json"), {**spec, "windows": {**spec["windows"], "baseline_timeout_s": 8}})
     exchange.good = False
     first = window(host, seconds=1.5, slice=5)

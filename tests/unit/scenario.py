@@ -23,6 +23,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence i
     parse_samples,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 
 T0 = 5000.0
 REALTIME = 1795456800.0
@@ -507,7 +508,9 @@ class Scenario:
     def signals(self) -> list[steady_state.Signal]:
         """Return the signals of steady state, without a detour over the disk."""
         return steady_state.build_signals(
-            self.spec_data(), parse_orders(self.load_lines()), parse_samples(self.probe_lines())
+            Specification.read(self.spec_data()),
+            parse_orders(self.load_lines()),
+            parse_samples(self.probe_lines()),
         )
 
     def evidence(self, folder: Path) -> Evidence:

@@ -19,6 +19,7 @@ from typing import Any, Union
 
 from ..common import clock
 from ..host.docker_socket import ListedContainer
+from ..run.specification import Specification
 
 #: A process or a namespace that is gone is still known for so long: its last records are on their way.
 _REMEMBERED_S = 3.0
@@ -243,11 +244,19 @@ class ContainerScope:
 
 
 def make_scope(
-    spec: Mapping[str, Any],
+    spec: Specification,
     known: Iterable[ListedContainer],
     ask: Callable[[], list[ListedContainer] | None],
     name_of: Callable[[int], str | None],
 ) -> ContainerScope:
     """Return the scope of a run: ``capture.services`` of its specification, else all its services."""
-    services = spec["capture"].get("services") or list(spec.get("containers") or {})
-    return ContainerScope(known, map(str, services), ask, name_of)
+    return ContainerScope(known, spec.capture.services or tuple(spec.containers), ask, name_of)
+
+
+def list_known(spec: Specification) -> list[ListedContainer]:
+    """Return the containers a run began with, as its specification lists them."""
+    return [
+        ListedContainer(item.id, item.name or service, service)
+        for service, items in spec.containers.items()
+        for item in items
+    ]

@@ -26,6 +26,7 @@ from ..host import docker_socket
 from ..run import timeline
 from ..run.folder import RunDir
 from ..run.lifespan import Lifespan
+from ..run.specification import Specification
 from . import attribution, histograms, loader, positive_control, sources, spool
 from .attribution import Unresolved
 from .events import Control, EventReader
@@ -69,22 +70,21 @@ def main(run: RunDir) -> int:
         tracer.close()
 
 
-def choose_programs(spec: dict[str, Any]) -> list[Program]:
+def choose_programs(spec: Specification) -> list[Program]:
     """Return the programs a run asks for. Raises KeyError for one that does not exist."""
-    return [PROGRAMS[str(name)] for name in spec["capture"].get("programs") or PROGRAMS]
+    return [PROGRAMS[name] for name in spec.capture.programs or PROGRAMS]
 
 
-def build_settings(spec: dict[str, Any]) -> sources.Settings:
+def build_settings(spec: Specification) -> sources.Settings:
     """Return how the programs are built for a run: its ports, and whether the host's own sockets are left out.
 
     ``capture.ring: false`` takes the transport of kernels before 5.8, on any.
     """
     host = os.stat("/proc/self/ns/net").st_ino
-    pids = [item.get("pid") for items in (spec.get("containers") or {}).values() for item in items]
+    pids = [item.pid for items in spec.containers.values() for item in items]
     shared = any(_netns(pid) == host for pid in pids if pid)
-    ports = () if spec["capture"].get("all_ports") else tuple(map(int, spec["capture"].get("ports") or ()))
-    ring = bool(spec["capture"].get("ring", True))
-    return sources.Settings(ports=ports, host_netns=0 if shared else host, ring=ring)
+    ports = () if spec.capture.all_ports else tuple(map(int, spec.capture.ports))
+    return sources.Settings(ports=ports, host_netns=0 if shared else host, ring=spec.capture.ring)
 
 
 class Capture:
@@ -96,9 +96,9 @@ class Capture:
         self._tracer = tracer
         self._status = status
         self._writer = Writer(run.file("bpf.jsonl"))
-        ask = partial(docker_socket.list_containers, str(run.spec.get("project", "")))
+        ask = partial(docker_socket.list_containers, run.spec.project)
         self._scope = attribution.make_scope(
-            run.spec, docker_socket.of_spec(run.spec), ask, tracer.cgroup_name
+            run.spec, attribution.list_known(run.spec), ask, tracer.cgroup_name
         )
         self._reader = EventReader(tracer.programs, self._scope.owner, self._scope.victim)
         self._spool = spool.Spool(run)
@@ -179,8 +179,7 @@ class Capture:
         }
         if not series:
             return None
-        ports = self._run.spec["capture"].get("ports") or {}
-        peers = {int(port): str(name) for port, name in dict(ports).items()}
+        peers = {int(port): name for port, name in self._run.spec.capture.ports.items()}
         writer = Writer(self._run.file("histograms.jsonl"))
         return histograms.Histograms(self._tracer, self._scope, series, writer.write, peers)
 
@@ -300,8 +299,8 @@ def _cpu_s() -> float:
     return round(sum(usage.ru_utime + usage.ru_stime for usage in usages), 3)
 
 
-def _spec_pids(spec: dict[str, Any], service: str) -> list[int]:
-    return [int(item["pid"]) for item in (spec.get("containers") or {}).get(service) or [] if item.get("pid")]
+def _spec_pids(spec: Specification, service: str) -> list[int]:
+    return [item.pid for item in spec.containers.get(service, ()) if item.pid]
 
 
 def _netns(pid: int) -> int:

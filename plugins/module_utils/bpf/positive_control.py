@@ -13,11 +13,10 @@ import ctypes
 import os
 import signal
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..exchange import external
+from ..run.specification import Specification
 
 _CLONE_NEWNET = 0x40000000
 _TIMEOUT_S = 1.0
@@ -49,16 +48,16 @@ class Control:
             self.ended = True
 
 
-def choose_connect(spec: Mapping[str, Any]) -> tuple[str, str, int] | None:
+def choose_connect(spec: Specification) -> tuple[str, str, int] | None:
     """Return (service to start from, address, port) of the control, None if the run asks for none it can make."""
-    control = spec["capture"].get("control") or {}
-    if not {"from", "to", "port"} <= set(control):
+    control = spec.capture.control
+    if control is None or not control.source or not control.to or control.port is None:
         return None
-    for item in (spec.get("containers") or {}).get(control["to"]) or []:
-        if item.get("addresses"):
-            return str(control["from"]), str(item["addresses"][0]), int(control["port"])
-    away = external.list_external(spec).get(str(control["to"]))
-    return (str(control["from"]), away.address, int(control["port"])) if away else None
+    for item in spec.containers.get(control.to, ()):
+        if item.addresses:
+            return control.source, item.addresses[0], control.port
+    away = external.list_external(spec).get(control.to)
+    return (control.source, away.address, control.port) if away else None
 
 
 def start_connect(pid: int, address: str, port: int) -> Control:

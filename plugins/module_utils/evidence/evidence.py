@@ -18,6 +18,11 @@ from ..common.errors import ChaosError
 from ..common.json_files import read_json
 from ..common.jsonl import read_lines
 from ..run.folder import RunDir
+
+# given on: judgement knows what was specified through the evidence alone
+from ..run.specification import FaultSpec as FaultSpec
+from ..run.specification import FindingSpec as FindingSpec
+from ..run.specification import Specification
 from ..run.timeline import Timeline, well_formed
 
 #: An answer of this status is our own load being turned away, and says nothing about the fault.
@@ -89,7 +94,7 @@ class Evidence:
     Never changed once loaded, and equal to itself only: what is costly to derive from it is derived once.
     """
 
-    spec: Mapping[str, Any]
+    spec: Specification
     anchor: Anchor
     orders: Sequence[Order] = ()
     probes: Sequence[Sample] = ()
@@ -103,17 +108,17 @@ class Evidence:
     ledger: Mapping[str, Any] | None = None
     restore: Mapping[str, Any] | None = None
 
-    def fault_spec(self, fault: str) -> Mapping[str, Any]:
+    def fault_spec(self, fault: str) -> FaultSpec:
         """Return a fault as specified. Raises ChaosError naming the known ones."""
-        known = {str(entry["id"]): entry for entry in self.spec.get("faults", [])}
-        if fault not in known:
-            raise ChaosError(f"The run has no fault {fault!r}; it has: {', '.join(known) or 'none'}.")
-        return dict(known[fault])
+        found = self.spec.fault(fault)
+        if found is None:
+            known = ", ".join(one.id for one in self.spec.faults) or "none"
+            raise ChaosError(f"The run has no fault {fault!r}; it has: {known}.")
+        return found
 
     def service(self, role: str) -> str | None:
         """Return the compose service that plays a role (``api``, ``database``, …), None if nobody does."""
-        name = self.spec.get("services", {}).get(role)
-        return None if name is None else str(name)
+        return self.spec.services.get(role)
 
     @property
     def seeing(self) -> bool:

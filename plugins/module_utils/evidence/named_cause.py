@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from ..common import peer_addresses
-from ..exchange import fault_entry
+from ..run.specification import FaultSpec, Specification
 
 #: What people and drivers call a service of a role.
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -21,18 +19,18 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def cause_pattern(spec: Mapping[str, Any], fault: Mapping[str, Any]) -> re.Pattern[str]:
+def cause_pattern(spec: Specification, fault: FaultSpec) -> re.Pattern[str]:
     """Return the pattern of a text that names the target of ``fault``, or the peer that it cannot reach.
 
     That is the fault's own ``log_words`` (a regular expression), or any of: the target's service (of several, any),
     the usual names of its role, its ports, its addresses; of a peer that is no service, its addresses alone. Each as a
     word of its own, in any case.
     """
-    addresses = peer_addresses.listed(fault.get("peer_addresses"))
-    named = [str(fault["peer"])] if fault.get("peer") else [] if addresses else fault_entry.services_of(fault)
+    addresses = fault.peer_addresses
+    named = [fault.peer] if fault.peer else [] if addresses else fault.services
     known = {word for service in named for word in _words(spec, service)} | set(addresses)
     words = "|".join(_as_word(word) for word in sorted(known))
-    own = fault.get("log_words")
+    own = fault.log_words
     return re.compile(f"(?:{own})|{words}" if own else words, re.IGNORECASE)
 
 
@@ -43,16 +41,16 @@ def _as_word(word: str) -> str:
     return rf"\b{re.escape(word)}\b"
 
 
-def _words(spec: Mapping[str, Any], target: str) -> Iterator[str]:
+def _words(spec: Specification, target: str) -> Iterator[str]:
     yield target
-    roles = [role for role, service in spec.get("services", {}).items() if service == target]
+    roles = spec.role_of(target)
     for role in roles:
         yield from NAMES.get(role, (role,))
-    for port, role in spec.get("capture", {}).get("ports", {}).items():
+    for port, role in spec.capture.ports.items():
         if role in roles:
-            yield str(port)
-    for probe in spec.get("probes", []):
-        if probe.get("service") == target and probe.get("port"):
-            yield str(probe["port"])
-    for container in spec.get("containers", {}).get(target, []):
-        yield from (address for address in container.get("addresses", []) if address)
+            yield port
+    for probe in spec.probes:
+        if probe.service == target and probe.port:
+            yield str(probe.port)
+    for container in spec.containers.get(target, ()):
+        yield from container.addresses

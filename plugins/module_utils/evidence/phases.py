@@ -13,6 +13,7 @@ from typing import Any
 from ..common.stats import percentile, round_or_none
 from ..exchange import fault_entry
 from ..exchange.ledger import PLACEBO
+from ..run.specification import FaultSpec
 from ..run.timeline import PHASE, PHASE_END
 from .evidence import DROPPED, Evidence, Order
 
@@ -53,7 +54,7 @@ class Window:
     kind: str
     target: str
     targets: Sequence[str]
-    spec: Mapping[str, Any]
+    spec: FaultSpec
     injected: float
     undone: float | None
     undone_by: str | None
@@ -66,12 +67,12 @@ class Window:
     @property
     def mode(self) -> str:
         """Return how it was carried out, as noted when it was, else as specified."""
-        return str(self.spec.get("engine") or self.spec.get("mode") or "unknown")
+        return self.spec.engine or self.spec.mode or "unknown"
 
     @property
     def held(self) -> bool:
         """True when the fault is meant to stay until its undo (an outage), False for a single blow (a crash)."""
-        return bool(self.spec.get("held")) or float(self.spec.get("hold_s") or 0) > 0
+        return bool(self.spec.more.get("held")) or self.spec.hold_s > 0
 
 
 def find_phases(evidence: Evidence) -> list[Phase]:
@@ -116,18 +117,16 @@ def fault_windows(evidence: Evidence) -> tuple[Window, ...]:
     found = []
     for event, end in zip(injected, ends):
         fault = str(event["fault"])
-        spec: Mapping[str, Any] = next(
-            (one for one in evidence.spec.get("faults", []) if one["id"] == fault), {}
-        )
+        spec = evidence.spec.fault(fault) or FaultSpec(kind=str(event.get("kind", "unknown")))
         undone = evidence.timeline.undone(fault) or journaled_undo(evidence, fault)
-        aimed = tuple(fault_entry.services_of(spec, event) or ["unknown"])
+        aimed = tuple(spec.services or fault_entry.services_of(event) or ["unknown"])
         found.append(
             Window(
                 id=fault,
-                kind=str(spec.get("kind", event.get("kind", "unknown"))),
+                kind=spec.kind,
                 target=aimed[0],
                 targets=aimed,
-                spec={**spec, **_as_applied(evidence, event)},
+                spec=_as_applied(evidence, event, spec),
                 injected=float(event["t"]),
                 undone=None if undone is None else float(undone["t"]),
                 undone_by=None if undone is None else undone.get("by"),
@@ -139,13 +138,16 @@ def fault_windows(evidence: Evidence) -> tuple[Window, ...]:
     return tuple(found)
 
 
-def _as_applied(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, Any]:
+def _as_applied(evidence: Evidence, event: Mapping[str, Any], spec: FaultSpec) -> FaultSpec:
     """What was really done, where it may differ from what was specified: mode, engine, and whether it is held."""
-    found = {key: event[key] for key in ("engine", "mode") if event.get(key)}
-    for line in evidence.journal:
-        if line.get("fault") == event["fault"] and "held" in (line.get("undo") or {}):
-            found["held"] = line["undo"]["held"]
-    return found
+    told = [line for line in evidence.journal if line.get("fault") == event["fault"]]
+    held = [bool(line["undo"]["held"]) for line in told if "held" in (line.get("undo") or {})]
+    return replace(
+        spec,
+        engine=str(event.get("engine") or spec.engine),
+        mode=str(event.get("mode") or spec.mode),
+        more={**spec.more, **({"held": held[-1]} if held else {})},
+    )
 
 
 def _ending(evidence: Evidence, event: Mapping[str, Any]) -> dict[str, bool]:

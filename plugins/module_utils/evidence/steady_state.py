@@ -12,16 +12,14 @@ the threshold had passed: recovery came after that.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
 
 from ..common.stats import percentile
+from ..run.specification import Specification, Thresholds
 from .evidence import Evidence, Order, Sample
 
-#: Probes whose expectation is part of steady state, unless the run's specification names others.
-ROLES = ("readiness", "store", "health")
 #: The name of the signal that all orders make up together.
 ORDERS = "orders"
 #: So many missed samples in a row are a gap: what happened in it was not seen, so it was not steady.
@@ -32,20 +30,6 @@ _LEAST_GAP_S = 0.25
 CLEAN_SHARE = 1 / 3
 #: A good order that was slow is no sign of a state when nothing else was bad for so long before and after it (s).
 ALONE_S = 1.0
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What steady means: share of failed orders, 99th percentile of the good ones in milliseconds."""
-
-    error_ratio: float = 0.01
-    p99_ms: float = 500.0
-
-    @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> Thresholds:
-        """Read them from a run's specification."""
-        wanted = spec.get("thresholds", {})
-        return cls(float(wanted.get("error_ratio", cls.error_ratio)), float(wanted.get("p99_ms", cls.p99_ms)))
 
 
 @dataclass(frozen=True)
@@ -127,14 +111,14 @@ class Recovery:
     left: bool = True
 
 
-def build_signals(spec: Mapping[str, Any], orders: Iterable[Order], probes: Iterable[Sample]) -> list[Signal]:
+def build_signals(spec: Specification, orders: Iterable[Order], probes: Iterable[Sample]) -> list[Signal]:
     """Return the signals of steady state: every probe whose role counts, sampled or not, and the orders.
 
     Not those of the surge: it looks for what the exchange bears, and stands for no user.
     """
-    limits = Thresholds.of(spec)
+    limits = spec.thresholds
     found = []
-    if spec.get("load"):
+    if spec.load is not None:
         points = [
             Point(
                 order.sent,
@@ -147,12 +131,12 @@ def build_signals(spec: Mapping[str, Any], orders: Iterable[Order], probes: Iter
             for order in orders
             if order.telling and not order.surge
         ]
-        found.append(_signal(ORDERS, _excuse(points), float(spec["load"].get("rate") or 1), tolerant=True))
+        found.append(_signal(ORDERS, _excuse(points), spec.load.rate or 1.0, tolerant=True))
     samples = list(probes)
-    for probe in spec.get("probes", []):
-        if probe.get("role") in spec.get("steady_roles", ROLES):
-            points = [Point(one.at, one.end, not one.ok) for one in samples if one.probe == probe["name"]]
-            found.append(_signal(str(probe["name"]), points, float(probe.get("rate") or 1)))
+    for probe in spec.probes:
+        if probe.role in spec.steady_roles:
+            points = [Point(one.at, one.end, not one.ok) for one in samples if one.probe == probe.name]
+            found.append(_signal(probe.name, points, probe.rate or 1.0))
     return found
 
 

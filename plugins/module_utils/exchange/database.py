@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..common.errors import ChaosError
-from ..common.json_files import read_json
+from ..common.json_files import read_object
 from ..host.docker_engine import DockerEngine
 from ..host.http_client import shorten
 from ..host.postgres.query import run_query
@@ -49,7 +49,7 @@ _TIMEOUT_S = 5.0
 
 def store_of_run(run: RunDir) -> dict[str, Any]:
     """Return ``database`` of a run's specification, with the password that is kept apart."""
-    return {**run.spec["database"], **(read_json(run.file(SECRETS)) or {})}
+    return {**run.spec.database.to_data(), **read_object(run.file(SECRETS))}
 
 
 class Store:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from ..common.errors import ChaosError
 from ..host.docker_engine import Container
+from ..run.specification import Gauge, Load, Probe
 
 #: Bound to every address of the host, so to its loopback, too.
 _ANY = ("", "0.0.0.0", "::")
@@ -42,21 +44,24 @@ def find_endpoint(containers: Sequence[Container], service: str, port: int) -> t
     )
 
 
-def resolve_url(part: Mapping[str, Any], containers: Sequence[Container]) -> dict[str, Any]:
-    """Return a load or HTTP probe with ``url`` filled in from ``service``, ``port`` and ``path`` where it has none.
+Asking = TypeVar("Asking", Load, Probe, Gauge)
+
+
+def resolve_url(asking: Asking, containers: Sequence[Container]) -> Asking:
+    """Return what asks over HTTP with ``url`` filled in from service, port and path where it has none.
 
     Raises ChaosError with the variable to set where the service cannot be reached from the host.
     """
-    found = dict(part)
-    if not found.get("url") and found.get("service"):
-        try:
-            address, port = find_endpoint(containers, str(found["service"]), int(found["port"]))
-        except ChaosError as error:
-            variable = _VARIABLES.get(str(found.get("role") or ""), "chaos_api_url")
-            raise ChaosError(f"{str(error).rstrip('.')}: set {variable}.") from error
-        host = f"[{address}]" if ":" in address else address
-        found["url"] = f"http://{host}:{port}{found.get('path', '')}"
-    return found
+    if asking.url or not asking.service or asking.port is None:
+        return asking
+    try:
+        address, port = find_endpoint(containers, asking.service, asking.port)
+    except ChaosError as error:
+        variable = _VARIABLES.get(asking.role if isinstance(asking, Probe) else "", "chaos_api_url")
+        raise ChaosError(f"{str(error).rstrip('.')}: set {variable}.") from error
+    host = f"[{address}]" if ":" in address else address
+    path = "" if isinstance(asking, Load) else asking.path
+    return replace(asking, url=f"http://{host}:{port}{path}")
 
 
 def _network_owner(container: Container, containers: Sequence[Container]) -> Container:

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ..common import clock
 from ..common.errors import ChaosError
-from . import fault_entry
+from ..run.specification import Probe, Specification
 
 #: What may live elsewhere: whose part in an experiment is to be connected to.
 ROLES = ("database", "cache")
 _TIMEOUT_S = 2.0
-_PORT_MAX = 65535
 
 
 @dataclass(frozen=True)
@@ -38,48 +36,45 @@ class ExternalService:
         return f"{self.service} ({self.role}) on another host, {_where(self.address, self.port)},"
 
 
-def list_external(spec: Mapping[str, Any]) -> dict[str, ExternalService]:
+def list_external(spec: Specification) -> dict[str, ExternalService]:
     """Return the services that live elsewhere, by the name they have among the run's services."""
-    names = spec.get("services") or {}
     found = {}
-    for role, where in (spec.get("external") or {}).items():
-        service = str(names.get(role) or role)
-        found[service] = ExternalService(str(role), service, str(where["address"]), int(where["port"]))
+    for role, where in spec.external.items():
+        service = spec.services.get(role) or role
+        if where.port is not None:
+            found[service] = ExternalService(role, service, where.address, where.port)
     return found
 
 
-def find_problems(spec: Mapping[str, Any]) -> list[str]:
+def find_problems(spec: Specification) -> list[str]:
     """Return one sentence for each thing wrong with ``external`` of a specification; needs no host."""
     found = []
-    for role, where in (spec.get("external") or {}).items():
+    for role, where in spec.external.items():
         name = f"chaos_external.{role}"
         if role not in ROLES:
             found.append(
                 f"chaos_external names {role!r}; only {' and '.join(ROLES)} may live on another host."
             )
             continue
-        if not isinstance(where, Mapping) or not {"address", "port"} <= set(where):
+        if not where.address or where.port is None:
             found.append(f"{name} must have an address and a port.")
             continue
         try:
-            ipaddress.ip_address(str(where["address"]))
+            ipaddress.ip_address(where.address)
         except ValueError:
-            found.append(f"{name}.address is {where['address']!r}; it must be an IPv4 or IPv6 address.")
-        port = str(where["port"])
-        if not port.isdecimal() or not 0 < int(port) <= _PORT_MAX:
-            found.append(f"{name}.port is {where['port']!r}; it must be a number from 1 to {_PORT_MAX}.")
+            found.append(f"{name}.address is {where.address!r}; it must be an IPv4 or IPv6 address.")
     return found
 
 
-def refuse_external(faults: Iterable[Mapping[str, Any]], away: Mapping[str, ExternalService]) -> None:
-    """Raise ChaosError for a fault whose target lives elsewhere: nothing of it is here to be touched."""
-    for fault in faults:
-        for service in fault_entry.services_of(fault):
+def refuse_external(aims: Iterable[tuple[str, Sequence[str]]], away: Mapping[str, ExternalService]) -> None:
+    """Raise ChaosError for a fault (id, services) whose target lives elsewhere: nothing of it is here to be touched."""
+    for fault, services in aims:
+        for service in services:
             if service in away:
                 one = away[service]
                 raise ChaosError(
                     f"Service {service} ({one.role}) lives on another host, {_where(one.address, one.port)}, so fault "
-                    f"{fault.get('id')} cannot be injected from here; run the experiment there, with that host in "
+                    f"{fault} cannot be injected from here; run the experiment there, with that host in "
                     "chaos_targets and its own chaos_project."
                 )
 
@@ -97,10 +92,10 @@ def time_connect(one: ExternalService) -> float:
     return 1000 * (clock.now() - began)
 
 
-def address_probe(wanted: Mapping[str, Any], away: Mapping[str, ExternalService]) -> dict[str, Any]:
+def address_probe(wanted: Probe, away: Mapping[str, ExternalService]) -> Probe:
     """Return a TCP probe with the address of a service that lives elsewhere filled in; any other as it is."""
-    one = away.get(str(wanted.get("service")))
-    return {**wanted, "address": one.address, "port": one.port} if one else dict(wanted)
+    one = away.get(wanted.service)
+    return replace(wanted, address=one.address, port=one.port) if one else wanted
 
 
 def _where(address: str, port: int) -> str:

@@ -70,7 +70,7 @@ def _wait(run: RunDir, until: float) -> None:
 
 def close_account(run: RunDir, engine: DockerEngine) -> dict[str, Any]:
     """End the load when its last answers are in, and settle: the account of a run that ends in order."""
-    patience = float(run.spec["load"]["timeout_s"]) + _STOP_S
+    patience = run.spec.client_timeout_s + _STOP_S
     lease.renew_lease(run, 2 * patience + lease.LEASE_S)
     processes.stop_process(run, "load", timeout=patience)
     return settle_orders(run, engine)
@@ -83,18 +83,18 @@ def settle_orders(run: RunDir, engine: DockerEngine, *, wait: bool = True) -> di
     false: an aborted run is cleared away at once. What the database or the API will not tell
     is None in the ledger and a warning in the run's log; nothing is raised for it, because the report must come.
     """
-    load = run.spec["load"]
+    load = run.spec.order_load
     timeout_s = float(load["timeout_s"])
     attempts, summary = split_lines(read_lines(run.file("load.jsonl")))
     known = run.read_timeline()
-    sound = sound_since(known, float(run.spec["windows"]["steady_s"]))
+    sound = sound_since(known, run.spec.windows.steady_s)
     if summary is None or int(summary["in_flight"]):  # not every answer is known
         sound = math.inf
     all_quiet = quiet_at(attempts, timeout_s, math.inf)
     if wait:
         _wait(run, quiet_at(attempts, timeout_s, sound))
     numbering = Numbering.from_price(load["price"])
-    store = Store(engine, str(run.spec["project"]), store_of_run(run), load)
+    store = Store(engine, run.spec.project, store_of_run(run), load)
     ledger = reconcile_orders(attempts, _count(run, store, numbering), faults_struck(known))
     if (
         wait and ledger["lost"] and clock.now() < all_quiet
@@ -148,7 +148,7 @@ def _clear(run: RunDir, store: Store, numbering: Numbering, attempts: Sequence[M
             f"Open orders are guessed from the answers, as the database did not tell: {error}",
             "reconcile",
         )
-    cancelled, failures = cancel_all(run.spec["load"], waiting)
+    cancelled, failures = cancel_all(run.spec.order_load, waiting)
     if failures:
         run.log("warn", f"{len(failures)} open orders could not be cancelled; {failures[0]}", "reconcile")
     return cancelled

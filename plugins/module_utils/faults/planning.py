@@ -13,6 +13,7 @@ from ..exchange import fault_entry
 from ..exchange.reconcile import AFTER_S
 from ..host.docker_engine import Container
 from ..run.folder import RunDir
+from ..run.specification import FaultSpec, Specification
 from . import registry
 from .contract import Fault, Plan, Site
 
@@ -75,51 +76,48 @@ def choose(targets: Sequence[Container], service: str, replicas: str) -> list[Co
     return found[: 1 if replicas == "one" else int(replicas)]
 
 
-def lines(faults: Sequence[Mapping[str, Any]], site: Site) -> list[str]:
+def lines(faults: Sequence[FaultSpec], site: Site) -> list[str]:
     """Return the plan of every fault, a line a change, each with the fault's id in front."""
     found = []
     for fault in faults:
-        found += [f"{fault['id']}: {line}" for line in plan(fault, site).lines()]
+        found += [f"{fault.id}: {line}" for line in plan(fault.to_data(), site).lines()]
     return found
 
 
 def sample(run: RunDir) -> None:
     """Start what kinds of this run's faults sample of their targets through the whole run."""
     targets: dict[str, list[str]] = {}
-    for fault in run.spec.get("faults") or []:
-        targets.setdefault(str(fault["kind"]), []).extend(fault_entry.services_of(fault))
+    for fault in run.spec.faults:
+        targets.setdefault(fault.kind, []).extend(fault.services)
     for kind, services in targets.items():
         start = registry.described(kind).sample
         if start is not None:
             start(run, sorted(set(services)))
 
 
-def duration(spec: Mapping[str, Any]) -> str:
+def duration(spec: Specification) -> str:
     """Say how long the run will wait on purpose, and for what: at least, and at most if nothing recovers."""
-    windows, faults = spec["windows"], spec["faults"]
-    steady, timeout = float(windows["steady_s"]), float(windows["recovery_timeout_s"])
-    quiet = float(spec["load"]["timeout_s"]) + AFTER_S
-    placebo = float(windows.get("placebo_s") or 0.0)
-    least = float(windows["baseline_s"]) + placebo + sum(_least(fault, steady) for fault in faults)
-    longest = float(windows.get("baseline_timeout_s") or windows["baseline_s"])
-    slowest = sum(float(fault["window_s"]) + timeout for fault in faults)
+    windows, faults = spec.windows, spec.faults
+    timeout, placebo, quiet = (
+        windows.recovery_timeout_s,
+        windows.placebo_s or 0.0,
+        spec.client_timeout_s + AFTER_S,
+    )
+    least = windows.baseline_s + placebo + sum(_least(fault, windows.steady_s) for fault in faults)
+    longest = windows.baseline_timeout_s or windows.baseline_s
+    slowest = sum((fault.window_s or 0.0) + timeout for fault in faults)
     most = longest + (placebo and placebo + timeout) + slowest + quiet
     parts = "".join(
-        f"{fault['id']} {'' if _held(fault) else 'up to '}{float(fault['window_s']):g} s, "
-        for fault in faults
+        f"{fault.id} {'' if fault.hold_s > 0 else 'up to '}{fault.window_s or 0.0:g} s, " for fault in faults
     )
     parts = (f"placebo {placebo:g} s, " if placebo else "") + parts
     return (
-        f"Will wait {least:.0f} s at least and {most:.0f} s at most: steady state {float(windows['baseline_s']):g} s "
+        f"Will wait {least:.0f} s at least and {most:.0f} s at most: steady state {windows.baseline_s:g} s "
         f"within {longest:g} s, {parts}"
         f"recovery up to {timeout:g} s each, then up to {quiet:g} s until no request can be under way"
     )
 
 
-def _held(fault: Mapping[str, Any]) -> bool:
-    return float(fault.get("hold_s") or 0) > 0
-
-
-def _least(fault: Mapping[str, Any], steady: float) -> float:
+def _least(fault: FaultSpec, steady: float) -> float:
     """A held fault is waited out and then recovers; any other is over once steady state returned."""
-    return (float(fault["window_s"]) if _held(fault) else 0.0) + steady
+    return ((fault.window_s or 0.0) if fault.hold_s > 0 else 0.0) + steady

@@ -57,15 +57,6 @@ def list_containers(project: str, path: str = SOCKET) -> list[ListedContainer] |
     return None if items is None else [_container(item) for item in items]
 
 
-def of_spec(spec: Mapping[str, Any]) -> list[ListedContainer]:
-    """Return the containers a run began with, as its specification lists them."""
-    return [
-        ListedContainer(str(item["id"]), str(item.get("name") or service), str(service))
-        for service, items in (spec.get("containers") or {}).items()
-        for item in items
-    ]
-
-
 def _container(item: Mapping[str, Any]) -> ListedContainer:
     labels = item.get("Labels") or {}
     names = item.get("Names") or [""]

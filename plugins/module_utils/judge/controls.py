@@ -9,12 +9,8 @@ chaos experiments in production", ICSE-SEIP 2019, which has one beside it).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ..evidence.evidence import Evidence
+from ..evidence.evidence import Evidence, FaultSpec
 from ..evidence.phases import Window, find_placebo
-from ..exchange import fault_entry
 from ..exchange.ledger import PLACEBO
 from .metrics.registry import Measured, Metric
 
@@ -30,12 +26,12 @@ def window(evidence: Evidence, fault: str | None) -> Window | None:
     phase = find_placebo(evidence)
     if phase is None:
         return None
-    known = evidence.spec.get("faults", [])
-    spec: Mapping[str, Any] = next((one for one in known if fault in (None, str(one["id"]))), {})
-    aimed = tuple(fault_entry.services_of(spec)) if spec else (_NOBODY,)
+    known = [one for one in evidence.spec.faults if fault in (None, one.id)]
+    spec = known[0] if known else FaultSpec(kind=PLACEBO)
+    aimed = tuple(spec.services) if known else (_NOBODY,)
     return Window(
         id=PLACEBO,
-        kind=str(spec.get("kind", PLACEBO)),
+        kind=spec.kind,
         target=aimed[0],
         targets=aimed,
         spec=spec,

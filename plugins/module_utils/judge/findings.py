@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..common.errors import ChaosError
-from ..evidence.evidence import Evidence
+from ..evidence.evidence import Evidence, FindingSpec
 from . import controls, intervals, rules
 from .metrics.catalogue import Measured, Metric, get, measure
 from .metrics.registry import Scalar, Value
@@ -60,11 +60,11 @@ class Finding:
         }
 
 
-def check_finding(spec: Mapping[str, Any]) -> None:
+def check_finding(spec: FindingSpec) -> None:
     """Raise ChaosError for a specified finding that could never be judged; for use before a run."""
-    name = spec.get("id", "?")
-    metric = get(str(spec.get("metric")))
-    given = [key for key in OPERATORS if spec.get(key) is not None]
+    name = spec.id or "?"
+    metric = get(spec.metric)
+    given = spec.limits
     if len(given) > 1:
         raise ChaosError(f"Finding {name!r} has {' and '.join(given)}; give one of {', '.join(OPERATORS)}.")
     limit = _threshold(spec)
@@ -72,25 +72,26 @@ def check_finding(spec: Mapping[str, Any]) -> None:
         raise ChaosError(
             f"Finding {name!r} has a threshold of {limit[1]!r} for {metric.name}; it must be a number."
         )
-    if metric.scale is not None and given and spec[given[0]] not in metric.scale:
+    wanted = next(iter(given.values()), None)
+    if metric.scale is not None and given and wanted not in metric.scale:
         raise ChaosError(
-            f"Finding {name!r} wants {spec[given[0]]!r} of {metric.name}, which is one of: {', '.join(metric.scale)}."
+            f"Finding {name!r} wants {wanted!r} of {metric.name}, which is one of: {', '.join(metric.scale)}."
         )
 
 
 def judge_findings(evidence: Evidence) -> list[Finding]:
     """Measure and judge every finding the run specifies, in their order."""
-    return [judge_finding(evidence, spec) for spec in evidence.spec.get("findings", [])]
+    return [judge_finding(evidence, spec) for spec in evidence.spec.findings]
 
 
-def judge_finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
+def judge_finding(evidence: Evidence, spec: FindingSpec) -> Finding:
     """Measure and judge one finding; where it is measured in several fault windows, the worst one speaks."""
     check_finding(spec)
-    metric = get(str(spec["metric"]))
-    informs = bool(spec.get("informational"))
+    metric = get(spec.metric)
+    informs = spec.informational
     limit = None if informs else _threshold(spec)
-    fault = spec.get("fault")
-    found = _measured(evidence, metric, None if fault is None else str(fault))
+    fault = spec.fault
+    found = _measured(evidence, metric, fault)
     judged = [(judge_value(one, limit, metric), name, one) for name, one in found.items()]
     verdict, name, worst = max(judged, key=lambda item: (_RANK[item[0]], _badness(item[2], limit, metric)))
     text = f"{name}: {worst.evidence}" if name else worst.evidence
@@ -110,10 +111,10 @@ def judge_finding(evidence: Evidence, spec: Mapping[str, Any]) -> Finding:
     if worst.at_least and verdict == "unknown":
         value, text = None, f"{text}; {_short(worst.value)} or more"
     return Finding(
-        id=str(spec["id"]),
-        title=str(spec.get("title") or spec["id"]),
+        id=spec.id,
+        title=spec.title or spec.id,
         value=value,
-        unit=spec.get("unit", metric.unit),
+        unit=metric.unit if spec.unit is None else spec.unit,
         threshold=limit,
         verdict=verdict,
         evidence=text,
@@ -130,15 +131,15 @@ def _measured(evidence: Evidence, metric: Metric, fault: str | None) -> dict[str
 
     A run that is all placebo is measured in that.
     """
-    if not evidence.spec.get("faults"):
+    if not evidence.spec.faults:
         alone = controls.measure(evidence, metric, None)
         return {"": alone or Measured(None, "this run has no fault, and was not watched without one")}
-    if fault is not None and fault not in {str(one["id"]) for one in evidence.spec.get("faults", [])}:
+    if fault is not None and evidence.spec.fault(fault) is None:
         return {fault: Measured(None, "this run has no such fault")}
     return measure(evidence, metric.name, fault)
 
 
-def find_problems(specs: Sequence[Mapping[str, Any]]) -> list[str]:
+def find_problems(specs: Sequence[FindingSpec]) -> list[str]:
     """Return one sentence for each specified finding that could never be judged; for use before a run."""
     found = []
     for spec in specs:
@@ -172,8 +173,11 @@ def judge_value(measured: Measured, limit: tuple[str, Scalar] | None, metric: Me
     return "pass" if high <= wanted else "fail" if low > wanted else "unknown"
 
 
-def _threshold(spec: Mapping[str, Any]) -> tuple[str, Scalar] | None:
-    return next(((op, _typed(spec[key])) for key, op in OPERATORS.items() if spec.get(key) is not None), None)
+def _threshold(spec: FindingSpec) -> tuple[str, Scalar] | None:
+    return next(
+        ((op, _typed(getattr(spec, key))) for key, op in OPERATORS.items() if getattr(spec, key) is not None),
+        None,
+    )
 
 
 def _typed(value: Any) -> Scalar:

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ..evidence.evidence import Evidence
 from ..evidence.phases import fault_windows
@@ -20,11 +19,11 @@ OPEN = {
 }
 
 
-def find_problems(spec: Mapping[str, Any]) -> list[str]:
+def find_problems(required: Sequence[str]) -> list[str]:
     """Return one sentence for each name that is required and means nothing; for use before a run."""
     return [
         f"chaos_require names {name!r}; it may name {', '.join(OPEN)}."
-        for name in spec.get("require") or []
+        for name in required
         if name not in OPEN
     ]
 
@@ -50,5 +49,5 @@ def words(names: Sequence[str]) -> list[str]:
 
 def missing(evidence: Evidence) -> list[str]:
     """Return in words which of the required answers the run does not have."""
-    wanted = evidence.spec.get("require") or []
+    wanted = evidence.spec.require
     return [f"{OPEN[name]}, which chaos_require asks for" for name in unanswered(evidence) if name in wanted]

@@ -12,7 +12,6 @@ from typing import Any
 from ..common.stats import percentile, round_or_none
 from ..evidence.evidence import Evidence, Order
 from ..evidence.phases import Window, fault_onset, fault_windows, find_baseline, restarted_at, users_orders
-from ..evidence.steady_state import Thresholds
 from .metrics.catalogue import measure
 from .metrics.exchange.logs import first_line
 from .metrics.exchange.orders import judged_errors
@@ -67,7 +66,7 @@ def users_saw(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
     before = find_baseline(evidence)
     quiet = _latencies(users_orders(evidence.orders, before.start, before.end)) if before else []
     p99_before = percentile(quiet, 99)
-    limit = max(Thresholds.of(evidence.spec).p99_ms, SLOW_TIMES * (p99_before or 0.0))
+    limit = max(evidence.spec.thresholds.p99_ms, SLOW_TIMES * (p99_before or 0.0))
     orders = [
         order
         for order in evidence.orders
@@ -91,7 +90,11 @@ def errors_clear(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
     """Tell clear errors (a status and a body that names the cause) from the others, and what the log said when."""
     clear, unclear = judged_errors(evidence, found)
     failed = len(clear) + len(unclear)
-    wanted = [float(one["min"]) for one in evidence.spec.get("findings", []) if _is_clarity(one)]
+    wanted = [
+        float(one.min)
+        for one in evidence.spec.findings
+        if one.metric == "error_clarity" and one.min is not None
+    ]
     texts = [order.error for order in (*clear, *unclear) if order.error]
     lines = [
         (line[0] - fault_onset(evidence, window), line[1])
@@ -108,10 +111,6 @@ def errors_clear(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
         "first_log_line": None if line is None else line[:_EXAMPLE_CHARS],
         "first_log_after_s": None if after is None else round_or_none(max(0.0, after)),
     }
-
-
-def _is_clarity(spec: dict[str, Any]) -> bool:
-    return spec.get("metric") == "error_clarity" and spec.get("min") is not None
 
 
 def _lines(evidence: Evidence, window: Window) -> list[tuple[float, str]]:

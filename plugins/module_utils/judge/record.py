@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.stats import round_or_none
-from ..evidence.evidence import Evidence
+from ..evidence.evidence import Evidence, FaultSpec
 from ..evidence.phases import (
     Window,
     fault_windows,
@@ -20,7 +20,6 @@ from ..evidence.phases import (
     latency_percentiles,
     orders_within,
 )
-from ..exchange import fault_entry
 from .interference import between
 from .open_questions import unanswered, words
 from .proofs.effect import judge_proofs
@@ -52,14 +51,14 @@ def run_record(evidence: Evidence) -> dict[str, Any]:
     started, ended = run_bounds(evidence)
     return {
         "schema_version": SCHEMA_VERSION,
-        "run_id": str(evidence.spec["run_id"]),
-        "experiment": {key: evidence.spec["experiment"][key] for key in ("number", "name", "title")},
+        "run_id": evidence.spec.run_id,
+        "experiment": {key: getattr(evidence.spec.experiment, key) for key in ("number", "name", "title")},
         "started_at": started,
         "ended_at": ended,
         "outcome": host["outcome"],
         "verdicts": host["verdicts"],
         "open_questions": host["open_questions"],
-        "collection_version": str(evidence.spec["collection_version"]),
+        "collection_version": evidence.spec.collection_version,
         "hosts": [host],
     }
 
@@ -72,10 +71,10 @@ def run_bounds(evidence: Evidence) -> tuple[str, str]:
 def host_record(evidence: Evidence) -> dict[str, Any]:
     """Judge the evidence and return the host's record."""
     judgement = judge_run(evidence)
-    facts = evidence.spec.get("facts", {})
+    facts = evidence.spec.facts
     record: dict[str, Any] = {
-        "host": str(evidence.spec.get("host", "localhost")),
-        "wave": int(evidence.spec.get("wave") or 1),
+        "host": evidence.spec.host,
+        "wave": evidence.spec.wave,
         "kernel": str(facts.get("kernel") or "unknown"),
         "capabilities": {
             key: facts.get("capabilities", {}).get(key, value) for key, value in CAPABILITIES.items()
@@ -131,22 +130,22 @@ def _ends(items: Sequence[Any], keep: int) -> list[Any]:
 def told_faults(evidence: Evidence) -> list[dict[str, Any]]:
     """Return the faults as the record has them."""
     found = {window.id: window for window in fault_windows(evidence)}
-    return [_fault(evidence, spec, found.get(str(spec["id"]))) for spec in evidence.spec.get("faults", [])]
+    return [_fault(evidence, spec, found.get(spec.id)) for spec in evidence.spec.faults]
 
 
-def _fault(evidence: Evidence, spec: Mapping[str, Any], window: Window | None) -> dict[str, Any]:
+def _fault(evidence: Evidence, spec: FaultSpec, window: Window | None) -> dict[str, Any]:
     iso = evidence.anchor.iso
     known = [] if window is None else judge_proofs(evidence, window)
     if window is not None:
         undone, undone_by = window.undone, window.undone_by
     else:  # what was begun and never came into force, as when the host lost its power meanwhile
-        line = journaled_undo(evidence, str(spec["id"])) or {}
+        line = journaled_undo(evidence, spec.id) or {}
         undone, undone_by = line.get("t"), line.get("by")
     return {
-        "id": str(spec["id"]),
-        "kind": str(spec["kind"]),
-        "target": ", ".join(fault_entry.services_of(spec)),
-        "engine": window.mode if window else _text(spec.get("mode")),
+        "id": spec.id,
+        "kind": spec.kind,
+        "target": ", ".join(spec.services),
+        "engine": window.mode if window else _text(spec.mode),
         "injected_at": None if window is None else evidence.anchor.exact(window.injected),
         "undone_at": None if undone is None else iso(float(undone)),
         "undone_by": undone_by,
@@ -216,7 +215,7 @@ def told_load(evidence: Evidence) -> dict[str, Any]:
     """Return what the load sent in the whole run."""
     orders = orders_within(evidence.orders, float("-inf"), float("inf"))
     good = sum(order.ok for order in orders)
-    load = evidence.spec.get("load", {})
+    load = evidence.spec.order_load
     return {
         "rate": float(load.get("rate") or 0),
         "floor": float(load.get("floor") or 0),
@@ -292,7 +291,7 @@ def _notes(evidence: Evidence, judgement: Judgement) -> list[str]:
         notes.append(
             f"Kernel capture {status}: {str(reason).rstrip('.')}; findings that rest on it are unknown."
         )
-    if evidence.spec.get("windows", {}).get("placebo_s") == 0:
+    if evidence.spec.windows.placebo_s == 0:
         notes.append(
             "There was no placebo window (chaos_placebo: false): nothing says what load and observers do by themselves."
         )

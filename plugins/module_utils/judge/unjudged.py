@@ -42,7 +42,7 @@ def unjudged_record(evidence: Evidence, reason: str) -> dict[str, Any]:
         invalid=True,
         broken=False,
     )
-    blank = _blank(evidence.spec, reason)
+    blank = _blank(evidence.spec.to_data(), reason)
     told: dict[str, Callable[[], Any]] = {
         "faults": lambda: parts.told_faults(evidence),
         "phases": lambda: parts.told_phases(evidence),

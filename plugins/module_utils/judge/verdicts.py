@@ -68,7 +68,7 @@ def judge_run(evidence: Evidence) -> Judgement:
         for e in evidence.timeline.keeper_failures
     ]
     outcome = decide_outcome(
-        not_restored=(restored_verdict == "fail" and (began or bool(evidence.spec.get("faults"))))
+        not_restored=(restored_verdict == "fail" and (began or bool(evidence.spec.faults)))
         or (began and restored_verdict != "pass"),
         aborted=bool(aborts),
         invalid=bool(invalid),
@@ -118,7 +118,7 @@ def invalid_reasons(
         reasons += [f"no proven effect: {text}" for text in against]
     if _blind(evidence):
         reasons.append("the kernel capture was attached, but its positive control was not seen")
-    if fault_windows(evidence) or not evidence.spec.get("faults"):
+    if fault_windows(evidence) or not evidence.spec.faults:
         reasons += _idle(evidence)
         if effect_verdict == "pass" and hypothesis_verdict == "unknown":
             reasons.append("no finding could be judged")
@@ -128,7 +128,7 @@ def invalid_reasons(
 
 def _all_placebo(evidence: Evidence, found: list[Finding], left: list[dict[str, Any]]) -> list[str]:
     """Why a run without any fault taught nothing: whatever is wrong in it is not the doing of a fault."""
-    if evidence.spec.get("faults"):
+    if evidence.spec.faults:
         return []
     outside = [f"{one.title}: {one.evidence}" for one in found if WITHOUT_FAULT_TOO in one.evidence]
     changed = ", ".join(f"{one['kind']} {one['what']}" for one in left)
@@ -141,7 +141,7 @@ def _reason(event: Mapping[str, Any]) -> str:
 
 def _blind(evidence: Evidence) -> bool:
     """The capture ran, and a control that was to be made was not seen."""
-    wanted = bool(evidence.spec.get("capture", {}).get("control"))
+    wanted = evidence.spec.capture.control is not None
     control = evidence.capture.get("positive_control")
     ran = evidence.capture.get("status") in ("attached", "stopped")
     return ran and (control is False or (wanted and control is not True))
@@ -221,12 +221,12 @@ def _unsteady_baseline(evidence: Evidence) -> list[str]:
     first = [signal.times[0] for signal in found if signal.times]
     # The phase may be declared a moment before the last observer sends.
     start = max([before.start, *(t for t in first if t <= before.start + _SETTLE_S)])
-    return steady_state.unsteady_reasons(found, start, before.end, steady_state.Thresholds.of(evidence.spec))
+    return steady_state.unsteady_reasons(found, start, before.end, evidence.spec.thresholds)
 
 
 def _idle(evidence: Evidence) -> list[str]:
     """Phases in which the load was below its floor: a fault on an idle exchange proves nothing."""
-    floor = float(evidence.spec.get("load", {}).get("floor", 0))
+    floor = evidence.spec.load.floor if evidence.spec.load else 0.0
     watched = [
         phase
         for phase in find_phases(evidence)

@@ -29,8 +29,8 @@ class Guard:
     """Reads what the load and the host say, and names the first limit that is crossed."""
 
     def __init__(self, run: RunDir) -> None:
-        self._limits: Mapping[str, float | None] = run.spec.get("abort_when") or {}
-        self._disk = run.spec.get("facts", {}).get("engine_root") or str(run.path)
+        self._limits = run.spec.abort_when.to_data()
+        self._disk = str(run.spec.facts.get("engine_root") or run.path)
         self._tail = Tail(run.file("load.jsonl"))
         self._orders: deque[dict[str, Any]] = deque(maxlen=20000)
 

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..evidence.log_lines import worth_showing
-from ..exchange import fault_entry
 from ..host.docker_engine import DockerEngine
 from ..run import timeline
 from ..run.folder import RunDir
@@ -23,22 +20,20 @@ def advise_recovery(run: RunDir, fault: str) -> None:
     ``rescue: restart`` in the run's specification lets us run the commands; that is a manual intervention.
     """
     spec = run.spec
-    known: dict[str, Any] = next((entry for entry in spec["faults"] if entry["id"] == fault), {})
-    targets = fault_entry.services_of(known)
+    known = spec.fault(fault)
+    targets = known.services if known else []
     run.write_event(timeline.NOT_STEADY, fault=fault)
-    services = list(dict.fromkeys((*targets, str(spec["services"]["api"]))))
+    services = list(dict.fromkeys((*targets, spec.services["api"])))
     for service in services:
-        run.log(
-            "warn", f"To recover by hand: docker compose -p {spec['project']} restart {service}", "observe"
-        )
+        run.log("warn", f"To recover by hand: docker compose -p {spec.project} restart {service}", "observe")
     engine = DockerEngine.connect_for(run)
     for target in targets:
-        for container in engine.containers(spec["project"], target):
+        for container in engine.containers(spec.project, target):
             for line in worth_showing(engine.logs(container.id, tail=_LAST).lines, _SHOWN):
                 run.log("info", f"{container.name}: {line}", "observe")
-    if spec.get("rescue") == "restart":
+    if spec.rescue == "restart":
         for service in services:
-            for container in engine.containers(spec["project"], service):
+            for container in engine.containers(spec.project, service):
                 engine.restart(container.id)
                 run.write_event(timeline.RESCUE, fault=fault, service=service)
                 run.log("warn", f"Rescue: {container.name} was restarted", "observe")

@@ -30,8 +30,9 @@ from ..run.folder import RunDir
 from ..run.instant import FARTHEST_S, Instant
 from ..run.journal import Journal
 from ..run.results import deliver_result
+from ..run.specification import Specification
 from ..run.state_dir import StateDir, attach_run
-from .specification import fault_ttl, first_sentence, ttl_of
+from .specification import fault_ttl, first_sentence
 
 #: What a call says of itself; all else is the fault's.
 _OF_THE_CALL = {"run_id", "state_dir", "fault", "state", "at", "lead", "linger", "specification", "password"}
@@ -115,9 +116,9 @@ def wanted_fault(kind: Fault, parameters: Mapping[str, Any], given: Collection[s
     """
     name = kind_name(kind)
     own = {key: value for key, value in parameters.items() if key != "specification" and value is not None}
-    spec = parameters.get("specification") or _specification(parameters)
-    entry = next((one for one in spec.get("faults") or [] if str(one.get("id")) == parameters["fault"]), None)
-    if entry is None:
+    spec = _specification(parameters)
+    fault = spec.fault(parameters["fault"])
+    if fault is None:
         missing = [key for key in ("project", "service", "ttl") if parameters.get(key) is None]
         if missing:
             raise ChaosError(
@@ -128,25 +129,30 @@ def wanted_fault(kind: Fault, parameters: Mapping[str, Any], given: Collection[s
             **own, **kind.KIND.as_entry(parameters),
             "id": parameters["fault"], "kind": name, "target": parameters["service"],
         }  # fmt: skip
-    if entry.get("kind") != name:
-        raise ChaosError(f"Fault {entry['id']} of this run is of kind {entry.get('kind')}, not {name}.")
+    if fault.kind != name:
+        raise ChaosError(f"Fault {fault.id} of this run is of kind {fault.kind}, not {name}.")
+    entry = fault.to_data()
     told = {
         **entry, **kind.KIND.as_arguments(entry),
-        "project": spec["project"], "service": entry["target"], "ttl": ttl_of(entry, spec.get("windows") or {}),
+        "project": spec.project, "service": fault.target, "ttl": spec.ttl_of(fault),
     }  # fmt: skip
     defaults = {
         option: known.get("default") for option, known in {**arguments(), **kind.KIND.arguments}.items()
     }
-    _refuse_contradiction(entry["id"], parameters, told, given, defaults)
+    _refuse_contradiction(fault.id, parameters, told, given, defaults)
     return {**own, **told, **_password(kind, parameters)}
 
 
-def _specification(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the specification of the run on this host; nothing where there is no such run: a later step says so."""
+def _specification(parameters: Mapping[str, Any]) -> Specification:
+    """Return the specification that is given, else that of the run on this host.
+
+    Where there is no such run it is one without any fault: a later step says so.
+    """
+    if parameters.get("specification"):
+        return Specification.read(parameters["specification"])
     with suppress(ChaosError):
-        spec: Mapping[str, Any] = StateDir(parameters["state_dir"]).run_dir(parameters["run_id"]).spec
-        return spec
-    return {}
+        return StateDir(parameters["state_dir"]).run_dir(parameters["run_id"]).spec
+    return Specification.read({})
 
 
 def _password(kind: Fault, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,7 +238,9 @@ def preview(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
 def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Inject the fault in its run, unless this very fault was injected already."""
     run = attach_run(wanted["run_id"], wanted.get("state_dir"), of=f"module {wanted['kind']}")
-    external.refuse_external([wanted], external.list_external(run.spec))
+    external.refuse_external(
+        [(wanted["id"], fault_entry.services_of(wanted))], external.list_external(run.spec)
+    )
     # one that never took effect and was put back may be tried again
     known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
     if any(entry.fault == wanted["id"] for entry in known):

@@ -8,9 +8,8 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
@@ -19,29 +18,36 @@ from ..exchange import database
 from ..run import claims, lease, processes, timeline
 from ..run.folder import RunDir
 from ..run.results import Lines
+from ..run.specification import Reading, Specification
 from ..run.state_dir import StateDir
 from ..snapshot import snapshot
 
 
-def create_run(state: StateDir, run_id: str, spec: dict[str, Any], runtime: Path, lines: Lines) -> RunDir:
+def create_run(
+    state: StateDir, run_id: str, spec: Specification, runtime: Path, lines: Lines, password: str = ""
+) -> RunDir:
     """Make the run: everything is undone again when a step fails.
 
     ``spec`` is checked and resolved; ``runtime`` is the zipapp as carried to this host. Raises ChaosError when the
-    project is taken, by whatever user and in whatever state folder.
+    project is taken, by whatever user and in whatever state folder. The database's password is kept apart.
     """
-    with claims.opening(str(spec["project"])):
-        return _create(state, run_id, spec, runtime, lines)
+    with claims.opening(spec.project):
+        return _create(state, run_id, spec, runtime, lines, password)
 
 
-def _create(state: StateDir, run_id: str, spec: dict[str, Any], runtime: Path, lines: Lines) -> RunDir:
-    state.lock_project(str(spec["project"]), run_id, _owner())
+def _create(
+    state: StateDir, run_id: str, spec: Specification, runtime: Path, lines: Lines, password: str
+) -> RunDir:
+    state.lock_project(spec.project, run_id, _owner())
     run = None
     try:
         run = state.create_run_dir(run_id)
         run.keep_room()
         shutil.copyfile(runtime, run.file("chaos.pyz"))
-        spec = {**_without_secrets(run, spec), "anchor": asdict(clock.take_anchor()), "run_id": run_id}
-        write_json(run.file("spec.json"), spec, sync=True)
+        if password:
+            write_json(run.file(database.SECRETS), {"password": password}, sync=True)
+        spec = replace(spec, anchor=Reading(**asdict(clock.take_anchor())), run_id=run_id)
+        write_json(run.file("spec.json"), spec.to_data(), sync=True)
         run.write_event(timeline.OPENED, said=[line["text"] for line in lines.lines])
         lease.renew_lease(run, lease.LEASE_S, of="module run")
         taken = snapshot.take_snapshot(run)
@@ -60,7 +66,7 @@ def _create(state: StateDir, run_id: str, spec: dict[str, Any], runtime: Path, l
             for name in ("watchdog", "standby", "watchdog", "standby", "events"):
                 processes.stop_process(run, name)
             state.discard_run(run)
-        state.unlock_project(str(spec["project"]), run_id)
+        state.unlock_project(spec.project, run_id)
         state.tidy_up()
         if isinstance(error, OSError):
             raise ChaosError(
@@ -68,16 +74,6 @@ def _create(state: StateDir, run_id: str, spec: dict[str, Any], runtime: Path, l
             ) from error
         raise
     return run
-
-
-def _without_secrets(run: RunDir, spec: dict[str, Any]) -> dict[str, Any]:
-    """Put the database's password where only the run's processes look, and return the specification without it."""
-    known = dict(spec.get("database") or {})
-    password = known.pop("password", None)
-    if not password:
-        return spec
-    write_json(run.file(database.SECRETS), {"password": password}, sync=True)
-    return {**spec, "database": known}
 
 
 def _owner() -> str:

@@ -27,7 +27,7 @@ def begin(run: RunDir, seconds: float) -> None:
 
     The surge of a run without faults is that of one which ends its target, the most any experiment sends.
     """
-    kinds = sorted({str(fault["kind"]) for fault in run.spec["faults"]})
+    kinds = sorted({fault.kind for fault in run.spec.faults})
     ends_target = not kinds or any(registry.described(kind).ends_target for kind in kinds)
     run.write_event(timeline.PLACEBO_BEGIN, seconds=seconds, kinds=kinds, ends_target=ends_target)
     run.log(
@@ -77,7 +77,7 @@ def give_up(run: RunDir, reason: str) -> None:
     run.log(
         "fail", f"Our load alone is more than this exchange bears, so nothing is injected: {reason}", "steady"
     )
-    processes.stop_process(run, "load", timeout=float(run.spec["load"]["timeout_s"]) + 1.0)
+    processes.stop_process(run, "load", timeout=run.spec.client_timeout_s + 1.0)
 
 
 def recovered(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:

@@ -10,13 +10,13 @@ what is optional and missing is a warning. The only thing sent to the exchange i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError, Unsupported
-from ..exchange import external, fault_entry
+from ..exchange import external
 from ..exchange.database import Store
 from ..exchange.endpoints import resolve_url
 from ..exchange.trial_order import choose_numbers, place_trial_order
@@ -25,6 +25,7 @@ from ..faults.contract import Site
 from ..host import consent
 from ..host.docker_engine import ANSWER_S, Container, DockerEngine
 from ..host.facts import kernel_at_least, read_facts
+from ..run.specification import KnownContainer, Load, Specification
 from .abort_when import free_disk_mb
 
 KERNEL = (4, 9)
@@ -82,9 +83,9 @@ def check_host(
     return report, engine
 
 
-def check_exchange(report: Report, engine: DockerEngine, spec: Mapping[str, Any]) -> None:
+def check_exchange(report: Report, engine: DockerEngine, spec: Specification) -> None:
     """Look at the exchange: project, services the experiment needs, their health and isolation."""
-    project = str(spec["project"])
+    project = spec.project
     report.targets = engine.containers(project)
     if not report.targets:
         known = ", ".join(engine.projects()) or "none"
@@ -92,10 +93,10 @@ def check_exchange(report: Report, engine: DockerEngine, spec: Mapping[str, Any]
             f"There is no compose project {project} on this host (found: {known}); set chaos_project."
         )
     away = external.list_external(spec)
-    external.refuse_external(spec["faults"], away)
-    roles = [*spec.get("needs", ()), *planning.roles(spec["faults"])]
-    needed = [str(spec["services"][role]) for role in dict.fromkeys(roles) if role in spec["services"]]
-    targets = [service for fault in spec["faults"] for service in fault_entry.services_of(fault)]
+    external.refuse_external([(fault.id, fault.services) for fault in spec.faults], away)
+    roles = [*spec.needs, *planning.roles([fault.to_data() for fault in spec.faults])]
+    needed = [spec.services[role] for role in dict.fromkeys(roles) if role in spec.services]
+    targets = [service for fault in spec.faults for service in fault.services]
     needed += [service for service in dict.fromkeys(targets) if service not in needed]
     needed = [service for service in needed if service not in away]
     for service in needed:
@@ -110,7 +111,7 @@ def check_exchange(report: Report, engine: DockerEngine, spec: Mapping[str, Any]
     for one in away.values():
         milliseconds = external.time_connect(one)
         report.say("ok", f"{one} answers in {milliseconds:.1f} ms")
-    flow = str(spec["services"].get("order_flow") or "")
+    flow = spec.services.get("order_flow", "")
     if any(container.running for container in report.service(flow)):
         report.say("warn", f"{flow} is running; our own load runs besides it, so stop it for clear figures")
     elif report.service(flow):
@@ -162,68 +163,72 @@ def _require_up(report: Report, engine: DockerEngine, project: str, service: str
         clock.sleep(0.5)
 
 
-def resolve_specification(report: Report, spec: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_specification(report: Report, spec: Specification) -> Specification:
     """Return the specification with addresses, container identities and facts filled in."""
-    found = dict(spec)
-    found["load"] = resolve_url(spec["load"], report.targets)
     away = external.list_external(spec)
-    found["probes"] = [
-        resolve_url(probe, report.targets)
-        if probe.get("kind") == "http"
-        else external.address_probe(probe, away)
-        for probe in spec["probes"]
-    ]
-    found["gauges"] = [
-        resolve_url(gauge, report.targets) if gauge.get("kind") == "http" else dict(gauge)
-        for gauge in spec.get("gauges") or []
-    ]
-    if spec.get("capture"):
-        found["capture"] = _watched(spec)
-    found["facts"] = {**report.facts, "clock": found.pop("clock", {})}
-    found["containers"] = {
-        service: [_identity(container) for container in report.service(service)]
-        for service in sorted({container.service for container in report.targets})
-    }
-    return found
+    return replace(
+        spec,
+        load=None if spec.load is None else resolve_url(spec.load, report.targets),
+        probes=tuple(
+            resolve_url(probe, report.targets)
+            if probe.kind == "http"
+            else external.address_probe(probe, away)
+            for probe in spec.probes
+        ),
+        gauges=tuple(
+            resolve_url(gauge, report.targets) if gauge.kind == "http" else gauge for gauge in spec.gauges
+        ),
+        capture=replace(spec.capture, ports=_watched_ports(spec)),
+        facts={**report.facts, "clock": spec.clock},
+        clock={},
+        containers={
+            service: tuple(_identity(container) for container in report.service(service))
+            for service in sorted({container.service for container in report.targets})
+        },
+    )
 
 
-def _watched(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is captured, with the ports of paths to addresses: the kernel's programs look at known ports only."""
-    ports = dict(spec["capture"].get("ports") or {})
-    for fault in spec["faults"]:
-        if fault.get("peer_addresses") and fault.get("port"):
-            ports.setdefault(str(fault["port"]), "peer")
-    return {**spec["capture"], "ports": ports}
+def _watched_ports(spec: Specification) -> dict[str, str]:
+    """Return the ports the capture looks at: those asked for, and those of paths to addresses."""
+    to_addresses = {str(fault.port): "peer" for fault in spec.faults if fault.peer_addresses and fault.port}
+    return {**to_addresses, **spec.capture.ports}
 
 
-def _identity(container: Container) -> dict[str, Any]:
-    return {
-        "id": container.id,
-        "name": container.name,
-        "pid": container.pid,
-        "addresses": [address for address in container.addresses.values() if address],
-        "restart_policy": container.restart_policy,
-    }
+def _identity(container: Container) -> KnownContainer:
+    return KnownContainer(
+        id=container.id,
+        name=container.name,
+        pid=container.pid,
+        addresses=tuple(address for address in container.addresses.values() if address),
+        restart_policy=container.restart_policy,
+    )
 
 
-def try_faults(report: Report, spec: Mapping[str, Any], engine: DockerEngine) -> None:
-    """Try what each fault needs; warns of a fault that will be milder than asked. Raises Unsupported or ChaosError."""
+def try_faults(report: Report, spec: Specification, engine: DockerEngine, password: str) -> None:
+    """Try what each fault needs; warns of a fault that will be milder than asked. Raises Unsupported or ChaosError.
+
+    ``password`` of the database is in no description of a fault: those are printed, and kept with the record.
+    """
     has = report.facts["capabilities"]
     site = Site(report.targets, bool(has["root"]), engine)
-    # the password is in no description of a fault: those are printed, and kept with the record
-    known = {"password": spec.get("database", {}).get("password", "")}
-    for fault in spec["faults"]:
-        found, *milder = planning.trial({**fault, **known}, site).split("; ")
-        has["trials"][str(fault["id"])] = found
+    for fault in spec.faults:
+        found, *milder = planning.trial({**fault.to_data(), "password": password}, site).split("; ")
+        has["trials"][fault.id] = found
         for line in milder:
-            report.say("warn", f"Fault {fault['id']}: {line}")
+            report.say("warn", f"Fault {fault.id}: {line}")
 
 
-def try_order(report: Report, engine: DockerEngine, spec: dict[str, Any]) -> None:
-    """Choose the run's range of numbers and send one order through: accepted, found in the database, cancelled."""
-    store = Store(engine, str(spec["project"]), spec["database"], spec["load"])
-    spec["load"]["price"] = {**spec["load"]["price"], **choose_numbers(store, spec["load"]["price"])}
-    found = place_trial_order(spec["load"], store)
+def try_order(
+    report: Report, engine: DockerEngine, spec: Specification, database: Mapping[str, Any]
+) -> Specification:
+    """Send one order through: accepted, found in the database, cancelled. ``database``: with its password.
+
+    Returns the specification with the run's range of numbers, chosen before.
+    """
+    wanted = spec.order_load
+    store = Store(engine, spec.project, database, wanted)
+    wanted["price"] = {**wanted["price"], **choose_numbers(store, wanted["price"])}
+    found = place_trial_order(wanted, store)
     report.say(
         "ok",
         f"Trial order accepted in {found.accepted_ms:g} ms, found in the database, "
@@ -231,6 +236,7 @@ def try_order(report: Report, engine: DockerEngine, spec: dict[str, Any]) -> Non
     )
     for warning in found.warnings:
         report.say("warn", warning)
+    return replace(spec, load=Load.from_data(wanted))
 
 
 def _existing(path: Path) -> Path:

@@ -6,21 +6,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from ..common.errors import ChaosError
 from ..exchange import external
 from ..faults import planning, registry
 from ..judge import findings, open_questions
 from ..observe import gauges
 from ..observe.load import load_plan
-from ..run import slow_host
+from ..run.specification import TTL_MAX_S, FaultSpec, Specification
 
-TTL_MAX_S = 3600.0
-TTL_MARGIN_S = 15.0
-WINDOW_MAX_S = 1800.0
-#: The one window that may be left out.
-_NO_PLACEBO = ("placebo_s", 0.0)
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NEEDED = (
     "experiment",
@@ -36,78 +32,65 @@ _NEEDED = (
 )
 
 
-def validate(spec: Mapping[str, Any]) -> list[str]:
+def checked(data: Any) -> Specification:
+    """Return the specification that a role gave. Raises ChaosError in one sentence with all that is wrong with it."""
+    problems = validate(data)
+    if problems:
+        raise ChaosError(first_sentence(problems))
+    return Specification.read(data)
+
+
+def validate(data: Any) -> list[str]:
     """Return one sentence for each thing wrong with a specification; none when it is good. Needs no host."""
-    missing = [f"The run's specification has no {name}." for name in _NEEDED if not _given(spec, name)]
-    if not missing and not spec.get("faults") and not spec["windows"].get("placebo_s"):
-        missing = [
-            "The run's specification has no faults, and no placebo window either: nothing would be learned."
-        ]
-    if missing:
-        return missing
-    found = []
-    if not _PROJECT.fullmatch(str(spec["project"])):
-        found.append(
-            f"chaos_project is {spec['project']!r}; a compose project's name has small letters, digits, - and _."
-        )
-    bad_windows = [
-        problem
-        for name, value in spec["windows"].items()
-        if (name, value) != _NO_PLACEBO
-        for problem in _seconds(f"The window {name}", value, WINDOW_MAX_S)
+    found = Specification.problems(data) or [
+        f"The run's specification has no {name}." for name in _NEEDED if not _is_given(data, name)
     ]
-    found += bad_windows
-    identities = [str(fault.get("id", "")) for fault in spec["faults"]]
+    return found or _disagreements(Specification.read(data))
+
+
+def _is_given(data: Any, name: str) -> bool:
+    """Whether a part is there, and not empty but for the faults: a placebo alone has none."""
+    return name in data if name == "faults" else bool(data.get(name))
+
+
+def _disagreements(spec: Specification) -> list[str]:
+    """Return what is wrong with parts that are each what they must be."""
+    found = []
+    if not spec.faults and not spec.windows.placebo_s:
+        found.append(
+            "The run's specification has no faults, and no placebo window either: nothing would be learned."
+        )
+    if not _PROJECT.fullmatch(spec.project):
+        found.append(
+            f"chaos_project is {spec.project!r}; a compose project's name has small letters, digits, - and _."
+        )
+    identities = [fault.id for fault in spec.faults]
     if len(set(identities)) != len(identities):
         found.append(f"The faults' ids must differ; they are {', '.join(identities)}.")
     found += external.find_problems(spec)
-    for fault in spec["faults"]:
-        # a margin that makes no sense has its own sentence, and makes none of each ttl
-        found += _fault(fault, {} if bad_windows else spec["windows"])
-    found += load_plan.validate_load(spec["load"]) + load_plan.validate_probes(spec["probes"])
-    found += slow_host.problems(spec)
-    found += open_questions.find_problems(spec)
-    found += gauges.find_problems(spec.get("gauges") or [])
-    return found + findings.find_problems(spec["findings"])
+    for fault in spec.faults:
+        found += _fault(fault, spec.ttl_of(fault))
+    found += load_plan.validate_load(spec.order_load)
+    found += load_plan.validate_probes([probe.to_data() for probe in spec.probes])
+    found += open_questions.find_problems(spec.require)
+    found += gauges.find_problems(spec.gauges)
+    return found + findings.find_problems(spec.findings)
 
 
-def _given(spec: Mapping[str, Any], name: str) -> bool:
-    """Whether a part is there, and not empty but for the faults: a placebo alone has none."""
-    return name in spec if name == "faults" else bool(spec.get(name))
-
-
-def _fault(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> list[str]:
-    identity = str(fault.get("id"))
+def _fault(fault: FaultSpec, ttl_s: float) -> list[str]:
     kinds = registry.known_kinds()
-    if fault.get("kind") not in kinds:
-        return [f"Fault {identity} is of kind {fault.get('kind')!r}; it must be one of {', '.join(kinds)}."]
-    if not fault.get("target"):
-        return [f"Fault {identity} has no target; it must be a service of the project."]
-    found = fault_times(identity, fault.get("window_s"), ttl_of(fault, windows))
-    if not found and fault.get("hold_s") not in (None, 0, "0"):
-        found = _seconds(f"The hold of fault {identity}", fault["hold_s"], WINDOW_MAX_S)
-    return found or planning.check(fault)
-
-
-def ttl_of(fault: Mapping[str, Any], windows: Mapping[str, Any]) -> Any:
-    """Return a fault's time to live: its own, else its window and the margin all faults share (seconds)."""
-    try:
-        return fault.get("ttl_s") or float(fault["window_s"]) + float(
-            windows.get("ttl_margin_s") or TTL_MARGIN_S
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def fault_times(fault: str, window: Any, ttl: Any) -> list[str]:
-    """Return what is wrong with a fault's window and time to live, both in seconds."""
-    found = _seconds(f"The window of fault {fault}", window, WINDOW_MAX_S) or fault_ttl(fault, ttl)
-    if not found and float(ttl) < float(window):
-        found.append(
-            f"The ttl of fault {fault} is {float(ttl):g} s, less than its window of {float(window):g} s; "
+    if fault.kind not in kinds:
+        return [f"Fault {fault.id} is of kind {fault.kind!r}; it must be one of {', '.join(kinds)}."]
+    if not fault.services:
+        return [f"Fault {fault.id} has no target; it must be a service of the project."]
+    if fault.window_s is None:
+        return [f"The window of fault {fault.id} is not given; it must be a number of seconds."]
+    if ttl_s < fault.window_s:
+        return [
+            f"The ttl of fault {fault.id} is {ttl_s:g} s, less than its window of {fault.window_s:g} s; "
             "it must be at least that, or the host would undo it too early."
-        )
-    return found
+        ]
+    return fault_ttl(fault.id, ttl_s) or planning.check(fault.to_data())
 
 
 def fault_ttl(fault: str, ttl: Any) -> list[str]:

@@ -43,8 +43,11 @@ def main(run: RunDir) -> int:
     # all that an undo needs is in memory before there is a fault: the next may hold the disk
     with contextlib.suppress(Unsupported):
         load_sdk()
-    for fault in run.spec["faults"]:
-        registry.by_kind(str(fault["kind"]))
+    with contextlib.suppress(
+        ChaosError
+    ):  # a damaged specification keeps the watchdog from none of its duties
+        for fault in run.spec.faults:
+            registry.by_kind(fault.kind)
     # seen by every user of the host as long as this process lives
     held = claims.hold_claim(str(run.known.get("project") or ""), run.path.name)
     lock = os.open(str(run.file("watchdog.lock")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -116,7 +116,7 @@ def _again(run: RunDir, window: Observation, begun: float, reasons: list[str], a
     if window.phase != BASELINE or aborted or not reasons or clock.now() < begun + window.seconds:
         return False
     first = run.read_timeline().phase_began(window.phase)[0]
-    limit = float(run.spec["windows"].get("baseline_timeout_s", window.seconds))
+    limit = run.spec.windows.baseline_timeout_s or window.seconds
     if clock.now() + window.seconds > first + limit:
         return False
     run.write_event(timeline.PHASE, id=window.phase, fault=None)
@@ -161,12 +161,12 @@ def _outlast(run: RunDir, until: float) -> None:
 
 def _latest(run: RunDir, window: Observation, begun: float) -> float:
     """Return when a window may be over at the latest, boottime: a baseline may have begun anew on another host."""
-    timeout = float(run.spec["windows"].get("baseline_timeout_s") or 0.0) if window.phase == BASELINE else 0.0
+    timeout = (run.spec.windows.baseline_timeout_s or 0.0) if window.phase == BASELINE else 0.0
     return begun + max(window.seconds, timeout)
 
 
 def _steady_s(run: RunDir) -> float:
-    return float(run.spec["windows"].get("steady_s", 3.0))
+    return run.spec.windows.steady_s
 
 
 def _reasons(run: RunDir, seen: Evidence, begun: float, window: Observation) -> list[str]:
@@ -175,7 +175,7 @@ def _reasons(run: RunDir, seen: Evidence, begun: float, window: Observation) -> 
     What is still under way is not judged yet. Once our load was taken away, the probes alone tell.
     """
     now = clock.now() - _STEP_S
-    found, limits = steady_state.signals_of(seen), steady_state.Thresholds.of(run.spec)
+    found, limits = steady_state.signals_of(seen), run.spec.thresholds
     if window.phase == PLACEBO_RECOVERY and run.read_timeline().strains:
         found = [signal for signal in found if signal.name != steady_state.ORDERS]
     if window.phase in (BASELINE, PLACEBO):
@@ -187,7 +187,7 @@ def _reasons(run: RunDir, seen: Evidence, begun: float, window: Observation) -> 
 
 def _busy(run: RunDir, seen: Evidence, begun: float, window: Observation) -> str:
     """Return why the host is too busy to learn from, as the baseline shows it; empty where its owner accepts noise."""
-    if window.phase != BASELINE or run.spec.get("accept_noise"):
+    if window.phase != BASELINE or run.spec.accept_noise:
         return ""
     return rules.too_busy(seen, begun, clock.now())
 

@@ -15,6 +15,7 @@ from ..evidence.named_cause import cause_pattern
 from ..host.docker_engine import DockerEngine
 from ..run import timeline
 from ..run.folder import RunDir
+from ..run.specification import FaultSpec
 
 _LINE_CHARS = 300
 
@@ -26,16 +27,16 @@ def collect_first_lines(run: RunDir) -> None:
     came from the fault on. A null line says that the log held none; ``whole`` is false where more came than was read.
     """
     known = run.read_timeline()
-    faults = {fault["id"]: fault for fault in run.spec["faults"]}
     injected = known.injections()
     if not injected or known.app_logs():
         return
     engine, anchor = DockerEngine.connect_for(run), run.anchor
-    api = engine.containers(run.spec["project"], run.spec["services"]["api"])
+    api = engine.containers(run.spec.project, run.spec.services["api"])
     for event in injected:
         logs = [engine.logs(one.id, tail="all", since=anchor.wall(event["t"]) - 1) for one in api]
         lines = split_stamps([line for log in logs for line in log.lines], anchor)
-        words = cause_pattern(run.spec, faults.get(event["fault"]) or event).pattern
+        fault = run.spec.fault(event["fault"]) or FaultSpec(target=str(event.get("target", "")))
+        words = cause_pattern(run.spec, fault).pattern
         logged_at, text = find_first(lines, words, event["t"]) or (None, None)
         run.write_event(
             timeline.APP_LOG,

@@ -42,7 +42,7 @@ def main(run: RunDir) -> int:
 
 def _follow(run: RunDir, engine: DockerEngine, writer: Writer) -> None:
     anchor = run.anchor
-    for event in engine.events(run.spec["project"], since=anchor.realtime):
+    for event in engine.events(run.spec.project, since=anchor.realtime):
         action = str(event.get("Action", ""))
         if action in _SHOWN or action.startswith("health_status"):
             # by the clocks as they stand: the host's may have been set since the run began

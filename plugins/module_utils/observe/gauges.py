@@ -14,6 +14,7 @@ import queue
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..common import clock
@@ -25,6 +26,7 @@ from ..host.docker_engine import DockerEngine
 from ..host.http_client import Client, compile_expression
 from ..run import timeline
 from ..run.folder import RunDir
+from ..run.specification import FaultSpec, Gauge, Specification
 
 #: Seconds after a fault, or its undo, in which nothing is read; and before the undo of a held one.
 QUIET_S = 1.0
@@ -42,9 +44,9 @@ class Agenda:
     when steady state is back.
     """
 
-    def __init__(self, faults: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, faults: Iterable[FaultSpec]) -> None:
         """faults: those of the run's specification."""
-        self._hold = {str(fault["id"]): float(fault.get("hold_s") or 0) for fault in faults}
+        self._hold = {fault.id: fault.hold_s for fault in faults}
         self._due: list[tuple[float, str | None, str]] = []
 
     def take_events(self, events: Iterable[Mapping[str, Any]]) -> None:
@@ -76,8 +78,8 @@ class Gauges:
 
     def __init__(self, run: RunDir) -> None:
         self._run = run
-        self._gauges = run.spec.get("gauges") or []
-        self._agenda = Agenda(run.spec.get("faults") or [])
+        self._gauges = run.spec.gauges
+        self._agenda = Agenda(run.spec.faults)
         self._waiting: queue.Queue[tuple[float, str | None, str]] = queue.Queue()
         if self._gauges:
             threading.Thread(target=self._follow, name="gauges", daemon=True).start()
@@ -90,13 +92,13 @@ class Gauges:
 
     def _follow(self) -> None:
         engine = DockerEngine.connect_for(self._run, timeout=5)
-        spec = {**self._run.spec, "database": store_of_run(self._run)}
+        exchange = Asked(self._run.spec, store_of_run(self._run))
         while True:
             due, fault, moment = self._waiting.get()
             if clock.now() - due > _LATE_S:
                 continue
             for gauge in self._gauges:
-                for name, value, t, error in read_gauge(gauge, engine, spec):
+                for name, value, t, error in read_gauge(gauge, engine, exchange):
                     what = {"fault": fault, "name": name, "moment": moment, "value": value, "error": error}
                     with contextlib.suppress(
                         ChaosError
@@ -104,18 +106,26 @@ class Gauges:
                         self._run.write_event(timeline.MEASURED, t=t, **what)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Whom gauges ask: the exchange as specified, and its database with the password."""
+
+    spec: Specification
+    database: Mapping[str, Any]
+
+
 def read_gauge(
-    gauge: Mapping[str, Any], engine: DockerEngine, spec: Mapping[str, Any]
+    gauge: Gauge, engine: DockerEngine, exchange: Asked
 ) -> Iterator[tuple[str, float | None, float, str | None]]:
     """Read a gauge and yield (name, value, boottime, error) of each of its numbers; the value is None on an error.
 
     kind sql: ``query``, asked of the run's database, first cell of its answer. command: ``command`` in a container of
     ``service``, last number it prints. http: GET ``url``, a JMESPath expression for each name in ``values``.
     """
-    names = list(gauge["values"]) if gauge["kind"] == "http" else [str(gauge["name"])]
+    names = list(gauge.values) if gauge.kind == "http" else [gauge.name]
     started = clock.now()
     try:
-        found = _READ[str(gauge["kind"])](gauge, engine, spec)
+        found = _READ[gauge.kind](gauge, engine, exchange)
         error = None
     except ChaosError as problem:
         found, error = {}, str(problem)
@@ -125,31 +135,31 @@ def read_gauge(
         yield name, value, t, error if value is None else None
 
 
-def _sql(gauge: Mapping[str, Any], engine: DockerEngine, spec: Mapping[str, Any]) -> dict[str, float]:
-    answer = query_rows(engine, str(spec["project"]), spec["database"], str(gauge["query"]))
-    return {str(gauge["name"]): _number(answer[0][0] if answer else "")}
+def _sql(gauge: Gauge, engine: DockerEngine, exchange: Asked) -> dict[str, float]:
+    answer = query_rows(engine, exchange.spec.project, exchange.database, gauge.query)
+    return {gauge.name: _number(answer[0][0] if answer else "")}
 
 
-def _command(gauge: Mapping[str, Any], engine: DockerEngine, spec: Mapping[str, Any]) -> dict[str, float]:
-    away = external.list_external(spec).get(str(gauge["service"]))
+def _command(gauge: Gauge, engine: DockerEngine, exchange: Asked) -> dict[str, float]:
+    away = external.list_external(exchange.spec).get(gauge.service)
     if away:
-        raise ChaosError(f"{away} has no container here to run {gauge['command'][0]} in.")
-    container = engine.container(str(spec["project"]), str(gauge["service"]))
-    code, output = engine.execute(container.id, [str(word) for word in gauge["command"]])
+        raise ChaosError(f"{away} has no container here to run {gauge.command[0]} in.")
+    container = engine.container(exchange.spec.project, gauge.service)
+    code, output = engine.execute(container.id, [str(word) for word in gauge.command])
     if code:
-        raise ChaosError(f"{gauge['command'][0]} ended with {code}.")
-    return {str(gauge["name"]): _number(output)}
+        raise ChaosError(f"{gauge.command[0]} ended with {code}.")
+    return {gauge.name: _number(output)}
 
 
-def _http(gauge: Mapping[str, Any], engine: DockerEngine, spec: Mapping[str, Any]) -> dict[str, float]:
-    scheme, _colon, rest = str(gauge["url"]).partition("://")
+def _http(gauge: Gauge, engine: DockerEngine, exchange: Asked) -> dict[str, float]:
+    scheme, _colon, rest = gauge.url.partition("://")
     host, slash, path = rest.partition("/")
     reply = Client(f"{scheme}://{host}", timeout=_TIMEOUT_S).request("GET", slash + path or "/")
     body = reply.json()
     if body is None:
-        raise ChaosError(f"{gauge['url']}: {reply.kind or f'status {reply.status} without JSON'}.")
+        raise ChaosError(f"{gauge.url}: {reply.kind or f'status {reply.status} without JSON'}.")
     found = {}
-    for name, text in gauge["values"].items():
+    for name, text in gauge.values.items():
         value = compile_expression(str(text), f"gauge {name}")(body)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             found[str(name)] = float(value)
@@ -166,19 +176,19 @@ def _number(text: str) -> float:
 _READ = {"sql": _sql, "command": _command, "http": _http}
 
 
-def find_problems(gauges: Iterable[Mapping[str, Any]]) -> list[str]:
+def find_problems(gauges: Iterable[Gauge]) -> list[str]:
     """Return one sentence for each gauge of a specification that could never be read; for use before a run."""
     needed = {"sql": ("name", "query"), "command": ("name", "service", "command"), "http": ("values",)}
     found = []
     for number, gauge in enumerate(gauges):
-        kind = str(gauge.get("kind"))
+        kind = gauge.kind
         if kind not in needed:
             found.append(f"gauges[{number}]: kind must be one of {', '.join(needed)}; it is {kind!r}.")
             continue
-        found += [f"gauges[{number}] needs a {key}." for key in needed[kind] if not gauge.get(key)]
-        if kind == "http" and not (gauge.get("url") or gauge.get("service")):
+        found += [f"gauges[{number}] needs a {key}." for key in needed[kind] if not getattr(gauge, key)]
+        if kind == "http" and not (gauge.url or gauge.service):
             found.append(f"gauges[{number}] needs a url, or a service and a port.")
-        for name, text in (gauge.get("values") or {}).items():
+        for name, text in gauge.values.items():
             try:
                 compile_expression(str(text), f"gauge {name}")
             except ChaosError as error:

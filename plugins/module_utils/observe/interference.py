@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import select
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ from ..host.cgroups import Cgroup
 from ..host.priority import raise_priority
 from ..run.folder import RunDir
 from ..run.lifespan import Lifespan
+from ..run.specification import Specification
 
 PERIOD_S = 0.1
 #: Samples in the stretch that processor shares are told of.
@@ -198,12 +199,12 @@ def read(exchange: Exchange, ours: Processes) -> Reading:
     )
 
 
-def containers(spec: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
+def containers(spec: Specification) -> Iterable[tuple[str, int]]:
     """Yield (id, pid) of the containers that ran when the run was opened."""
-    for entries in (spec.get("containers") or {}).values():
+    for entries in spec.containers.values():
         for entry in entries:
-            if entry.get("id") and entry.get("pid"):
-                yield str(entry["id"]), int(entry["pid"])
+            if entry.id and entry.pid:
+                yield entry.id, entry.pid
 
 
 def main(run: RunDir) -> int:

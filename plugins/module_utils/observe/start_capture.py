@@ -25,7 +25,7 @@ def start_capture(run: RunDir) -> bool:
     if processes.living_process(run, "capture"):
         return False
     python = bcc_python()
-    if not run.spec.get("capture", {}).get("programs"):
+    if not run.spec.capture.programs:
         return _without(run, "absent", "this experiment asks for no BPF programs")
     if python is None:
         return _without(

@@ -17,7 +17,9 @@ from ..common.disk_room import RESERVE, give_room, keep_room, set_aside
 from ..common.errors import ChaosError
 from ..common.json_files import read_json, read_object, write_json
 from ..common.jsonl import Writer, read_lines
-from . import slow_host, timeline
+from ..common.schema import Wrong, as_number
+from . import timeline
+from .specification import Reading, Specification
 from .timeline import Timeline
 
 #: What a run's timeline and journal have set aside, so that nobody else can take it.
@@ -52,7 +54,8 @@ class RunDir:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._spec: dict[str, Any] | None = None
+        self._spec: Specification | None = None
+        self._anchor: clock.Anchor | None = None
         self._timeline: Writer | None = None
         #: Lines of the timeline that the disk has refused so far, oldest first.
         self._owed: list[dict[str, Any]] = []
@@ -62,8 +65,8 @@ class RunDir:
         return self.path / name
 
     @property
-    def spec(self) -> dict[str, Any]:
-        """Return the run's specification. Raises ChaosError when the folder holds none."""
+    def spec(self) -> Specification:
+        """Return the run's specification. Raises ChaosError when the folder holds none, or a damaged one."""
         if self._spec is None:
             value = read_json(self.file("spec.json"))
             if not isinstance(value, dict):
@@ -71,13 +74,13 @@ class RunDir:
                 raise ChaosError(
                     f"{self.path} holds no run: spec.json is {what}; was the run already collected?"
                 )
-            self._spec = value
+            self._spec = Specification.read(value)
         return self._spec
 
     @property
     def known(self) -> dict[str, Any]:
         """Return the specification as far as there is one: empty where it is missing or damaged."""
-        return self._spec or read_object(self.file("spec.json"))
+        return read_object(self.file("spec.json"))
 
     @property
     def of_earlier_boot(self) -> bool:
@@ -89,20 +92,21 @@ class RunDir:
     def slow(self) -> float:
         """Return by how much this run's host is slower than most; 1 while the folder holds no specification."""
         try:
-            return max(1.0, slow_host.of(self.known))
-        except (TypeError, ValueError):
+            return max(1.0, as_number(self.known.get("slow_host") or 1, "slow_host"))
+        except Wrong:
             return 1.0
 
     @property
     def anchor(self) -> clock.Anchor:
         """Return the pair of clock readings taken when the run was opened. Raises ChaosError when it is damaged."""
-        try:
-            found = clock.Anchor(**self.spec["anchor"])
-            if math.isfinite(found.boottime) and math.isfinite(found.realtime):
-                return found
-        except (TypeError, KeyError):
-            pass
-        raise ChaosError(f"{self.path} holds a damaged run: the clock readings in its spec.json are none.")
+        if self._anchor is None:
+            try:
+                self._anchor = Reading.from_data(self.known.get("anchor"), "anchor").as_anchor()
+            except Wrong as error:
+                raise ChaosError(
+                    f"{self.path} holds no run, or a damaged one: the clock readings in its spec.json are none."
+                ) from error
+        return self._anchor
 
     def keep_room(self) -> None:
         """Have room for what must be written though the disk fills up. Raises OSError when there is none."""

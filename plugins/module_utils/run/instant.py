@@ -120,5 +120,4 @@ class Instant:
 
 
 def _clock(run: RunDir) -> Mapping[str, Any]:
-    known: Mapping[str, Any] = run.spec.get("facts", {}).get("clock") or {}
-    return known
+    return run.spec.host_clock

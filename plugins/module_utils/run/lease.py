@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from ..common import clock
 from ..common.errors import ChaosError
+from ..common.schema import Wrong, as_number
 from .folder import RunDir
 from .journal import Journal
 
@@ -58,8 +59,8 @@ def expiry_reason(run: RunDir) -> str:
 def read_patience(run: RunDir) -> float:
     """Return the seconds by which the controller's next word may be late, since it has other hosts to talk to."""
     try:
-        return max(0.0, float(run.known.get("patience_s") or 0.0))
-    except (TypeError, ValueError):
+        return max(0.0, as_number(run.known.get("patience_s") or 0, "patience_s"))
+    except Wrong:
         return 0.0
 
 

@@ -46,7 +46,7 @@ _SETTLE_S = 15.0
 def take_snapshot(run: RunDir) -> Snapshot:
     """Read the whole snapshot. What this user may not read is listed under ``unchecked`` with the reason."""
     engine = DockerEngine.connect_for(run)
-    targets = engine.containers(run.spec["project"])
+    targets = engine.containers(run.spec.project)
     found: Snapshot = {"unchecked": {}}
     for kind, part in (
         *_containers(targets).items(),
@@ -61,14 +61,14 @@ def take_snapshot(run: RunDir) -> Snapshot:
         "listeners",
         lambda: {
             "listener": list_listeners(
-                {HOST: os.getpid(), **_pids(targets)}, engine.published_by_others(run.spec["project"])
+                {HOST: os.getpid(), **_pids(targets)}, engine.published_by_others(run.spec.project)
             )
         },
     )
     _guarded(
         found,
         "network namespaces",
-        lambda: read_networks({HOST: os.getpid(), **_pids(targets)}, engine.bridges(run.spec["project"])),
+        lambda: read_networks({HOST: os.getpid(), **_pids(targets)}, engine.bridges(run.spec.project)),
     )
     _guarded(found, "PostgreSQL settings", lambda: {"postgres_setting": _settings(run, engine, targets)})
     return found

@@ -155,7 +155,7 @@ def _left(plan: CollectionPlan, host: str) -> tuple[str, Evidence | None]:
     """Return what raw samples of a host there are here, and their stem; None without any of this run."""
     for stem in _sources(plan):
         seen = rejudge.unpack_evidence(stem, host)
-        if seen is not None and seen.spec.get("run_id") == plan.run_id:
+        if seen is not None and seen.spec.run_id == plan.run_id:
             return stem, seen
     return "", None
 
@@ -181,10 +181,10 @@ def complete_record(plan: CollectionPlan, found: Found) -> Record:
     return merge_hosts(
         [*found.records.values(), *stubs],
         run_id=plan.run_id,
-        experiment=spec["experiment"],
+        experiment=spec.experiment.to_data(),
         started_at=min(run_bounds(each)[0] for each in seen),
         ended_at=max(run_bounds(each)[1] for each in seen),
-        collection_version=str(spec["collection_version"]),
+        collection_version=spec.collection_version,
     )
 
 

@@ -266,7 +266,7 @@ def flood(run: Evidence, *names: str) -> Evidence:
             "t": window.injected + 0.001 * n,
         }
         for window in fault_windows(run)
-        for port in target_ports(run, str(window.spec.get("peer") or window.target))
+        for port in target_ports(run, window.spec.peer or window.target)
         for n in range(2000)
         for name in names
     ]

@@ -15,6 +15,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.bpf.attribution imp
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_socket import ListedContainer
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 API, STORE = ListedContainer(A, "lab-api", "api"), ListedContainer(B, "lab-store", "store")
@@ -152,9 +153,9 @@ def test_by_network_namespace_where_no_process_is_known(tmp_path: Path, time: li
 
 def test_services_are_those_of_the_capture_else_all(time: list[float]) -> None:
     spec: dict[str, Any] = {"containers": {"api": [], "store": []}, "capture": {}}
-    everything = attribution.make_scope(spec, [API, STORE], Engine(), {7: A}.get)
+    everything = attribution.make_scope(Specification.read(spec), [API, STORE], Engine(), {7: A}.get)
     assert everything.owner(1, 0, 7) == API
     one = attribution.make_scope(
-        {**spec, "capture": {"services": ["store"]}}, [API, STORE], Engine(), {7: A}.get
+        Specification.read({**spec, "capture": {"services": ["store"]}}), [API, STORE], Engine(), {7: A}.get
     )
     assert one.owner(1, 0, 7) is None

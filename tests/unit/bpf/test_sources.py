@@ -21,6 +21,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.bpf.handover import
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.programs.registry import PROGRAMS
 from ansible_collections.exchange.chaos.plugins.module_utils.bpf.sources import Settings
 from ansible_collections.exchange.chaos.plugins.module_utils.host import docker_socket
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 
 FORMAT = """name: inet_sock_set_state
 ID: 2287
@@ -252,16 +253,22 @@ SPEC: dict[str, Any] = {
 
 
 def test_the_control_goes_where_the_engine_says_and_not_where_the_filter_looks() -> None:
-    assert positive_control.choose_connect(SPEC) == ("api", "172.18.0.3", 99)
-    assert positive_control.choose_connect({**SPEC, "capture": {}}) is None
-    assert positive_control.choose_connect({**SPEC, "containers": {"store": [{"addresses": []}]}}) is None
+    nowhere = {**SPEC, "containers": {"store": [{"addresses": []}]}}
+    assert positive_control.choose_connect(Specification.read(SPEC)) == ("api", "172.18.0.3", 99)
+    assert positive_control.choose_connect(Specification.read({**SPEC, "capture": {}})) is None
+    assert positive_control.choose_connect(Specification.read(nowhere)) is None
 
 
 def test_settings_of_a_run() -> None:
-    assert capture.build_settings(SPEC).ports == (5432,)
-    assert capture.build_settings({**SPEC, "capture": {**SPEC["capture"], "all_ports": True}}).ports == ()
-    assert [program.name for program in capture.choose_programs(SPEC)] == ["tcp"]
-    assert capture.choose_programs({"capture": {}}) == list(PROGRAMS.values())
+    assert capture.build_settings(Specification.read(SPEC)).ports == (5432,)
+    assert (
+        capture.build_settings(
+            Specification.read({**SPEC, "capture": {**SPEC["capture"], "all_ports": True}})
+        ).ports
+        == ()
+    )
+    assert [program.name for program in capture.choose_programs(Specification.read(SPEC))] == ["tcp"]
+    assert capture.choose_programs(Specification.read({"capture": {}})) == list(PROGRAMS.values())
 
 
 def test_an_engine_that_does_not_answer_is_none(tmp_path: Path) -> None:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.named_cause import cause_pattern
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FaultSpec, Specification
 
-SPEC = {
-    "services": {"database": "postgres", "api": "trading-api"},
-    "capture": {"ports": {"5432": "database"}},
-    "probes": [],
-    "containers": {"postgres": [{"addresses": ["172.18.0.3"]}]},
-}
-FAULT = {"id": "crash", "target": "postgres"}
+SPEC = Specification.read(
+    {
+        "services": {"database": "postgres", "api": "trading-api"},
+        "capture": {"ports": {"5432": "database"}},
+        "probes": [],
+        "containers": {"postgres": [{"addresses": ["172.18.0.3"]}]},
+    }
+)
+FAULT = FaultSpec(id="crash", target="postgres")
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence import steady_state
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Order
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.steady_state import Thresholds
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import (
+    Specification,
+    Thresholds,
+)
 
 from tests.unit.scenario import T0, Episode, Scenario
 
-LIMITS = steady_state.Thresholds()
+LIMITS = Thresholds()
 NARROWEST_MS = 50
 
 
@@ -198,7 +201,9 @@ def test_rate_limited_and_unsent_orders_are_no_samples() -> None:
         line.update(ok=False, status=0, kind="dropped")
     from ansible_collections.exchange.chaos.plugins.module_utils.evidence import evidence
 
-    points = steady_state.build_signals(scenario.spec_data(), evidence.parse_orders(lines), [])[0].points
+    points = steady_state.build_signals(
+        Specification.read(scenario.spec_data()), evidence.parse_orders(lines), []
+    )[0].points
     surge = sum(line.get("stream") == "burst" for line in lines)
     assert len(points) == len(lines) - 1 - 15 - surge
 
@@ -256,7 +261,11 @@ def test_a_slow_order_was_unanswered_until_the_threshold_so_recovery_came_after_
     found = [answered(at, 3.0 + at / 1e4 if 2.0 <= at < 3.0 else at + 0.004) for at in sent]
     spec = {"load": {"rate": 50}, "thresholds": {"p99_ms": 500}}
     back = steady_state.find_recovery(
-        steady_state.build_signals(spec, found, []), 1.9, 7.9, 3.0, Thresholds(0.01, 500.0)
+        steady_state.build_signals(Specification.read(spec), found, []),
+        1.9,
+        7.9,
+        3.0,
+        Thresholds(0.01, 500.0),
     )
     assert back is not None
     assert back.left
@@ -270,7 +279,7 @@ def test_one_slow_order_alone_is_no_outage_and_two_within_a_second_are() -> None
 
     def signals(*slow: int) -> list[steady_state.Signal]:
         orders = [answered(n / 10, n / 10 + (0.9 if n in slow else 0.004)) for n in range(100)]
-        return steady_state.build_signals(spec, orders, [])
+        return steady_state.build_signals(Specification.read(spec), orders, [])
 
     assert steady_state.unsteady_stretches(signals(22), 2.0, 5.0, limits) == []
     assert not steady_state.find_recovery(signals(22), 2.0, 9.0, 3.0, limits).left  # type: ignore[union-attr]
@@ -281,4 +290,6 @@ def test_one_slow_order_alone_is_no_outage_and_two_within_a_second_are() -> None
 def test_a_slow_order_beside_a_failed_one_is_bad() -> None:
     limits, spec = Thresholds(0.5, 500.0), {"load": {"rate": 10}, "thresholds": {"p99_ms": 500}}
     orders = [answered(n / 10, n / 10 + (0.9 if n == 25 else 0.004), ok=n != 30) for n in range(100)]
-    assert steady_state.unsteady_stretches(steady_state.build_signals(spec, orders, []), 2.0, 5.0, limits)
+    assert steady_state.unsteady_stretches(
+        steady_state.build_signals(Specification.read(spec), orders, []), 2.0, 5.0, limits
+    )

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FaultSpec, Specification
 
 from tests.unit.containers import down, target
 
@@ -36,7 +37,7 @@ def test_every_line_carries_its_faults_id_and_is_the_journals_line() -> None:
         {"id": "crash", "kind": "kill", "mode": "process", "target": "postgres", "replicas": "2"},
         {"id": "outage", "kind": "kill", "target": "postgres", "hold_s": 15},
     ]
-    found = planning.lines(faults, Site(THREE, True))
+    found = planning.lines([FaultSpec.from_data(one) for one in faults], Site(THREE, True))
     assert [line.partition(": ")[0] for line in found] == ["crash", "crash", "outage"]
     assert "SIGKILL to main process" in found[0]
     assert "hold it down" in found[2]
@@ -53,12 +54,12 @@ def test_the_waiting_is_told_before_it_begins() -> None:
     }
     # at least: 8 before, 3 steady after the crash, 15 held and 3 steady
     # at most: a baseline that begins anew, each window whole, and each recovery to its time-out
-    text = planning.duration(spec)
+    text = planning.duration(Specification.read(spec))
     assert "29 s at least" in text
     assert "183 s at most: steady state 8 s within 30 s" in text
     assert "crash up to 10 s, outage 15 s" in text
     spec["windows"]["placebo_s"] = 5.0
-    with_placebo = planning.duration(spec)
+    with_placebo = planning.duration(Specification.read(spec))
     assert "34 s at least and 248 s at most" in with_placebo
     assert "within 30 s, placebo 5 s, crash" in with_placebo
-    assert "placebo 5 s, recovery up to" in planning.duration({**spec, "faults": []})
+    assert "placebo 5 s, recovery up to" in planning.duration(Specification.read({**spec, "faults": []}))

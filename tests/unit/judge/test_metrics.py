@@ -24,9 +24,14 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catal
     measure,
     names,
 )
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import (
+    FindingSpec,
+)
 from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
 
 from tests.unit.scenario import FINDINGS, REALTIME, T0, Scenario
+
+spec_of = FindingSpec.from_data
 
 ROOT = Path(__file__).resolve().parents[3]
 Change = Callable[[Scenario], object]
@@ -263,7 +268,9 @@ def test_unknown(name: str, tmp_path: Path) -> None:
 
 def test_not_recovered_within_a_shorter_time_than_granted_is_unknown(tmp_path: Path) -> None:
     evidence = changed(tmp_path, one("outage", api_good=None))
-    found = judge_finding(evidence, {"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60})
+    found = judge_finding(
+        evidence, spec_of({"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60})
+    )
     assert found.verdict == "unknown"
     assert found.value is None
     assert "or more" in found.evidence
@@ -273,7 +280,9 @@ def test_gave_up_is_a_failure_whatever_the_threshold(tmp_path: Path) -> None:
     gave_up = {"t": T0 + 25.9, "event": "not_steady", "fault": "outage"}
     evidence = changed(tmp_path, one("outage", api_good=None), run(extra_timeline=[gave_up]))
     assert (
-        judge_finding(evidence, {"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60}).verdict
+        judge_finding(
+            evidence, spec_of({"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60})
+        ).verdict
         == "fail"
     )
 
@@ -281,14 +290,14 @@ def test_gave_up_is_a_failure_whatever_the_threshold(tmp_path: Path) -> None:
 def test_an_interval_around_the_threshold_is_unknown(good: Evidence) -> None:
     low, high = value(good, "recovery_s", "crash")
     spec = {"id": "x", "metric": "recovery_s", "fault": "crash"}
-    assert judge_finding(good, {**spec, "max": (low + high) / 2}).verdict == "unknown"
-    assert judge_finding(good, {**spec, "max": low - 0.001}).verdict == "fail"
-    assert judge_finding(good, {**spec, "max": high}).verdict == "pass"
-    assert judge_finding(good, {**spec, "min": low}).verdict == "pass"
+    assert judge_finding(good, spec_of({**spec, "max": (low + high) / 2})).verdict == "unknown"
+    assert judge_finding(good, spec_of({**spec, "max": low - 0.001})).verdict == "fail"
+    assert judge_finding(good, spec_of({**spec, "max": high})).verdict == "pass"
+    assert judge_finding(good, spec_of({**spec, "min": low})).verdict == "pass"
 
 
 def test_the_worst_fault_speaks_for_all(good: Evidence) -> None:
-    found = judge_finding(good, {"id": "x", "metric": "recovery_s", "max": 2.0})
+    found = judge_finding(good, spec_of({"id": "x", "metric": "recovery_s", "max": 2.0}))
     assert found.verdict == "fail"
     assert found.evidence.startswith("outage: ")
     assert found.record()["threshold"] == {"op": "<=", "value": 2.0}
@@ -301,14 +310,16 @@ def test_thresholds_out_of_a_template_have_their_type(good: Evidence) -> None:
         ("backs_off", {"equals": "True", "fault": "outage"}, ("==", True)),
         ("degradation", {"max": "errors"}, ("<=", "errors")),
     ):
-        found = judge_finding(good, {"id": "x", "metric": metric, **given})
+        found = judge_finding(good, spec_of({"id": "x", "metric": metric, **given}))
         assert (found.threshold, found.verdict) == (meant, "pass")
     with pytest.raises(ChaosError, match=r"threshold of 'soon' for detection; it must be a number"):
-        check_finding({"id": "x", "metric": "detection", "max": "soon"})
+        check_finding(spec_of({"id": "x", "metric": "detection", "max": "soon"}))
 
 
 def test_informational_findings_have_no_threshold_and_never_fail(good: Evidence) -> None:
-    found = judge_finding(good, {"id": "x", "metric": "recovery_s", "max": 0.1, "informational": True})
+    found = judge_finding(
+        good, spec_of({"id": "x", "metric": "recovery_s", "max": 0.1, "informational": True})
+    )
     assert (found.verdict, found.threshold, found.counts) == ("pass", None, False)
 
 
@@ -318,7 +329,9 @@ def test_a_fault_that_was_not_injected_is_unknown(tmp_path: Path) -> None:
     scenario.episodes = scenario.episodes[:1]
     scenario.spec = {"faults": spec["faults"]}
     evidence = scenario.evidence(tmp_path)
-    found = judge_finding(evidence, {"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60})
+    found = judge_finding(
+        evidence, spec_of({"id": "x", "metric": "recovery_s", "fault": "outage", "max": 60})
+    )
     assert (found.value, found.verdict, found.evidence) == (
         None,
         "unknown",
@@ -334,9 +347,9 @@ def test_unknown_names_are_told_the_known_ones(good: Evidence) -> None:
     with pytest.raises(ChaosError, match=r"no fault 'flood'; it has: crash, outage"):
         measure(good, "detection", "flood")
     with pytest.raises(ChaosError, match=r"give one of max, min, equals"):
-        check_finding({"id": "x", "metric": "detection", "max": 1, "min": 0})
+        check_finding(spec_of({"id": "x", "metric": "detection", "max": 1, "min": 0}))
     with pytest.raises(ChaosError, match=r"one of: kept_serving, errors, crashed"):
-        check_finding({"id": "x", "metric": "degradation", "max": "fine"})
+        check_finding(spec_of({"id": "x", "metric": "degradation", "max": "fine"}))
 
 
 def test_every_metric_is_documented_and_those_of_the_simulated_experiment_exist() -> None:

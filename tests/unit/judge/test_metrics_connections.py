@@ -17,8 +17,11 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings impo
     judge_finding,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FindingSpec
 
 from tests.unit.scenario import API_PIDS, DATABASE_PORT, T0, Episode, Scenario
+
+spec_of = FindingSpec.from_data
 
 ROOT = Path(__file__).resolve().parents[3]
 AT, HOLD = T0 + 10.0, 8.0
@@ -176,19 +179,21 @@ def specified() -> dict[str, dict[str, Any]]:
 def test_every_finding_of_the_experiment_can_be_judged_and_passes_on_a_pool(tmp_path: Path) -> None:
     found = evidence(tmp_path)
     for spec in specified().values():
-        check_finding(spec)
-        assert judge_finding(found, spec).verdict in ("pass", "unknown"), spec["id"]
-    assert {name for name in TURNS if judge_finding(found, specified()[name]).verdict != "pass"} == set()
+        check_finding(spec_of(spec))
+        assert judge_finding(found, spec_of(spec)).verdict in ("pass", "unknown"), spec["id"]
+    assert {
+        name for name in TURNS if judge_finding(found, spec_of(specified()[name])).verdict != "pass"
+    } == set()
 
 
 @pytest.mark.parametrize("name", TURNS)
 def test_fails(name: str, tmp_path: Path) -> None:
-    assert judge_finding(evidence(tmp_path, TURNS[name][0]), specified()[name]).verdict == "fail"
+    assert judge_finding(evidence(tmp_path, TURNS[name][0]), spec_of(specified()[name])).verdict == "fail"
 
 
 @pytest.mark.parametrize("name", TURNS)
 def test_unknown(name: str, tmp_path: Path) -> None:
-    assert judge_finding(evidence(tmp_path, TURNS[name][1]), specified()[name]).verdict == "unknown"
+    assert judge_finding(evidence(tmp_path, TURNS[name][1]), spec_of(specified()[name])).verdict == "unknown"
 
 
 def test_a_session_of_ours_that_is_left_is_no_kept_limit(tmp_path: Path) -> None:

@@ -15,8 +15,11 @@ from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases imp
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs import impair
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FindingSpec
 
 from tests.unit.scenario import T0, Scenario
+
+spec_of = FindingSpec.from_data
 
 PROGRAMS = ["tcp", "exit", "sched", "block", "fsync", "oom", "rtt", "bytes"]
 
@@ -129,7 +132,7 @@ def test_a_finding_on_it_passes_fails_and_is_unknown(plain: Evidence, good: Evid
 
     def verdict(evidence: Evidence, **threshold: float) -> str:
         spec = {"id": name, "title": name, "metric": name, "fault": "outage", **threshold}
-        return str(judge_finding(evidence, spec).verdict)
+        return str(judge_finding(evidence, spec_of(spec)).verdict)
 
     assert verdict(good, max=value * 1.01) == "pass"
     assert verdict(good, max=value * 0.99) == "fail"
@@ -186,6 +189,6 @@ def test_the_path_of_a_fault_with_a_peer(tmp_path: Path) -> None:
     assert outage(evidence, "rtt_p50_ms").value == pytest.approx(65.536)
     window = fault_windows(evidence)[1]
     assert [proof.holds for proof in impair.impair_proofs(evidence, window)] == [True]
-    slower = {**dict(window.spec), "delay_ms": 200}
+    slower = replace(window.spec, more={**window.spec.more, "delay_ms": 200})
     assert [proof.holds for proof in impair.impair_proofs(evidence, replace(window, spec=slower))] == [False]
     assert impair.impair_proofs(changed(evidence, []), window) == []

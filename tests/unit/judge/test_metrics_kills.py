@@ -19,8 +19,11 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect
     judge_proofs,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge_run
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FindingSpec
 
 from tests.unit.scenario_kills import Kills, cache_run, proxy_run, several_run
+
+spec_of = FindingSpec.from_data
 
 
 def measured(folder: Path, scenario: Kills, name: str, fault: str) -> Measured:
@@ -29,7 +32,7 @@ def measured(folder: Path, scenario: Kills, name: str, fault: str) -> Measured:
 
 def verdict(folder: Path, scenario: Kills, name: str, fault: str | None = None, **threshold: Any) -> str:
     spec = {"id": name, "title": name, "metric": name, "fault": fault, **threshold}
-    return judge_finding(scenario.evidence(folder), spec).verdict
+    return judge_finding(scenario.evidence(folder), spec_of(spec)).verdict
 
 
 # ---- 07: the cache
@@ -127,7 +130,7 @@ def test_the_proxy_run_passes_and_its_own_findings_hold(tmp_path: Path) -> None:
     assert judge_run(evidence).restored == "pass"
     for name, limit in (("errors_while_away", 0.01), ("peer_errors", 0.01), ("proxy_back_s", 5)):
         spec = {"id": name, "title": name, "metric": name, "max": limit}
-        assert judge_finding(evidence, spec).verdict == "pass", name
+        assert judge_finding(evidence, spec_of(spec)).verdict == "pass", name
     assert measure(evidence, "proxy_errors", "outage")["outage"].value == pytest.approx(1, abs=0.01)
     low, high = measure(evidence, "proxy_back_s", "outage")["outage"].value  # type: ignore[misc]
     assert low <= 0.1 <= high
@@ -250,6 +253,6 @@ def test_a_proxy_that_looks_its_backends_up_once_is_red_and_says_where_they_went
     scenario = several_run(moved="172.18.0.9")
     scenario.further = [("front", "front", 25.0, lambda one, t: t >= one.episodes[0].at)]
     spec = {"id": "p", "title": "p", "metric": "proxy_back_s", "max": 5}
-    found = judge_finding(scenario.evidence(tmp_path), spec)
+    found = judge_finding(scenario.evidence(tmp_path), spec_of(spec))
     assert found.verdict == "fail"
     assert "trading-api moved from 172.18.0.4 to 172.18.0.9" in found.evidence

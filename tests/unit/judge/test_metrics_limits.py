@@ -22,8 +22,11 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect
     judge_effect,
     judge_proofs,
 )
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FindingSpec
 
 from tests.unit.scenario import T0, Episode, Scenario
+
+spec_of = FindingSpec.from_data
 
 ROOT = Path(__file__).resolve().parents[3]
 AT, HOLD = T0 + 10.0, 8.0
@@ -284,9 +287,9 @@ def specified(kind: str) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("kind", TURNS)
 def test_every_finding_can_be_judged_and_a_good_exchange_passes(kind: str, tmp_path: Path) -> None:
     found = evidence(kind, tmp_path)
-    judged = {name: judge_finding(found, spec).verdict for name, spec in specified(kind).items()}
+    judged = {name: judge_finding(found, spec_of(spec)).verdict for name, spec in specified(kind).items()}
     for spec in specified(kind).values():
-        check_finding(spec)
+        check_finding(spec_of(spec))
     assert {name for name in TURNS[kind] if judged[name] != "pass"} == set()
     assert "fail" not in judged.values(), judged
 
@@ -294,14 +297,15 @@ def test_every_finding_can_be_judged_and_a_good_exchange_passes(kind: str, tmp_p
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_fails(kind: str, name: str, tmp_path: Path) -> None:
     assert (
-        judge_finding(evidence(kind, tmp_path, TURNS[kind][name][0]), specified(kind)[name]).verdict == "fail"
+        judge_finding(evidence(kind, tmp_path, TURNS[kind][name][0]), spec_of(specified(kind)[name])).verdict
+        == "fail"
     )
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_unknown(kind: str, name: str, tmp_path: Path) -> None:
     assert (
-        judge_finding(evidence(kind, tmp_path, TURNS[kind][name][1]), specified(kind)[name]).verdict
+        judge_finding(evidence(kind, tmp_path, TURNS[kind][name][1]), spec_of(specified(kind)[name])).verdict
         == "unknown"
     )
 

@@ -18,7 +18,13 @@ from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence i
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import (
+    FindingSpec,
+    Specification,
+)
 from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
+
+spec_of = FindingSpec.from_data
 
 T0, CUT, HEALED, END = 1000.0, 1010.0, 1020.0, 1030.0
 API, PORT = "trading-api", 5432
@@ -131,7 +137,7 @@ class Run:
         }
         capture = {"status": "attached" if self.captured else "absent", "positive_control": self.captured}
         return Evidence(
-            spec=spec,
+            spec=Specification.read(spec),
             anchor=Anchor(T0, 1795456800.0, "test"),
             orders=parse_orders([self.order(n, at) for n, at in enumerate(ticks)]),
             probes=parse_samples(probes),
@@ -161,7 +167,7 @@ def one(run: Run, name: str) -> Measured:
 
 
 def verdict(run: Run, name: str, **threshold: Any) -> str:
-    return judge_finding(run.evidence(), {"id": "f", "metric": name, **threshold}).verdict
+    return judge_finding(run.evidence(), spec_of({"id": "f", "metric": name, **threshold})).verdict
 
 
 STEPS = [

@@ -117,7 +117,7 @@ def test_orders_that_we_sent_late_say_nothing_of_latency(late_s: float, verdict:
     ]
     run = Scenario(spec={"findings": wanted}, steady_rate=20.0, order_ok=lambda t: True).evidence(tmp_path)
     for episode in ("crash", "outage"):
-        assert episode in {window["id"] for window in run.spec["faults"]}
+        assert episode in {fault.id for fault in run.spec.faults}
     orders = [
         replace(
             order, ok=True, status=201, kind="ok", sent=order.at + (late_s if in_outage(order.at) else 0.0005)

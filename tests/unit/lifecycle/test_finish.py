@@ -9,6 +9,7 @@ import errno
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import wa
 from ansible_collections.exchange.chaos.plugins.module_utils.run import lease
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Entry, Journal
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Thresholds
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
 
@@ -97,7 +99,7 @@ def test_a_run_that_cannot_be_judged_is_undone_ended_and_says_so(
     jsonschema.validate(found, HOST_SCHEMA)
     assert found["judged"] is False
     assert found["outcome"] != "passed"
-    assert "could not be judged (TypeError: '<' not supported" in found["notes"][0]
+    assert "could not be judged (ChaosError: chaos_thresholds" in found["notes"][0]
 
 
 def test_what_can_be_told_of_an_unjudged_run_is_told(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_what_can_be_told_of_an_unjudged_run_is_told(tmp_path: Path) -> None:
 
 def test_a_threshold_that_is_no_number_costs_the_judgement_and_nothing_else(tmp_path: Path) -> None:
     evidence = Scenario().evidence(tmp_path)
-    broken = {**evidence.spec, "thresholds": {"p99_ms": None, "error_ratio": None}, "findings": 5}
+    broken = replace(evidence.spec, thresholds=Thresholds(error_ratio=None, p99_ms=None))  # type: ignore[arg-type]
     found = unjudged.safe_record(type(evidence)(**{**vars(evidence), "spec": broken}))
     assert found["judged"] is False
     jsonschema.validate(found, HOST_SCHEMA)
@@ -176,8 +178,8 @@ class Steps:
 def test_a_guard_that_cannot_look_ends_the_run_and_undoes(
     home: StateDir, fault: Undone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``free_disk_mb: "200"`` was accepted once: the guard died at every look, and the run passed."""
-    run = opened(home, abort_when={"free_disk_mb": "200"})
+    """Such a limit was accepted once: the guard died at every look, and the run passed."""
+    run = opened(home, abort_when={"free_disk_mb": ["200"]})
     run.extend_deadline(60)
     monkeypatch.setattr(watchdog, "_GUARD_S", 0.0)
     monkeypatch.setattr(watchdog, "_TICK_S", 0.0)

@@ -19,6 +19,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.govern
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.schedule import Schedule
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.schedule import Pace
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Event
 
 LOAD = {"rate": 10, "watch_rate": 40, "burst_rate": 200, "burst_s": 2, "timeout_s": 1}
@@ -68,7 +69,7 @@ def test_it_brings_what_the_run_s_own_faults_would_bring(
     placebo.begin(run, 5.0)
     (begin,) = seen(run, "placebo_begin")
     schedule, pace = Schedule(LOAD, begin["t"]), Pace()
-    governor = Governor(Wanted.of({"load": LOAD}), schedule)
+    governor = Governor(Wanted.of(Specification.read({"load": LOAD})), schedule)
     governor.tick(begin["t"], [begin], [], None)
     governor.tick(begin["t"] + 0.7, [], [], None)  # the surge takes its first step
     assert pace.take_events([begin])
@@ -129,7 +130,7 @@ def test_what_the_load_said_before_the_placebo_is_not_held_against_it(tmp_path: 
 
 def test_without_our_load_the_probes_alone_tell(tmp_path: Path) -> None:
     run = opened(tmp_path, "kill")
-    spec = {**run.spec, "probes": [{"name": "ready", "role": "readiness", "rate": 100}]}
+    spec = {**run.spec.to_data(), "probes": [{"name": "ready", "role": "readiness", "rate": 100}]}
     write_json(run.file("spec.json"), spec)
     now = clock.now()
     samples = [

@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import specification
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.module.core_support import Host, Project
 
@@ -49,30 +53,30 @@ def test_a_project_is_a_compose_projects_name(good: dict[str, Any], project: str
     assert "compose project's name" in problem
 
 
-@pytest.mark.parametrize("value", [-5, 0, 1801, 1e12, "abc", None, float("nan"), float("inf"), True])
+@pytest.mark.parametrize("value", [-5, 0, 1801, 1e12, "abc", [], float("nan"), float("inf"), True, 10**400])
 def test_a_window_is_a_number_of_seconds_that_makes_sense(good: dict[str, Any], value: Any) -> None:
     good["faults"][1].update(window_s=value, ttl_s=20)
     problems = specification.validate(good)
     assert len(problems) == 1
-    assert problems[0].startswith("The window of fault outage is ")
+    assert problems[0].startswith("chaos_faults[1].window_s is ")
     good["faults"][1].update(window_s=5)
     good["windows"]["baseline_s"] = value
     (problem,) = specification.validate(good)
-    assert problem.startswith("The window baseline_s is ")
+    assert problem.startswith("chaos_baseline_s is ")
 
 
 @pytest.mark.parametrize("value", [-1, 3601, "soon", float("nan"), True])
 def test_a_ttl_is_a_number_of_seconds_that_makes_sense(good: dict[str, Any], value: Any) -> None:
     good["faults"][0]["ttl_s"] = value
     (problem,) = specification.validate(good)
-    assert problem.startswith("The ttl of fault crash is ")
+    assert problem.startswith("chaos_faults[0].ttl_s is ")
 
 
 @pytest.mark.parametrize("value", [-60, "wide", 1e9])
 def test_a_senseless_margin_is_one_problem(good: dict[str, Any], value: Any) -> None:
     good["windows"]["ttl_margin_s"] = value
     (problem,) = specification.validate(good)
-    assert problem.startswith("The window ttl_margin_s is ")
+    assert problem.startswith("chaos_ttl_margin_s is ")
 
 
 def test_a_ttl_is_not_shorter_than_its_window(good: dict[str, Any]) -> None:
@@ -84,9 +88,68 @@ def test_a_ttl_is_not_shorter_than_its_window(good: dict[str, Any]) -> None:
 
 
 def test_a_ttl_is_the_window_and_a_margin_unless_given(good: dict[str, Any]) -> None:
-    assert specification.ttl_of({"window_s": 5}, {}) == 20
-    assert specification.ttl_of({"window_s": "5"}, {"ttl_margin_s": 3}) == 8
-    assert specification.ttl_of({"window_s": 5, "ttl_s": 7}, {}) == 7
+    good["faults"][0].update(window_s=1799)
+    good["faults"][0].pop("ttl_s", None)
+    good["windows"]["ttl_margin_s"] = 1800
+    assert specification.validate(good) == []
+    good["faults"][0]["ttl_s"] = 1798
+    (problem,) = specification.validate(good)
+    assert "1798 s, less than its window of 1799 s" in problem
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("thresholds", "p99_ms"), None, "chaos_thresholds.p99_ms is None; it must be a number above 0."),
+        (("thresholds",), 5, "chaos_thresholds is 5; it must be named values."),
+        (("steady_roles",), "health", "chaos_steady_roles is 'health'; it must be a list of texts."),
+        (
+            ("abort_when",),
+            {"free_disk_mb": "much"},
+            "chaos_abort_when.free_disk_mb is 'much'; it must be a number",
+        ),
+        (("services",), "postgres", "chaos_services is 'postgres'; it must be named values."),
+        (
+            ("faults", 0, "peer_addresses"),
+            True,
+            "chaos_faults[0].peer_addresses is True; it must be a text or a list",
+        ),
+        (("faults", 0, "id"), "a" * 400, "chaos_faults[0].id is 'aaa"),
+        (("probes", 0, "expect"), 5, "chaos_probes[0].expect is 5; it must be named values."),
+        (("findings", 0, "max"), [1], "chaos_findings[0].max is [1]; it must be a number or a word."),
+        (("load", "timeout_s"), True, "chaos_client_timeout_s is True; it must be a number."),
+        (("faults", 0, "path"), "/tmp/\0x", "must have no control characters"),
+        (
+            ("external",),
+            {"cache": "10.0.0.9"},
+            "chaos_external.cache is '10.0.0.9'; it must be named values.",
+        ),
+        (("external",), {"cache": {"address": "10.0.0.9", "port": "redis"}}, "from 1 to 65535"),
+    ],
+)
+def test_a_wrong_value_is_told_by_its_variable(
+    good: dict[str, Any], path: tuple[Any, ...], value: Any, words: str
+) -> None:
+    part: Any = good
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    (problem,) = specification.validate(good)
+    assert words in problem
+
+
+def test_a_number_that_came_as_text_is_one(good: dict[str, Any]) -> None:
+    good["abort_when"] = {"free_disk_mb": "200", "latency_ms": None}
+    found = specification.checked(good).abort_when
+    assert found.free_disk_mb == 200.0
+    assert found.latency_ms is None
+
+
+def test_it_is_written_as_it_was_read(good: dict[str, Any]) -> None:
+    good["faults"][0]["cores"] = 0.5
+    read = Specification.read(good)
+    assert Specification.read(read.to_data()) == read
+    assert read.to_data()["faults"][0]["cores"] == 0.5
 
 
 def test_faults_have_different_ids_a_kind_of_ours_and_a_target(good: dict[str, Any]) -> None:
@@ -105,7 +168,7 @@ def test_faults_have_different_ids_a_kind_of_ours_and_a_target(good: dict[str, A
 def test_an_outage_is_a_number_of_seconds_that_makes_sense(good: dict[str, Any], value: Any) -> None:
     good["faults"][1]["hold_s"] = value
     (problem,) = specification.validate(good)
-    assert problem.startswith("The hold of fault outage is ")
+    assert problem.startswith("chaos_faults[1].hold_s is ")
 
 
 def test_an_absurd_rate_and_a_finding_of_no_metric_are_problems_too(good: dict[str, Any]) -> None:
@@ -114,6 +177,96 @@ def test_an_absurd_rate_and_a_finding_of_no_metric_are_problems_too(good: dict[s
     good["load"]["rate"] = 10
     good["findings"][0]["metric"] = "mood"
     assert any("mood" in problem for problem in specification.validate(good))
+
+
+#: What a hand, a template or a stranger may put where something else was meant.
+ODD = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just("x" * 400),
+    st.sampled_from([[], {}, [[]], {"a": None}, "\0", "\ud800", 10**400, "1e400", "nan", "-1", "200", b"x"]),
+    st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)  # fmt: skip
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the way to every value of a specification."""
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in pairs:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+RICH = {
+    "external": {"cache": {"address": "10.0.0.9", "port": 6379}}, "slow_host": 2, "steady_roles": ["readiness"],
+    "abort_when": {"free_disk_mb": 200, "latency_ms": None}, "rescue": "none", "patience_s": 2.0, "wave": 1,
+    "gauges": [
+        {"kind": "sql", "name": "x", "query": "SELECT 1"},
+        {"kind": "command", "name": "y", "service": "redis", "command": ["redis-cli", "dbsize"]},
+        {"kind": "http", "service": "api", "port": 8080, "path": "/m", "values": {"a": "b"}},
+    ],
+    "capture": {"programs": ["tcp"], "ports": {"5432": "database"}, "control": {"from": "a", "to": "b", "port": 1}},
+}  # fmt: skip
+OTHER_FAULTS = [
+    {"id": "cpu", "kind": "cpu", "target": "store", "window_s": 5, "hold_s": 5, "cores": 0.5},
+    {"id": "oom", "kind": "memory", "target": "store", "window_s": 5, "limit_mb": 64},
+    {
+        "id": "busy",
+        "kind": "disk",
+        "target": "store",
+        "window_s": 5,
+        "hold_s": 5,
+        "mode": "throttle",
+        "read_bps": 9,
+    },
+    {
+        "id": "cut",
+        "kind": "partition",
+        "target": "store",
+        "window_s": 5,
+        "peer_addresses": ["10.0.0.9"],
+        "port": 5,
+    },
+    {"id": "slow", "kind": "impair", "target": "store", "window_s": 5, "peer": "store", "delay_ms": 100},
+    {"id": "full", "kind": "connections", "target": "store", "window_s": 5, "mode": "limit", "limit": 5},
+]
+
+
+@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_whatever_is_given_is_answered_in_sentences(
+    data: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    spec = {**copy.deepcopy(Host(Project("lab", client=None), folder).spec()), **copy.deepcopy(RICH)}
+    spec["faults"] += copy.deepcopy(OTHER_FAULTS)
+    for path in data.draw(st.lists(st.sampled_from([*places(spec)]), min_size=1, max_size=3)):
+        part: Any = spec
+        for key in path[:-1]:
+            found = part.get(key) if isinstance(part, dict) else part[key] if isinstance(part, list) else None
+            part = found
+        if isinstance(part, dict) or (isinstance(part, list) and path[-1] < len(part)):
+            part[path[-1]] = data.draw(ODD)
+    for problem in specification.validate(spec):
+        assert problem.endswith(".")
+        assert problem.encode("utf-8")
+        assert len(problem) < 2000
+
+
+@pytest.mark.parametrize("data", [None, 5, "spec", [], [["a"]], {1: 2}, {"faults": {"a": 1}}])
+def test_what_is_no_specification_is_told(data: Any) -> None:
+    assert specification.validate(data)
+
+
+def test_a_pit_of_brackets_is_told() -> None:
+    pit: Any = []
+    for _ in range(100_000):
+        pit = [pit]
+    (problem,) = Specification.problems({"facts": {"pit": pit}})
+    assert "nested deeper" in problem
+    assert Specification.problems({"steady_roles": pit}) == [
+        "chaos_steady_roles is too much to be shown; it must be a list of texts."
+    ]
+    while pit:
+        pit = pit.pop()
 
 
 def test_several_problems_are_one_sentence_with_the_rest_behind() -> None:

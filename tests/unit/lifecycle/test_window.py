@@ -63,7 +63,7 @@ def test_a_host_too_busy_to_learn_from_is_injected_into_only_if_its_owner_says_s
     accepted: bool, injectable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = opened(tmp_path, 0.0)
-    spec = {**run.spec, "accept_noise": accepted, "windows": {"baseline_s": 0.8}}
+    spec = {**run.spec.to_data(), "accept_noise": accepted, "windows": {"baseline_s": 0.8}}
     write_json(run.file("spec.json"), spec)
     now = clock.now()
     busy = {"cpu_others": 1.7, "psi_cpu": 0.8, "top": {"command": "stress", "cgroup": "/", "cores": 1.7}}

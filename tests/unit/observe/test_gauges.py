@@ -15,15 +15,21 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.gauges import (
     QUIET_S,
     Agenda,
+    Asked,
     find_problems,
     read_gauge,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import (
+    FaultSpec,
+    Gauge,
+    Specification,
 )
 
 FAULTS = [{"id": "crash", "hold_s": 0}, {"id": "outage", "hold_s": 15}, {"id": "short", "hold_s": 2}]
 
 
 def moments(*events: dict[str, Any]) -> list[tuple[float, str | None, str]]:
-    agenda = Agenda(FAULTS)
+    agenda = Agenda([FaultSpec.from_data(one) for one in FAULTS])
     agenda.take_events(events)
     return agenda.pop_due(1000.0)
 
@@ -53,7 +59,7 @@ def test_a_crash_has_no_end_to_read_before_and_its_undo_no_state_of_its_own() ->
 
 
 def test_nothing_is_due_before_its_time_and_all_is_due_once() -> None:
-    agenda = Agenda(FAULTS)
+    agenda = Agenda([FaultSpec.from_data(one) for one in FAULTS])
     agenda.take_events([{"event": "fault_injected", "fault": "outage", "t": 10.0}])
     assert agenda.pop_due(10.0 + QUIET_S - 0.01) == []
     assert [moment for _, _, moment in agenda.pop_due(11.0)] == ["begin"]
@@ -99,8 +105,9 @@ class Engine:
 
 
 def values(gauge: dict[str, Any], engine: Any = None) -> dict[str, float | None]:
-    spec = {"project": "lab", "database": {"service": "postgres", "name": "d", "user": "u"}}
-    return {name: value for name, value, _t, _error in read_gauge(gauge, engine, spec)}
+    asked = Asked(Specification.read({"project": "lab"}), {"service": "postgres", "name": "d", "user": "u"})
+    found = read_gauge(Gauge.from_data(gauge), engine, asked)
+    return {name: value for name, value, _t, _error in found}
 
 
 def test_numbers_come_by_sql_by_command_and_over_http() -> None:
@@ -131,5 +138,5 @@ def test_numbers_come_by_sql_by_command_and_over_http() -> None:
     ],
 )
 def test_what_could_never_be_read_is_refused_before_the_run(gauge: dict[str, Any], words: str) -> None:
-    (sentence,) = find_problems([gauge])
+    (sentence,) = find_problems([Gauge.from_data(gauge)])
     assert words in sentence

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.governor import Governor, Wanted
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.schedule import Schedule
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 
 TIMEOUT_S = 3.0
 LOAD = {"rate": 10, "watch_rate": 40, "burst_rate": 200, "burst_s": 2.0, "floor": 5, "timeout_s": TIMEOUT_S}
@@ -62,7 +63,7 @@ class Play:
 
     def until(self, end: float) -> Play:
         schedule = Schedule(self.spec["load"], 0.0)
-        governor = Governor(Wanted.of(self.spec), schedule)
+        governor = Governor(Wanted.of(Specification.read(self.spec)), schedule)
         under_way: list[tuple[float, int, dict[str, Any]]] = []
         marks, now = list(self.marks), 0.0
         while now < end:

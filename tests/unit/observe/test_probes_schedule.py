@@ -16,6 +16,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.sche
     Trouble,
     next_slot,
 )
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import KnownContainer
 
 
 def test_a_fast_answer_keeps_the_grid() -> None:
@@ -82,5 +83,6 @@ def test_a_container_that_is_down_or_unknown_keeps_its_last_address() -> None:
 
 
 def test_first_addresses_come_from_the_specification() -> None:
-    containers = {"a": [{"addresses": ["", "10.0.0.2"]}], "b": [{"addresses": []}], "c": []}
+    known = {name: KnownContainer(addresses=listed) for name, listed in (("a", ("", "10.0.0.2")), ("b", ()))}
+    containers = {**{name: [one] for name, one in known.items()}, "c": []}
     assert first_known(containers) == {"a": "10.0.0.2"}

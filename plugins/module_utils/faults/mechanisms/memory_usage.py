@@ -10,7 +10,7 @@ A thread of the events observer, where such a fault is planned. What is counted 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ...common import clock
@@ -36,7 +36,7 @@ def _sample(run: RunDir, service: str) -> None:
     known: tuple[int, Cgroup] | None = None
     while True:
         try:
-            known = known or _find(engine, run.spec, service)
+            known = known or _find(engine, run.spec.project, service)
             if known is not None:
                 run.write_event(
                     timeline.MEASURED, fault=None, name="memory_used", service=service, **read_usage(*known)
@@ -46,8 +46,8 @@ def _sample(run: RunDir, service: str) -> None:
         clock.sleep(PERIOD_S)
 
 
-def _find(engine: DockerEngine, spec: Mapping[str, Any], service: str) -> tuple[int, Cgroup] | None:
-    running = [one for one in engine.containers(str(spec["project"]), service) if one.running and one.pid]
+def _find(engine: DockerEngine, project: str, service: str) -> tuple[int, Cgroup] | None:
+    running = [one for one in engine.containers(project, service) if one.running and one.pid]
     if not running:
         return None
     return running[0].pid, cgroups.find_cgroup("memory", running[0].pid, running[0].id)

@@ -54,7 +54,7 @@ def judge_effect(evidence: Evidence) -> tuple[str, list[str]]:
     and a held fault must have been in force for most of its window. One that should have been injected and was not is
     unknown, and so is nothing injected, unless nothing was to be: then the placebo must have been seen through.
     """
-    if not evidence.spec.get("faults"):
+    if not evidence.spec.faults:
         through = evidence.timeline.placebo_ends and not evidence.timeline.strains
         return ("pass", []) if through else ("unknown", ["the placebo was not seen through"])
     verdicts = []
@@ -83,7 +83,7 @@ def _not_injected(evidence: Evidence) -> list[tuple[str, str]]:
         return []
     injected = {window.id for window in fault_windows(evidence)}
     refused = {str(event["fault"]): str(event["reason"]) for event in stops}
-    planned = [str(spec["id"]) for spec in evidence.spec.get("faults", [])]
+    planned = [spec.id for spec in evidence.spec.faults]
     if injected and not refused:
         refused = {fault: "the run ended before it" for fault in planned if fault not in injected}
     return [(fault, reason) for fault, reason in refused.items() if fault not in injected][:1]

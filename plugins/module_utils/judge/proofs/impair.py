@@ -23,7 +23,7 @@ def impair_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     It supports the fault's own measure and proves nothing alone: retransmits are left out of it, and a path that
     nobody used has none.
     """
-    delay = float(window.spec.get("delay_ms") or 0)
+    delay = float(window.spec.more.get("delay_ms") or 0)
     if not delay or why_unwatched(evidence, "rtt"):
         return []
     during, before = rtt(evidence, window, window.id).mean, rtt(evidence, window, BASELINE).mean

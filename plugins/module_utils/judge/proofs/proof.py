@@ -28,9 +28,5 @@ class ProofOutcome:
 
 def store_samples(evidence: Evidence, service: str) -> list[Sample]:
     """Return the samples of the probes that connect to a service's own port."""
-    names = {
-        probe["name"]
-        for probe in evidence.spec.get("probes", [])
-        if probe.get("kind") == "tcp" and probe.get("service") == service
-    }
+    names = {probe.name for probe in evidence.spec.probes if probe.kind == "tcp" and probe.service == service}
     return [sample for sample in evidence.probes if sample.probe in names]

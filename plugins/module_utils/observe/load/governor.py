@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...run import timeline
+from ...run.specification import Load, Specification
 from .outcomes import Outcomes
 from .schedule import Schedule
 from .surge import Calm, Climb, strain, suffering
@@ -43,20 +44,16 @@ class Wanted:
     held: Mapping[str, bool]
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> Wanted:
+    def of(cls, spec: Specification) -> Wanted:
         """Read it from a run's specification."""
-        load, limits = spec["load"], spec.get("thresholds") or {}
-        rate = float(load["rate"])
+        load = spec.load or Load()
         return cls(
-            rate=rate,
-            floor=float(load.get("floor") or 0) or rate / 2,
-            surge=float(load.get("burst_rate") or 0) if load.get("burst_s") else 0.0,
-            visible_ms=float(limits.get("loss_visible_ms") or _VISIBLE_MS),
-            slow_ms=float(limits.get("p99_ms") or _SLOW_MS),
-            held={
-                str(fault.get("id")): float(fault.get("hold_s") or 0) > 0
-                for fault in spec.get("faults") or []
-            },
+            rate=load.rate,
+            floor=load.floor or load.rate / 2,
+            surge=load.burst_rate if load.burst_s else 0.0,
+            visible_ms=spec.thresholds.loss_visible_ms,
+            slow_ms=spec.thresholds.p99_ms,
+            held={fault.id: fault.hold_s > 0 for fault in spec.faults},
         )
 
     @property

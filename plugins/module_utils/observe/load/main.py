@@ -32,12 +32,12 @@ def main(run: RunDir) -> int:
     """Send until told to stop; then wait for what is under way, at most one time-out, and write the summary."""
     prompt()
     life = Lifespan(run)
-    load = Load(run.spec["load"])
+    load = Load(run.spec.order_load)
     scribe = Scribe(run.file("load.jsonl"))
     started = tick = clock.now()
-    schedule = Schedule(run.spec["load"], started)
+    schedule = Schedule(run.spec.order_load, started)
     governor = Governor(Wanted.of(run.spec), schedule)
-    every = slow_host.tick(run.spec, TICK_S)
+    every = slow_host.observer_tick(run.spec, TICK_S)
     ready = False
     while not life.stopping:
         now = clock.now()
@@ -53,7 +53,7 @@ def main(run: RunDir) -> int:
         for at, stream in schedule.due(now):
             load.send(at, stream)
         load.wait(min(schedule.next, tick) - clock.now())
-    until = clock.now() + float(run.spec["load"]["timeout_s"]) + _LAST_S
+    until = clock.now() + run.spec.client_timeout_s + _LAST_S
     while load.in_flight and clock.now() < until:
         load.wait(until - clock.now())
         scribe.write(*load.take())

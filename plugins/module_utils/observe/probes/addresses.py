@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ...common.errors import ChaosError
+from ...run.specification import KnownContainer
 
 #: While a service is not reached the engine is asked this often (s); a look-up costs it a few milliseconds.
 RETRY_S = 0.2
@@ -75,11 +76,11 @@ class Addresses:
             ).start()
 
 
-def first_known(containers: dict[str, Any]) -> dict[str, str]:
+def first_known(containers: Mapping[str, Sequence[KnownContainer]]) -> dict[str, str]:
     """Return service -> address from ``containers`` of a run's specification."""
     found = {}
     for service, entries in containers.items():
-        addresses = [address for entry in entries for address in entry.get("addresses") or [] if address]
+        addresses = [address for entry in entries for address in entry.addresses if address]
         if addresses:
             found[service] = addresses[0]
     return found

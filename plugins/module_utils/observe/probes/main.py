@@ -23,7 +23,7 @@ from ...host.docker_engine import DockerEngine
 from ...host.priority import raise_priority
 from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
-from ...run.slow_host import tick
+from ...run.slow_host import observer_tick
 from .addresses import Addresses, first_known
 from .kinds import TIMEOUT_S, HttpProbe, Probe, Sample, TcpProbe
 from .schedule import Pace, Trouble, next_slot
@@ -87,15 +87,16 @@ class Sampler:
 def build_samplers(run: RunDir, pace: Pace, out: deque[dict[str, Any]]) -> tuple[list[Sampler], Addresses]:
     """Build a sampler for each of ``probes`` of a run's specification. Raises ChaosError on a bad one."""
     spec = run.spec
-    services = {str(probe["service"]) for probe in spec["probes"] if _needs_lookup(probe)}
+    probes = [probe.to_data() for probe in spec.probes]
+    services = {str(probe["service"]) for probe in probes if _needs_lookup(probe)}
     engine = DockerEngine.connect_for(run, timeout=5) if services else None
 
     def lookup(service: str) -> str:
-        return engine.container(str(spec["project"]), service).address if engine else ""
+        return engine.container(spec.project, service).address if engine else ""
 
-    addresses = Addresses(lookup, first_known(spec.get("containers") or {}), services)
+    addresses = Addresses(lookup, first_known(spec.containers), services)
     addresses.refresh(services)
-    return [Sampler(probe, _kind(probe, addresses), pace, out) for probe in spec["probes"]], addresses
+    return [Sampler(probe, _kind(probe, addresses), pace, out) for probe in probes], addresses
 
 
 def _needs_lookup(probe: Mapping[str, Any]) -> bool:
@@ -124,7 +125,7 @@ def main(run: RunDir) -> int:
     started = clock.now()
     for sampler in probes:
         sampler.thread.start()
-    every = tick(run.spec, TICK_S)
+    every = observer_tick(run.spec, TICK_S)
     ready = False
     engine = Tail(run.file("engine.jsonl"))
     while not life.stopping:
@@ -140,11 +141,7 @@ def main(run: RunDir) -> int:
     stopped.set()
     for sampler in probes:
         sampler.end()
-    until = (
-        clock.now()
-        + max([float(probe.get("timeout_s") or TIMEOUT_S) for probe in run.spec["probes"]], default=0)
-        + 0.5
-    )
+    until = clock.now() + max([probe.timeout_s or TIMEOUT_S for probe in run.spec.probes], default=0) + 0.5
     for sampler in probes:
         sampler.thread.join(max(0.0, until - clock.now()))
     writer.write(*_take(out))

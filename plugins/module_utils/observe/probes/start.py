@@ -14,5 +14,5 @@ def start_probes(run: RunDir) -> bool:
     if processes.living_process(run, "probes"):
         return False
     processes.start_process(run, "probes")
-    run.log("ok", f"Probing {', '.join(str(probe['name']) for probe in run.spec['probes'])}", "steady")
+    run.log("ok", f"Probing {', '.join(probe.name for probe in run.spec.probes)}", "steady")
     return True

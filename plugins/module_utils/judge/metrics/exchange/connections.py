@@ -11,7 +11,6 @@ from typing import Any
 from ....common.stats import median, percentile
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Phase, Window, fault_onset, find_baseline, users_orders
-from ....evidence.steady_state import Thresholds
 from ... import intervals
 from ..kernel.connects import connects, unseen
 from ..registry import LATENCY, SPEED, Measured, per_fault
@@ -44,7 +43,7 @@ def queueing_or_failing(evidence: Evidence, window: Window) -> Measured:
         return Measured(
             None, "load.jsonl: no orders while the fault was held, or none before to compare with"
         )
-    limits = Thresholds.of(evidence.spec)
+    limits = evidence.spec.thresholds
     failed = sum(order.failed for order in sent)
     usual = percentile([order.latency_ms for order in before], 99) or 0.0
     late = percentile([order.latency_ms for order in sent if order.ok], 99) or 0.0

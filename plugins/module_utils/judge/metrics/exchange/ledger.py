@@ -26,7 +26,7 @@ def data_loss(evidence: Evidence, window: Window | None) -> Measured:
     if lost is None:
         return Measured(None, "ledger.json: the orders could not be counted")
     acknowledged = int(counts.get("acknowledged") or 0)
-    limit = float(evidence.spec.get("thresholds", {}).get("loss_visible_ms", 10))
+    limit = evidence.spec.thresholds.loss_visible_ms
     seen = (
         "no loss would surely have shown"
         if shortest is None

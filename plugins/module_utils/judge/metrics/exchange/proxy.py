@@ -95,11 +95,7 @@ def _there(evidence: Evidence, window: Window) -> Interval | None:
 def _addresses(evidence: Evidence, window: Window) -> str:
     """Say whether the API came back at another address, as the engine told."""
     api = evidence.service("api")
-    before = [
-        address
-        for one in evidence.spec.get("containers", {}).get(api, [])
-        for address in one.get("addresses", [])
-    ]
+    before = [address for one in evidence.spec.containers.get(api or "", ()) for address in one.addresses]
     seen = [
         event
         for event in evidence.engine

@@ -25,8 +25,8 @@ _LAST_S = 3.0
 @lru_cache(maxsize=16)
 def recover(evidence: Evidence, window: Window) -> steady_state.Recovery | None:
     """Return the recovery from a fault, None if steady state did not come back before the next one or the end."""
-    wanted = float(evidence.spec.get("windows", {}).get("steady_s", 3))
-    limits = steady_state.Thresholds.of(evidence.spec)
+    wanted = evidence.spec.windows.steady_s
+    limits = evidence.spec.thresholds
     return steady_state.find_recovery(
         steady_state.signals_of(evidence), fault_onset(evidence, window), window.end, wanted, limits
     )
@@ -206,10 +206,10 @@ def _since(evidence: Evidence, window: Window, since: float) -> Measured:
 def _not_steady(evidence: Evidence, window: Window, since: float, what: str) -> Measured:
     """Nothing came back: for good if it had all the time the run grants, else for as long as was watched."""
     watched = window.end - since
-    granted = float(evidence.spec.get("windows", {}).get("recovery_timeout_s", 60))
+    granted = evidence.spec.windows.recovery_timeout_s
     free = window.end - (window.undone if window.held and window.undone else window.injected)
     gave_up = evidence.timeline.gave_up(window.id)
-    limits = steady_state.Thresholds.of(evidence.spec)
+    limits = evidence.spec.thresholds
     found, last = steady_state.signals_of(evidence), window.end - min(_LAST_S, watched)
     unseen = steady_state.unseen_signals(found, last, window.end)
     if unseen or not found:

@@ -13,7 +13,6 @@ from ....common import peer_addresses
 from ....common.stats import median
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, fault_onset, find_baseline
-from ....exchange import fault_entry
 from ..exchange.recovery import port_opened, trouble_ends
 from ..registry import SPEED, Measured, per_fault
 
@@ -35,7 +34,7 @@ def connects(
 
     It leads from the target to the fault's peer; without one, from the API to the target.
     """
-    has_peer = window.spec.get("peer") or peer_addresses.listed(window.spec.get("peer_addresses"))
+    has_peer = window.spec.peer or window.spec.peer_addresses
     client, meant = window.target if has_peer else evidence.service("api"), on_path(evidence, window)
     return [
         event
@@ -54,25 +53,23 @@ def on_path(evidence: Evidence, window: Window) -> Callable[[Mapping[str, Any]],
     A service is known by its ports, since its address changes with its container; a peer that is no service by its
     addresses.
     """
-    given = peer_addresses.listed(window.spec.get("peer_addresses"))
+    given = window.spec.peer_addresses
     if given:
-        known, only = peer_addresses.Known(given), fault_entry.only_port(window.spec)
+        known, only = peer_addresses.Known(given), (window.spec.port if window.spec.only_port else None)
         return lambda event: (
             bool(event.get("raddr"))
             and ipaddress.ip_address(str(event["raddr"])).packed in known
             and only in (None, event.get("rport"))
         )
-    ports = target_ports(evidence, str(window.spec.get("peer") or window.target))
+    ports = target_ports(evidence, window.spec.peer or window.target)
     return lambda event: event.get("rport") in ports
 
 
 def target_ports(evidence: Evidence, service: str) -> set[int]:
     """Return the ports on which a service listens, as the run's specification names them."""
-    probes = evidence.spec.get("probes", [])
-    found = {int(probe["port"]) for probe in probes if probe.get("service") == service and probe.get("port")}
-    roles = {role for role, name in evidence.spec.get("services", {}).items() if name == service}
-    ports = evidence.spec.get("capture", {}).get("ports", {})
-    return found | {int(port) for port, role in ports.items() if role in roles}
+    spec = evidence.spec
+    found = {probe.port for probe in spec.probes if probe.service == service and probe.port is not None}
+    return found | {int(port) for port, role in spec.capture.ports.items() if role in spec.role_of(service)}
 
 
 def unseen(evidence: Evidence, window: Window | None = None) -> Measured | None:
@@ -80,7 +77,7 @@ def unseen(evidence: Evidence, window: Window | None = None) -> Measured | None:
 
     Nor can it tell of the path of ``window`` if that goes to addresses without a port: it looks at ports.
     """
-    if window and window.spec.get("peer_addresses") and not window.spec.get("port"):
+    if window and window.spec.peer_addresses and not window.spec.port:
         return Measured(None, "the kernel's capture looks at ports, and the fault's path names none")
     if evidence.captured and "tcp" in evidence.capture.get("programs", []):
         return None

@@ -215,8 +215,8 @@ def database_bytes_ratio(evidence: Evidence, window: Window) -> Measured:
 
 def _path(evidence: Evidence, window: Window) -> tuple[str | None, set[int]]:
     """Return the service at the path's client end, and the ports of its serving end."""
-    peer, only = window.spec.get("peer"), window.spec.get("port")
-    if window.spec.get("peer_addresses"):
+    peer, only = window.spec.peer, window.spec.port
+    if window.spec.peer_addresses:
         # the kernel's counts are kept by port: without one, those of this path are not told apart
         return window.target, {int(only)} if only else set()
     if peer:

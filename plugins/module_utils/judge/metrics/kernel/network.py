@@ -223,7 +223,7 @@ def latency_after(evidence: Evidence, window: Window) -> Measured:
 
 
 def _delay(window: Window) -> float:
-    return float(window.spec.get("delay_ms") or 0)
+    return float(window.spec.more.get("delay_ms") or 0)
 
 
 def _sent(evidence: Evidence, window: Window) -> Sequence[Order]:
@@ -247,7 +247,7 @@ def _held(evidence: Evidence, window: Window, name: str) -> Sequence[Mapping[str
 
 def _probed(evidence: Evidence, start: float, end: float) -> dict[str, tuple[int, int]]:
     """Return {name: (bad, all)} of the samples of probes that connect to a store's port from outside the target."""
-    names = [str(one["name"]) for one in evidence.spec.get("probes", []) if one.get("kind") == "tcp"]
+    names = [one.name for one in evidence.spec.probes if one.kind == "tcp"]
     found = {}
     for name in names:
         samples = [one for one in evidence.probes if one.probe == name and start <= one.at < end]
