@@ -27,6 +27,7 @@ from ..run.abort import abort_run, is_complete
 from ..run.folder import RunDir
 from ..run.journal import Journal
 from ..run.lifespan import Lifespan
+from ..snapshot.network import load_netlink
 from . import abort_when
 from .finish import finish_run
 
@@ -43,6 +44,8 @@ def main(run: RunDir) -> int:
     # all that an undo needs is in memory before there is a fault: the next may hold the disk
     with contextlib.suppress(Unsupported):
         load_sdk()
+    with contextlib.suppress(ChaosError):
+        load_netlink()
     with contextlib.suppress(
         ChaosError
     ):  # a damaged specification keeps the watchdog from none of its duties

@@ -24,13 +24,6 @@ from ..common import libraries
 from ..common.errors import ChaosError
 from .host import HOST
 
-libraries.reach()
-try:
-    from pyroute2 import IPRoute
-    from pyroute2.nftables.main import NFTables
-except ImportError:
-    IPRoute = None
-
 _CLONE_NEWNET = 0x40000000
 _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 _LOCAL_TABLE = 255
@@ -40,13 +33,26 @@ _DOCKER_TABLES = ("nat", "filter", "raw", "mangle")
 _DOCKER_CHAINS = ("FORWARD", "POSTROUTING", "PREROUTING", "OUTPUT")
 
 
+def load_netlink() -> tuple[Any, Any]:
+    """Return pyroute2's IPRoute and NFTables, loaded by the first call: half a second that only who looks should spend.
+
+    Raises ChaosError when this Python has none.
+    """
+    libraries.reach()
+    try:
+        from pyroute2 import IPRoute
+        from pyroute2.nftables.main import NFTables
+    except ImportError as error:
+        raise ChaosError("pyroute2 is missing (playbooks/setup-hosts.yml brings it)") from error
+    return IPRoute, NFTables
+
+
 def read_networks(pids: Mapping[str, int], bridges: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return {nft, qdisc, route, rule: {"<label> …": value}} of the namespaces of the given processes.
 
     ``bridges`` are the project's own interfaces on the host. Raises ChaosError without pyroute2 or root.
     """
-    if IPRoute is None:
-        raise ChaosError("pyroute2 is missing (playbooks/setup-hosts.yml brings it)")
+    load_netlink()  # here, not in the child, which may be in another network by then
     if os.geteuid() != 0:
         raise ChaosError("reading them needs root")
     answer = _in_child(dict(pids), set(bridges))
@@ -92,7 +98,8 @@ def _read_all(pids: dict[str, int], bridges: set[str]) -> dict[str, dict[str, st
 
 def _read_one(bridges: set[str] | None) -> dict[str, dict[str, str]]:
     """Read the namespace this process is in; ``bridges`` is given on the host, where others' are left out."""
-    with IPRoute() as ip:
+    ip_route, _nftables = load_netlink()
+    with ip_route() as ip:
         links = {link["index"]: _stable(link.get_attr("IFLA_IFNAME")) for link in ip.get_links()}
         foreign = {name for name in links.values() if bridges is not None and _foreign(name, bridges)}
         qdiscs = Counter(
@@ -117,7 +124,8 @@ def _foreign(interface: str, bridges: set[str]) -> bool:
 
 def _nft(*, host: bool) -> Counter[str]:
     """Count tables, chains, sets and the rules of each chain, of every family (0 asks for all of them)."""
-    with NFTables(nfgen_family=0) as nft:
+    _ip_route, nftables = load_netlink()
+    with nftables(nfgen_family=0) as nft:
         found = Counter(f"{_family(item)} {item.get_attr('NFTA_TABLE_NAME')}" for item in nft.get_tables())
         for get, name in ((nft.get_chains, "NFTA_CHAIN"), (nft.get_sets, "NFTA_SET")):
             found.update(

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Docker SDK is most of a module's start: loaded by who asks an engine, and by the watchdog before any fault."""
+"""The Docker SDK and pyroute2 are most of a module's start: loaded by who asks, by the watchdog before any fault."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ def loaded(script: str, root: Path) -> set[str]:
         cwd=root / ".collections",
     )
     return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["capture", "halt", "load", "probes", "record", "window"])
+def test_no_module_loads_pyroute2_before_it_looks(module: str, root: Path) -> None:
+    found = loaded(f"import {MODULES}.{module}", root)
+    assert f"{MODULES}.{module}" in found
+    assert "pyroute2" not in found
 
 
 @pytest.mark.parametrize("module", ["capture", "load", "kill", "record"])
@@ -88,20 +95,24 @@ def test_what_the_engine_refuses_is_one_sentence() -> None:
 def test_the_watchdog_has_it_before_there_is_anything_to_undo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fault may hold the very disk that the SDK lies on."""
+    """A fault may hold the very disk that the SDK lies on, and what the snapshot looks with."""
     asked = []
+    (tmp_path / "spec.json").write_text('{"faults": []}')
+    monkeypatch.setattr(watchdog, "load_netlink", lambda: asked.append("pyroute2"))
     monkeypatch.setattr(watchdog, "load_sdk", lambda: asked.append("sdk"))
     monkeypatch.setattr(RunDir, "register_process", lambda run, name: asked.append(name))
     monkeypatch.setattr(watchdog.Watchdog, "__init__", lambda *_: None)
     monkeypatch.setattr(watchdog.Watchdog, "keep", lambda _self: 0)
     monkeypatch.setattr(watchdog, "Lifespan", lambda *_args, **_named: None)
     assert watchdog.main(RunDir(tmp_path)) == 0
-    assert asked == ["sdk", "watchdog"]
+    assert asked == ["sdk", "pyroute2", "watchdog"]
 
 
 def test_a_watchdog_without_it_keeps_the_run_all_the_same(
     without: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "spec.json").write_text('{"faults": []}')
+    monkeypatch.setitem(sys.modules, "pyroute2", None)
     monkeypatch.setattr(RunDir, "register_process", lambda *_: None)
     monkeypatch.setattr(watchdog.Watchdog, "__init__", lambda *_: None)
     monkeypatch.setattr(watchdog.Watchdog, "keep", lambda _self: 0)
