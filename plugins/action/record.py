@@ -8,13 +8,18 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import itertools
 import tarfile
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.module_utils.common import bounds
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
+
+#: A bundle has a dozen raw files.
+_MOST_MEMBERS = 64
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -58,11 +63,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             raise ValueError(str(answer.get("msg")))
         host = str(variables.get("inventory_hostname", "localhost"))
         found = {}
-        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(answer["content"]))) as archive:
-            for member in archive.getmembers():
-                stream = archive.extractfile(member)
+        packed = base64.b64decode(answer["content"])
+        if len(packed) > bounds.BUNDLE:
+            raise ValueError(f"it is larger than {bounds.size(bounds.BUNDLE)}")
+        # a plain archive only: what it holds is then never more than what came, and a hole in it is refused
+        with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
+            for member in itertools.islice(archive, _MOST_MEMBERS):
                 raw = member.name.split(".")[0]
-                if stream is not None and member.name == f"{raw}.jsonl.gz" and raw.isalpha():
+                if not member.isreg() or member.issparse() or member.size > len(packed):
+                    raise ValueError(f"{bounds.line(member.name, 80)} in it is no plain file")
+                if member.name == f"{raw}.jsonl.gz" and raw.isascii() and raw.isalpha():
+                    stream = archive.extractfile(member)
+                    data = stream.read(len(packed)) if stream is not None else b""
                     found[raw] = report_files.raw_path(stem, host, raw)
-                    report_files.create_bytes(found[raw], stream.read())
+                    report_files.create_bytes(found[raw], data)
         return found

@@ -20,6 +20,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import 
     RecordError,
     load_record,
     read_schema,
+    sound_host,
 )
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import find_problems
@@ -104,7 +105,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             )
         try:
             record = merge_hosts(
-                arguments["hosts"],
+                [sound_host(host) for host in arguments["hosts"]],
                 run_id=arguments["run_id"],
                 experiment=arguments["experiment"],
                 started_at=arguments["started_at"],

@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...module_utils.common.files import open_regular, read_regular
 from ...module_utils.evidence.evidence import Evidence
-from ...module_utils.judge.record import host_record, run_bounds
+from ...module_utils.judge import unjudged
+from ...module_utils.judge.record import run_bounds
 from . import rejudge, report_files, spread
 from .merge import merge_hosts
 from .missing_host import make_missing_host, owes_record
-from .read import RecordError, load_record
+from .read import RecordError, load_record, own_users, sound_host
 
 Record = dict[str, Any]
 AWAY = "it cannot be reached"
@@ -132,12 +134,12 @@ def sort_answers(plan: CollectionPlan, answers: Mapping[str, Mapping[str, Any]])
     for host in plan.hosts:
         answer = answers.get(host) or {}
         if answer.get("host_record"):
-            found.records[host] = {**answer["host_record"], "host": host}
+            found.records[host] = _believed(answer["host_record"], host)
             continue
         stem, seen = _left(plan, host)
         if seen is not None:
             found.again[host] = stem
-            found.records[host] = {**host_record(seen), "host": host}
+            found.records[host] = {**unjudged.safe_record(seen), "host": host}
         elif answer.get("asked") and not answer.get("problem"):
             found.empty.append(host)
         elif answer.get("unreachable"):
@@ -149,6 +151,11 @@ def sort_answers(plan: CollectionPlan, answers: Mapping[str, Mapping[str, Any]])
                 or "it was not asked: is it in the inventory, or limited away?"
             )
     return found
+
+
+def _believed(answer: Any, host: str) -> Record:
+    """Return what a host sent as its record, by the name it has here; one that is none is that host's ``invalid``."""
+    return sound_host({**answer, "host": host} if isinstance(answer, dict) else {"host": host})
 
 
 def _left(plan: CollectionPlan, host: str) -> tuple[str, Evidence | None]:
@@ -188,6 +195,15 @@ def complete_record(plan: CollectionPlan, found: Found) -> Record:
     )
 
 
+def _is_ours(path: str) -> bool:
+    """Return whether a file beside a report is a regular one of a user who is believed."""
+    try:
+        open_regular(path, owners=own_users()).close()
+    except OSError:
+        return False
+    return True
+
+
 def carry_samples(plan: CollectionPlan, found: Found) -> None:
     """Give the raw samples that the new record rests on its stem too, so that it is whole.
 
@@ -200,10 +216,10 @@ def carry_samples(plan: CollectionPlan, found: Found) -> None:
     for stem, host in wanted:
         for path in sorted(glob.glob(f"{glob.escape(stem)}.{host}.*.jsonl.gz")):
             target = f"{plan.stem}{path[len(stem) :]}"
-            if os.path.lexists(target):
+            if os.path.lexists(target) or not _is_ours(path):
                 continue
             try:
                 os.link(path, target, follow_symlinks=False)
             except OSError:
-                with open(path, "rb") as stream:
-                    report_files.create_bytes(target, stream.read())
+                with contextlib.suppress(OSError):
+                    report_files.create_bytes(target, read_regular(path, owners=own_users()))

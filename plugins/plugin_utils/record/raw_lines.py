@@ -8,9 +8,12 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from typing import Any
+
+from ...module_utils.common.files import open_regular
 
 #: A line of ours has a few hundred bytes. One that is longer than this is damage, or no line of ours.
 LONGEST_LINE = 1 << 20
@@ -28,7 +31,11 @@ def read_lines(path: str) -> Iterator[dict[str, Any]]:
     rest = LARGEST
     try:
         # GzipFile reads lines in Python, the buffer around it in C: four times as fast
-        with gzip.open(path, "rb") as packed, io.BufferedReader(packed, 1 << 16) as stream:
+        with (
+            open_regular(path, owners=(os.geteuid(), 0)) as raw,
+            gzip.GzipFile(fileobj=raw, mode="rb") as packed,
+            io.BufferedReader(packed, 1 << 16) as stream,
+        ):
             while rest > 0 and (line := stream.readline(LONGEST_LINE)):
                 rest -= len(line)
                 item = _parsed(line)

@@ -6,16 +6,22 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ...module_utils.common import bounds
+from ...module_utils.common.files import read_regular
+from .missing_host import make_missing_host
 from .schema import find_problems
 
 Record = dict[str, Any]
 VERSION = 1
 _SCHEMA = Path(__file__).resolve().parents[3] / "files" / "record.schema.json"
 _LARGEST = 64 * 1024 * 1024  # what a host may keep; a record is far smaller
+_LARGEST_HOST = 1024 * 1024  # sixteen times what a host makes of one
+_MOST_WAVES = 10_000
 
 
 class RecordError(Exception):
@@ -48,6 +54,32 @@ def check_record(record: object, name: str) -> Record:
     return record
 
 
+def own_users() -> tuple[int, int]:
+    """Return whose files beside a report are believed: those of who runs, and root's."""
+    return (os.geteuid(), 0)
+
+
+def sound_host(host: Record) -> Record:
+    """Return a host's record if it is one; else a record of that host which says what is wrong with it.
+
+    What one host sent must not cost the others theirs.
+    """
+    try:
+        size = len(json.dumps(host, allow_nan=False))
+        found = find_problems(host, {**read_schema(), "$ref": "#/$defs/host"})
+        if size > _LARGEST_HOST:
+            found = [f"it is {size >> 10} KiB large, more than any host's"]
+    except (ValueError, TypeError, RecursionError) as error:
+        found = [bounds.line(str(error), 120)]
+    if not found:
+        return host
+    wave = host.get("wave")
+    known = isinstance(wave, int) and not isinstance(wave, bool) and 1 <= wave < _MOST_WAVES
+    reason = f"What this host sent is no record of a host, and nothing of it is believed: {bounds.line(found[0], 200)}."
+    name = bounds.line(str(host.get("host") or "unknown"), 253) or "unknown"
+    return make_missing_host(name, "invalid", reason, wave if known and isinstance(wave, int) else 1)
+
+
 def load_record(path: str) -> Record:
     """Return the record in the file ``path``. Raises RecordError when it cannot be read or is none."""
     return check_record(read_any(path), f"The record {path}")
@@ -56,14 +88,11 @@ def load_record(path: str) -> Record:
 def read_any(path: str) -> Any:
     """Return the JSON in the file ``path``, whatever it is. Raises RecordError when it cannot be read."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            text = stream.read(_LARGEST + 1)
+        text = read_regular(path, largest=_LARGEST, owners=own_users()).decode("utf-8")
     except OSError as error:
         raise RecordError(f"The record {path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise RecordError(f"The record {path} is not text in UTF-8.") from error
-    if len(text) > _LARGEST:
-        raise RecordError(f"The record {path} is larger than {_LARGEST >> 20} MiB, so it is none.")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -9,7 +9,6 @@ given its own away. The raw samples hold all that it was judged by.
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from ...module_utils.common.json_files import write_json
 from ...module_utils.evidence.evidence import Evidence, load_evidence
 from ...module_utils.run.bundle import DOCUMENTS
 from ...module_utils.run.folder import RunDir
+from .raw_lines import read_lines
 from .report_files import raw_name
 
 #: A set of raw samples is whole if it has these: they come home in the order of their names, the timeline last.
@@ -54,12 +54,12 @@ def _raw_files(stem: str, host: str) -> dict[str, str]:
 
 def _unpack(folder: Path, raw: str, path: str) -> None:
     """Lay a raw file out as it was on its host; the anchor in its first line is in the specification, too."""
-    with gzip.open(path, "rb") as stream:
-        stream.readline()
-        if raw != "run":
-            (folder / f"{raw}.jsonl").write_bytes(stream.read())
-            return
-        for line in stream:
-            item = json.loads(line)
-            if item["document"] in DOCUMENTS:
-                write_json(folder / f"{item['document']}.json", item["value"])
+    lines = read_lines(path)
+    next(lines, None)
+    if raw != "run":
+        with (folder / f"{raw}.jsonl").open("w") as laid:
+            laid.writelines(f"{json.dumps(item)}\n" for item in lines)
+        return
+    for item in lines:
+        if item.get("document") in DOCUMENTS:
+            write_json(folder / f"{item['document']}.json", item.get("value"))

@@ -95,5 +95,5 @@ def test_what_is_no_record_is_told_in_one_sentence(tmp_path: Path, content: byte
 def test_unreadable(tmp_path: Path) -> None:
     with pytest.raises(read.RecordError, match=r"cannot be read: No such file or directory\.$"):
         read.load_record(str(tmp_path / "none.json"))
-    with pytest.raises(read.RecordError, match=r"cannot be read: Is a directory\.$"):
+    with pytest.raises(read.RecordError, match=r"cannot be read: it is no regular file\.$"):
         read.load_record(str(tmp_path))
