@@ -40,7 +40,7 @@ def test_a_capture_of_the_wrong_port_is_invalid(tmp_path: Path) -> None:
 
 def test_a_run_without_load_is_invalid(tmp_path: Path) -> None:
     change = (
-        "plugins/module_utils/observe/load/main.py",
+        "plugins/module_utils/observe/load/sender.py",
         "def send(self, at: float, stream: str) -> None:",
         "def send(self, at: float, stream: str) -> None:\n        return\n\n"
         "    def sent(self, at: float, stream: str) -> None:",

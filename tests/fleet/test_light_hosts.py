@@ -51,9 +51,9 @@ def test_one_command_gives_each_host_its_verdict(pair: light.Bench, tmp_path: Pa
     found = remote.hosts_of(report)
     assert set(found) == set(before), done.stdout[-6000:]
     for host in pair.hosts:
-        assert process_of(host) != before[host.name]
         verdicts = found[host.name]["verdicts"]
         assert (verdicts["effect"], verdicts["restored"]) == ("pass", "pass"), report.log[-6000:]
+        assert process_of(host) != before[host.name]
         (fault,) = found[host.name]["faults"]
         assert fault["injected_at"] < fault["undone_at"]
         assert not [path for kind in ("runs", "locks") for path in (host.state / kind).glob("*")]
