@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import waves
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import results
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report import tables
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import repetitions, tables
 
 
 class FilterModule:
@@ -21,6 +21,7 @@ class FilterModule:
         return {
             "suite": tables.render_suite,
             "not_passed": tables.not_passed,
+            "repetitions": repetitions.sum_up_files,
             "readiness": tables.render_readiness,
             "gathered": waves.gather_records,
             "sentence": results.failure_sentence,

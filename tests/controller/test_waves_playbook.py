@@ -267,3 +267,30 @@ def test_check_mode_shows_every_wave_and_leaves_nothing(fleet: Fleet) -> None:
     assert fleet.code == 0, screen
     assert "Wave 2 of 2, if wave 1 passed: h2, h3, h4, h5" in screen
     assert not list((fleet.folder / "reports").iterdir())
+
+
+def test_an_experiment_is_repeated_with_a_record_for_each_run_and_one_summary(fleet: Fleet) -> None:
+    fleet.hosts = dict.fromkeys(("h1", "h2"), "ansible_connection=local")
+    screen = fleet.play(chaos_repeat=3)
+    assert fleet.code == 0, screen
+    assert len(fleet.records) == 3
+    assert len({record["run_id"] for record in fleet.records}) == 3
+    assert all(fleet.hosts_of(number) == {"h1": (1, "passed"), "h2": (1, "passed")} for number in range(3))
+    assert "3 RUNS" in screen
+    assert "3 passed" in screen
+    assert len(list((fleet.folder / "reports").glob("*.log"))) == 3
+
+
+def test_the_worst_of_several_runs_decides_the_exit_code(fleet: Fleet) -> None:
+    fleet.hosts = {"h1": "ansible_connection=local"}
+    screen = fleet.play(chaos_repeat=2, stub_outcomes={"h1": "failed"})
+    assert fleet.code == 2, screen
+    assert [record["outcome"] for record in fleet.records] == ["failed", "failed"]
+    assert "2 failed" in screen
+
+
+def test_waves_and_repetitions_are_not_had_at_once(fleet: Fleet) -> None:
+    screen = fleet.play(chaos_repeat=2, chaos_waves=[1, "100%"])
+    assert fleet.code != 0
+    assert "chaos_repeat is 2 and chaos_waves makes 2 waves" in " ".join(screen.split())
+    assert fleet.batches == []

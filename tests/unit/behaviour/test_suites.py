@@ -50,7 +50,6 @@ def test_an_experiment_has_one_name_a_role_and_a_name_without_dashes(path: Path)
         "meta/argument_specs.yml",
         "meta/main.yml",
         "tasks/main.yml",
-        "tasks/fault.yml",
     ):
         assert (role / part).exists(), part
 
