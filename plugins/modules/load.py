@@ -12,8 +12,8 @@ author: The exchange.chaos authors (@exchange-chaos)
 description:
   - With O(state=present) starts a process on the host that sends orders through the exchange's API at the rate that
     the run's specification gives, however the exchange answers (an open loop). Around kills the rate rises.
-    The process outlives the task. Another one beside it notes what the host does besides: pressure, processors, and
-      who uses them.
+    The process outlives the task. Another one beside it notes what the host does besides, by pressure, processors and
+    who uses them.
   - With O(state=absent) ends that process, waits until no request can be under way any more, holds the orders against
     the database, cancels through the API what stays open, and writes the ledger of the run.
   - Orders are numbered in the low decimals of their price, so that each is found again in the database.

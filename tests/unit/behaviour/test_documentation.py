@@ -24,7 +24,7 @@ OTHERS = {
     "chaos_become", "chaos_record", "chaos_run_id", "chaos_fault", "chaos_fault_state", "chaos_host_record",
     "chaos_host_run", "chaos_ready_for", "chaos_outcomes", "chaos_tasks", "chaos_series",
     "chaos_outcome", "chaos_files", "chaos_may_skip", "chaos_head", "chaos_emit", "chaos_kind", "chaos_foreign",
-    "chaos_offline",
+    "chaos_offline", "chaos_before", "chaos_after",
 }  # fmt: skip
 
 
