@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..common import intervals
 from ..common.errors import ChaosError
 from ..evidence.evidence import Evidence, FindingSpec
-from . import controls, intervals, rules
+from . import controls, rules
 from .metrics.catalogue import Measured, Metric, get, measure
 from .metrics.registry import Scalar, Value
 

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...module_utils.common.intervals import percentile_bounds
 from ...module_utils.common.stats import median
-from ...module_utils.judge.intervals import percentile_bounds
 from ..record.merge import QUESTIONS, worst_outcome, worst_verdict
 from ..record.read import load_record
 from ..words import VERDICT_MARKS, clean, format_quantity

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils.common import intervals
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.judge import intervals
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import Finding, judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import read_schema

@@ -26,7 +26,7 @@ class Measured:
     evidence: where that lies: file, samples, instants.
     at_least: the true value is this or more: what was waited for had not come when watching ended.
     never: what was waited for did not come in all the time it was given; no upper threshold can hold.
-    interval: of a scalar that compares phases, between which values the true one lies (see judge/intervals.py).
+    interval: of a scalar that compares phases, between which values the true one lies (see common/intervals.py).
     seconds: how long the window was that gave its samples.
     """
 

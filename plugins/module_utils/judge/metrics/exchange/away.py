@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+from ....common import intervals
 from ....common.stats import percentile
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, fault_onset, find_baseline, users_orders
-from ... import intervals
 from ..registry import LATENCY, SPEED, Measured, per_fault
 from .recovery import trouble_ends
 

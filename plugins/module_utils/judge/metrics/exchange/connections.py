@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ....common import intervals
 from ....common.stats import median, percentile
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Phase, Window, fault_onset, find_baseline, users_orders
-from ... import intervals
 from ..kernel.connects import connects, unseen
 from ..registry import LATENCY, SPEED, Measured, per_fault
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ....common import intervals
 from ....common.stats import percentile
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Window, find_baseline, latency_percentiles, orders_within, users_orders
-from ... import intervals
 from ..registry import LATENCY, Measured, per_fault
 
 #: Latency is back where half of the orders of so many seconds take at most so many times what they took before, or so

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ....common import intervals
 from ....common.stats import median
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Window, engine_events, fault_windows, find_baseline, users_orders
-from ... import intervals
 from ..exchange.recovery import recover
 from ..registry import LATENCY, SPEED, Measured, per_fault, per_run
 from .connects import connects, on_path, unseen
