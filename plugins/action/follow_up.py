@@ -31,8 +31,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS)
         result.update(changed=False, files={}, advice=[])
-        path = os.path.abspath(given["record"])
+        path = os.path.abspath(given["record"]) if given["record"] else ""
         try:
+            if not path:
+                raise RecordError("No record was named: add -e chaos_record=/path/to/chaos-exp-….json.")
             record = load_record(path)
             found = advise(files.most_telling(record))
             result["advice"] = [f"{one.sentence} (finding: {one.title})" for one in found]

@@ -281,6 +281,24 @@ def test_a_fleet_has_its_table_its_spread_and_each_host(tmp_path: Path) -> None:
     assert command_again(record).endswith("database_sudden_death --limit host-1,host-2,host-3,host-4,host-5")
 
 
+def test_a_change_that_many_hosts_call_for_stands_once(tmp_path: Path) -> None:
+    record = fleets.record([fleets.host(number, "failed") for number in range(1, 6)])
+    text = Parsed(render_page(record, str(tmp_path / "s"))).text
+    assert text.count("answer only after the commit returned") == 1
+    assert "5 hosts: 17 of 1001 orders were acknowledged and lost" in text
+
+
+def test_a_page_of_many_hosts_stays_small(tmp_path: Path) -> None:
+    record, stem = recorded.report(1, tmp_path)
+    one = len(render_page(record, stem).encode())
+    host = record["hosts"][0]
+    for number in range(20):
+        for path in (recorded.DATA / "01").glob("*.gz"):
+            Path(raw_path(stem, f"host-{number}", path.name.partition(".")[0])).symlink_to(path)
+    fleet = {**record, "hosts": [{**host, "host": f"host-{number}"} for number in range(20)]}
+    assert len(render_page(fleet, stem).encode()) < 20 * 50_000 < 20 * one
+
+
 def test_later_keys_are_shown_when_they_are_there(tmp_path: Path) -> None:
     record = copy.deepcopy(fleets.sample("passed"))
     host = record["hosts"][0]

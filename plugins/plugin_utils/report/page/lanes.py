@@ -20,7 +20,7 @@ from .svg import KINDS, Drawing
 from .words import time_of_day
 
 #: Intervals that latencies and counts are summed over: about so many, none shorter than a quarter of a second.
-_INTERVALS, _SHORTEST_S = 150, 0.25
+_INTERVALS, _FEW_INTERVALS, _SHORTEST_S = 150, 70, 0.25
 #: What interference.jsonl tells, from what hurts most on; a number that stayed 0 has no lane.
 _GAUGES = {
     "cpu_others": "Cores: others",
@@ -57,22 +57,25 @@ class Interval:
     states: Counter[int] = field(default_factory=Counter)
 
 
-def make_lanes(samples: Samples, dots: int) -> Iterator[Lane | None]:
-    """Yield the lanes from top to bottom; those of which there is nothing are left out."""
+def make_lanes(samples: Samples, dots: int, full: bool = True) -> Iterator[Lane | None]:
+    """Yield the lanes from top to bottom; those of which there is nothing are left out.
+
+    full: with words on each mark of the kernel; on a page of many hosts they would be most of it.
+    """
     if samples.requests.at:
-        found = split_intervals(samples.requests, samples.span)
+        found = split_intervals(samples.requests, samples.span, _INTERVALS if full else _FEW_INTERVALS)
         yield _latency(samples.requests, found, dots)
         yield _errors(samples.requests, found)
         yield _throughput(found)
     yield _probes(samples.probes) if samples.probes else None
     yield _containers(samples)
-    yield _kernel(samples) if samples.kernel else None
+    yield _kernel(samples, full) if samples.kernel else None
     yield from _interference(samples)
 
 
-def split_intervals(requests: Requests, span: Span) -> tuple[float, list[Interval]]:
+def split_intervals(requests: Requests, span: Span, most: int = _INTERVALS) -> tuple[float, list[Interval]]:
     """Return the length of an interval in seconds, and what happened in each, by intended send time."""
-    step = max(span.seconds / _INTERVALS, _SHORTEST_S)
+    step = max(span.seconds / most, _SHORTEST_S)
     found = [Interval() for _each in range(int(span.seconds / step) + 1)]
     start, end = span.start, span.end
     for at, latency, state in zip(requests.at, requests.latency, requests.state):
@@ -205,10 +208,14 @@ def _throughput(found: tuple[float, list[Interval]]) -> Lane:
         answered = [one.states[0] for one in parts]
         failed = [one.states.total() - one.states[0] for one in parts]
         for kind, words, counts in (("ok", "answered", answered), ("bad", "failed", failed)):
-            data = ""
+            data, last = "", None
             for index, count in enumerate(counts):
-                x, y = axis.x(axis.span.start + index * step), top + height * (1 - count / most)
-                data += f"{'L' if data else 'M'}{x:.1f} {y:.1f}H{axis.x(axis.span.start + (index + 1) * step):.1f}"
+                y = round(top + height * (1 - count / most), 1)
+                if y != last:  # what stays as high goes on in one line
+                    x = axis.x(axis.span.start + index * step)
+                    data += f"H{x:.1f}V{y:.1f}" if data else f"M{x:.1f} {y:.1f}"
+                    last = y
+            data += f"H{axis.left + axis.width:.1f}"
             drawing.path(data, kind, 1.3, title=f"{words} per second")
 
     notes = [
@@ -320,7 +327,7 @@ _LANES = {
 }
 
 
-def _kernel(samples: Samples) -> Lane:
+def _kernel(samples: Samples, full: bool) -> Lane:
     shown = [event for event in _LANES if event in samples.kernel]
     row = 14.0
 
@@ -332,6 +339,13 @@ def _kernel(samples: Samples) -> Lane:
             drawing.text(
                 axis.left - 8, y + 9, f"{marks.counts.total()} {words}", "faint", "end", font_size="10"
             )
+            if not full:
+                places = sorted({column // 2 * 2 for column in marks.counts})
+                data = "".join(
+                    f"M{axis.left + place / COLUMNS * axis.width:.0f} {y:.0f}v11" for place in places
+                )
+                drawing.path(data, kind, 1.6)
+                continue
             for column, count in sorted(marks.counts.items()):
                 line = marks.first[column]
                 more = f" and {count - 1} more" if count > 1 else ""

@@ -48,7 +48,7 @@ Host = Mapping[str, Any]
 
 _FILES = Path(__file__).resolve().parents[4] / "files" / "page"
 #: Dots of good requests on a whole page; a host has its share of them, but never fewer than the least.
-DOTS, FEWEST = 8000, 150
+DOTS, FEWEST = 8000, 400
 #: On a page of more hosts than this, those that passed have no histograms and no map: they would say the same often.
 IN_FULL = 12
 #: Of more hosts than this a finding that reads alike is one line; each host has its own further down.
@@ -63,6 +63,7 @@ _INSIDE = {"ledger": "run"}
 def render_page(record: Record, source: str) -> str:
     """Return the page of a record. ``source`` is the stem beside which its raw samples lie."""
     record = bound_texts(align_clocks(record))
+    hosts = [_host(record, index, source) for index in range(len(record["hosts"]))]
     view = {
         "record": record,
         "several": len(record["hosts"]) > 1,
@@ -72,7 +73,8 @@ def render_page(record: Record, source: str) -> str:
         "questions": answer_questions(record["hosts"]),
         "reasons": {key: plain_marks(text) for key, text in ending.reasons(record).items()},
         "outcome_lines": ending.outcome_lines(record),
-        "hosts": [_host(record, index, source) for index in range(len(record["hosts"]))],
+        "hosts": hosts,
+        "advice": _advice(hosts),
         "overview": hosts_overview.rank_hosts(record["hosts"]),
         "why": hosts_overview.explain_host,
         "spreads": list(_spreads(record)),
@@ -208,7 +210,7 @@ def _host(record: Record, index: int, source: str) -> dict[str, Any]:
         "host": host,
         "blank": blank,
         "full": full,
-        "timeline": None if blank else draw_timeline(host, samples, name, max(DOTS // hosts, FEWEST)),
+        "timeline": None if blank else draw_timeline(host, samples, name, max(DOTS // hosts, FEWEST), full),
         "requests": samples.requests,
         "distributions": [(draw_distribution(one), one) for one in drawn if one.total],
         "more_distributions": more,
@@ -227,6 +229,19 @@ def _host(record: Record, index: int, source: str) -> dict[str, Any]:
         "placebo": _told(host.get("placebo"), None),
         "open_questions": [_told(each, None) for each in host.get("open_questions") or []],
     }
+
+
+def _advice(hosts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what to change, each change once: as the first host says it, with the names of all that call for it."""
+    found: dict[str, dict[str, Any]] = {}
+    for view in hosts:
+        for one in view["advice"]:
+            anchor = f"{view['name']}-f-{view['evidence'][one.place][0]}"
+            first = found.setdefault(one.rule, {"advice": one, "anchor": anchor, "hosts": []})
+            first["hosts"].append(view["host"])
+    for each in found.values():
+        each["where"] = hosts_overview.name_hosts(each["hosts"])
+    return sorted(found.values(), key=lambda each: int(each["advice"].weight))
 
 
 def _weight(link: Link) -> int:

@@ -36,10 +36,13 @@ def span_of(host: Host, started_at: str, ended_at: str) -> Span:
     return Span(min(found) - margin, max(found) + margin)
 
 
-def draw_timeline(host: Host, samples: Samples, name: str, dots: int) -> Markup:
-    """Return the timeline of a host as SVG. ``name`` begins its ids, ``dots`` is how many good requests it draws."""
+def draw_timeline(host: Host, samples: Samples, name: str, dots: int, full: bool = True) -> Markup:
+    """Return the timeline of a host as SVG. ``name`` begins its ids, ``dots`` is how many good requests it draws.
+
+    full: see :func:`lanes.make_lanes`.
+    """
     axis = TimeAxis(samples.span, LEFT, WIDTH)
-    rows = [lane for lane in lanes.make_lanes(samples, dots) if lane is not None]
+    rows = [lane for lane in lanes.make_lanes(samples, dots, full) if lane is not None]
     height = _HEAD + sum(lane.height + _GAP for lane in rows) + _FOOT
     start, end = (time_of_day(at, 0) for at in (samples.span.start, samples.span.end))
     title = f"Timeline of {host['host']} from {start} to {end} UTC"

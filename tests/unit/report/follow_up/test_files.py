@@ -8,7 +8,9 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,18 @@ def test_alert_rules_have_the_shape_that_prometheus_reads(
         assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", rule["alert"])
         assert balanced(rule["expr"])
         assert re.search(r" s after the injection of ", rule["annotations"]["description"])
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="no promtool here: Debian's package prometheus has it"
+)
+def test_prometheus_itself_takes_the_rules(made: Made, tmp_path: Path) -> None:
+    path = tmp_path / "chaos.rules.yml"
+    path.write_text(made[1]["rules"])
+    checked = subprocess.run(
+        ["promtool", "check", "rules", path], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
 
 
 def test_dashboard_and_annotations_are_json(made: Made) -> None:
