@@ -12,7 +12,9 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import
 
 ROOT = Path(__file__).resolve().parents[3]
 EXPERIMENTS = sorted(
-    {path.parents[1].name for path in (ROOT / "roles").glob("*/tasks/fault.yml")} - {"chaos"}
+    path.parents[1].name
+    for path in (ROOT / "roles").glob("*/tasks/main.yml")
+    if "name: exchange.chaos.chaos" in path.read_text()
 )
 ROLES = sorted(path.parent.parent.name for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
 
