@@ -220,7 +220,15 @@ def wait_for(condition: Any, within: float, what: str) -> float:
 
 
 def mutant(folder: Path, path: str, old: str, new: str) -> Path:
-    """Copy the tracked tree and change one place in it; the copy is a bare checkout of its own."""
+    """Copy the tracked tree and change one place in it."""
+    text = (copy_tree(folder) / path).read_text()
+    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
+    (folder / path).write_text(text.replace(old, new))
+    return folder
+
+
+def copy_tree(folder: Path) -> Path:
+    """Copy the tracked tree; the copy is a bare checkout of its own."""
     names = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
@@ -228,9 +236,6 @@ def mutant(folder: Path, path: str, old: str, new: str) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    text = (folder / path).read_text()
-    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {path}"
-    (folder / path).write_text(text.replace(old, new))
     link = folder / ".collections" / "ansible_collections" / "exchange"
     link.mkdir(parents=True)
     (link / "chaos").symlink_to("../../..")

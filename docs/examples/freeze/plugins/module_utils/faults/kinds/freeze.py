@@ -1,0 +1,160 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service that hangs: the kernel stops every process of its cgroup, and lets them go on at the undo.
+
+Its connections stay open and its port still takes new ones, but nobody answers: what a stalled disk, a stop-the-world
+pause or a stuck hypervisor looks like. Version 1: ``freezer.state``; version 2: ``cgroup.freeze``
+(Documentation/admin-guide/cgroup-v1/freezer-subsystem, cgroup-v2). A frozen process knows nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...common import clock
+from ...common.errors import ChaosError
+from ...host import cgroups
+from ...host.docker_engine import Container
+from ...run.journal import Entry
+from ..contract import Applied, Proof, Scene, Site
+from ..kind import Kind, Required
+from ..mechanisms import limits
+
+KIND = Kind(
+    required=(
+        Required("frozen", "every process of the cgroup is frozen"),
+        Required("still", "processor time used while it was frozen", at_end=True),
+    ),
+    needs_root="writes a container's freezer",
+)
+#: The file to write, and its words for a running and a frozen cgroup, by version.
+_WORDS = {1: ("freezer.state", "THAWED", "FROZEN"), 2: ("cgroup.freeze", "0", "1")}
+#: A process in the kernel is frozen when it comes out of it.
+_FREEZES_S = 2.0
+#: Processor time that may be used before the last of its processes stood still, seconds.
+_USED_S = 0.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The freezers that are written."""
+
+    service: str
+    project: str
+    changes: Sequence[limits.Change]
+
+    def lines(self) -> list[str]:
+        """Return the plan in words, one line a container."""
+        return [
+            f"freeze {change.target.name} ({change.target.service}): {change.words()}; undo: {change.back()}"
+            for change in self.changes
+        ]
+
+    def undo(self) -> dict[str, Any]:
+        """Return the undo as typed data."""
+        return {
+            "op": "limits",
+            "project": self.project,
+            "service": self.service,
+            "containers": [change.journal() for change in self.changes],
+            "held": True,
+        }
+
+
+def check(fault: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with a freeze's own arguments: it has none, but it must be held."""
+    if float(fault.get("hold_s") or 0) > 0:
+        return []
+    return [
+        f"Fault {fault.get('id')} freezes nothing without a hold_s; it must be the seconds it is to last."
+    ]
+
+
+def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
+    """Write each freezer as it stands."""
+    from_spec(fault, chosen, site)
+    names = [name for name, _running, _frozen in _WORDS.values()]
+    versions = {limits.try_writing("freezer", container, names).version for container in chosen}
+    return f"ok: cgroup v{max(versions)}"
+
+
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
+    """Plan a freeze of running containers. Raises ChaosError for one that is frozen already."""
+    if not chosen:
+        raise ChaosError("A freeze needs at least one container.")
+    return Plan(chosen[0].service, chosen[0].project, [_change(container) for container in chosen])
+
+
+def _change(container: Container) -> limits.Change:
+    cgroup = limits.of("freezer", container)
+    name, running, frozen = _WORDS[cgroup.version]
+    if cgroup.read(name) != running:
+        raise ChaosError(
+            f"Container {container.name} is frozen already; thaw it with: docker unpause {container.name}"
+        )
+    return limits.Change(container, "freezer", {name: running}, {name: frozen})
+
+
+def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
+    """Freeze, and wait until the kernel says that every process stands still."""
+    with scene.instant():
+        at = clock.now()
+        for one in change.changes:
+            for name, text in one.after.items():
+                limits.of("freezer", one.target).write(name, text)
+        within = clock.now() - at
+    proofs = [_frozen(one.target) for one in change.changes]
+    facts = {
+        "engine": f"cgroup v{limits.of('freezer', change.changes[0].target).version}",
+        "pids": [one.target.pid for one in change.changes],
+        "used_s": {one.target.id: _used_s(one.target) for one in change.changes},
+    }
+    return Applied(at, proofs, facts, within)
+
+
+def _frozen(container: Container) -> Proof:
+    cgroup, until = limits.of("freezer", container), clock.now() + _FREEZES_S
+    while True:
+        if cgroup.version == 1:
+            seen = cgroup.read("freezer.state")
+        else:
+            seen = "FROZEN" if cgroup.read_table("cgroup.events").get("frozen") else "THAWED"
+        if seen == "FROZEN" or clock.now() >= until:
+            break
+        clock.sleep(0.01)
+    return Proof("kernel", f"freezer of {container.name}", seen, clock.now(), seen == "FROZEN", name="frozen")
+
+
+def _used_s(container: Container) -> float:
+    """Return the processor time a container has used, seconds, as the kernel counts it."""
+    cgroup = cgroups.find_cgroup("cpuacct", container.pid, container.id)
+    if cgroup.version == 1:
+        return cgroup.read_number("cpuacct.usage") / 1e9
+    return cgroup.read_table("cpu.stat")["usage_usec"] / 1e6
+
+
+def in_force(entry: Entry, scene: Scene) -> list[Proof]:
+    """Read at the end of the window that nothing ran in it, by the kernel's count of the target itself."""
+    proofs = []
+    for one in entry.undo["containers"]:
+        held = limits.share(one, entry.applied_at or entry.planned_at, scene.engine)
+        container = scene.engine.inspect(one["id"])
+        fact = f"processor time that {one['name']} used while it was frozen, s"
+        if container is None or not container.running or container.pid != one["pid"]:
+            proofs.append(Proof("kernel", fact, "it was started anew", clock.now(), False, held, "still"))
+            continue
+        used = _used_s(container) - float(entry.facts["used_s"][one["id"]])
+        proofs.append(Proof("kernel", fact, round(used, 3), clock.now(), used <= _USED_S, held, "still"))
+    return proofs
+
+
+def undo(entry: Entry, scene: Scene) -> str:
+    """Thaw each container, and see that its freezer says so; say how."""
+    wanted = entry.undo
+    return "; ".join(
+        limits.restore(one, wanted["project"], wanted["service"], scene.engine)
+        for one in wanted["containers"]
+    )
