@@ -18,6 +18,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings impo
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FindingSpec
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet.experiment_parts import complete_findings
 
 from tests.unit.scenario import API_PIDS, DATABASE_PORT, T0, Episode, Scenario
 
@@ -168,7 +169,9 @@ def specified() -> dict[str, dict[str, Any]]:
     """The experiment's own findings, its variables filled in."""
     role = ROOT / "roles" / "connection_pool_exhaustion"
     defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
-    found = yaml.safe_load((role / "vars" / "main.yml").read_text())["__connection_pool_exhaustion_findings"]
+    named = yaml.safe_load((role / "vars" / "main.yml").read_text())["__connection_pool_exhaustion_findings"]
+    shared = yaml.safe_load((ROOT / "roles/chaos/vars/main.yml").read_text())["__chaos_shared_findings"]
+    found = complete_findings(named, shared)
     for spec in found:
         for key, value in spec.items():
             if str(value).startswith("{{"):

@@ -23,6 +23,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.effect
     judge_proofs,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FindingSpec
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet.experiment_parts import complete_findings
 
 from tests.unit.scenario import T0, Episode, Scenario
 
@@ -276,7 +277,9 @@ def specified(kind: str) -> dict[str, dict[str, Any]]:
     """The experiment's own findings, its variables filled in."""
     role = ROOT / "roles" / ROLES[kind]
     defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
-    found = yaml.safe_load((role / "vars" / "main.yml").read_text())[f"__{ROLES[kind]}_findings"]
+    named = yaml.safe_load((role / "vars" / "main.yml").read_text())[f"__{ROLES[kind]}_findings"]
+    shared = yaml.safe_load((ROOT / "roles/chaos/vars/main.yml").read_text())["__chaos_shared_findings"]
+    found = complete_findings(named, shared)
     for spec in found:
         for key, given in spec.items():
             if str(given).startswith("{{"):
