@@ -25,6 +25,7 @@ SUMMARY = "playbooks/shared/suite.yml"
 #: Two or three exchanges with their observers share this machine: asked less often, so that each can answer.
 LIGHT: dict[str, Any] = {
     "chaos_slow_host": 4,
+    "chaos_accept_noise": True,  # each is noise to the others
     "chaos_rate": 5,
     "chaos_floor": 2,
     "chaos_watch_rate": 10,
