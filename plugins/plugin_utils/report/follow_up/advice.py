@@ -45,7 +45,7 @@ def advise(host: Host) -> list[Advice]:
 def _apply(rule: Rule, host: Host) -> list[Advice]:
     for place, finding in enumerate(host["findings"]):
         if finding["id"] in rule.findings and applies(rule.when, finding, host):
-            sentence = _begun(rule.says.format(**_facts(finding, host)))
+            sentence = _begun(rule.says.format(**_facts(finding, host)).replace(" ()", ""))
             return [Advice(rule.id, finding["id"], finding["title"], place, sentence, rule.weight)]
     return []
 
@@ -73,6 +73,7 @@ def _facts(finding: Finding, host: Host) -> dict[str, str]:
         "title": clean(finding["title"]),
         "value": format_quantity(finding["value"], finding["unit"], limit["value"] if limit else None),
         "limit": format_threshold(limit, finding["unit"]).strip("()"),
+        "bound": format_quantity(limit["value"], finding["unit"]) if limit else "",
         "target": clean(find_target(finding, host)),
         "failed": str(seen["errors"]),
         "requests": str(host["load"]["requests"]),
