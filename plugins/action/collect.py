@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.exchange.chaos.plugins.action import record as record_action
 from ansible_collections.exchange.chaos.plugins.action.report import summarize_record, untag_value
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Variables
 from ansible_collections.exchange.chaos.plugins.modules import collect as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import collect, report_files
@@ -38,7 +39,7 @@ class ActionModule(record_action.ActionModule):
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> Result:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Do what ``state`` says; whatever cannot be done is one sentence."""
         super(record_action.ActionModule, self).run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS, required_if=_REQUIRED)
@@ -91,9 +92,7 @@ class ActionModule(record_action.ActionModule):
             )
         return {**asdict(plan), "pattern": plan.hosts or ["localhost"], "chaos_lines": lines}
 
-    def _fetch_from_host(
-        self, plan: CollectionPlan, arguments: Arguments, variables: dict[str, Any]
-    ) -> Result:
+    def _fetch_from_host(self, plan: CollectionPlan, arguments: Arguments, variables: Variables) -> Result:
         host = str(variables.get("inventory_hostname"))
         nothing: Result = {"asked": False, "host_record": {}, "problem": ""}
         if host not in plan.hosts or self._task.check_mode:

@@ -9,9 +9,8 @@ A host that was aborted before its fault began fails there, and comes to no wind
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import aborts
 
 _OWN = "fault"
@@ -25,7 +24,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _requires_connection = True
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Inject or undo the fault."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)

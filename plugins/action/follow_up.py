@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.modules import follow_up as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import RecordError, load_record
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
@@ -26,7 +27,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Write the files; what cannot be done is one sentence."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS)

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.modules import gate as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import waves
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
@@ -24,7 +24,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Return whether the next wave begins, and say so."""
         super().run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS)

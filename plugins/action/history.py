@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.modules import history as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.folder import load_named_records
@@ -30,7 +31,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Write the page and return what it says; what cannot be done is one sentence."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS, required_if=_REQUIRED)
@@ -42,7 +43,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             result.update(failed=True, msg=str(error))
         return result
 
-    def _compare(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _compare(self, given: Result) -> Result:
         before, after = load_named_records(given["before"]), load_named_records(given["after"])
         found = comparison.compare_runs(before, after)
         verdict = comparison.gate_reason(found)
@@ -58,12 +59,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             "findings": [asdict(one) for one in found],
         }
 
-    def _index(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _index(self, given: Result) -> Result:
         path = os.path.join(os.path.abspath(given["report_dir"]), "chaos-index.html")
         written = self._write(path, pages.render_index(os.path.dirname(path)))
         return {**written, "lines": [f"index: {path}"]}
 
-    def _write(self, path: str, text: str) -> dict[str, Any]:
+    def _write(self, path: str, text: str) -> Result:
         if not self._task.check_mode:
             report_files.check_folder(os.path.dirname(path))
             report_files.renew_page(path, text)

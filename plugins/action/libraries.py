@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result, Variables
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import wheels
 
 
@@ -19,7 +20,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     TRANSFERS_FILES = True
     _requires_connection = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Ask the host; carry; make."""
         super().run(tmp, task_vars)
         variables = dict(task_vars or {})
@@ -42,6 +43,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
 
-    def _module(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def _module(self, arguments: Arguments, variables: Variables) -> Result:
         name = "exchange.chaos.libraries"
         return dict(self._execute_module(module_name=name, module_args=arguments, task_vars=variables))

@@ -10,11 +10,11 @@ import contextlib
 import io
 import itertools
 import tarfile
-from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.module_utils.common import bounds
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result, Variables
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
 
@@ -28,7 +28,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _requires_connection = True
 
     @unreachable.fail_when_unreachable()
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Run the module; with ``stem`` fetch what it packed and, once that is safe here, drop it on the host."""
         super().run(tmp, task_vars)
         variables = dict(task_vars or {})
@@ -53,10 +53,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._module("exchange.chaos.run", {**collected, "state": "absent"}, variables)
         return result
 
-    def _module(self, name: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def _module(self, name: str, arguments: Arguments, variables: Variables) -> Result:
         return dict(self._execute_module(module_name=name, module_args=arguments, task_vars=variables))
 
-    def _fetch(self, stem: str, path: str, variables: dict[str, Any]) -> dict[str, str]:
+    def _fetch(self, stem: str, path: str, variables: Variables) -> dict[str, str]:
         """Fetch the bundle and lay its parts beside the report, 0600; returns their paths by name."""
         answer = self._module("ansible.legacy.slurp", {"src": path}, variables)
         if answer.get("failed"):

@@ -11,6 +11,7 @@ import shlex
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Variables
 from ansible_collections.exchange.chaos.plugins.modules import report as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
@@ -54,7 +55,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _supports_check_mode = True
     _requires_connection = False
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> Result:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         result: Result = super().run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS, required_if=_REQUIRED)
         arguments = untag_value(given)

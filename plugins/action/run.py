@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result, Variables
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.host_clock import measure_offset
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import carry_archive
@@ -22,7 +22,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     @unreachable.fail_when_unreachable(
         "nothing was injected there, and a run that was opened after all is ended by the host itself"
     )
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Run the module with ``runtime``, ``remote`` and the measured clock filled in."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
 
-    def _set_apart(self, spec: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    def _set_apart(self, spec: Arguments) -> tuple[Result, str]:
         """Take the database's password out of the specification and into a file on the host; return spec and its path.
 
         A module's arguments are shown with -vvv, and a no_log argument would be blotted out of every line that

@@ -12,6 +12,7 @@ from typing import Any
 
 from ansible import constants, context
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.modules import targets as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import guard_rails, waves
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _requires_connection = False
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Return the chosen hosts and their waves, or fail with the sentence that says what may not be."""
         super().run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS)
@@ -84,13 +85,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         return radius
 
 
-def _known(variables: Any, inventory: Any) -> dict[str, dict[str, Any]]:
+def _known(variables: Any, inventory: Any) -> dict[str, Result]:
     """Return the variables that the inventory gives each of its hosts."""
     hosts = inventory.get_hosts("all", ignore_limits=True, ignore_restrictions=True)
     return {host.name: _own(variables, host) for host in hosts}
 
 
-def _own(variables: Any, host: Any) -> dict[str, Any]:
+def _own(variables: Any, host: Any) -> Result:
     """Return a host's variables but for those of the command line."""
     found = variables.get_vars(host=host, include_hostvars=False)
     return {name: value for name, value in found.items() if name not in variables.extra_vars}

@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import aborts, unreachable
 
 
@@ -23,7 +24,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
     _supports_check_mode = True
 
     @unreachable.fail_when_unreachable(done=True)
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Watch one slice of the window."""
         play = multiprocessing.parent_process()
         if play is not None and not play.is_alive():

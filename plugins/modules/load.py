@@ -122,6 +122,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import reconcile, trial_order
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import load_plan
@@ -132,7 +133,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.results import 
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import attach_run
 
 
-def present(run: RunDir, check: bool, probes: bool) -> dict[str, Any]:
+def present(run: RunDir, check: bool, probes: bool) -> Result:
     """Start the process unless it runs, and with ``probes`` theirs."""
     load, probed = run.spec.order_load, [probe.to_data() for probe in run.spec.probes] if probes else []
     plan = [*load_plan.describe_load(load), *load_plan.describe_probes(probed)]
@@ -151,7 +152,7 @@ def present(run: RunDir, check: bool, probes: bool) -> dict[str, Any]:
     return _answer(run, check, changed=not running or started, plan=plan, ledger={})
 
 
-def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
+def absent(run: RunDir, check: bool, _probes: bool) -> Result:
     """End the process and account for its orders; once that is done, tell the account again."""
     known = read_json(run.file("ledger.json"))
     running = processes.living_process(run, "load")
@@ -170,7 +171,7 @@ def absent(run: RunDir, check: bool, _probes: bool) -> dict[str, Any]:
     )
 
 
-def _answer(run: RunDir, check: bool, **fields: Any) -> dict[str, Any]:
+def _answer(run: RunDir, check: bool, **fields: Any) -> Result:
     if not check:
         return deliver_result(run, **fields)
     lines = Lines()

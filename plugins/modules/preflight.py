@@ -111,6 +111,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import external
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
@@ -122,7 +123,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.specification i
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
-def examine_host(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict[str, Any]:
+def examine_host(parameters: Arguments, lines: Lines, *, act: bool) -> Result:
     """Look at the host once and try what each experiment needs; what makes one impossible is its reason."""
     state = StateDir(parameters["state_dir"])
     found: dict[str, Any] = {"rows": [], "clean": True, "facts": {}, "held_by": "", "under_way": []}
@@ -167,12 +168,12 @@ def examine_host(parameters: dict[str, Any], lines: Lines, *, act: bool) -> dict
 
 
 def _examined(
-    parameters: dict[str, Any],
-    experiment: dict[str, Any],
-    facts: dict[str, Any],
+    parameters: Arguments,
+    experiment: Arguments,
+    facts: Arguments,
     engine: DockerEngine,
     common: list[str],
-) -> dict[str, Any]:
+) -> Result:
     own = Lines()
     common_part = {key: parameters[key] for key in ("project", "services", "external")}
     try:
@@ -192,11 +193,11 @@ def _examined(
     return _row(experiment, "degraded" if why else "ready", why)
 
 
-def _row(experiment: dict[str, Any], ready: str, why: list[str]) -> dict[str, Any]:
+def _row(experiment: Arguments, ready: str, why: list[str]) -> Result:
     return {**{key: experiment.get(key) for key in ("number", "name", "title")}, "ready": ready, "why": why}
 
 
-def render_closing(found: dict[str, Any], *, acted: bool) -> str:
+def render_closing(found: Result, *, acted: bool) -> str:
     """Return the sentence on what an earlier run left, and whether that is gone by now."""
     uncollected = len(found["uncollected"])
     left = f"{uncollected} records wait on it" if uncollected else "no record waits on it"

@@ -66,6 +66,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import load_plan
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes import start
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
@@ -74,14 +75,14 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.results import 
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import attach_run
 
 
-def present(run: RunDir, check: bool) -> dict[str, Any]:
+def present(run: RunDir, check: bool) -> Result:
     """Start the process unless it runs."""
     plan = load_plan.describe_probes([probe.to_data() for probe in run.spec.probes])
     changed = not processes.living_process(run, "probes") if check else start.start_probes(run)
     return _answer(run, check, changed=changed, plan=plan)
 
 
-def absent(run: RunDir, check: bool) -> dict[str, Any]:
+def absent(run: RunDir, check: bool) -> Result:
     """End the process."""
     running = processes.living_process(run, "probes")
     if running and not check:
@@ -89,7 +90,7 @@ def absent(run: RunDir, check: bool) -> dict[str, Any]:
     return _answer(run, check, changed=bool(running), plan=["end the probes"] if running else [])
 
 
-def _answer(run: RunDir, check: bool, **fields: Any) -> dict[str, Any]:
+def _answer(run: RunDir, check: bool, **fields: Any) -> Result:
     if not check:
         return deliver_result(run, **fields)
     lines = Lines()

@@ -76,6 +76,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.finish import finish_run, read_record
 from ansible_collections.exchange.chaos.plugins.module_utils.run import bundle
 from ansible_collections.exchange.chaos.plugins.module_utils.run.abort import abort_run
@@ -100,7 +101,7 @@ def ended(state: StateDir, run_id: str, why: str) -> tuple[RunDir, bool]:
     return record, False
 
 
-def told(run: RunDir, why: str) -> dict[str, Any]:
+def told(run: RunDir, why: str) -> Result:
     """Return the host's record with ``why`` in its notes, whoever ended the run."""
     record = read_record(run)
     notes = record.get("notes", [])

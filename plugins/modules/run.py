@@ -85,12 +85,12 @@ skipped_reason:
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_object
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, opening, preflight
@@ -100,7 +100,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.results import 
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
-def present(module: AnsibleModule, state: StateDir, lines: Lines) -> dict[str, Any]:
+def present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result:
     """Preflight, then open the run; in check mode stop before anything is made."""
     run_id = module.params["run_id"]
     spec = slow_host.ease_probes(checked(module.params["spec"] or {}))
@@ -139,7 +139,7 @@ def present(module: AnsibleModule, state: StateDir, lines: Lines) -> dict[str, A
     return deliver_result(run, changed=True, before=lines.lines, plan=plan, skipped_reason="")
 
 
-def absent(module: AnsibleModule, state: StateDir) -> dict[str, Any]:
+def absent(module: AnsibleModule, state: StateDir) -> Result:
     """Remove a collected record; a run under way is none."""
     run_id = module.params["run_id"]
     if state.run_dir(run_id).path.exists():

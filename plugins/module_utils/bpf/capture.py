@@ -22,6 +22,7 @@ from typing import Any
 from ..common import clock
 from ..common.json_files import write_json
 from ..common.jsonl import Writer
+from ..common.shapes import Line
 from ..host import docker_socket
 from ..run import timeline
 from ..run.folder import RunDir
@@ -224,7 +225,7 @@ class Capture:
         self._allowance -= size if affordable else 0
         return affordable
 
-    def _events(self, records: list[bytes], offset: float) -> list[dict[str, Any]]:
+    def _events(self, records: list[bytes], offset: float) -> list[Line]:
         now = clock.now()
         waiting, self._waiting = self._waiting, []
         entries = [*waiting, *((now, record) for record in records)]
@@ -240,7 +241,7 @@ class Capture:
                 found.append(event)
         return found
 
-    def _write(self, events: list[dict[str, Any]]) -> None:
+    def _write(self, events: list[Line]) -> None:
         if events:
             self._writer.write(*events)
         for event in events:

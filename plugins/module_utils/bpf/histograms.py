@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..common import clock
+from ..common.shapes import Line
 from ..host.docker_socket import ListedContainer
 from ..run import timeline
 from .attribution import Owner, Unresolved
@@ -202,7 +203,7 @@ class Histograms:
 
 def phase_lines(
     phase: CountedPhase, series: Mapping[int, tuple[str, Series]], peers: Mapping[int, str]
-) -> list[dict[str, Any]]:
+) -> list[Line]:
     """Return a phase as lines of histograms.jsonl, the busiest keys of a series first; past MOST_KEYS as one."""
     groups: dict[tuple[int, str | None], list[tuple[int | None, dict[int, list[int]]]]] = {}
     for (number, service, which), slots in phase.totals.items():
@@ -226,9 +227,9 @@ def _line(
     program: str,
     kind: Series,
     service: str | None,
-    key: dict[str, Any],
+    key: Line,
     slots: Mapping[int, Sequence[int]],
-) -> dict[str, Any]:
+) -> Line:
     buckets = [[2 ** (slot - 1) if slot else 0, 2**slot, values[0]] for slot, values in sorted(slots.items())]
     return {
         "t": phase.until,

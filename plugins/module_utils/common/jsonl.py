@@ -15,6 +15,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from .shapes import Line
+
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)
 
 
@@ -30,7 +32,7 @@ class Writer:
         size = os.fstat(self._fd).st_size
         self._torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
 
-    def write(self, *items: dict[str, Any]) -> None:
+    def write(self, *items: Line) -> None:
         """Append the items, each on its line. Raises OSError when the disk refuses (full, read-only)."""
         data = "".join(f"{_ENCODER.encode(item)}\n" for item in items).encode()
         data = b"\n" + data if self._torn else data
@@ -56,7 +58,7 @@ class Scribe:
         self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
         self._thread.start()
 
-    def write(self, *items: dict[str, Any]) -> None:
+    def write(self, *items: Line) -> None:
         """Have the items appended soon. Raises OSError when the disk refused earlier ones."""
         if self._failure is not None:
             raise self._failure
@@ -80,7 +82,7 @@ class Scribe:
                 return
 
 
-def parse_lines(data: bytes) -> list[dict[str, Any]]:
+def parse_lines(data: bytes) -> list[Line]:
     """Return the complete lines of ``data``; a torn or damaged line is left out."""
     found = []
     for line in data.split(b"\n"):
@@ -93,7 +95,7 @@ def parse_lines(data: bytes) -> list[dict[str, Any]]:
     return found
 
 
-def read_lines(path: str | Path) -> list[dict[str, Any]]:
+def read_lines(path: str | Path) -> list[Line]:
     """Return all lines of ``path``; a missing file is an empty list."""
     try:
         return parse_lines(Path(path).read_bytes())
@@ -108,7 +110,7 @@ class Tail:
         self._path = Path(path)
         self.offset = offset
 
-    def poll(self, limit: int | None = None) -> list[dict[str, Any]]:
+    def poll(self, limit: int | None = None) -> list[Line]:
         """Return new lines, oldest first; with ``limit`` at most that many bytes are read (at least one line)."""
         try:
             with self._path.open("rb") as stream:

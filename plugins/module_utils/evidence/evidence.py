@@ -17,6 +17,7 @@ from ..common.clock import Anchor
 from ..common.errors import ChaosError
 from ..common.json_files import read_json
 from ..common.jsonl import read_lines
+from ..common.shapes import Line
 from ..run.folder import RunDir
 
 # given on: judgement knows what was specified through the evidence alone
@@ -207,6 +208,6 @@ def parse_samples(lines: Sequence[Mapping[str, Any]]) -> list[Sample]:
     return sorted(found, key=lambda sample: sample.at)
 
 
-def timed(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def timed(lines: Sequence[Line]) -> list[Line]:
     """Return the lines that have an instant, in time order."""
     return sorted((line for line in lines if "t" in line), key=lambda line: float(line["t"]))

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..common import intervals
 from ..common.errors import ChaosError
+from ..common.shapes import Recorded
 from ..evidence.evidence import Evidence, FindingSpec
 from . import controls, rules
 from .metrics.catalogue import Measured, Metric, get, measure
@@ -43,7 +44,7 @@ class Finding:
     control: Value | None = None
     interval: tuple[float, float] | None = None
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> Recorded:
         """Return it as the record wants it."""
         threshold = None if self.threshold is None else dict(zip(("op", "value"), self.threshold))
         return {

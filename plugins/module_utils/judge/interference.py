@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
+from ..common.shapes import Recorded
 from ..common.stats import percentile, round_or_none
 from ..evidence.evidence import Evidence
 from ..evidence.phases import orders_within
@@ -49,7 +50,7 @@ class Interference:
     taken: float | None = None
     largest: Mapping[str, Any] | None = None
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> Recorded:
         """Return it as the record wants it."""
         return {
             key: round_or_none(value) if isinstance(value, float) else value

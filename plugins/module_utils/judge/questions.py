@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
+from ..common.shapes import Recorded
 from ..common.stats import percentile, round_or_none
 from ..evidence.evidence import Evidence, Order
 from ..evidence.phases import Window, fault_onset, fault_windows, find_baseline, restarted_at, users_orders
@@ -24,7 +24,7 @@ CLEAR_SHARE = 0.9
 _EXAMPLE_CHARS = 300
 
 
-def answer_questions(evidence: Evidence) -> dict[str, Any]:
+def answer_questions(evidence: Evidence) -> Recorded:
     """Answer them: did it recover by itself, in what time, what was lost, what users saw, were errors clear."""
     found = fault_windows(evidence)
     loss = measure(evidence, "data_loss")[""].value
@@ -61,7 +61,7 @@ def recovery_s(evidence: Evidence, found: Sequence[Window]) -> float | None:
     return max(times, default=None)
 
 
-def users_saw(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
+def users_saw(evidence: Evidence, found: Sequence[Window]) -> Recorded:
     """Count errors and slow answers from the first fault on, of the orders that stand for users, with percentiles."""
     before = find_baseline(evidence)
     quiet = _latencies(users_orders(evidence.orders, before.start, before.end)) if before else []
@@ -86,7 +86,7 @@ def users_saw(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
     }
 
 
-def errors_clear(evidence: Evidence, found: Sequence[Window]) -> dict[str, Any]:
+def errors_clear(evidence: Evidence, found: Sequence[Window]) -> Recorded:
     """Tell clear errors (a status and a body that names the cause) from the others, and what the log said when."""
     clear, unclear = judged_errors(evidence, found)
     failed = len(clear) + len(unclear)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..common.shapes import Recorded
 from ..common.stats import round_or_none
 from ..evidence.evidence import Evidence, FaultSpec
 from ..evidence.phases import (
@@ -45,7 +46,7 @@ CAPABILITIES: Mapping[str, Any] = {
 }
 
 
-def run_record(evidence: Evidence) -> dict[str, Any]:
+def run_record(evidence: Evidence) -> Recorded:
     """Return the record of a run of which this host is the only one; the controller merges those of several."""
     host = host_record(evidence)
     started, ended = run_bounds(evidence)
@@ -68,7 +69,7 @@ def run_bounds(evidence: Evidence) -> tuple[str, str]:
     return evidence.anchor.iso(evidence.anchor.boottime), evidence.anchor.iso(evidence.ended)
 
 
-def host_record(evidence: Evidence) -> dict[str, Any]:
+def host_record(evidence: Evidence) -> Recorded:
     """Judge the evidence and return the host's record."""
     judgement = judge_run(evidence)
     facts = evidence.spec.facts
@@ -98,7 +99,7 @@ def host_record(evidence: Evidence) -> dict[str, Any]:
     return fit_record(record)
 
 
-def fit_record(record: dict[str, Any], largest: int = LARGEST) -> dict[str, Any]:
+def fit_record(record: Recorded, largest: int = LARGEST) -> Recorded:
     """Shorten the long lists of a host record until it is small enough, and say in its notes what was left out."""
     whole = {key: record[key] for key in ("leftovers", "timeline", "notes")}
     keep = max(_LISTED, *(len(items) for items in whole.values()))
@@ -127,13 +128,13 @@ def _ends(items: Sequence[Any], keep: int) -> list[Any]:
     return [*items[: keep // 2], *items[len(items) - (keep - keep // 2) :]]
 
 
-def told_faults(evidence: Evidence) -> list[dict[str, Any]]:
+def told_faults(evidence: Evidence) -> list[Recorded]:
     """Return the faults as the record has them."""
     found = {window.id: window for window in fault_windows(evidence)}
     return [_fault(evidence, spec, found.get(spec.id)) for spec in evidence.spec.faults]
 
 
-def _fault(evidence: Evidence, spec: FaultSpec, window: Window | None) -> dict[str, Any]:
+def _fault(evidence: Evidence, spec: FaultSpec, window: Window | None) -> Recorded:
     iso = evidence.anchor.iso
     known = [] if window is None else judge_proofs(evidence, window)
     if window is not None:
@@ -163,7 +164,7 @@ def _fault(evidence: Evidence, spec: FaultSpec, window: Window | None) -> dict[s
     }
 
 
-def told_phases(evidence: Evidence) -> list[dict[str, Any]]:
+def told_phases(evidence: Evidence) -> list[Recorded]:
     """Return the phases as the record has them."""
     found = []
     for phase in find_phases(evidence):
@@ -183,7 +184,7 @@ def told_phases(evidence: Evidence) -> list[dict[str, Any]]:
     return found
 
 
-def told_placebo(evidence: Evidence) -> dict[str, Any] | None:
+def told_placebo(evidence: Evidence) -> Recorded | None:
     """What our load and observers did without a fault; None where nobody looked, or the run ended before."""
     phase = find_placebo(evidence)
     if phase is None:
@@ -211,7 +212,7 @@ def told_placebo(evidence: Evidence) -> dict[str, Any] | None:
     }
 
 
-def told_load(evidence: Evidence) -> dict[str, Any]:
+def told_load(evidence: Evidence) -> Recorded:
     """Return what the load sent in the whole run."""
     orders = orders_within(evidence.orders, float("-inf"), float("inf"))
     good = sum(order.ok for order in orders)
@@ -225,7 +226,7 @@ def told_load(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def told_ledger(evidence: Evidence) -> dict[str, Any]:
+def told_ledger(evidence: Evidence) -> Recorded:
     """Return the orders' ledger, null where it could not be asked."""
     ledger = evidence.ledger or {}
     counts = ("acknowledged", "lost", "duplicated", "unacknowledged_applied")
@@ -233,7 +234,7 @@ def told_ledger(evidence: Evidence) -> dict[str, Any]:
     return {**{key: ledger.get(key) for key in counts}, "shortest_visible_loss_ms": round_or_none(shortest)}
 
 
-def told_capture(evidence: Evidence) -> dict[str, Any]:
+def told_capture(evidence: Evidence) -> Recorded:
     """Return what became of the kernel capture."""
     capture = evidence.capture
     own = sum(not event.get("control") for event in evidence.bpf)
@@ -247,7 +248,7 @@ def told_capture(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def told_timeline(evidence: Evidence) -> list[dict[str, Any]]:
+def told_timeline(evidence: Evidence) -> list[Recorded]:
     """Return the timeline's lines for people."""
     return [
         {
@@ -260,7 +261,7 @@ def told_timeline(evidence: Evidence) -> list[dict[str, Any]]:
     ]
 
 
-def told_leftovers(leftovers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def told_leftovers(leftovers: Sequence[Mapping[str, Any]]) -> list[Recorded]:
     """Return the differences between the snapshots as the record has them."""
     return [{key: _scalar(value) for key, value in one.items()} for one in leftovers]
 

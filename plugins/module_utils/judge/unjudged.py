@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..common.shapes import Recorded
 from ..evidence.evidence import Evidence
 from . import record as parts
 from .verdicts import decide_outcome, judge_restore
@@ -20,7 +21,7 @@ from .verdicts import decide_outcome, judge_restore
 _UNKNOWN = {"effect": "unknown", "hypothesis": "unknown", "restored": "unknown"}
 
 
-def safe_record(evidence: Evidence) -> dict[str, Any]:
+def safe_record(evidence: Evidence) -> Recorded:
     """Return the host's record of the evidence, or what is known without a judgement."""
     try:
         found = parts.host_record(evidence)
@@ -30,7 +31,7 @@ def safe_record(evidence: Evidence) -> dict[str, Any]:
         return unjudged_record(evidence, _reason(error))
 
 
-def unjudged_record(evidence: Evidence, reason: str) -> dict[str, Any]:
+def unjudged_record(evidence: Evidence, reason: str) -> Recorded:
     """Return the record of a run without findings: every part of it that can be told is told."""
     left = _attempt(lambda: judge_restore(evidence), ("unknown", [], []))
     verdict, leftovers, notes = left
@@ -74,7 +75,7 @@ def _attempt(tell: Callable[[], Any], otherwise: Any) -> Any:
         return otherwise
 
 
-def unread_record(spec: Mapping[str, Any], error: Exception) -> dict[str, Any]:
+def unread_record(spec: Mapping[str, Any], error: Exception) -> Recorded:
     """Return the record of a run whose raw samples could not even be read."""
     return _blank(spec, _reason(error))
 
@@ -83,7 +84,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _blank(spec: Mapping[str, Any], reason: str) -> dict[str, Any]:
+def _blank(spec: Mapping[str, Any], reason: str) -> Recorded:
     """Return a host record that says who and why, and nothing else."""
     facts = spec.get("facts")
     kernel = facts.get("kernel") if isinstance(facts, dict) else None

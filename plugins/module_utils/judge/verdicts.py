@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..common.shapes import Recorded
 from ..evidence import steady_state
 from ..evidence.evidence import Evidence
 from ..evidence.phases import (
@@ -126,7 +127,7 @@ def invalid_reasons(
     return reasons
 
 
-def _all_placebo(evidence: Evidence, found: list[Finding], left: list[dict[str, Any]]) -> list[str]:
+def _all_placebo(evidence: Evidence, found: list[Finding], left: list[Recorded]) -> list[str]:
     """Why a run without any fault taught nothing: whatever is wrong in it is not the doing of a fault."""
     if evidence.spec.faults:
         return []
@@ -147,7 +148,7 @@ def _blind(evidence: Evidence) -> bool:
     return ran and (control is False or (wanted and control is not True))
 
 
-def judge_restore(evidence: Evidence) -> tuple[str, list[dict[str, Any]], list[str]]:
+def judge_restore(evidence: Evidence) -> tuple[str, list[Recorded], list[str]]:
     """Return the verdict on the host, its leftovers, and notes.
 
     Everything must be as in the snapshot before, and every journaled change undone. A restart that nobody asked
@@ -243,6 +244,6 @@ def _idle(evidence: Evidence) -> list[str]:
     return found
 
 
-def _leftover(kind: str, what: str, before: Any, after: Any) -> dict[str, Any]:
+def _leftover(kind: str, what: str, before: Any, after: Any) -> Recorded:
     old, new = (None if value is None else str(value) for value in (before, after))
     return {"kind": kind, "what": what, "before": old, "after": new}

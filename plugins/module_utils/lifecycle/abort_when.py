@@ -18,6 +18,7 @@ from typing import Any
 
 from ..common import clock
 from ..common.jsonl import Tail
+from ..common.shapes import Line
 from ..run.folder import RunDir
 
 _WINDOW_S = 5.0
@@ -60,7 +61,7 @@ def crossed_limit(limits: Mapping[str, float | None], readings: Mapping[str, flo
     return None
 
 
-def order_readings(orders: list[dict[str, Any]]) -> dict[str, float | None]:
+def order_readings(orders: list[Line]) -> dict[str, float | None]:
     """Return error_ratio (0..1) and latency_ms (p99 of good orders, nearest rank); None on too few orders."""
     if len(orders) < _FEWEST:
         return {"error_ratio": None, "latency_ms": None}

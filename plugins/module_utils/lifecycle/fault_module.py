@@ -17,6 +17,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..common import clock
 from ..common.errors import ChaosError
+from ..common.shapes import Arguments, Result
 from ..exchange import database, external, fault_entry
 from ..faults import inject, planning
 from ..faults.contract import Fault, Plan, Scene, Site
@@ -38,7 +39,7 @@ from .specification import fault_ttl, first_sentence
 _OF_THE_CALL = {"run_id", "state_dir", "fault", "state", "at", "lead", "linger", "specification", "password"}
 
 
-def arguments() -> dict[str, dict[str, Any]]:
+def arguments() -> dict[str, Arguments]:
     """Return the options all fault modules share, as the documentation fragment ``exchange.chaos.fault`` has them."""
     return {
         "run_id": {"type": "str", "required": True},
@@ -109,7 +110,7 @@ def kind_name(kind: Fault) -> str:
     return str(kind.__name__).rpartition(".")[2]  # type: ignore[attr-defined]  # a kind is a module
 
 
-def wanted_fault(kind: Fault, parameters: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+def wanted_fault(kind: Fault, parameters: Mapping[str, Any], given: Collection[str]) -> Arguments:
     """Return the fault's entry with all that a module adds to it, from the specification where that has the fault.
 
     Raises ChaosError for an argument of those ``given`` that contradicts it, or for one that is missing without it.
@@ -155,7 +156,7 @@ def _specification(parameters: Mapping[str, Any]) -> Specification:
     return Specification.read({})
 
 
-def _password(kind: Fault, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _password(kind: Fault, parameters: Mapping[str, Any]) -> Arguments:
     """Return the database's password where the kind takes one: it is in no specification that others may read."""
     if "password" not in kind.KIND.arguments or parameters.get("password"):
         return {}
@@ -202,7 +203,7 @@ def _go_no_further(parameters: Mapping[str, Any], reason: str) -> None:
         refuse_more_faults(run, reason, fault=parameters["fault"])
 
 
-def result(changed: bool, plan: list[str], before: str, after: str) -> dict[str, Any]:
+def result(changed: bool, plan: list[str], before: str, after: str) -> Result:
     """Return the keys every result of a fault module has."""
     diff = {
         "before": before,
@@ -224,7 +225,7 @@ def planned(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) -> Pl
     return planning.plan(wanted, Site(targets, is_root(), engine))
 
 
-def preview(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def preview(fault: Fault, wanted: Mapping[str, Any]) -> Result:
     """Say what would be done; works before the run was opened, and never acts."""
     if wanted["state"] == "absent":
         journal = Journal(StateDir(wanted.get("state_dir")).run_dir(wanted["run_id"]))
@@ -235,7 +236,7 @@ def preview(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return result(True, lines, before="", after=_text(lines))
 
 
-def present(fault: Fault, wanted: Mapping[str, Any]) -> dict[str, Any]:
+def present(fault: Fault, wanted: Mapping[str, Any]) -> Result:
     """Inject the fault in its run, unless this very fault was injected already."""
     run = attach_run(wanted["run_id"], wanted.get("state_dir"), of=f"module {wanted['kind']}")
     external.refuse_external(
@@ -278,7 +279,7 @@ def _agreed(run: RunDir, wanted: Mapping[str, Any]) -> Instant | None:
     return agreed
 
 
-def absent(wanted: Mapping[str, Any]) -> dict[str, Any]:
+def absent(wanted: Mapping[str, Any]) -> Result:
     """Undo the fault if it is in force; twice is once."""
     run = attach_run(wanted["run_id"], wanted.get("state_dir"), of=f"module {wanted['kind']}, undoing")
     entries = [entry for entry in Journal(run).open_entries() if entry.fault == wanted["id"]]

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ..common import clock
 from ..common.jsonl import Tail
+from ..common.shapes import Result
 from ..common.stats import percentile
 from ..evidence import evidence, steady_state
 from ..evidence.evidence import Evidence
@@ -38,7 +38,7 @@ class Observation:
     until_steady: bool
 
 
-def watch_slice(run: RunDir, window: Observation, slice_s: float) -> dict[str, Any]:
+def watch_slice(run: RunDir, window: Observation, slice_s: float) -> Result:
     """Watch for a slice and return {chaos_progress, done, steady, reasons, injectable, aborted}."""
     if window.until_steady and window.fault and run.read_timeline().recovered(window.fault):
         _outlast(run, clock.now() + window.seconds)
@@ -196,15 +196,13 @@ def _aborted(run: RunDir) -> str:
     return run.read_timeline().abort_reason
 
 
-def _further(run: RunDir) -> dict[str, Any]:
+def _further(run: RunDir) -> Result:
     """Say whether the run may go on to inject, and why it was aborted, if it was."""
     aborted = _aborted(run)
     return {"injectable": not aborted and not run.read_timeline().refusals, "aborted": aborted}
 
 
-def _progress(
-    seen: Evidence, window: Observation, begun: float, since: float, is_steady: bool
-) -> dict[str, Any]:
+def _progress(seen: Evidence, window: Observation, begun: float, since: float, is_steady: bool) -> Result:
     """Say how far the window is and what the orders since ``since`` met."""
     orders = [order for order in seen.orders if order.at >= max(begun, since)]
     failed = sum(order.failed for order in orders)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..common import clock
 from ..common.jsonl import Writer
+from ..common.shapes import Line
 from ..faults import planning
 from ..host.docker_engine import SERVICE_LABEL, DockerEngine
 from ..run.folder import RunDir
@@ -51,7 +52,7 @@ def _follow(run: RunDir, engine: DockerEngine, writer: Writer) -> None:
                 writer.write(_line(event, action, at, engine))
 
 
-def _line(event: Mapping[str, Any], action: str, at: float, engine: DockerEngine) -> dict[str, Any]:
+def _line(event: Mapping[str, Any], action: str, at: float, engine: DockerEngine) -> Line:
     actor = event.get("Actor") or {}
     attributes = actor.get("Attributes") or {}
     code = attributes.get("exitCode")

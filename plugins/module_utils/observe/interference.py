@@ -25,12 +25,12 @@ import select
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..common import bounds, clock
 from ..common.errors import ChaosError
 from ..common.json_files import read_json
 from ..common.jsonl import Tail, Writer
+from ..common.shapes import Line
 from ..common.stats import round_or_none
 from ..host import cgroups, usage
 from ..host.cgroups import Cgroup
@@ -106,7 +106,7 @@ class Processes:
             self._seen[pid] = found[1]
         return self.used
 
-    def look(self, exchange: Exchange, now: float) -> dict[str, Any] | None:
+    def look(self, exchange: Exchange, now: float) -> Line | None:
         """Look at every process once; return the largest consumer that is neither ours nor the exchange's."""
         seconds, self._looked = now - self._looked, now
         before, self._all = self._all, {}
@@ -164,7 +164,7 @@ class Reading:
     ours: float
 
 
-def compare(readings: Sequence[Reading], late_s: float) -> dict[str, Any]:
+def compare(readings: Sequence[Reading], late_s: float) -> Line:
     """Return the line for the last of at least two readings: shares since the one before, cores since the first."""
     first, before, last = readings[0], readings[-2], readings[-1]
     seconds, stretch = last.t - before.t, last.t - first.t

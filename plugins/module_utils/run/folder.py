@@ -18,6 +18,7 @@ from ..common.errors import ChaosError
 from ..common.json_files import read_json, read_object, write_json
 from ..common.jsonl import Writer, read_lines
 from ..common.schema import Wrong, as_number
+from ..common.shapes import Line
 from . import timeline
 from .specification import Reading, Specification
 from .timeline import Timeline
@@ -124,7 +125,7 @@ class RunDir:
                 else:
                     path.unlink(missing_ok=True)
 
-    def write_event(self, event: str, **fields: Any) -> dict[str, Any]:
+    def write_event(self, event: str, **fields: Any) -> Line:
         """Append one event to the timeline and return it as written. Raises ChaosError when the disk refuses."""
         line = {"t": fields.pop("t", None) or clock.now(), "event": event, **fields}
         try:
@@ -153,7 +154,7 @@ class RunDir:
         """Return how many lines of the timeline this process could not write so far."""
         return len(self._owed)
 
-    def _append(self, line: dict[str, Any]) -> None:
+    def _append(self, line: Line) -> None:
         """Write what is owed, then the line; a full disk is given the room that was kept for that. Raises OSError."""
         lines = [*self._owed, line]
         try:
@@ -164,12 +165,12 @@ class RunDir:
             self._write(lines)
         self._owed.clear()
 
-    def _write(self, lines: list[dict[str, Any]]) -> None:
+    def _write(self, lines: list[Line]) -> None:
         if self._timeline is None:
             self._timeline = Writer(self.file("timeline.jsonl"))
         self._timeline.write(*lines)
 
-    def log(self, level: str, text: str, step: str = "") -> dict[str, Any]:
+    def log(self, level: str, text: str, step: str = "") -> Line:
         """Append a line for people (level: ok, warn, fail or info) to the timeline and return it."""
         if level not in LEVELS:
             raise ValueError(f"unknown level {level!r}")

@@ -23,6 +23,7 @@ from ..common.disk_room import give_room
 from ..common.errors import ChaosError
 from ..common.files import read_regular
 from ..common.jsonl import Writer, parse_lines, read_lines
+from ..common.shapes import Line
 from .folder import RunDir
 
 #: What this process undid on a disk that refused to hear of it: by journal and by number of the entry.
@@ -150,7 +151,7 @@ class Journal:
         del self._gone[entry.seq]
 
     @property
-    def _gone(self) -> dict[int, dict[str, Any]]:
+    def _gone(self) -> dict[int, Line]:
         """What this process has undone and could not write, by number; kept with the run, not with this object."""
         return _UNWRITTEN.setdefault(str(self._path), {})
 
@@ -164,7 +165,7 @@ class Journal:
                         entry, str(gone["undone_by"]), str(gone["how"]), float(gone["undone_at"])
                     )
 
-    def _append(self, line: dict[str, Any]) -> None:
+    def _append(self, line: Line) -> None:
         writer = Writer(self._path, sync=True)
         try:
             writer.write(line)
@@ -192,7 +193,7 @@ class Journal:
             ) from error
 
 
-def _is_line(line: dict[str, Any]) -> bool:
+def _is_line(line: Line) -> bool:
     """Return whether a line of the journal can be understood."""
     if not (_is_number(line.get("t")) and type(line.get("seq")) is int):
         return False

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..common import clock
 from ..common.jsonl import Tail
+from ..common.shapes import Line
 from .folder import RunDir
 
 #: Seconds a process outlives the run's deadline, so that the watchdog's own ending comes first.
@@ -43,6 +44,6 @@ class Lifespan:
                 self._stopping = True
         return self._stopping
 
-    def marks(self) -> list[dict[str, Any]]:
+    def marks(self) -> list[Line]:
         """Return the timeline's lines that came since the last call."""
         return self._tail.poll()

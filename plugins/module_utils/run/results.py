@@ -12,6 +12,7 @@ from typing import Any
 from ..common.clock import utc
 from ..common.json_files import read_json, write_json
 from ..common.jsonl import Tail
+from ..common.shapes import Result
 from . import timeline
 from .folder import RunDir
 
@@ -33,7 +34,7 @@ class Lines:
 
 def deliver_result(
     run: RunDir, *, changed: bool, before: list[dict[str, str]] | None = None, **fields: Any
-) -> dict[str, Any]:
+) -> Result:
     """Return a module result with what the run logged and captured since the last result.
 
     A cursor in the run's folder remembers what was shown, so that no line is lost or shown twice, whoever asks.

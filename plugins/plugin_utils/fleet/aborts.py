@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from ansible import constants
+
+from ...module_utils.common.shapes import Result
 
 
 def announce_abort(run_id: str, host: str, reason: str) -> None:
@@ -28,7 +29,7 @@ def announce_abort(run_id: str, host: str, reason: str) -> None:
     temporary.replace(path)
 
 
-def pass_on(run_id: str, host: str, result: dict[str, Any]) -> None:
+def pass_on(run_id: str, host: str, result: Result) -> None:
     """Let the other hosts know if a module's result says ``aborted``; a folder that refuses is a warning in it."""
     if not result.get("aborted"):
         return

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...module_utils.common.shapes import Recorded
 
-def make_missing_host(host: str, outcome: str, reason: str, wave: int = 1) -> dict[str, Any]:
+
+def make_missing_host(host: str, outcome: str, reason: str, wave: int = 1) -> Recorded:
     """Return a host record that says nothing but why there is nothing to say; every verdict is unknown."""
     return {
         "host": host,

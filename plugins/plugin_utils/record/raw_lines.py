@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ...module_utils.common.files import open_regular
+from ...module_utils.common.shapes import Line
 
 #: A line of ours has a few hundred bytes. One that is longer than this is damage, or no line of ours.
 LONGEST_LINE = 1 << 20
@@ -23,7 +24,7 @@ LARGEST = 1 << 30
 _DECODE = json.JSONDecoder().raw_decode
 
 
-def read_lines(path: str) -> Iterator[dict[str, Any]]:
+def read_lines(path: str) -> Iterator[Line]:
     """Yield the objects in a file of compressed JSON lines, as far as it can be read; none if it is not there.
 
     Lines that are no JSON object are left out, and so is whatever lies behind damage.

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...module_utils.common.shapes import Recorded
 from ...module_utils.run.instant import DOUBT, STARTED
 from ..words import parse_time
 
@@ -138,5 +139,5 @@ def _fired(host: Mapping[str, Any]) -> bool:
     return any(STARTED in _facts(fault) for fault in host.get("faults", []))
 
 
-def _facts(fault: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(fault: Mapping[str, Any]) -> Recorded:
     return {proof["fact"]: proof["value"] for proof in fault["proof"]}

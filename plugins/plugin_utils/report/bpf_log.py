@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from ...module_utils.common.shapes import Recorded
 from ..record.clocks import clock_offsets, correct_time
 from ..record.missing_host import is_stub
 from ..record.raw_lines import read_lines
@@ -69,7 +70,7 @@ def read_raw(path: str) -> list[Event]:
     return sorted(events, key=lambda event: float(event.get("t") or 0))
 
 
-def read_histograms(record: Record, stem: str) -> list[dict[str, Any]]:
+def read_histograms(record: Record, stem: str) -> list[Recorded]:
     """Return what the kernels of all hosts kept, as far as it was carried home."""
     found = [read_lines(raw_path(stem, host["host"], "histograms")) for host in record["hosts"]]
     return [item for items in found for item in items if "series" in item]
@@ -121,7 +122,7 @@ def render_block(
     return ["", *render_statistics(list(events), capture, kept)]
 
 
-def _together(captures: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _together(captures: Sequence[Mapping[str, Any]]) -> Recorded:
     """Return the captures of several hosts as one: the worst status, the sums of the counts."""
     order = ("failed", "stopped", "absent", "attached")
     controls = [each["positive_control"] for each in captures]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ...module_utils.common.shapes import Recorded
 from ..words import clean, format_quantity
 from .hosts_overview import say_where
 
@@ -100,7 +101,7 @@ def _blind_loss(hosts: Sequence[Host]) -> str:
 
 
 def _seen(hosts: Sequence[Host]) -> str:
-    def saw(host: Host) -> dict[str, Any]:
+    def saw(host: Host) -> Recorded:
         seen: dict[str, Any] = host["questions"]["users_saw"]
         return seen
 
@@ -127,7 +128,7 @@ def _seen(hosts: Sequence[Host]) -> str:
 
 
 def _clarity(hosts: Sequence[Host]) -> str:
-    def found(host: Host) -> dict[str, Any]:
+    def found(host: Host) -> Recorded:
         errors: dict[str, Any] = host["questions"]["errors_clear"]
         return errors
 

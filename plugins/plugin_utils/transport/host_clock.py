@@ -14,6 +14,7 @@ import sys
 import time
 from typing import Any
 
+from ...module_utils.common.shapes import Variables
 from .clock_offset import ECHO, ClockReading, Offset, Unmeasured, choose_best, read_clock, unknown_offset
 
 #: Questions where each is a connection or a process of its own.
@@ -22,7 +23,7 @@ _COMMANDS = 5
 _ANY = "command -v python3 || echo /usr/libexec/platform-python"
 
 
-def measure_offset(action: Any, variables: dict[str, Any]) -> Offset:
+def measure_offset(action: Any, variables: Variables) -> Offset:
     """Return the offset of the host's clock; ``action`` is an Ansible action plugin. Never raises for a bad host."""
     try:
         argv = _argv(action, variables)
@@ -37,7 +38,7 @@ def measure_offset(action: Any, variables: dict[str, Any]) -> Offset:
         return unknown_offset(f"{type(error).__name__}: {error}")
 
 
-def find_interpreter(action: Any, variables: dict[str, Any]) -> str:
+def find_interpreter(action: Any, variables: Variables) -> str:
     """Return the Python that Ansible uses on the host; empty when it has not looked for one yet."""
     named = action._templar.template(variables.get("ansible_python_interpreter") or "")
     found = variables.get("discovered_interpreter_python") or (variables.get("ansible_facts") or {}).get(
@@ -46,7 +47,7 @@ def find_interpreter(action: Any, variables: dict[str, Any]) -> str:
     return str(named) if named and not str(named).startswith("auto") else str(found or "")
 
 
-def _argv(action: Any, variables: dict[str, Any]) -> list[str | bytes]:
+def _argv(action: Any, variables: Variables) -> list[str | bytes]:
     """Return the command that opens a connection of its own to the echo on the host; none where there is no way."""
     connection, python = action._connection, find_interpreter(action, variables)
     if connection.transport == "local":

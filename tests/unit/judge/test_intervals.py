@@ -17,6 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import inter
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import Finding, judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import read_schema
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import find_problems
 
@@ -123,7 +124,7 @@ def test_it_stands_in_the_record(run: Evidence) -> None:
         {"id": "recovery", "metric": "recovery_s", "fault": "outage", "max": 60},
         {"id": "loss", "metric": "data_loss", "max": 0},
     ]
-    record = run_record(replace(run, spec={**run.spec, "findings": wanted}))
+    record = run_record(replace(run, spec=Specification.read({**run.spec.to_data(), "findings": wanted})))
     assert find_problems(record, read_schema()) == []
     found = {one["id"]: one["interval"] for one in record["hosts"][0]["findings"]}
     assert found["latency"][0] < 2 < found["latency"][1]

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from ...common import clock
+from ...common.shapes import Line
 from ...common.stats import percentile
 from ...exchange.orders import Judge, OrderTemplate, Verdict
 from ...host.http_client import Reply
@@ -92,7 +93,7 @@ class Load:
             }
         )
 
-    def take(self) -> list[dict[str, Any]]:
+    def take(self) -> list[Line]:
         """Return the lines of the orders that finished since the last call."""
         lines, self._lines = self._lines, []
         return lines
@@ -107,7 +108,7 @@ class Load:
         """When the oldest order under way was sent, None while none is."""
         return self._connections.waiting_since
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> Line:
         """Return the account of all orders, how late they went out, and this process's own CPU seconds."""
         late = self._late_ms
         return {

@@ -19,6 +19,7 @@ from typing import Any
 
 from ...common import clock
 from ...common.jsonl import Tail, Writer
+from ...common.shapes import Line
 from ...host.docker_engine import DockerEngine
 from ...host.priority import raise_priority
 from ...run.folder import RunDir
@@ -37,7 +38,7 @@ READY_S = 3.0
 class Sampler:
     """One probe on its schedule, in a thread."""
 
-    def __init__(self, probe: Mapping[str, Any], asks: Probe, pace: Pace, out: deque[dict[str, Any]]) -> None:
+    def __init__(self, probe: Mapping[str, Any], asks: Probe, pace: Pace, out: deque[Line]) -> None:
         self._labels = {"probe": probe["name"], "role": probe.get("role") or probe["name"]}
         self._probe = probe
         self._asks = asks
@@ -72,7 +73,7 @@ class Sampler:
                 self._wake.clear()
                 origin = clock.now()
 
-    def _line(self, sample: Sample) -> dict[str, Any]:
+    def _line(self, sample: Sample) -> Line:
         return {
             **self._labels,
             "at": round(sample.at, 6),
@@ -84,7 +85,7 @@ class Sampler:
         }
 
 
-def build_samplers(run: RunDir, pace: Pace, out: deque[dict[str, Any]]) -> tuple[list[Sampler], Addresses]:
+def build_samplers(run: RunDir, pace: Pace, out: deque[Line]) -> tuple[list[Sampler], Addresses]:
     """Build a sampler for each of ``probes`` of a run's specification. Raises ChaosError on a bad one."""
     spec = run.spec
     probes = [probe.to_data() for probe in spec.probes]
@@ -148,7 +149,7 @@ def main(run: RunDir) -> int:
     return 0
 
 
-def _take(out: deque[dict[str, Any]]) -> list[dict[str, Any]]:
+def _take(out: deque[Line]) -> list[Line]:
     lines = []
     with suppress(IndexError):
         while True:

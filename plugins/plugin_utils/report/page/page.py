@@ -18,6 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ....module_utils.common.shapes import Recorded
 from ...record.clocks import align_clocks
 from ...record.missing_host import is_stub
 from ...record.report_files import existing_paths
@@ -128,7 +129,7 @@ def _digest(text: str) -> str:
 # -- findings and their evidence --------------------------------------------------------------------------------
 
 
-def _findings(record: Record) -> list[dict[str, Any]]:
+def _findings(record: Record) -> list[Recorded]:
     """Return the rows of the key findings, the bad ones first."""
     places = {harmless_text(host["host"]): index for index, host in enumerate(record["hosts"])}
     rows = []
@@ -197,7 +198,7 @@ def _links(source: str) -> list[Markup]:
 # -- hosts ------------------------------------------------------------------------------------------------------
 
 
-def _host(record: Record, index: int, source: str) -> dict[str, Any]:
+def _host(record: Record, index: int, source: str) -> Recorded:
     """Return what a page shows of one host; its samples are let go before the next one is read."""
     host, name = record["hosts"][index], f"h{index + 1}"
     hosts = len(record["hosts"])

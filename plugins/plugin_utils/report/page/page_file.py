@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ....module_utils.common.shapes import Recorded
 from ...record import report_files
 from ...record.report_files import FileError
 from .page import render_page
 
 
-def write_page(record: dict[str, Any], source: str, path: str) -> None:
+def write_page(record: Recorded, source: str, path: str) -> None:
     """Write the page of ``record``, whose raw samples lie beside ``source``, to ``path``.
 
     Raises FileExistsError and FileError, whatever went wrong: what a page shows came from hosts and from other
