@@ -355,7 +355,7 @@ def host(folder: Path, project: Project) -> Iterator[Host]:
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
     """Give a file system of its own of that size (tmpfs)."""
     folder.mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)], check=True)
     try:
         yield folder
     finally:
