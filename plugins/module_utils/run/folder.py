@@ -25,10 +25,12 @@ from .timeline import Timeline
 
 #: What a run's timeline and journal have set aside, so that nobody else can take it.
 TIMELINE_BYTES, JOURNAL_BYTES = 512 * 1024, 256 * 1024
+#: The key under which a run's snapshots seal what may be secret.
+SEALING = "sealing.json"
 #: What a run needs and its record does not; the parameters of a helper may hold a password.
 WORKING_FILES = (
     "chaos.pyz", "deadline.json", "watchdog.lock", "journal.lock", "finish.lock", "processes", "headers",
-    "secrets.json", "sessions.json", RESERVE,
+    "secrets.json", "sessions.json", SEALING, RESERVE,
 )  # fmt: skip
 LEVELS = ("ok", "warn", "fail", "info")
 

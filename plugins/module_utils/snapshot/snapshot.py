@@ -9,6 +9,7 @@ leftover names itself. Nothing here is used by a fault or its undo.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,10 +19,12 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
+from ..common.json_files import read_object, write_json
+from ..common.secret import make_key, seal, seal_environment
 from ..exchange import fault_entry
 from ..exchange.database import query_rows, store_of_run
 from ..host.docker_engine import Container, DockerEngine
-from ..run.folder import RunDir
+from ..run.folder import SEALING, RunDir
 from .host import HOST, cgroup_limits, list_executables, list_listeners, our_processes
 from .network import read_networks
 
@@ -49,7 +52,7 @@ def take_snapshot(run: RunDir) -> Snapshot:
     targets = engine.containers(run.spec.project)
     found: Snapshot = {"unchecked": {}}
     for kind, part in (
-        *_containers(targets).items(),
+        *_containers(targets, _sealing_key(run)).items(),
         ("executable", list_executables({_label(t): t.id for t in targets if t.running})),
         ("process", our_processes(str(run.path))),
         ("health_due", {_label(t): f"{_check_left_s(t):.0f}" for t in targets if t.running}),
@@ -173,10 +176,35 @@ def _pids(targets: Sequence[Container]) -> dict[str, int]:
     return {_label(container): container.pid for container in targets if container.running and container.pid}
 
 
-def _containers(targets: Sequence[Container]) -> Snapshot:
+def _sealing_key(run: RunDir) -> str:
+    """Return the key under which what may be secret is sealed in all snapshots of a run; it goes with the run."""
+    known = read_object(run.file(SEALING)).get("key")
+    if isinstance(known, str):
+        return known
+    made = make_key()
+    write_json(run.file(SEALING), {"key": made}, sync=True)
+    return made
+
+
+def seal_config(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a container's configuration with what its owner may hide there sealed: environment and command lines.
+
+    A change is seen all the same, and neither text nor record ever hold a password.
+    """
+    sealed = dict(config)
+    if sealed.get("Env"):
+        sealed["Env"] = seal_environment(sealed["Env"], key)
+    for name in ("Cmd", "Entrypoint", "Healthcheck"):
+        if sealed.get(name):
+            sealed[name] = seal(json.dumps(sealed[name], sort_keys=True, default=str), key)
+    return sealed
+
+
+def _containers(targets: Sequence[Container], key: str) -> Snapshot:
     config: dict[str, str] = {}
     for container in targets:
         data = asdict(container)
+        data["config"] = seal_config(data["config"], key)
         for part in ("host_config", "config"):
             config.update(
                 {f"{_label(container)} {key}": value for key, value in flatten_config(part, data[part])}

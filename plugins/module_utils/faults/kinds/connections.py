@@ -18,6 +18,7 @@ from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...common.json_files import write_json
 from ...common.jsonl import read_lines
+from ...common.secret import Secret
 from ...host import netns
 from ...host.docker_engine import Container, DockerEngine
 from ...host.postgres.server import Server, Usage, find_administrator
@@ -78,7 +79,7 @@ class SessionsPlan:
     database: str
     administrator: str
     superuser: bool
-    password: str
+    password: Secret
 
     @property
     def service(self) -> str:
@@ -203,7 +204,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         database=database,
         administrator=reader,
         superuser=server.is_superuser(user) if server is not None else False,
-        password=str(fault.get("password") or ""),
+        password=Secret(fault.get("password")),
     )
 
 
@@ -318,7 +319,7 @@ def _login(plan: SessionsPlan, name: str) -> dict[str, Any]:
         "user": plan.user,
         "database": plan.database,
         "name": name,
-        "password": plan.password,
+        "password": plan.password.reveal(),
     }
 
 
