@@ -82,8 +82,10 @@ def give_up(run: RunDir, reason: str) -> None:
 
 def recovered(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:
     """Say what became of an exchange that our load had disturbed, once it was watched for."""
-    loaded = not run.read_timeline().strains
-    if is_steady:
+    loaded, told = not run.read_timeline().strains, strain(run)
+    if loaded and told:
+        give_up(run, told)
+    elif is_steady:
         run.log("ok", f"Steady again ({PLACEBO_RECOVERY}){'' if loaded else ', without our load'}", "steady")
     elif loaded:
         give_up(run, "; ".join(reasons))

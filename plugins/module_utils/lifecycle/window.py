@@ -107,8 +107,10 @@ def _begin(run: RunDir, window: Observation) -> float:
 
 
 def _strained(run: RunDir, window: Observation) -> bool:
-    """Whether the load withdrew in the placebo: there is nothing more to be learned from it then."""
-    return window.phase == PLACEBO and bool(placebo.strain(run))
+    """Whether the load withdrew in the placebo or just after it: there is nothing more to be learned from it then."""
+    if window.phase not in (PLACEBO, PLACEBO_RECOVERY) or run.read_timeline().strains:
+        return False
+    return bool(placebo.strain(run))
 
 
 def _again(run: RunDir, window: Observation, begun: float, reasons: list[str], aborted: str) -> bool:
@@ -160,8 +162,14 @@ def _outlast(run: RunDir, until: float) -> None:
 
 
 def _latest(run: RunDir, window: Observation, begun: float) -> float:
-    """Return when a window may be over at the latest, boottime: a baseline may have begun anew on another host."""
-    timeout = (run.spec.windows.baseline_timeout_s or 0.0) if window.phase == BASELINE else 0.0
+    """Return when a window may be over at the latest, boottime.
+
+    On another host a baseline may have begun anew, and what a placebo disturbed may be watched until it is steady.
+    """
+    windows = run.spec.windows
+    if window.phase == PLACEBO:
+        return begun + window.seconds + windows.recovery_timeout_s
+    timeout = (windows.baseline_timeout_s or 0.0) if window.phase == BASELINE else 0.0
     return begun + max(window.seconds, timeout)
 
 

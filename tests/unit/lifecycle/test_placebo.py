@@ -121,6 +121,21 @@ def test_a_load_that_withdraws_ends_it_at_once_and_is_taken_away(
     assert seen(run, "placebo_strain")[0]["reason"] == "29 of 30 orders failed"
 
 
+def test_an_exchange_that_comes_back_only_once_the_load_fell_is_injected_nothing(
+    tmp_path: Path, steady: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = opened(tmp_path, "kill")
+    stopped: list[str] = []
+    monkeypatch.setattr(placebo.processes, "stop_process", lambda _run, name, **_more: stopped.append(name))
+    steady.append("orders: 3 of 9 failed")
+    window.watch_slice(run, Observation("placebo", None, 0.2, False), 5.0)
+    run.write_event("load_yielded", rate=1, level="trickle", reason="19 of 20 failed")
+    steady.clear()
+    result = window.watch_slice(run, Observation("placebo_recovery", None, 5.0, True), 5.0)
+    assert (result["done"], result["steady"], result["injectable"]) == (True, False, False)
+    assert stopped == ["load"]
+
+
 def test_what_the_load_said_before_the_placebo_is_not_held_against_it(tmp_path: Path) -> None:
     run = opened(tmp_path, "kill")
     run.write_event("load_guard", reason="earlier")

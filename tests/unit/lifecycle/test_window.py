@@ -76,6 +76,17 @@ def test_a_host_too_busy_to_learn_from_is_injected_into_only_if_its_owner_says_s
     assert [event["busy"].split(" for")[0] for event in told] == ["others took the machine"] * (not accepted)
 
 
+def test_what_a_placebo_disturbed_may_be_watched_for_long_on_another_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = opened(tmp_path, 1.0)
+    monkeypatch.setattr(window, "_reasons", lambda *_given: [])
+    monkeypatch.setattr(window.placebo, "begin", lambda *_given: None)
+    monkeypatch.setattr(window.placebo, "end", lambda *_given, **_more: None)
+    assert window.watch_slice(run, Observation("placebo", None, 0.2, False), 0.2)["steady"]
+    assert left(run) > run.spec.windows.recovery_timeout_s
+
+
 def test_a_fault_in_force_keeps_its_time_to_live(tmp_path: Path) -> None:
     run = opened(tmp_path, 2.0)
     with Journal(run).lock():
