@@ -253,7 +253,24 @@ class Host:
                 "linger": 0,
             }
             given = {**defaults, **given}
+            self._specify(given)
         return module(name, given, check=check, environment=environment, prefix=prefix)
+
+    def _specify(self, given: Mapping[str, Any]) -> None:
+        """Have the run's specification ask for what a call of the kill module is about to ask for: it is the source."""
+        path = self.state_dir / "runs" / str(given.get("run_id")) / "spec.json"
+        if given.get("state") == "absent" or not path.exists():
+            return
+        spec = json.loads(path.read_text())
+        for fault in spec["faults"]:
+            if fault["id"] == given["fault"]:
+                asked = {key: given[key] for key in ("mode", "port", "replicas") if key in given}
+                fault.update(asked, ttl_s=given["ttl"])
+                if "hold" in given:
+                    fault["hold_s"] = 5 if given["hold"] else 0
+                if "services" in given:
+                    fault["targets"] = given["services"]
+        write_json(path, spec)
 
     def journal(self, run: RunDir) -> list[dict[str, Any]]:
         """Return the journal's lines."""

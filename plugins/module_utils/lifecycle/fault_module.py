@@ -145,15 +145,13 @@ def wanted_fault(kind: Fault, parameters: Mapping[str, Any], given: Collection[s
 
 
 def _specification(parameters: Mapping[str, Any]) -> Specification:
-    """Return the specification that is given, else that of the run on this host.
+    """Return the specification of the run on this host; the one that is given only where there is no such run.
 
-    Where there is no such run it is one without any fault: a later step says so.
+    Without either it is one without any fault: a later step says so.
     """
-    if parameters.get("specification"):
-        return Specification.read(parameters["specification"])
     with suppress(ChaosError):
         return StateDir(parameters["state_dir"]).run_dir(parameters["run_id"]).spec
-    return Specification.read({})
+    return Specification.read(parameters.get("specification") or {})
 
 
 def _password(kind: Fault, parameters: Mapping[str, Any]) -> Arguments:
