@@ -75,7 +75,7 @@ def _facts(finding: Finding, host: Host) -> dict[str, str]:
         "limit": format_threshold(limit, finding["unit"]).strip("()"),
         "bound": format_quantity(limit["value"], finding["unit"]) if limit else "",
         "target": clean(find_target(finding, host)),
-        "failed": str(seen["errors"]),
+        "failed": str(host["load"]["errors"]),
         "requests": str(host["load"]["requests"]),
         "kind": clean(max(kinds, key=lambda kind: kinds[kind], default="errors")),
         "p50": "?" if seen["p50_ms"] is None else format_number(seen["p50_ms"]),

@@ -46,10 +46,13 @@ def render_runbook(record: Record, host: Host, signals: Sequence[Signal]) -> str
 
 def _symptoms(host: Host, signals: Sequence[Signal]) -> Iterator[str]:
     seen, errors = host["questions"]["users_saw"], host["questions"]["errors_clear"]
-    yield f"- Users: {_SAW[seen['what']]}; {seen['errors']} of {host['load']['requests']} orders failed" + (
-        f", half of all took {format_number(seen['p50_ms'])} ms or more."
-        if seen["p50_ms"] is not None
-        else "."
+    yield (
+        f"- Users: {_SAW[seen['what']]}; {host['load']['errors']} of {host['load']['requests']} orders failed"
+        + (
+            f", half of all took {format_number(seen['p50_ms'])} ms or more."
+            if seen["p50_ms"] is not None
+            else "."
+        )
     )
     if errors["example"] is not None:
         yield f"- An answer: `{_code(errors['example'])}`"

@@ -146,10 +146,16 @@ def _findings(record: Record) -> list[Recorded]:
                 "value": format_quantity(finding["value"], unit, limit["value"] if limit else None),
                 "threshold": format_threshold(limit, unit).strip("()"),
                 "control": _told(finding.get("control"), unit),
-                "interval": _told(finding.get("interval"), unit),
+                "interval": _told(_interval(finding), unit),
             }
         )
     return sorted(rows, key=lambda row: VERDICTS.index(row["verdict"]))
+
+
+def _interval(finding: Host) -> object:
+    """Return the interval that a value is known to lie in, None where the value says it already."""
+    interval = finding.get("interval")
+    return None if interval == finding["value"] else interval
 
 
 def _told(value: object, unit: str | None) -> str:

@@ -44,6 +44,7 @@ def host_with(finding_id: str, **changes: Any) -> dict[str, Any]:
     limit = {"op": "<=", "value": 1}
     host["findings"] = [{"id": finding_id, "title": "The finding", "value": 0.5, "unit": "s", "threshold": limit,
                          "verdict": "pass", "evidence": "crash: somewhere", **changes}]  # fmt: skip
+    host["load"]["errors"] = 412
     host["questions"]["users_saw"].update(what="errors", errors=412, p50_ms=4.0, baseline_p99_ms=3.5)
     return host
 
