@@ -35,7 +35,18 @@ SUITES = ("module", "e2e", "fleet")
 ALONE = "module-alone"
 STEPS = ("lab", *SUITES)
 # The slowest first, so that the two lanes end at about the same time.
-GATES = ("sanity", "ansible-lint", "artifact", "docs", "oldest-ansible", "types", "yaml", "shell", "ruff")
+GATES = (
+    "sanity",
+    "ansible-lint",
+    "artifact",
+    "docs",
+    "oldest-ansible",
+    "types",
+    "yaml",
+    "shell",
+    "ruff",
+    "security",
+)
 PYTESTS = ("unit", "controller")
 LANES = ("unit", "controller", *GATES)
 #: Workers of pytest where tests wait for processes of their own; the tests of a file stay together, in order. No more
