@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.containers import changes
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import Finding, judge_finding
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FindingSpec
 
 from tests.unit.scenario import T0, Scenario
 
@@ -24,7 +25,7 @@ def event(service: str, action: str, t: float, code: int | None = None) -> dict[
 
 
 def judged(folder: Path, spec: dict[str, Any], **scenario: Any) -> Finding:
-    return judge_finding(Scenario(**scenario).evidence(folder), spec)
+    return judge_finding(Scenario(**scenario).evidence(folder), FindingSpec.from_data(spec))
 
 
 def test_what_a_fault_means_is_meant(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_what_a_fault_means_is_meant(tmp_path: Path) -> None:
     assert [(one.ended, one.meant) for one in changes(run)] == [
         (True, "fault crash"), (False, "fault crash"), (True, "fault outage"), (False, "fault outage"),
     ]  # fmt: skip
-    found = judge_finding(run, RESTARTS)
+    found = judge_finding(run, FindingSpec.from_data(RESTARTS))
     assert (found.value, found.verdict) == (0, "pass")
     assert found.evidence == "engine.jsonl: 0 of 4 ends and starts were meant by nobody"
 
@@ -69,7 +70,7 @@ def test_silence_of_the_engine_is_not_calm(tmp_path: Path) -> None:
     scenario = Scenario()
     for episode in scenario.episodes:
         episode.store_down = None
-    assert judge_finding(scenario.evidence(tmp_path), RESTARTS).verdict == "unknown"
+    assert judge_finding(scenario.evidence(tmp_path), FindingSpec.from_data(RESTARTS)).verdict == "unknown"
 
 
 def yielded(rate: float, at: float = T0 + 12) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def yielded(rate: float, at: float = T0 + 12) -> dict[str, Any]:
 
 
 def under_load(run: Evidence) -> Finding:
-    return judge_finding(run, UNDER_LOAD)
+    return judge_finding(run, FindingSpec.from_data(UNDER_LOAD))
 
 
 def test_an_exchange_that_comes_back_while_the_load_goes_on(tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import inter
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import Finding, judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
-from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import (
+    FindingSpec,
+    Specification,
+)
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import read_schema
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import find_problems
 
@@ -94,7 +97,7 @@ def run(tmp_path: Path) -> Evidence:
 
 def latency(run: Evidence, **limit: Any) -> Finding:
     spec = {"id": "latency", "metric": "latency_while_away", "fault": "outage", **limit}
-    return judge_finding(run, spec)
+    return judge_finding(run, FindingSpec.from_data(spec))
 
 
 @pytest.mark.parametrize(("limit", "verdict"), [(1.0, "fail"), (1.95, "unknown"), (4.0, "pass")])
