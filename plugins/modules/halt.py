@@ -20,6 +20,9 @@ options:
   project:
     description: End only the runs of this compose project.
     type: str
+  runtime:
+    description: The host runtime as carried to the host; filled in by the action of the same name.
+    type: path
 extends_documentation_fragment:
   - exchange.chaos.run.attributes
 """
@@ -47,7 +50,10 @@ ended:
   elements: str
 """
 
+from pathlib import Path
+
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
@@ -57,9 +63,14 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir impor
 def main() -> None:
     """Parse, call, report."""
     module = AnsibleModule(
-        argument_spec={"state_dir": {"type": "path"}, "project": {"type": "str"}},
+        argument_spec={
+            "state_dir": {"type": "path"},
+            "project": {"type": "str"},
+            "runtime": {"type": "path"},
+        },
         supports_check_mode=True,
     )
+    archive.complete_from(Path(module.params["runtime"] or ""))
     lines = Lines()
     try:
         ended = abandoned.halt_runs(

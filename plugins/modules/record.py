@@ -74,7 +74,7 @@ import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
+from ansible_collections.exchange.chaos.plugins.module_utils.common import archive, libraries
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.finish import finish_run, read_record
@@ -91,6 +91,9 @@ def ended(state: StateDir, run_id: str, why: str) -> tuple[RunDir, bool]:
     state.require_ours()
     if run.file("spec.json").exists():
         archive.complete_from(run.file("chaos.pyz"))
+        archive.complete_from(
+            libraries.FOLDER / "chaos.pyz"
+        )  # where set-up laid one, should the run's be lost
         if why:
             with contextlib.suppress(ChaosError):  # a full disk must not keep a fault in force
                 abort_run(run, why, by="controller")
