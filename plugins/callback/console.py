@@ -40,7 +40,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import
     HIDDEN,
     Hosts,
     failure_sentence,
-    hidden,
+    is_hidden,
     read_finished,
     read_mapping,
     says_already,
@@ -95,7 +95,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
     def _result(self, result: Any) -> None:
         """Show what a result has for people, whether it is good or bad."""
         host, data = str(result._host.get_name()), result._result
-        if hidden(data) and not self._told_hidden:
+        if is_hidden(data) and not self._told_hidden:
             self._told_hidden = True
             self._say(log_line(utc_now(), "warn", HIDDEN, ""), _COLOURS["warn"])
         report = read_mapping(data, "chaos_report")

@@ -85,7 +85,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.results import 
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
-def ended(state: StateDir, run_id: str, why: str) -> tuple[RunDir, bool]:
+def end_or_find(state: StateDir, run_id: str, why: str) -> tuple[RunDir, bool]:
     """Return the ended run's folder, ending it first if it is under way; ``why`` it is aborted, "" if it is not."""
     run = state.run_dir(run_id)
     state.require_ours()
@@ -104,7 +104,7 @@ def ended(state: StateDir, run_id: str, why: str) -> tuple[RunDir, bool]:
     return record, False
 
 
-def told(run: RunDir, why: str) -> Result:
+def read_with_reason(run: RunDir, why: str) -> Result:
     """Return the host's record with ``why`` in its notes, whoever ended the run."""
     record = read_record(run)
     notes = record.get("notes", [])
@@ -129,11 +129,11 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=True, chaos_lines=[], chaos_bpf=[], **empty)
     try:
-        run, changed = ended(
+        run, changed = end_or_find(
             StateDir(module.params["state_dir"]), module.params["run_id"], module.params["abort"]
         )
         packed = str(bundle.pack_bundle(run)) if module.params["bundle"] else ""
-        record = told(run, module.params["abort"])
+        record = read_record(run, module.params["abort"])
         module.exit_json(
             **deliver_result(run, changed=changed, host_record=record, bundle_path=packed, raw_files={})
         )

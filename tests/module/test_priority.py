@@ -15,7 +15,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.host import priorit
 
 
 def _work(answers: Connection) -> None:
-    priority.prompt()
+    priority.be_prompt()
     before = os.sched_getscheduler(0)
     until = time.monotonic() + 2
     while time.monotonic() < until and os.sched_getscheduler(0) != os.SCHED_OTHER:

@@ -44,7 +44,7 @@ class Ring:
         self._settled, before = end, self._settled
         if end - begin <= _FEW:
             data = self._piece(begin, end)
-            data = data[: complete(data)]
+            data = data[: count_complete(data)]
         else:
             data = self._piece(begin, max(before, begin)) or self._whole(begin, end)
         _POSITION.pack_into(self._consumer, 0, begin + len(data))
@@ -57,7 +57,7 @@ class Ring:
 
     def _whole(self, begin: int, end: int) -> bytes:
         data = self._piece(begin, end)
-        return data[: complete(data)]
+        return data[: count_complete(data)]
 
     def _piece(self, begin: int, end: int) -> bytes:
         start = self._page + begin % self._size
@@ -68,7 +68,7 @@ class Ring:
         return int(_POSITION.unpack_from(page, 0)[0])
 
 
-def complete(data: bytes) -> int:
+def count_complete(data: bytes) -> int:
     """Return how many bytes of a piece are whole records up to the first that is still being written."""
     at = 0
     while at + _HEADER.size <= len(data):

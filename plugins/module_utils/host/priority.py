@@ -31,8 +31,9 @@ def raise_priority() -> None:
     sys.setswitchinterval(_SWITCH_S)
 
 
-def prompt() -> None:
-    """Run before every ordinary process, for one thread that sleeps most of its time; as :func:`punctual` elsewhere.
+def be_prompt() -> None:
+    """Run before every ordinary process, for one thread that sleeps most of its time; elsewhere as
+    :func:`raise_priority`.
 
     Since kernel 6.6 a nice process, too, waits out the slice of who runs (4 ms at the 99th percentile beside two busy
     processes, 0.8 ms in the realtime class). A thread that does not sleep for a while loses the class again: it is
@@ -53,8 +54,8 @@ def prompt() -> None:
 def run_foremost() -> Iterator[None]:
     """Run before every ordinary process for a moment, and as before afterwards; children start as ordinary ones.
 
-    For what takes far less than a millisecond: by the kernel's realtime class where we may, else as :func:`punctual`
-    does, else not at all. Source: sched(7).
+    For what takes far less than a millisecond: by the kernel's realtime class where we may, else as
+    :func:`raise_priority` does, else not at all. Source: sched(7).
     """
     policy, nice = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
     try:

@@ -31,7 +31,7 @@ class Processors:
     steal: float
 
 
-def stalled(what: str, proc: Path = PROC) -> float | None:
+def read_stalled(what: str, proc: Path = PROC) -> float | None:
     """Return for how long in all (s) at least one task has waited for ``what`` (cpu, io or memory)."""
     try:
         lines = (proc / "pressure" / what).read_text().splitlines()
@@ -45,7 +45,7 @@ def stalled(what: str, proc: Path = PROC) -> float | None:
     return None
 
 
-def waited(proc: Path = PROC) -> float | None:
+def read_waited(proc: Path = PROC) -> float | None:
     """Return for how long (s, summed over all threads) runnable threads have waited for a processor."""
     try:
         lines = (proc / "schedstat").read_text().splitlines()
@@ -58,7 +58,7 @@ def waited(proc: Path = PROC) -> float | None:
     return sum(delays) / _NS if delays else None
 
 
-def processors(proc: Path = PROC) -> Processors:
+def read_processors(proc: Path = PROC) -> Processors:
     """Return what the host's processors have done since boot. Raises ChaosError when the kernel does not tell."""
     try:
         words = (proc / "stat").read_text().split("\n", 1)[0].split()
@@ -85,7 +85,7 @@ def of_process(pid: int, proc: Path = PROC) -> tuple[str, float] | None:
     return name, (int(rest[11]) + int(rest[12])) / TICKS_PER_S
 
 
-def processes(proc: Path = PROC) -> Iterable[int]:
+def list_processes(proc: Path = PROC) -> Iterable[int]:
     """Yield the number of every process there is."""
     for name in os.listdir(proc):
         if name.isdigit():

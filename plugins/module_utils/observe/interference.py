@@ -112,7 +112,7 @@ class Processes:
         before, self._all = self._all, {}
         cores: dict[str, float] = {}
         largest: dict[str, tuple[float, int]] = {}
-        for pid in usage.processes():
+        for pid in usage.list_processes():
             found = usage.of_process(pid)
             if found is None:
                 continue
@@ -191,15 +191,15 @@ def read(exchange: Exchange, ours: Processes) -> Reading:
     """Read every counter now."""
     return Reading(
         clock.now(),
-        tuple(usage.stalled(what) for what in usage.PRESSURES),
-        usage.waited(),
-        usage.processors(),
+        tuple(usage.read_stalled(what) for what in usage.PRESSURES),
+        usage.read_waited(),
+        usage.read_processors(),
         exchange.poll(),
         ours.poll(),
     )
 
 
-def containers(spec: Specification) -> Iterable[tuple[str, int]]:
+def list_containers(spec: Specification) -> Iterable[tuple[str, int]]:
     """Yield (id, pid) of the containers that ran when the run was opened."""
     for entries in spec.containers.values():
         for entry in entries:
@@ -213,7 +213,7 @@ def main(run: RunDir) -> int:
     life = Lifespan(run)
     writer = Writer(run.file("interference.jsonl"))
     exchange, ours = Exchange(), Processes(run)
-    for container_id, pid in containers(run.spec):
+    for container_id, pid in list_containers(run.spec):
         exchange.learn(container_id, pid)
     engine = Tail(run.file("engine.jsonl"))
     ours.registered()

@@ -57,14 +57,14 @@ HIDDEN = (
 _NO_ANSWER = ("No start of json char found", "Module result deserialization failed")
 
 
-def hidden(result: Result) -> bool:
+def is_hidden(result: Result) -> bool:
     """Return whether Ansible keeps to itself what a task answered."""
     return "censored" in result and "msg" not in result
 
 
 def _not_ours(result: Result) -> str:
     """Return the sentence for a failure that comes before any of our code, with what would help; empty for another."""
-    if hidden(result):
+    if is_hidden(result):
         return f"It failed. {HIDDEN}"
     said = str(result.get("msg") or "")
     if not any(words in said for words in _NO_ANSWER):

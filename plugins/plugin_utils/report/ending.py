@@ -92,13 +92,13 @@ def outcome_lines(record: Record) -> list[str]:
 
 def _verdicts(record: Record) -> list[str]:
     out = []
-    for key, reason in reasons(record).items():
+    for key, reason in explain_verdicts(record).items():
         verdict = record["verdicts"][key]
         out.append(f"{key.capitalize() + ':':<12}{verdict:<8}{verdict_mark(verdict)}  {reason}")
     return out
 
 
-def reasons(record: Record) -> dict[str, str]:
+def explain_verdicts(record: Record) -> dict[str, str]:
     """Return what each of the three verdicts rests on, in a few words; of several hosts, on which of them."""
     told = {"effect": _effect(record), "hypothesis": _hypothesis(record), "restored": _restored(record)}
     out = {}

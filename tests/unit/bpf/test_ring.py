@@ -21,25 +21,25 @@ def test_records_joined_are_the_records_split() -> None:
     piece = ring.join(RECORDS)
     assert len(piece) % 8 == 0
     assert ring.split(piece) == RECORDS
-    assert ring.complete(piece) == len(piece)
+    assert ring.count_complete(piece) == len(piece)
 
 
 @pytest.mark.parametrize("cut", [1, 7, 8, 50])
 def test_what_was_cut_off_is_not_whole(cut: int) -> None:
     whole, last = ring.join(RECORDS), ring.join([b"z" * 60])
-    assert ring.complete(whole + last[: len(last) - cut]) == len(whole)
+    assert ring.count_complete(whole + last[: len(last) - cut]) == len(whole)
 
 
 def test_a_record_that_is_being_written_and_what_came_after_wait() -> None:
     before = ring.join([b"before"])
     piece = before + header(16 | BUSY) + b"?" * 16 + ring.join([b"after"])
-    assert ring.complete(piece) == len(before)
-    assert ring.split(piece[: ring.complete(piece)]) == [b"before"]
+    assert ring.count_complete(piece) == len(before)
+    assert ring.split(piece[: ring.count_complete(piece)]) == [b"before"]
 
 
 def test_a_record_that_was_thrown_away_is_none() -> None:
     piece = ring.join([b"one"]) + header(12 | DISCARDED) + b"?" * 16 + ring.join([b"two"])
-    assert ring.complete(piece) == len(piece)
+    assert ring.count_complete(piece) == len(piece)
     assert ring.split(piece) == [b"one", b"two"]
 
 

@@ -41,20 +41,20 @@ def proc(tmp_path: Path) -> Path:
 
 def test_each_counter_is_told_in_seconds(proc: Path) -> None:
     ticks = usage.TICKS_PER_S
-    assert usage.stalled("io", proc) == pytest.approx(606.614801)
-    assert usage.waited(proc) == pytest.approx(3.0)
-    assert usage.processors(proc) == usage.Processors(busy=163 / ticks, steal=80 / ticks)
+    assert usage.read_stalled("io", proc) == pytest.approx(606.614801)
+    assert usage.read_waited(proc) == pytest.approx(3.0)
+    assert usage.read_processors(proc) == usage.Processors(busy=163 / ticks, steal=80 / ticks)
     assert usage.of_process(42, proc) == ("a) (b c", 200 / ticks)
-    assert list(usage.processes(proc)) == [42]
+    assert list(usage.list_processes(proc)) == [42]
 
 
 def test_what_a_kernel_does_not_tell_is_none_and_no_zero(tmp_path: Path) -> None:
-    assert usage.stalled("cpu", tmp_path) is None
-    assert usage.waited(tmp_path) is None
+    assert usage.read_stalled("cpu", tmp_path) is None
+    assert usage.read_waited(tmp_path) is None
     assert usage.of_process(1, tmp_path) is None
     assert (usage.cgroup_of(1, tmp_path), usage.command_line(1, tmp_path)) == ("", "")
     with pytest.raises(ChaosError, match="does not tell what the processors do"):
-        usage.processors(tmp_path)
+        usage.read_processors(tmp_path)
 
 
 @pytest.mark.parametrize(

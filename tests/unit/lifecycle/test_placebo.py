@@ -69,7 +69,7 @@ def test_it_brings_what_the_run_s_own_faults_would_bring(
     placebo.begin(run, 5.0)
     (begin,) = seen(run, "placebo_begin")
     schedule, pace = Schedule(LOAD, begin["t"]), Pace()
-    governor = Governor(Wanted.of(Specification.read({"load": LOAD})), schedule)
+    governor = Governor(Wanted.from_spec(Specification.read({"load": LOAD})), schedule)
     governor.tick(begin["t"], [begin], [], None)
     governor.tick(begin["t"] + 0.7, [], [], None)  # the surge takes its first step
     assert pace.take_events([begin])

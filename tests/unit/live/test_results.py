@@ -30,7 +30,7 @@ def test_a_python_that_printed_nothing_is_said_to_have() -> None:
 
 def test_what_is_hidden_is_said_to_be_hidden() -> None:
     censored: dict[str, Any] = {"censored": "the output has been hidden", "changed": False}
-    assert results.hidden(censored)
+    assert results.is_hidden(censored)
     assert "hidden by no_log" in results.failure_sentence({**censored, "failed": True})
-    assert not results.hidden({"msg": "the disk is full"})
+    assert not results.is_hidden({"msg": "the disk is full"})
     assert results.failure_sentence({"msg": "the disk is full"}) == "the disk is full"

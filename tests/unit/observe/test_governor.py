@@ -63,7 +63,7 @@ class Play:
 
     def until(self, end: float) -> Play:
         schedule = Schedule(self.spec["load"], 0.0)
-        governor = Governor(Wanted.of(Specification.read(self.spec)), schedule)
+        governor = Governor(Wanted.from_spec(Specification.read(self.spec)), schedule)
         under_way: list[tuple[float, int, dict[str, Any]]] = []
         marks, now = list(self.marks), 0.0
         while now < end:

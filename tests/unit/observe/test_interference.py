@@ -15,7 +15,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.observe.interferenc
     Exchange,
     Reading,
     compare,
-    containers,
+    list_containers,
 )
 
 FIRST = Reading(10.0, (5.0, 1.0, 0.0), 2.0, Processors(100.0, 3.0), 20.0, 4.0)
@@ -60,4 +60,4 @@ def test_a_container_that_was_started_anew_counts_on(tmp_path: Path) -> None:
 
 def test_containers_that_do_not_run_have_no_cgroup() -> None:
     spec = {"containers": {"api": [{"id": "a", "pid": 7}, {"id": "b", "pid": 0}], "db": []}}
-    assert list(containers(spec)) == [("a", 7)]
+    assert list(list_containers(spec)) == [("a", 7)]

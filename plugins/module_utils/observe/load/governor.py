@@ -16,7 +16,7 @@ from ...run import timeline
 from ...run.specification import Load, Specification
 from .outcomes import Outcomes
 from .schedule import Schedule
-from .surge import Calm, Climb, strain, suffering
+from .surge import Calm, Climb, explain_strain, explain_suffering
 from .yielding import FLOOR, FULL, OFF, TRICKLE, TRICKLE_RATE, Yielding
 
 #: An order that fails so shortly (s) before a kill is told may be the kill's doing.
@@ -44,7 +44,7 @@ class Wanted:
     held: Mapping[str, bool]
 
     @classmethod
-    def of(cls, spec: Specification) -> Wanted:
+    def from_spec(cls, spec: Specification) -> Wanted:
         """Read it from a run's specification."""
         load = spec.load or Load()
         return cls(
@@ -128,9 +128,9 @@ class Governor:
             return []
         since, calm = self._kill
         what = f"the surge of {self._schedule.surge_rate:g} orders/s before the fault"
-        told = strain(self._outcomes, since, now - _TOLD_S, calm, what)
+        told = explain_strain(self._outcomes, since, now - _TOLD_S, calm, what)
         if not told and now >= since + _SURGED_S:
-            told = suffering(self._outcomes, since, now, calm, what)
+            told = explain_suffering(self._outcomes, since, now, calm, what)
         if not told:
             return []
         self._kill = None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ...common import clock
 from ...common.jsonl import Scribe
-from ...host.priority import prompt
+from ...host.priority import be_prompt
 from ...run import slow_host
 from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
@@ -30,13 +30,13 @@ _LAST_S = 0.5
 
 def main(run: RunDir) -> int:
     """Send until told to stop; then wait for what is under way, at most one time-out, and write the summary."""
-    prompt()
+    be_prompt()
     life = Lifespan(run)
     load = Load(run.spec.order_load)
     scribe = Scribe(run.file("load.jsonl"))
     started = tick = clock.now()
     schedule = Schedule(run.spec.order_load, started)
-    governor = Governor(Wanted.of(run.spec), schedule)
+    governor = Governor(Wanted.from_spec(run.spec), schedule)
     every = slow_host.observer_tick(run.spec, TICK_S)
     ready = False
     while not life.stopping:

@@ -41,7 +41,7 @@ class Outcome:
         return (self.sent - self.at) * 1000
 
     @classmethod
-    def of(cls, line: Mapping[str, Any]) -> Outcome:
+    def from_line(cls, line: Mapping[str, Any]) -> Outcome:
         """Read a line of load.jsonl."""
         telling = line["status"] != _RATE_LIMITED and line["kind"] != "dropped"
         surge = line["stream"] == SURGE
@@ -62,7 +62,7 @@ class Outcomes:
     def add(self, lines: Iterable[Mapping[str, Any]], waiting_since: float | None) -> None:
         """Take in what ended since the last call."""
         self.waiting_since = waiting_since
-        found = sorted((Outcome.of(line) for line in lines), key=lambda outcome: outcome.end)
+        found = sorted((Outcome.from_line(line) for line in lines), key=lambda outcome: outcome.end)
         self.all += found
         self._ends += [outcome.end for outcome in found]
         old = bisect_left(self._ends, self._ends[-1] - KEPT_S) if self._ends else 0

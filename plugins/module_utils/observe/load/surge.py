@@ -58,7 +58,7 @@ class Calm:
         return max(LEAST_WAIT_S, WAITS * (self.p99 or 0.0) / 1000)
 
 
-def strain(outcomes: Outcomes, since: float, now: float, calm: Calm, what: str) -> str:
+def explain_strain(outcomes: Outcomes, since: float, now: float, calm: Calm, what: str) -> str:
     """Return in words what the exchange, or this host, could not bear since an instant; "" while all is well."""
     seen = outcomes.ended(since, now)
     failed = [one for one in seen if not one.ok and one.at >= since]
@@ -69,7 +69,7 @@ def strain(outcomes: Outcomes, since: float, now: float, calm: Calm, what: str) 
     return ""
 
 
-def suffering(outcomes: Outcomes, since: float, now: float, calm: Calm, what: str) -> str:
+def explain_suffering(outcomes: Outcomes, since: float, now: float, calm: Calm, what: str) -> str:
     """Return in words how the other streams suffered in a whole stretch; "" while they did not."""
     seen = [one for one in outcomes.ended(since, now) if one.at >= since]
     median = latency_ms(seen)
@@ -115,7 +115,7 @@ class Climb:
     def tick(self, outcomes: Outcomes, now: float) -> float:
         """Look at what came of the step under way; returns the surge's rate from now on."""
         if self.plan is None and now >= self.begun + (SETTLE_S if not self.rate else 0.0):
-            told = strain(outcomes, self._stepped, now, self.calm, self._what)
+            told = explain_strain(outcomes, self._stepped, now, self.calm, self._what)
             if told:
                 self.end(told)
             elif not self.rate or now >= self._stepped + STEP_S:
@@ -135,7 +135,7 @@ class Climb:
 
     def _judge(self, outcomes: Outcomes, now: float) -> None:
         """A step is over: go on, or be content with it, or with the one before."""
-        told = suffering(outcomes, self._stepped, now, self.calm, self._what)
+        told = explain_suffering(outcomes, self._stepped, now, self.calm, self._what)
         if told:
             self.end(told)
             return

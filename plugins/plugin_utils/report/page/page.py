@@ -72,7 +72,7 @@ def render_page(record: Record, source: str) -> str:
         "findings": _findings(record) if len(record["hosts"]) <= APART else [],
         "lines": render_findings(record) if len(record["hosts"]) > APART else [],
         "questions": answer_questions(record["hosts"]),
-        "reasons": {key: plain_marks(text) for key, text in ending.reasons(record).items()},
+        "reasons": {key: plain_marks(text) for key, text in ending.explain_verdicts(record).items()},
         "outcome_lines": ending.outcome_lines(record),
         "hosts": hosts,
         "advice": _advice(hosts),

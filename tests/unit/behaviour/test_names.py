@@ -1,0 +1,134 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names say what is meant: functions are a verb and its object, and code and documents share the glossary's terms."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PLUGINS = ROOT / "plugins"
+GLOSSARY = ROOT / "docs" / "glossary.md"
+#: A public function may be one bare word if that is a verb whose object is plain from its module.
+VERBS = """
+    abort apply build check choose clean compare convert cut decode describe deliver draw end enter escape expand fold
+    follow halt inject join judge kill launch load lock main mark measure merge pack parse print prove read render
+    resolve restore restart resume run send shorten sleep split start stop undo unpack validate watch write
+"""
+#: States of an Ansible module, and numbers that have no other name.
+NOUNS = frozenset({"present", "absent", "percentile", "median"})
+#: Bare words that hid in the code before; none comes back, neither as a function nor as a method.
+FORBIDDEN = "told why word of at up left moved reach yes keep heed tell rows words begin"
+#: Rooms whose names are not done yet; a room is taken off the list with its last bare word.
+TO_DO = (
+    "module_utils/common",
+    "module_utils/evidence",
+    "module_utils/faults",
+    "module_utils/judge",
+    "module_utils/lifecycle",
+    "module_utils/run",
+    "plugin_utils/report",
+)
+#: Words for things that have another name now, as identifiers.
+OLD_TERMS = frozenset({"Target", "open_run", "Away", "punctual", "netpath", "rundir", "aims", "clues"})
+
+
+def functions(path: Path) -> Iterator[tuple[str, bool]]:
+    """Give the public functions and methods of a module as (name, is it at the module's top)."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            yield node.name, True
+        elif isinstance(node, ast.ClassDef):
+            for each in node.body:
+                if isinstance(each, ast.FunctionDef) and not each.name.startswith("_"):
+                    yield each.name, False
+
+
+def bare_names(folder: Path, done: bool = True) -> list[str]:
+    """Return one sentence for each public function whose name is one word that says not what is done to what."""
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        room = "/".join(path.relative_to(folder).parts[:2])
+        if done and room in TO_DO:
+            continue
+        for name, top in functions(path):
+            if name in FORBIDDEN.split() or (
+                top and "_" not in name and name not in NOUNS.union(VERBS.split())
+            ):
+                found.append(
+                    f"{path.relative_to(folder)}: {name}() is a bare word; name what it does to what"
+                )
+    return found
+
+
+def identifiers(path: Path) -> set[str]:
+    """Return every name in a module's code."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        for key in ("id", "attr", "name", "arg"):
+            value = getattr(node, key, None)
+            if isinstance(value, str):
+                found.add(value)
+    return found
+
+
+def terms() -> list[str]:
+    """Return the glossary's terms."""
+    rows = [line.split("|")[1].strip() for line in GLOSSARY.read_text().splitlines() if line.startswith("| ")]
+    return [term for row in rows if row not in ("term", "---") for term in row.split(", ")]
+
+
+def test_public_functions_are_a_verb_and_its_object() -> None:
+    assert bare_names(PLUGINS) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "bad"),
+    [
+        ("def told(run): ...", True),
+        ("def listeners(pids): ...", True),
+        ("class Run:\n    def heed(self): ...", True),
+        ("def list_listeners(pids): ...", False),
+        ("def render(record): ...", False),
+        ("def _told(run): ...", False),
+        ("class Run:\n    def pids(self): ...", False),
+    ],
+)
+def test_a_bare_word_is_found(tmp_path: Path, code: str, bad: bool) -> None:
+    (tmp_path / "new.py").write_text(code)
+    assert bool(bare_names(tmp_path)) is bad
+
+
+def test_old_terms_do_not_come_back() -> None:
+    found = {str(path): identifiers(path) & OLD_TERMS for path in sorted(PLUGINS.rglob("*.py"))}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_each_term_of_the_glossary_is_used_in_code_and_in_another_document() -> None:
+    code = "\n".join(path.read_text() for path in sorted(PLUGINS.rglob("*.py"))).lower()
+    documents = "\n".join(
+        path.read_text() for path in sorted((ROOT / "docs").glob("*.md")) if path != GLOSSARY
+    ).lower()
+    assert len(terms()) > 50
+    for term in terms():
+        assert re.search(rf"\b{re.escape(term.lower())}", code), f"no code speaks of {term}"
+        assert re.search(rf"\b{re.escape(term.lower())}", documents), f"no document speaks of {term}"
+
+
+def test_each_place_the_glossary_names_is_there() -> None:
+    places = [
+        place
+        for line in GLOSSARY.read_text().splitlines()
+        if line.startswith("| ") and line.count("|") == 4
+        for place in re.findall(r"`([a-z_/.]+)`", line.split("|")[3])
+    ]
+    assert len(places) > 40
+    homes = (ROOT, PLUGINS, PLUGINS / "module_utils")
+    missing = [place for place in places if not any((home / place).exists() for home in homes)]
+    assert missing == []
