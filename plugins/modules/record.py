@@ -133,7 +133,7 @@ def main() -> None:
             StateDir(module.params["state_dir"]), module.params["run_id"], module.params["abort"]
         )
         packed = str(bundle.pack_bundle(run)) if module.params["bundle"] else ""
-        record = read_record(run, module.params["abort"])
+        record = read_with_reason(run, module.params["abort"])
         module.exit_json(
             **deliver_result(run, changed=changed, host_record=record, bundle_path=packed, raw_files={})
         )
