@@ -78,7 +78,9 @@ def of_cgroup(cgroup: Cgroup) -> float:
 def of_process(pid: int, proc: Path = PROC) -> tuple[str, float] | None:
     """Return command and processor seconds of a process, those of its children that it has waited for left out."""
     try:
-        stat = (proc / str(pid) / "stat").read_text(errors="replace")
+        # a plain path: this is read of every process of a host
+        with open(f"{proc}/{pid}/stat", errors="replace") as stream:
+            stat = stream.read()
     except OSError:
         return None
     name, rest = stat[stat.find("(") + 1 : stat.rfind(")")], stat[stat.rfind(")") + 2 :].split()

@@ -262,9 +262,9 @@ def _tell_cost(run: RunDir) -> None:
     run.note(timeline.OWN_COST, cpu_s=used, share=round(share, 4))
     parts = ", ".join(f"{name} {used[name]:.1f}" for name in sorted(used, key=lambda name: -used[name]))
     run.say(
-        "info" if share <= _BUDGET else "warn",
+        "info",
         f"Watching cost {sum(used.values()):.1f} CPU s, {share:.1%} of a core"
-        f"{'' if share <= _BUDGET else f' and more than the {_BUDGET:.0%} it may'}: {parts}",
+        f"{'' if share <= _BUDGET else f' (more than the {_BUDGET:.0%} it is to keep to)'}: {parts}",
         "report",
     )
 

@@ -166,11 +166,14 @@ def test_the_surge_stays_at_what_the_exchange_bears_and_says_why(how: str) -> No
     assert play.rate(strained, 15.0, "burst") == 0
 
 
-def test_an_exchange_that_bears_the_watch_alone_gets_no_surge() -> None:
+def test_an_exchange_that_does_not_bear_the_watch_gets_neither_that_nor_a_surge() -> None:
     play = Play(bears(35, "failed"), [*placebo(), *fault(20.0)]).until(22.0)
     (plan,) = play.events("surge_plan")
     assert (plan["rate"], plan["reached"], plan["visible_ms"]) == (0, 0, None)
     assert play.rate(0, 22, "burst") == 0
+    assert "failed at the rate of a fault's watch" in plan["reason"]
+    assert play.rate(plan["t"] + 0.03, 22) == pytest.approx(10, abs=1)
+    assert not play.events("load_yielded")
 
 
 def test_an_exchange_that_our_load_alone_brings_down_is_found_within_3_s_and_left_alone_within_one_more() -> (

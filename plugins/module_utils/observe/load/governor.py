@@ -118,6 +118,10 @@ class Governor:
         self._climb = None
         # a kill later in the run, too, brings no more than this
         self._schedule.surge_rate = climb.plan["rate"]
+        if climb.plan["visible_ms"] is None and climb.plan["reason"]:
+            self._schedule.drop_watch(
+                now
+            )  # not even that is borne, so it would be the error that it is to find
         if climb.plan["reached"] > climb.plan["rate"] or climb.plan["visible_ms"] is None:
             self._yielding.surge_ended(now)
         return [{"event": timeline.SURGE_PLAN, **climb.plan}]

@@ -77,6 +77,11 @@ class Schedule:
         self._end("burst", now)
         self._begin("burst", rate, now, _NEVER)
 
+    def drop_watch(self, now: float) -> None:
+        """Send no more than the usual rate around faults, for the rest of the run: the exchange bears no more."""
+        self._watch_rate = 0.0
+        self._end("watch", now)
+
     def hold_to(self, rate: float, now: float) -> None:
         """Send so much and nothing on top, until :meth:`release`."""
         self._held = True

@@ -22,11 +22,13 @@ SWITCHES: dict[str, str] = {
     "chatty_store": "ten more round trips to the database for every order",
     "no_cache_fallback": "no cache, no service: without Redis orders and order books fail",
     "no_redis_resubscribe": "a lost price subscription is never taken up again",
+    "overload_collapse": "above 150 orders per second a queue without a bound makes each order dearer, while any come",
+    "bears_thirty": "30 orders per second and no more: the others are refused with 503 at once",
     "static_upstream": "nginx looks the names of its backends up once, when it starts",
 }
 
 # What the profile `fragile` switches on: everything but what would keep the exchange from coming back by
-# itself (no_reconnect, static_upstream), and but what another switch in here would hide.
+# itself (no_reconnect, static_upstream), but how much it bears, and but what another switch in here would hide.
 FRAGILE: tuple[str, ...] = (
     "ack_before_store",
     "die_with_database",

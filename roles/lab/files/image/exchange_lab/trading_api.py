@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
@@ -16,7 +17,7 @@ import aiohttp
 import asyncpg
 from aiohttp import web
 
-from . import log, service, validation
+from . import capacity, log, service, validation
 from .cache import Cache, CacheUnavailable
 from .matching import Matcher
 from .settings import Settings, load
@@ -62,6 +63,8 @@ class TradingApi:
         self.store = Store(settings, self.logger)
         self.cache = Cache(settings, self.logger)
         self.matcher = Matcher(settings, self.store)
+        self.capacity = capacity.of(settings)
+        self.checking: asyncio.Task[str] | None = None
         self.leak: list[bytearray] = []
         self.last_ready: tuple[float, str] | None = None
         self.http: aiohttp.ClientSession | None = None
@@ -109,6 +112,8 @@ class TradingApi:
             return await handler(request)
         except BadRequest as error:
             return refuse(400, error.code, error.message, error.details)
+        except capacity.TooBusy as error:
+            return refuse(503, "TOO_BUSY", "The exchange takes no more orders now.", str(error))
         except NotFound as error:
             return refuse(404, "NOT_FOUND", "There is no such order.", str(error))
         except StoreUnavailable as error:
@@ -132,6 +137,7 @@ class TradingApi:
 
     async def create_order(self, request: web.Request) -> web.Response:
         """POST /api/orders: 201 once it is stored (or before, with ack_before_store)."""
+        await self.capacity.admit(time.monotonic())
         limit = float("inf") if self.settings.has("no_timeout") else self.settings.order_timeout
         order = validation.order(await request.read(), time.monotonic() + limit)
         if self.settings.has("memory_leak"):
@@ -261,11 +267,10 @@ class TradingApi:
         """GET /health: always 200, the truth is in the body."""
         checks: dict[str, str] = {}
         details: dict[str, str] = {}
-        try:
-            await self.store.check(READY_TIMEOUT)
-            checks["database"] = "healthy"
-        except StoreUnavailable as error:
-            checks["database"], details["database"] = "unhealthy", error.cause
+        cause = await self.check_store()
+        checks["database"] = "unhealthy" if cause else "healthy"
+        if cause:
+            details["database"] = cause
         try:
             await self.cache.check()
             checks["cache"] = "healthy"
@@ -282,13 +287,26 @@ class TradingApi:
         now = time.monotonic()
         if self.settings.has("slow_ready") and self.last_ready and now - self.last_ready[0] < 5.0:
             return self.ready_response(self.last_ready[1])
-        try:
-            await self.store.check(READY_TIMEOUT)
-            cause = ""
-        except StoreUnavailable as error:
-            cause = error.cause
+        cause = await self.check_store()
         self.last_ready = (now, cause)
         return self.ready_response(cause)
+
+    async def check_store(self) -> str:
+        """Why the database does not answer now, nothing if it does; it is asked once for all who ask meanwhile.
+
+        Those who ask pile up exactly when it is slow, and each question of their own would make it slower.
+        """
+        if self.checking is None or self.checking.done():
+            self.checking = asyncio.get_running_loop().create_task(self.ask_store())
+        return await asyncio.shield(self.checking)
+
+    async def ask_store(self) -> str:
+        """Ask the database; returns the cause of its silence."""
+        try:
+            await self.store.check(READY_TIMEOUT)
+        except StoreUnavailable as error:
+            return error.cause
+        return ""
 
     def ready_response(self, cause: str) -> web.Response:
         """The answer of /ready: an empty cause is good."""

@@ -1,0 +1,64 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How many orders the exchange takes: as many as it can, unless one of two weaknesses is switched on."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .settings import Settings
+
+#: Switch bears_thirty: orders per second, and for how long one may wait for its turn (s).
+FEW, PATIENCE = 30.0, 0.1
+#: Switch overload_collapse: orders per second it bears; from how long a queue on (s) each order is dear; how dear (s);
+#: and after how long without an order (s) the queue is worked off.
+BEARS, LONG, DEAR, REST = 150.0, 0.1, 0.25, 1.0
+
+
+class TooBusy(Exception):
+    """The order was turned away before anything was done with it."""
+
+
+class Unbounded:
+    """Every order goes on at once."""
+
+    async def admit(self, now: float) -> None:
+        """Wait for the order's turn."""
+
+
+class Few:
+    """So many orders per second; who would have to wait is turned away, which costs next to nothing."""
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+
+    async def admit(self, now: float) -> None:
+        """Wait for the order's turn. Raises TooBusy."""
+        wait = max(0.0, self._free_at - now)
+        if wait > PATIENCE:
+            raise TooBusy(f"more than {FEW:g} orders per second")
+        self._free_at = now + wait + 1 / FEW
+        await asyncio.sleep(wait)
+
+
+class Collapse:
+    """A queue without a bound, in which all wait for all: a long one takes longer for each, and none is turned away."""
+
+    def __init__(self) -> None:
+        self._free_at = 0.0
+        self._last = 0.0
+
+    async def admit(self, now: float) -> None:
+        """Wait for the order's turn, however long that is."""
+        wait = max(0.0, self._free_at - now) if now - self._last < REST else 0.0
+        self._last = now
+        self._free_at = now + wait + (1 / BEARS if wait < LONG else DEAR)
+        await asyncio.sleep(wait)
+
+
+def of(settings: Settings) -> Unbounded | Few | Collapse:
+    """The switches' choice."""
+    if settings.has("overload_collapse"):
+        return Collapse()
+    return Few() if settings.has("bears_thirty") else Unbounded()
