@@ -23,7 +23,6 @@ from .yielding import FLOOR, FULL, OFF, TRICKLE, TRICKLE_RATE, Yielding
 _TOLD_S = 0.3
 #: A surge before a kill is compared with what was before it only after so long (s).
 _SURGED_S = 0.3
-_VISIBLE_MS, _SLOW_MS = 10.0, 500.0
 
 Events = list[dict[str, Any]]
 

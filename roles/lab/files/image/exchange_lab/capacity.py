@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 from .settings import Settings
 
 #: Switch bears_thirty: orders per second, and for how long one may wait for its turn (s).
 FEW, PATIENCE = 30.0, 0.1
-#: Switch overload_collapse: orders per second it bears; from how long a queue on (s) each order is dear; how dear (s);
-#: and after how long without an order (s) the queue is worked off.
-BEARS, LONG, DEAR, REST = 150.0, 0.1, 0.25, 1.0
+#: Switch overload_collapse: orders per second it bears, counted over so long (s); what each further one adds to the
+#: queue (s); from how long a queue on (s) each order is dear, and how dear (s); after how long without an order (s) the
+#: queue is worked off.
+BEARS, COUNTED, HEAP, LONG, DEAR, REST = 150.0, 0.3, 0.5, 0.1, 0.25, 1.0
 
 
 class TooBusy(Exception):
@@ -47,13 +49,18 @@ class Collapse:
 
     def __init__(self) -> None:
         self._free_at = 0.0
-        self._last = 0.0
+        self._lately: deque[float] = deque()
 
     async def admit(self, now: float) -> None:
         """Wait for the order's turn, however long that is."""
-        wait = max(0.0, self._free_at - now) if now - self._last < REST else 0.0
-        self._last = now
-        self._free_at = now + wait + (1 / BEARS if wait < LONG else DEAR)
+        rests = not self._lately or now - self._lately[-1] >= REST
+        wait = 0.0 if rests else max(0.0, self._free_at - now)
+        self._lately.append(now)
+        while now - self._lately[0] > COUNTED:
+            self._lately.popleft()
+        if len(self._lately) > BEARS * COUNTED:
+            wait += HEAP
+        self._free_at = now + wait + (DEAR if wait >= LONG else 0.0)
         await asyncio.sleep(wait)
 
 
