@@ -242,13 +242,15 @@ def shorten(text: str) -> str:
     return bounds.line(text, TEXT_MAX)
 
 
-def compile_expression(text: str | None, where: str) -> Callable[[Any], Any]:
+def compile_expression(text: Any, where: str) -> Callable[[Any], Any]:
     """Compile a JMESPath expression; without one the result is always True. A failing search is None.
 
     Raises ChaosError naming ``where`` when the expression is not JMESPath. Source: jmespath.org/specification.
     """
     if not text:
         return lambda _: True
+    if not isinstance(text, str):
+        raise ChaosError(f"{where} is {text!r}; it must be a JMESPath expression, which is a text.")
     if jmespath is None:
         raise Unsupported(libraries.missing("The Python library jmespath"))
     try:

@@ -118,6 +118,7 @@ def test_a_ttl_is_the_window_and_a_margin_unless_given(good: dict[str, Any]) -> 
         (("probes", 0, "expect"), 5, "chaos_probes[0].expect is 5; it must be named values."),
         (("findings", 0, "max"), [1], "chaos_findings[0].max is [1]; it must be a number or a word."),
         (("load", "timeout_s"), True, "chaos_client_timeout_s is True; it must be a number."),
+        (("load", "order_id"), 5, "load.order_id is 5; it must be a JMESPath expression, which is a text."),
         (("faults", 0, "path"), "/tmp/\0x", "must have no control characters"),
         (
             ("external",),
