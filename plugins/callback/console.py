@@ -50,7 +50,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import 
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import existing_paths
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import text
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.ending import WIDTH
-from ansible_collections.exchange.chaos.plugins.plugin_utils.words import clean, log_line, utc_now
+from ansible_collections.exchange.chaos.plugins.plugin_utils.words import clean, log_line, utc_now, wrap_line
 
 _COLOURS = {
     "ok": constants.COLOR_OK,
@@ -82,7 +82,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         wanted = int(self.get_option("width"))
         screen = shutil.get_terminal_size((WIDTH, 24)).columns if self._live.tty else WIDTH
         self._live.width = max(40, wanted or screen)
-        self._width = max(40, wanted or min(screen, WIDTH))
+        self._width = max(40, wanted or screen)
 
     # What is shown
 
@@ -90,7 +90,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         erase = self._live.clear()
         if erase:
             self._display.display(erase, newline=False, screen_only=True)
-        self._display.display(line, color=colour)
+        # a terminal would break a line in the middle of a word, and a table's row anywhere
+        for part in wrap_line(line, self._width) if self._live.tty else [line]:
+            self._display.display(part, color=colour)
 
     def _result(self, result: Any) -> None:
         """Show what a result has for people, whether it is good or bad."""

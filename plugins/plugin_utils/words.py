@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -43,6 +44,24 @@ def clean(text: object) -> str:
 def clip_text(text: str, width: int) -> str:
     """Return ``text`` in at most ``width`` characters, with an ellipsis where something was left out."""
     return text if len(text) <= width else f"{text[: max(width - 1, 0)]}…"
+
+
+def wrap_line(line: str, width: int) -> list[str]:
+    """Return a line as lines of at most ``width`` columns, broken at blanks, the later ones indented further.
+
+    A path stays whole, and in its line: whoever copies it wants it so.
+    """
+    if count_columns(line) <= width:
+        return [line]
+    indent = " " * min(len(line) - len(line.lstrip()) + 4, width // 3)
+    first, *rest = re.findall(r" *\S+", line) or [line]
+    out = [first]
+    for piece in rest:
+        if piece.lstrip().startswith("/") or count_columns(out[-1] + piece) <= width:
+            out[-1] += piece
+        else:
+            out.append(indent + piece.lstrip())
+    return out
 
 
 def count_columns(text: str) -> int:

@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import read as records
+from ansible_collections.exchange.chaos.plugins.plugin_utils.words import count_columns
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).resolve().parents[1] / "unit" / "data"
@@ -432,6 +433,17 @@ def test_terminal(bench: Bench) -> None:
     assert max(len(line) for line in lines[lines.index("KEY FINDINGS:") : -4]) <= 100
     assert_closed([line for line in lines if line != "\x1b[?1h\x1b="])
     assert "\x1b" not in bench.file(".log").read_text()
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_nothing_is_wider_than_the_terminal_but_a_path(bench: Bench, columns: int) -> None:
+    out = on_terminal(bench, COLUMNS=str(columns))
+    # the live line is written over: what stands before and after it are lines of their own
+    lines = re.sub(r"\x1b\[\??[0-9;]*[a-zA-Z=]|\x1b=", "", out.replace("\r", "\n")).splitlines()
+    assert [line for line in lines if count_columns(line) > columns and "/" not in line] == []
+    wide = max(count_columns(line) for line in lines[lines.index("KEY FINDINGS:") :] if "/" not in line)
+    assert (wide > 110) == (columns > 110)
+    assert any(line.startswith("  phase") and ("from" in line) == (columns > 100) for line in lines)
 
 
 def test_terminal_without_colour(bench: Bench) -> None:

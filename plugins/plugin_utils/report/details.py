@@ -23,13 +23,14 @@ from ..words import (
     verdict_mark,
 )
 from . import hosts_overview
+from .ending import WIDTH
 from .finding_lines import finding_text, number_findings
 
 Record = dict[str, Any]
 Host = Mapping[str, Any]
 
 
-def render_details(record: Record, *, brief: bool = False) -> list[str]:
+def render_details(record: Record, width: int = WIDTH, *, brief: bool = False) -> list[str]:
     """Return all sections of a report but its last, each with a heading and a blank line before it.
 
     brief: for a screen. Of a long fleet only the worst hosts stand there in full; the others are counted.
@@ -43,7 +44,7 @@ def render_details(record: Record, *, brief: bool = False) -> list[str]:
     for host in hosts:
         of = f" ({clean(host['host'])})" if several else ""
         out += _section(f"FAULTS AND THEIR PROOF{of}", _faults(host))
-        out += _section(f"PHASES{of}", _phases(host))
+        out += _section(f"PHASES{of}", _phases(host, width))
         out += _section(f"WHAT ELSE THE HOST DID{of}", _interference(host))
         out += _section(f"ERRORS{of}", _errors(host))
         out += _section(f"LEFT BEHIND{of}", [f"  {leftover_text(each)}" for each in host["leftovers"]])
@@ -205,29 +206,35 @@ def _faults(host: Host) -> list[str]:
     return out
 
 
-def _phases(host: Host) -> list[str]:
+#: Columns of the table of phases with their widths; on a narrow screen those that are ``True`` are left out.
+_PHASE_COLUMNS = (
+    ("phase", 22, False), ("from", 14, True), ("s", 10, False), ("requests", 10, False), ("errors", 8, False),
+    ("p50 ms", 9, False), ("p95 ms", 9, True), ("p99 ms", 9, False), ("max ms", 9, False),
+)  # fmt: skip
+
+
+def _phases(host: Host, width: int) -> list[str]:
     if not host["phases"]:
         return []
-    columns = "{:<22}{:>14}{:>10}{:>10}{:>8}{:>9}{:>9}{:>9}{:>9}"
-    out = [
-        columns.format("  phase", "from", "s", "requests", "errors", "p50 ms", "p95 ms", "p99 ms", "max ms")
-    ]
+    wide = sum(size for _name, size, _spare in _PHASE_COLUMNS) <= width
+    rows = [[f"  {_PHASE_COLUMNS[0][0]}", *(name for name, _size, _spare in _PHASE_COLUMNS[1:])]]
     for phase in host["phases"]:
         of = f" ({clean(phase['fault'])})" if phase["fault"] not in (None, phase["id"]) else ""
         length = seconds_between(phase["started_at"], phase["ended_at"])
         times = [phase["latency_ms"][key] for key in ("p50", "p95", "p99", "max")]
         shown = ["-" if value is None else format_number(value) for value in (length, *times)]
-        out.append(
-            columns.format(
-                f"  {clean(phase['id'])}{of}",
-                clock_time(phase["started_at"]),
-                shown[0],
-                phase["requests"],
-                phase["errors"],
-                *shown[1:],
-            ).rstrip()
+        counts = [str(phase["requests"]), str(phase["errors"])]
+        rows.append(
+            [f"  {clean(phase['id'])}{of}", clock_time(phase["started_at"]), shown[0], *counts, *shown[1:]]
         )
-    return out
+    return [
+        "".join(
+            f"{cell:<{size}}" if place == 0 else f"{cell:>{size}}"
+            for place, (cell, (_name, size, spare)) in enumerate(zip(row, _PHASE_COLUMNS))
+            if wide or not spare
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _interference(host: Host) -> list[str]:

@@ -51,7 +51,7 @@ def render_report(
     hosts = hosts_overview.render_hosts(record["hosts"], width) if len(record["hosts"]) > 1 else []
     return [
         log_line(record["ended_at"], _LEVELS[record["outcome"]], ended),
-        *render_details(align_clocks(record), brief=brief),
+        *render_details(align_clocks(record), width, brief=brief),
         *(["", "HOSTS, the worst first, then the slowest:", *hosts] if hosts else []),
         "",
         *render_ending(record, files, width),
