@@ -71,7 +71,7 @@ def test_a_hungry_exchange_breaks_the_hypothesis(tmp_path: Path) -> None:
 def test_a_limit_that_is_never_written_is_invalid(tmp_path: Path) -> None:
     change = (
         "plugins/module_utils/faults/kinds/cpu.py",
-        "            limits.apply(one)\n",
+        "            limits.apply_change(one)\n",
         "            pass\n",
     )
     live.without_effect(PLAYBOOK, tmp_path, change, **SHORT)

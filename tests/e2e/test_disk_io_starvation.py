@@ -51,7 +51,7 @@ def test_an_undo_that_writes_nothing_back_fails_the_host(tmp_path: Path) -> None
     before = live.limits("postgres", *LIMITS)
     change = (
         "plugins/module_utils/faults/mechanisms/limits.py",
-        'differed = write(cgroup, entry["before"], entry["device"])',
+        'differed = write_limits(cgroup, entry["before"], entry["device"])',
         "differed = True",
     )
     try:

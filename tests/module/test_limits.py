@@ -360,17 +360,17 @@ def test_a_trial_that_waits_for_the_disk_holds_no_lock(host: Host, volume: dict[
     run, engine = host.inert(), DockerEngine.connect()
     targets = engine.containers(host.project.name)
     change = disk.from_spec({"write_bps": 4096}, targets, Site(targets, True))
-    limits.apply(change.changes[0])
+    limits.apply_change(change.changes[0])
     try:
         with Journal(run).lock():
             begun = time.monotonic()
-            found = disks.time_fsyncs(limits.of("blkio", change.target), run.path, 3, 1.0)
+            found = disks.time_fsyncs(limits.cgroup_of("blkio", change.target), run.path, 3, 1.0)
             assert time.monotonic() - begun < 2
         assert sum(found) >= 1
         with run.file("journal.lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     finally:
-        limits.restore(change.changes[0].journal(), host.project.name, "store", engine)
+        limits.restore_limits(change.changes[0].journal(), host.project.name, "store", engine)
 
 
 def _foreign(path: Path) -> str:

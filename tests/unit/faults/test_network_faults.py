@@ -539,13 +539,13 @@ def test_a_service_that_came_back_at_another_address_was_hit_until_then(
     wall = time.time() - (clock.now() - held.applied_at) + 4
     stamp = datetime.fromtimestamp(wall, timezone.utc).isoformat()
     store = target("postgres", network=networks(address), state={"StartedAt": stamp})
-    since = network_path.moved(held, scene(tmp_path, store))
+    since = network_path.peer_moved_at(held, scene(tmp_path, store))
     (proof, *told) = reversed(fault.in_force(held, scene(tmp_path, store)))
     assert proof.share == 0.0, "the target itself is not there"
     if share is None:
         assert (since, told) == (math.inf, [])
         return
-    whole = network_path.share(held, scene(tmp_path), dict.fromkeys(held.undo["containers"], since))
+    whole = network_path.share_in_force(held, scene(tmp_path), dict.fromkeys(held.undo["containers"], since))
     assert whole == pytest.approx(share, abs=0.15)
     assert [(one.source, one.holds) for one in told] == [("fault", False)]
     assert "addresses of postgres are the ones" in told[0].fact
@@ -555,6 +555,6 @@ def test_share_is_the_part_of_the_window_until_the_first_container_lost_it(tmp_p
     now = clock.now()
     held: Any = SimpleNamespace(applied_at=now - 10, undo={"containers": ["a", "b"]})
     acting: Any = None
-    assert network_path.share(held, acting, {"a": now, "b": now}) == pytest.approx(1.0, abs=0.01)
-    assert network_path.share(held, acting, {"a": now, "b": now - 5}) == pytest.approx(0.5, abs=0.01)
-    assert network_path.share(held, acting, {"a": now}) == 0.0
+    assert network_path.share_in_force(held, acting, {"a": now, "b": now}) == pytest.approx(1.0, abs=0.01)
+    assert network_path.share_in_force(held, acting, {"a": now, "b": now - 5}) == pytest.approx(0.5, abs=0.01)
+    assert network_path.share_in_force(held, acting, {"a": now}) == 0.0

@@ -124,7 +124,7 @@ def test_a_network_is_never_connected_to() -> None:
         "fd00::1",
     ]
     assert (peer_addresses.sample("10.1.0.0/24"), peer_addresses.sample("fd00::5")) == ("10.1.0.1", "fd00::5")
-    assert network_path.reached(api(), ["10.1.0.0/24"], None, service=False) == ""
+    assert network_path.first_reached(api(), ["10.1.0.0/24"], None, service=False) == ""
 
 
 def test_many_peers_are_counted_in_a_sentence() -> None:
@@ -148,8 +148,8 @@ def test_a_packet_belongs_to_an_address_or_a_network() -> None:
 
 
 def test_the_end_of_a_connect_is_named_once() -> None:
-    assert network_path.at("postgres", "172.18.0.3", 5432) == "postgres 172.18.0.3:5432"
-    assert network_path.at("10.0.0.5, fd00::5", "fd00::5", 5432) == "[fd00::5]:5432"
+    assert network_path.name_end("postgres", "172.18.0.3", 5432) == "postgres 172.18.0.3:5432"
+    assert network_path.name_end("10.0.0.5, fd00::5", "fd00::5", 5432) == "[fd00::5]:5432"
 
 
 # ---- what the kernel is told

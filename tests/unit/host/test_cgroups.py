@@ -249,7 +249,7 @@ def test_a_limit_that_cannot_be_is_refused(host: Tree, limit: int, words: str) -
 def test_a_service_without_a_limit_gets_one_that_the_host_can_bear(host: Tree) -> None:
     name = "memory.limit_in_bytes" if host.version == 1 else "memory.max"
     host.file(name).write_text("9223372036854771712\n" if host.version == 1 else "max\n")
-    assert memory.configured(limits.of("memory", target())) is None
+    assert memory.configured(limits.cgroup_of("memory", target())) is None
     with pytest.raises(ChaosError, match="more than half of the host's free"):
         memory.from_spec({"limit_mb": 900_000}, [target()], ROOT_SITE)
     with pytest.raises(Unsupported, match="needs root: run it with become: true"):
@@ -367,20 +367,20 @@ class Engine:
 
 
 def back(entry: dict[str, Any], engine: Engine) -> str:
-    return limits.restore(entry, "lab", "postgres", engine)  # type: ignore[arg-type]
+    return limits.restore_limits(entry, "lab", "postgres", engine)  # type: ignore[arg-type]
 
 
 def test_limits_go_back_to_the_byte_and_twice_is_once(host: Tree) -> None:
     change = cpu.from_spec({"cores": 0.1}, [target()], ROOT_SITE).changes[0]
     name = next(iter(change.before))
     engine = Engine(target())
-    limits.apply(change)
+    limits.apply_change(change)
     assert host.file(name).read_text() == change.after[name]
-    assert limits.share(change.journal(), 0.0, engine) == 1.0  # type: ignore[arg-type]
+    assert limits.share_in_force(change.journal(), 0.0, engine) == 1.0  # type: ignore[arg-type]
     assert back(change.journal(), engine) == "lab-postgres-1 has its limits back"
     assert host.file(name).read_text() == change.before[name]
     assert back(change.journal(), engine) == "lab-postgres-1 had its limits already"
-    assert limits.share(change.journal(), 0.0, engine) == 0.0  # type: ignore[arg-type]
+    assert limits.share_in_force(change.journal(), 0.0, engine) == 0.0  # type: ignore[arg-type]
 
 
 def test_a_container_that_went_or_was_started_anew_is_undone_with_it(host: Tree) -> None:
@@ -395,7 +395,7 @@ def test_a_kernel_that_keeps_something_else_is_told(host: Tree, monkeypatch: pyt
     change = cpu.from_spec({"cores": 0.1}, [target()], ROOT_SITE).changes[0]
     monkeypatch.setattr(Cgroup, "write", lambda *_: None)
     with pytest.raises(ChaosError, match=r"was to hold .* but holds"):
-        limits.apply(change)
+        limits.apply_change(change)
 
 
 @pytest.mark.parametrize("host", [1], indirect=True)
@@ -415,7 +415,7 @@ def test_memory_and_swap_are_written_in_the_order_the_kernel_takes(
 
     monkeypatch.setattr(Cgroup, "write", strict)
     change = memory.from_spec({}, [target()], ROOT_SITE).change
-    limits.apply(change)
+    limits.apply_change(change)
     assert host.file("memory.memsw.limit_in_bytes").read_text() == "67108864"
     assert back(change.journal(), Engine(target())) == "lab-postgres-1 has its limits back"
     assert host.file("memory.limit_in_bytes").read_text() == "268435456"

@@ -108,7 +108,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
 
 
 def _by_files(container: Container, cores: float) -> limits.Change:
-    cgroup = limits.of("cpu", container)
+    cgroup = limits.cgroup_of("cpu", container)
     if cgroup.version == 1:
         period = cgroup.read_number("cpu.cfs_period_us")
         before = cgroup.read("cpu.cfs_quota_us")
@@ -169,7 +169,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
             if change.through_engine:
                 scene.engine.update(one.target.id, {key: int(value) for key, value in one.after.items()})
             else:
-                limits.apply(one)
+                limits.apply_change(one)
         within = clock.now() - at
     pids = [one.target.pid for one in change.changes]
     version = "engine" if change.through_engine else f"cgroup v{_version(change)}"
@@ -180,7 +180,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
 
 
 def _version(change: Plan) -> int:
-    return limits.of("cpu", change.changes[0].target).version
+    return limits.cgroup_of("cpu", change.changes[0].target).version
 
 
 def counters(pid: int, container_id: str) -> dict[str, float]:
@@ -246,7 +246,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
 
 def _share(entry: Entry, one: Mapping[str, Any], since: float, scene: Scene) -> float:
     if entry.undo["op"] == "limits":
-        return limits.share(one, since, scene.engine)
+        return limits.share_in_force(one, since, scene.engine)
     container = scene.engine.inspect(one["id"])
     if container is None or not container.running:
         return 0.0
@@ -261,7 +261,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     how = []
     for one in wanted["containers"]:
         if wanted["op"] == "limits":
-            how.append(limits.restore(one, wanted["project"], wanted["service"], engine))
+            how.append(limits.restore_limits(one, wanted["project"], wanted["service"], engine))
             continue
         container = engine.inspect(one["id"])
         if container is None:

@@ -131,8 +131,8 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     planned = from_spec(fault, chosen, site)
     for change in planned.changes:
         for name, text in change.before.items():
-            limits.of("blkio", change.target).write(name, text)
-    cgroup = limits.of("blkio", planned.target)
+            limits.cgroup_of("blkio", change.target).write(name, text)
+    cgroup = limits.cgroup_of("blkio", planned.target)
     if planned.mode == "contention":
         return f"ok: {planned.tool}; others that use disk {disks.name_disk(planned.device)} will feel it too"
     return f"ok: cgroup v{cgroup.version}, disk {disks.name_disk(planned.device)}"
@@ -163,7 +163,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
 
 
 def _change(container: Container, device: str, rates: Mapping[str, int]) -> limits.Change:
-    cgroup = limits.of("blkio", container)
+    cgroup = limits.cgroup_of("blkio", container)
     if cgroup.version == 1:
         names = {f"blkio.throttle.{key}_device": rate for key, rate in rates.items()}
         before = {name: cgroups.device_line(cgroup, name, device) for name in names}
@@ -193,14 +193,14 @@ def _change(container: Container, device: str, rates: Mapping[str, int]) -> limi
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Time fsyncs as they are, starve the disk, time them again."""
     run = scene.run
-    cgroup = limits.of("blkio", change.target)
+    cgroup = limits.cgroup_of("blkio", change.target)
     folder = disks.folder_for(change.target, change.mount, change.device, run.path)
     before = disks.time_fsyncs(cgroup, folder, _BEFORE, _PATIENCE_S)
     bytes_before, busy_before = disks.count_bytes(cgroup, change.device), disks.busy_s(change.device)
     with scene.instant():
         at = clock.now()
         for one in change.changes:
-            limits.apply(one)
+            limits.apply_change(one)
     if change.mode == "contention":
         _saturate(change, entry, run)
     within = clock.now() - at
@@ -264,11 +264,11 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     if entry.undo["op"] == "contention":
         held = 1.0 if disk_hog.alive(scene.run) else 0.0
     else:
-        held = min(limits.share(one, since, scene.engine) for one in entry.undo["containers"])
+        held = min(limits.share_in_force(one, since, scene.engine) for one in entry.undo["containers"])
     if container is None or not container.running or container.pid != entry.undo["pid"] or not entry.facts:
         gone = "limits were in force until the restart"
         return [Proof("kernel", gone, held, clock.now(), False, held, "passed")]
-    cgroup = limits.of("blkio", container)
+    cgroup = limits.cgroup_of("blkio", container)
     return [_passed(entry, cgroup, held, scene), _again(entry, container, cgroup, held, scene)]
 
 
@@ -317,6 +317,6 @@ def undo(entry: Entry, scene: Scene) -> str:
         was = disk_hog.end_saturation(scene.run)
         return "the tool was ended and its files removed" if was else "the tool had ended already"
     return "; ".join(
-        limits.restore(one, wanted["project"], wanted["service"], scene.engine)
+        limits.restore_limits(one, wanted["project"], wanted["service"], scene.engine)
         for one in wanted["containers"]
     )

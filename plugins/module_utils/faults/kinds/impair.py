@@ -109,7 +109,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
 
 def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Make what it takes in a throw-away namespace and say which engine it will be."""
-    network_path.require_answer(fault, chosen, network_path.peer(fault, chosen, site))
+    network_path.require_answer(fault, chosen, network_path.find_peer(fault, chosen, site))
     engine = _engine(fault)
     netns.call_in_throwaway(netem.trial if engine == NETEM else _try_tunnel)
     return f"ok: {engine}"
@@ -117,16 +117,16 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
 
 def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan an impairment as a specification words it: peer or peer_addresses, port, engine, delay_ms and its like."""
-    targets = network_path.up(chosen)
+    targets = network_path.require_running(chosen)
     return Plan(
         targets[0].service,
         targets[0].project,
         str(fault["id"]),
         _engine(fault) if site.root else TUN,
         shaping.of(fault),
-        network_path.peer(fault, targets, site),
+        network_path.find_peer(fault, targets, site),
         targets,
-        network_path.ttl(fault),
+        network_path.ttl_of(fault),
         # where the peers delay what they send as well, by clocks of their own, a round trip measures both
         None if fault_entry.is_true(fault.get("both_ends")) else fault_entry.port_of(fault),
         fault_entry.only_port(fault),
@@ -137,7 +137,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Impair the path; see the application's packets take it, then measure by how much a round trip got longer."""
     far = change.peer
     tried = {
-        container.id: network_path.reached(container, far.addresses, change.port, service=far.service)
+        container.id: network_path.first_reached(container, far.addresses, change.port, service=far.service)
         for container in change.targets
     }
     base = {
@@ -192,7 +192,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     for container in entry.undo["containers"]:
         target = scene.engine.inspect(container)
         if target is None or target.pid <= 0 or not network_path.same_namespace(entry, target):
-            still[container] = min(_last_sign(entry, scene), network_path.left(scene, target))
+            still[container] = min(_last_sign(entry, scene), network_path.namespace_ended_at(scene, target))
             continue
         state = netns.call_inside(target.pid, nftables.read_table, table)
         grown = int(state["packets"]) - int(entry.facts.get("packets", {}).get(container, 0))
@@ -205,9 +205,9 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         state = netns.call_inside(target.pid, nftables.read_table, table)
         there = bool(state["elements"]) and (not timed or any(one.holds for one in measured))
         still[container] = min(_last_sign(entry, scene), clock.now() if there else 0.0)
-    moved = network_path.moved(entry, scene)
-    proofs += network_path.same_peer(entry, moved)
-    whole = network_path.share(
+    moved = network_path.peer_moved_at(entry, scene)
+    proofs += network_path.prove_same_peer(entry, moved)
+    whole = network_path.share_in_force(
         entry, scene, {container: min(until, moved) for container, until in still.items()}
     )
     proofs.append(

@@ -239,7 +239,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         for pid, when in gone.items()
     ]
     for container in change.targets:
-        proofs.append(replace(container_end.ended(container, engine, _cause), name="ended"))
+        proofs.append(replace(container_end.prove_ended(container, engine, _cause), name="ended"))
         if change.starts_itself:
             engine.start(container.id)
     if change.port:
@@ -348,7 +348,7 @@ def _cause(ended: Container) -> tuple[str, int | None, bool]:
 
 def _start(container_id: str, engine: DockerEngine) -> None:
     engine.start(container_id)
-    container = container_end.running(container_id, engine)
+    container = container_end.wait_until_running(container_id, engine)
     if container is not None and not container.running:
         raise ChaosError(
             f"Container {container_id[:12]} was started but does not run; see docker logs {container_id[:12]}."

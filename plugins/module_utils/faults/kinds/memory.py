@@ -130,7 +130,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
     if not chosen:
         raise ChaosError("Running out of memory needs a container.")
     container = chosen[0]
-    cgroup = limits.of("memory", container)
+    cgroup = limits.cgroup_of("memory", container)
     used = memory_hog.usage(cgroup)
     asked = float(fault.get("limit_mb") or 0)
     limit = int(asked * MB) if asked else -(-(used + MARGIN_MB * MB) // _STEP) * _STEP
@@ -199,7 +199,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         },
     )
     with scene.instant():
-        limits.apply(one)
+        limits.apply_change(one)
         begun = clock.now()
     processes.start_process(run, "charge")
     found = _result(scene, until + container_end.EXIT_S)
@@ -259,7 +259,7 @@ def _proofs(container: Container, found: Mapping[str, Any], engine: DockerEngine
     for victim in victims:
         fact = f"exit of process {victim['pid']} ({victim['comm']}) of {container.name}"
         proofs.append(Proof("kernel", fact, kills > 0, float(victim["t"]), kills > 0))
-    proofs.append(container_end.ended(container, engine, _cause))
+    proofs.append(container_end.prove_ended(container, engine, _cause))
     return proofs
 
 
@@ -283,12 +283,16 @@ def undo(entry: Entry, scene: Scene) -> str:
         container, started = engine.inspect(one["id"]), ""
         if container is not None and not container.running:
             # between its end and the policy's start it is only down for a moment
-            container = container_end.running(one["id"], engine) if container.restarts_itself else container
+            container = (
+                container_end.wait_until_running(one["id"], engine)
+                if container.restarts_itself
+                else container
+            )
         if container is not None and not container.running:
             engine.start(one["id"])
-            container_end.running(one["id"], engine)
+            container_end.wait_until_running(one["id"], engine)
             started = f"{one['name']} started through the engine; "
-        how.append(started + limits.restore(one, wanted["project"], wanted["service"], engine))
+        how.append(started + limits.restore_limits(one, wanted["project"], wanted["service"], engine))
         _tell_limits(entry, one, scene)
     return "; ".join(how)
 
@@ -299,7 +303,7 @@ def _tell_limits(entry: Entry, one: Mapping[str, Any], scene: Scene) -> None:
         container = scene.engine.inspect(one["id"])
         if container is None or not container.running:
             return
-        cgroup = limits.of("memory", container)
+        cgroup = limits.cgroup_of("memory", container)
         now = {name: cgroup.read(name) for name in one["before"]}
         scene.run.write_event(
             timeline.MEASURED, fault=entry.fault, name="memory_limits", value=now == one["before"],

@@ -101,7 +101,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
 def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Make such a table in a throw-away namespace and see that it counts and drops."""
     nftables.require_nftables()
-    far = network_path.peer(fault, chosen, site)
+    far = network_path.find_peer(fault, chosen, site)
     _control(fault, far, site)
     network_path.require_answer(fault, chosen, far)
     netns.call_in_throwaway(
@@ -113,15 +113,15 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
 
 def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan a partition as a specification words it: peer or peer_addresses, port, only_port, control, control_port."""
-    targets = network_path.up(chosen)
-    far = network_path.peer(fault, targets, site)
+    targets = network_path.require_running(chosen)
+    far = network_path.find_peer(fault, targets, site)
     return Plan(
         targets[0].service,
         targets[0].project,
         str(fault["id"]),
         far,
         targets,
-        network_path.ttl(fault),
+        network_path.ttl_of(fault),
         fault_entry.port_of(fault),
         fault_entry.only_port(fault),
         _control(fault, far, site),
@@ -136,12 +136,13 @@ def _control(fault: Mapping[str, Any], far: network_path.Peer, site: Site) -> tu
     if not fault.get("control"):
         return None
     name, port = str(fault["control"]), int(fault["control_port"])
-    address = network_path.addresses(site, name)[0]
+    address = network_path.addresses_of(site, name)[0]
     hit = peer_addresses.covers(far.addresses, address)
     if hit and fault_entry.only_port(fault) in (None, port):
         raise ChaosError(
-            f"Fault {fault['id']} would cut {network_path.at(name, address, port)} along, which must stay in reach, "
-            f"since {hit} is its peer; cut one port of the peer only (only_port), or name the hosts that are meant."
+            f"Fault {fault['id']} would cut {network_path.name_end(name, address, port)} along, which must stay in "
+            f"reach, since {hit} is its peer; cut one port of the peer only (only_port), or name the hosts that are "
+            "meant."
         )
     return name, address, port
 
@@ -154,7 +155,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     namespaces = {container.id: netns.read_netns_number(container.pid) for container in change.targets}
     # who of several answers must be known before: a host that was silent all along proves no cut
     tried = {
-        container.id: network_path.reached(container, far.addresses, change.port, service=far.service)
+        container.id: network_path.first_reached(container, far.addresses, change.port, service=far.service)
         for container in change.targets
     }
     began, within, counted, proofs = [], [], {}, []
@@ -196,7 +197,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     for container in entry.undo["containers"]:
         target = scene.engine.inspect(container)
         if target is None or target.pid <= 0 or not network_path.same_namespace(entry, target):
-            still[container] = network_path.left(scene, target)
+            still[container] = network_path.namespace_ended_at(scene, target)
             continue
         found = netns.call_inside(target.pid, nftables.read_table, _table(entry, scene))
         grown = int(found["packets"]) - int(entry.facts.get("packets", {}).get(container, 0))
@@ -217,9 +218,9 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         found = netns.call_inside(target.pid, nftables.read_table, _table(entry, scene))
         if found["there"]:
             still[container] = clock.now() if found["elements"] else min(clock.now(), entry.expires)
-    moved = network_path.moved(entry, scene)
-    proofs += network_path.same_peer(entry, moved)
-    whole = network_path.share(
+    moved = network_path.peer_moved_at(entry, scene)
+    proofs += network_path.prove_same_peer(entry, moved)
+    whole = network_path.share_in_force(
         entry, scene, {container: min(until, moved) for container, until in still.items()}
     )
     proofs.append(
@@ -264,7 +265,9 @@ def _connects(container: Container, change: Plan, tried: str) -> list[Proof]:
         name, address, port = change.control
         seen = netns.call_inside(container.pid, netns.connect_once, address, port, _CONNECT_S)
         reached = seen["kernel_ms"] is not None
-        fact = f"control path: connect from {container.service} to {network_path.at(name, address, port)}"
+        fact = (
+            f"control path: connect from {container.service} to {network_path.name_end(name, address, port)}"
+        )
         proofs.append(Proof("tcp", fact, _words(seen), clock.now(), reached))
     return proofs
 
@@ -277,7 +280,7 @@ def _silent(container: Container, peer: str, address: str, port: int) -> list[Pr
     if not address:
         return []
     seen = netns.call_inside(container.pid, netns.connect_once, address, port, _CONNECT_S)
-    fact = f"connect from {container.service} to {network_path.at(peer, address, port)}"
+    fact = f"connect from {container.service} to {network_path.name_end(peer, address, port)}"
     return [Proof("tcp", fact, _words(seen), clock.now(), bool(seen["timed_out"]))]
 
 

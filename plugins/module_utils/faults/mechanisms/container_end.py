@@ -19,7 +19,7 @@ KILLED = 137
 EXIT_S, UP_S = 5.0, 15.0
 
 
-def ended(
+def prove_ended(
     container: Container, engine: DockerEngine, cause: Callable[[Container], tuple[str, Any, bool]]
 ) -> Proof:
     """Wait until the engine has seen the exit: the container is down, or was started anew meanwhile.
@@ -42,7 +42,7 @@ def ended(
     return Proof("engine", f"{container.name} still runs as before", container.started_at, clock.now(), False)
 
 
-def running(container_id: str, engine: DockerEngine) -> Container | None:
+def wait_until_running(container_id: str, engine: DockerEngine) -> Container | None:
     """Wait until a container runs, and return it as it is then, or as it still is; None if there is no such."""
     until = clock.now() + UP_S
     while True:

@@ -59,7 +59,7 @@ class Change:
         }
 
 
-def of(controller: str, container: Container) -> Cgroup:
+def cgroup_of(controller: str, container: Container) -> Cgroup:
     """Return a running container's cgroup. Raises ChaosError when it does not run."""
     if not container.running or container.pid <= 0:
         raise ChaosError(
@@ -68,12 +68,12 @@ def of(controller: str, container: Container) -> Cgroup:
     return cgroups.find_cgroup(controller, container.pid, container.id)
 
 
-def text(cgroup: Cgroup, name: str, device: str = "") -> str:
+def read_limit(cgroup: Cgroup, name: str, device: str = "") -> str:
     """Return a limit as it stands: the whole file, or the line of one device."""
     return cgroups.device_line(cgroup, name, device) if device else cgroup.read(name)
 
 
-def write(cgroup: Cgroup, wanted: Mapping[str, str], device: str = "") -> bool:
+def write_limits(cgroup: Cgroup, wanted: Mapping[str, str], device: str = "") -> bool:
     """Write what differs and see that it holds; returns whether anything differed.
 
     Twice through: version 1 wants memory's limit below that of memory and swap at every moment, so that lowering goes
@@ -82,7 +82,7 @@ def write(cgroup: Cgroup, wanted: Mapping[str, str], device: str = "") -> bool:
     differed = False
     for last in (False, True):
         for name, value in wanted.items():
-            if text(cgroup, name, device) == value:
+            if read_limit(cgroup, name, device) == value:
                 continue
             differed = True
             try:
@@ -91,27 +91,27 @@ def write(cgroup: Cgroup, wanted: Mapping[str, str], device: str = "") -> bool:
                 if last:
                     raise
     for name, value in wanted.items():
-        kept = text(cgroup, name, device)
+        kept = read_limit(cgroup, name, device)
         if kept != value:
             raise ChaosError(f"{cgroup.path / name} was to hold {value!r}, but holds {kept!r}.")
     return differed
 
 
-def apply(change: Change) -> None:
+def apply_change(change: Change) -> None:
     """Write a change's limits. Raises ChaosError when the container is not the one that was planned."""
-    write(of(change.controller, change.target), change.after, change.device)
+    write_limits(cgroup_of(change.controller, change.target), change.after, change.device)
 
 
 def try_writing(controller: str, container: Container, names: Sequence[str]) -> Cgroup:
     """Write limits as they stand, which changes nothing, and return the cgroup. Raises ChaosError when refused."""
-    cgroup = of(controller, container)
+    cgroup = cgroup_of(controller, container)
     for name in names:
         if cgroup.offers(name):
             cgroup.write(name, cgroup.read(name))
     return cgroup
 
 
-def restore(entry: Mapping[str, Any], project: str, service: str, engine: DockerEngine) -> str:
+def restore_limits(entry: Mapping[str, Any], project: str, service: str, engine: DockerEngine) -> str:
     """See that a container has the limits it had, and say how; ``entry`` as :meth:`Change.journal` wrote it."""
     for attempt in range(_TRIES):
         container = engine.inspect(entry["id"])
@@ -120,8 +120,8 @@ def restore(entry: Mapping[str, Any], project: str, service: str, engine: Docker
         if not container.running or container.pid <= 0:
             return f"{container.name} does not run; the engine gives it its own limits at its next start"
         try:
-            cgroup = of(entry["controller"], container)
-            differed = write(cgroup, entry["before"], entry["device"])
+            cgroup = cgroup_of(entry["controller"], container)
+            differed = write_limits(cgroup, entry["before"], entry["device"])
         except ChaosError:
             # it may have ended between two steps: then it is looked up again
             now = engine.inspect(entry["id"])
@@ -147,7 +147,7 @@ def _replaced(name: str, project: str, service: str, engine: DockerEngine) -> st
     return f"undone by replacement: {name} is gone, and its limits with it{instead}"
 
 
-def share(entry: Mapping[str, Any], since: float, engine: DockerEngine) -> float:
+def share_in_force(entry: Mapping[str, Any], since: float, engine: DockerEngine) -> float:
     """Return the part (0..1) of the time since ``since`` (boottime) in which a container had our limits.
 
     All of it if it has them still. If it was started anew, until then. If somebody else wrote them, none, since nobody
@@ -159,6 +159,6 @@ def share(entry: Mapping[str, Any], since: float, engine: DockerEngine) -> float
     if container.pid != entry["pid"]:
         started = (process_start(container.pid) or 0) / os.sysconf("SC_CLK_TCK")
         return max(0.0, min(1.0, (started - since) / (now - since)))
-    cgroup = of(entry["controller"], container)
-    ours = all(text(cgroup, name, entry["device"]) == value for name, value in entry["after"].items())
+    cgroup = cgroup_of(entry["controller"], container)
+    ours = all(read_limit(cgroup, name, entry["device"]) == value for name, value in entry["after"].items())
     return 1.0 if ours else 0.0

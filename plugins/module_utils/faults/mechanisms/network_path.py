@@ -82,14 +82,14 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def peer(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Peer:
+def find_peer(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Peer:
     """Return the far end of a fault's path. Raises ChaosError when there is none, or it may not be hit."""
     for container in chosen:
         _refuse_host(container, site)
     given = peer_addresses.normal(peer_addresses.listed(fault.get("peer_addresses")))
     if not given:
         name = str(fault["peer"])
-        return Peer(name, addresses(site, name))
+        return Peer(name, addresses_of(site, name))
     for container in chosen:
         _refuse_own(container, given)
     return Peer(peer_addresses.words(given), given, service=False)
@@ -124,7 +124,7 @@ def _refuse_own(container: Container, given: Sequence[str]) -> None:
             )
 
 
-def reached(
+def first_reached(
     container: Container,
     values: Sequence[str],
     port: int | None,
@@ -153,14 +153,14 @@ def require_answer(fault: Mapping[str, Any], chosen: Sequence[Container], far: P
     if far.service or number is None or not peer_addresses.to_try(far.addresses):
         return
     for container in chosen:
-        if container.running and not reached(container, far.addresses, number, service=False):
+        if container.running and not first_reached(container, far.addresses, number, service=False):
             raise ChaosError(
                 f"Nobody answers at {peer_addresses.words(peer_addresses.to_try(far.addresses))} on port {number} "
                 f"from inside {container.name}, so a fault on that path would show nothing; check addresses and port."
             )
 
 
-def addresses(site: Site, service: str) -> list[str]:
+def addresses_of(site: Site, service: str) -> list[str]:
     """Return the addresses of a service's running containers, IPv4 first. Raises ChaosError when there are none.
 
     An address stands for itself.
@@ -177,18 +177,18 @@ def addresses(site: Site, service: str) -> list[str]:
     return found
 
 
-def at(name: str, address: str, port: int) -> str:
+def name_end(name: str, address: str, port: int) -> str:
     """Name the end of a connect: a service with its address, or an address alone."""
     where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     return f"{name} {where}" if address not in name else where
 
 
-def ttl(fault: Mapping[str, Any]) -> float:
+def ttl_of(fault: Mapping[str, Any]) -> float:
     """Return the seconds a fault may live at most, as its module or the run's specification has them."""
     return float(fault.get("ttl") or fault.get("ttl_s") or float(fault.get("window_s") or 0) + 15)
 
 
-def up(targets: Sequence[Container]) -> list[Container]:
+def require_running(targets: Sequence[Container]) -> list[Container]:
     """Return the targets. Raises ChaosError when there is none or one does not run."""
     if not targets:
         raise ChaosError("A fault on a path needs at least one container.")
@@ -243,7 +243,7 @@ def same_namespace(entry: Entry, container: Container) -> bool:
     return noted is not None and noted == netns.read_netns_number(container.pid)
 
 
-def moved(entry: Entry, scene: Scene) -> float:
+def peer_moved_at(entry: Entry, scene: Scene) -> float:
     """Return the boottime since which the peer, a service, may be reached at an address that is not hit.
 
     A container of its that was replaced, or one more, may have such an address. Infinity where there is none.
@@ -257,15 +257,15 @@ def moved(entry: Entry, scene: Scene) -> float:
     return since
 
 
-def same_peer(entry: Entry, since: float) -> list[Proof]:
-    """Say that a peer has an address that is not hit, since a boottime (:func:`moved`); nothing where it has none."""
+def prove_same_peer(entry: Entry, since: float) -> list[Proof]:
+    """Say that a peer has an address that is not hit, since a boottime (:func:`peer_moved_at`); else nothing."""
     if since == math.inf:
         return []
     fact = f"addresses of {entry.undo['peer']} are the ones that the fault hits"
     return [Proof("fault", fact, "it has another one since", since, False)]
 
 
-def share(entry: Entry, scene: Scene, still: Mapping[str, float]) -> float:
+def share_in_force(entry: Entry, scene: Scene, still: Mapping[str, float]) -> float:
     """Return the part of the time since it was applied in which the fault was in force on all its containers.
 
     ``still``: by container id, boottime until which it was in force in the namespace it was applied in.
@@ -278,7 +278,7 @@ def share(entry: Entry, scene: Scene, still: Mapping[str, float]) -> float:
     return max(0.0, min(until, now) - began) / (now - began)
 
 
-def left(scene: Scene, container: Container | None) -> float:
+def namespace_ended_at(scene: Scene, container: Container | None) -> float:
     """Return the boottime at which a restarted container's old namespace went: its last end. 0 if nobody knows."""
     return 0.0 if container is None else _boottime(scene, container.finished_at)
 

@@ -89,7 +89,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
 
 
 def _change(container: Container) -> limits.Change:
-    cgroup = limits.of("freezer", container)
+    cgroup = limits.cgroup_of("freezer", container)
     name, running, frozen = _WORDS[cgroup.version]
     if cgroup.read(name) != running:
         raise ChaosError(
@@ -104,11 +104,11 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         at = clock.now()
         for one in change.changes:
             for name, text in one.after.items():
-                limits.of("freezer", one.target).write(name, text)
+                limits.cgroup_of("freezer", one.target).write(name, text)
         within = clock.now() - at
     proofs = [_frozen(one.target) for one in change.changes]
     facts = {
-        "engine": f"cgroup v{limits.of('freezer', change.changes[0].target).version}",
+        "engine": f"cgroup v{limits.cgroup_of('freezer', change.changes[0].target).version}",
         "pids": [one.target.pid for one in change.changes],
         "used_s": {one.target.id: _used_s(one.target) for one in change.changes},
     }
@@ -116,7 +116,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
 
 
 def _frozen(container: Container) -> Proof:
-    cgroup, until = limits.of("freezer", container), clock.now() + _FREEZES_S
+    cgroup, until = limits.cgroup_of("freezer", container), clock.now() + _FREEZES_S
     while True:
         if cgroup.version == 1:
             seen = cgroup.read("freezer.state")
@@ -140,7 +140,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     """Read at the end of the window that nothing ran in it, by the kernel's count of the target itself."""
     proofs = []
     for one in entry.undo["containers"]:
-        held = limits.share(one, entry.applied_at or entry.planned_at, scene.engine)
+        held = limits.share_in_force(one, entry.applied_at or entry.planned_at, scene.engine)
         container = scene.engine.inspect(one["id"])
         fact = f"processor time that {one['name']} used while it was frozen, s"
         if container is None or not container.running or container.pid != one["pid"]:
@@ -155,6 +155,6 @@ def undo(entry: Entry, scene: Scene) -> str:
     """Thaw each container, and see that its freezer says so; say how."""
     wanted = entry.undo
     return "; ".join(
-        limits.restore(one, wanted["project"], wanted["service"], scene.engine)
+        limits.restore_limits(one, wanted["project"], wanted["service"], scene.engine)
         for one in wanted["containers"]
     )
