@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import experiment_parts
 
 
-def findings(
+def complete_findings(
     given: Sequence[Mapping[str, Any]], shared: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the findings whole, or fail with the sentence that says what is not shared."""
@@ -27,4 +27,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"crash_and_outage": experiment_parts.build_blows, "findings": findings}
+        return {"crash_and_outage": experiment_parts.build_blows, "findings": complete_findings}

@@ -66,9 +66,9 @@ def find_problems(spec: Specification) -> list[str]:
     return found
 
 
-def refuse_external(aims: Iterable[tuple[str, Sequence[str]]], away: Mapping[str, ExternalService]) -> None:
+def refuse_external(faults: Iterable[tuple[str, Sequence[str]]], away: Mapping[str, ExternalService]) -> None:
     """Raise ChaosError for a fault (id, services) whose target lives elsewhere: nothing of it is here to be touched."""
-    for fault, services in aims:
+    for fault, services in faults:
         for service in services:
             if service in away:
                 one = away[service]
