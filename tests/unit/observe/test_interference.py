@@ -17,6 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.observe.interferenc
     compare,
     list_containers,
 )
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 
 FIRST = Reading(10.0, (5.0, 1.0, 0.0), 2.0, Processors(100.0, 3.0), 20.0, 4.0)
 BEFORE = replace(FIRST, t=10.4, stalls=(5.0, 1.0, 0.0), waited=2.0)
@@ -60,4 +61,4 @@ def test_a_container_that_was_started_anew_counts_on(tmp_path: Path) -> None:
 
 def test_containers_that_do_not_run_have_no_cgroup() -> None:
     spec = {"containers": {"api": [{"id": "a", "pid": 7}, {"id": "b", "pid": 0}], "db": []}}
-    assert list(list_containers(spec)) == [("a", 7)]
+    assert list(list_containers(Specification.read(spec))) == [("a", 7)]
