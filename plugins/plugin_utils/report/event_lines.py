@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+#: What is longer is no name of an event.
+_NAME_MAX = 40
 #: Wide enough for the longest name and a gap.
 _NAME_WIDTH = 18
 
@@ -22,9 +24,9 @@ def format_event(event: Mapping[str, Any], at: float | str, host: str | None = N
     A pid of 0 says that the kernel did not tell which process it was.
     """
     clock = at[11:19] if isinstance(at, str) else f"{datetime.fromtimestamp(at, timezone.utc):%H:%M:%S}"
-    name = str(event.get("event") or "?")
+    name = clean(event.get("event") or "?")[:_NAME_MAX]
     who = clean(event.get("service") or event.get("container") or event.get("comm") or "?")
-    details = ", ".join([f"PID: {event.get('pid') or 0}", *_details(name, event)])
+    details = ", ".join([f"PID: {_number(event.get('pid'))}", *_details(name, event)])
     control = " our own control" if event.get("control") else ""
     return f"[{clock}] {f'{clean(host)} ' if host else ''}{name:<{_NAME_WIDTH}} {who} ({details}){control}"
 
@@ -41,6 +43,11 @@ def signal_name(number: int) -> str:
         return f"{number} {signal.Signals(number).name}"
     except ValueError:
         return str(number)
+
+
+def _number(value: Any) -> str:
+    """Return a process id as the kernel has them; what is none is 0, as where nobody told."""
+    return str(value) if type(value) is int and 0 <= value < 1 << 32 else "0"
 
 
 def clean(value: Any) -> str:
@@ -84,7 +91,7 @@ def _exit(event: Mapping[str, Any]) -> list[str]:
     if event.get("exit_signal"):
         found.append(f"signal: {signal_name(int(event['exit_signal']))}")
         if event.get("by_pid"):
-            found.append(f"sent by: {clean(event.get('by_comm') or '?')} {event['by_pid']}")
+            found.append(f"sent by: {clean(event.get('by_comm') or '?')} {_number(event['by_pid'])}")
     elif event.get("exit_status") is not None:
         found.append(f"status: {event['exit_status']}")
     if event.get("main"):
@@ -101,7 +108,7 @@ def _oom(event: Mapping[str, Any]) -> list[str]:
     if event.get("by_itself"):
         found.append("asked for memory itself")
     elif event.get("by_pid"):
-        found.append(f"memory asked for by: {clean(event.get('by_comm') or '?')} {event['by_pid']}")
+        found.append(f"memory asked for by: {clean(event.get('by_comm') or '?')} {_number(event['by_pid'])}")
     return found
 
 

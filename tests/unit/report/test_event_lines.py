@@ -154,3 +154,17 @@ def test_histograms_are_one_line_of_at_most_ten() -> None:
     assert not any(
         "histograms" in line for line in render_statistics(everything, None, [kept("bytes", "bytes")])
     )
+
+
+@pytest.mark.parametrize("pid", ["12\n[00:00:00] FAKE", True, -1, 1.5, None, 1 << 70, [1], {"a": 1}])
+def test_a_name_or_a_process_that_is_none_makes_no_line_of_its_own(pid: object) -> None:
+    forged = {
+        "event": "CONN_OK\n\x1b[2J[00:00:00] FAKE" + "x" * 500,
+        "pid": pid,
+        "comm": "a\nb",
+        "by_pid": pid,
+    }
+    line = format_event(forged, 0.0)
+    assert line.isprintable()
+    assert "PID: 0" in line
+    assert len(line) < 200
