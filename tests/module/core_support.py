@@ -253,7 +253,10 @@ class Host:
                 "linger": 0,
             }
             given = {**defaults, **given}
-            self._specify(given)
+            try:
+                self._specify(given)
+            except OSError:  # a full disk: then what the specification has must do
+                given.pop("ttl")
         return module(name, given, check=check, environment=environment, prefix=prefix)
 
     def _specify(self, given: Mapping[str, Any]) -> None:

@@ -372,9 +372,11 @@ def test_refusals_say_why_and_touch_nothing(host: Host) -> None:
     pid = host.project.pid(store.id)
     host.inert()
     here: dict[str, Any] = {"run_id": "exp-01-core"}
-    assert "no container of a service nobody" in sentence(host.module("kill", service="nobody", **here))
+    assert "no container of a service nobody" in sentence(
+        host.module("kill", fault="another", service="nobody", **here)
+    )
     assert "no container of a service store" in sentence(
-        host.module("kill", project="no-such-project", **here)
+        host.module("kill", fault="another", project="no-such-project", **here)
     )
     assert "held by the engine" in sentence(host.module("kill", mode="process", hold=True, **here))
     assert "No run exp-01-nope is under way" in sentence(host.module("kill", run_id="exp-01-nope"))
