@@ -164,7 +164,7 @@ def test_what_the_old_version_wrote_is_read_by_this_one(host: Host) -> None:
     assert (entry.fault, entry.kind, entry.target) == ("outage", "kill", "store")
     assert entry.open
     assert entry.undo["op"]
-    assert run.spec["run_id"] == RUN
+    assert (run.spec.run_id, run.spec.project) == (RUN, host.project.name)
     assert run.read_timeline()[0]["event"] == "opened"
     assert {"fault_imminent", "phase", "proof"} <= {event["event"] for event in run.read_timeline()}
 
