@@ -138,7 +138,7 @@ def self_healing_s(evidence: Evidence, window: Window) -> Measured:
 UNDER_LOAD, LESS_LOAD, NOT_BACK = "yes", "only after the load fell", "no"
 
 
-@per_fault("recovers_under_load", None, scale=(UNDER_LOAD, LESS_LOAD, NOT_BACK))
+@per_fault("recovers_under_load", None, scale=(UNDER_LOAD, LESS_LOAD, NOT_BACK), rests_on=SPEED)
 def recovers_under_load(evidence: Evidence, window: Window) -> Measured:
     """Did steady state return while our load went on: yes, only after the load fell to so many per second, or no.
 
@@ -146,9 +146,9 @@ def recovers_under_load(evidence: Evidence, window: Window) -> Measured:
     "Metastable Failures in Distributed Systems", HotOS 2021).
     """
     found = recovery_s(evidence, window)
-    yields = [
-        event for event in evidence.timeline.yields if window.injected <= float(event["t"]) <= window.end
-    ]
+    # while a held fault is in force there is nothing that the exchange could recover to
+    since = window.undone if window.held and window.undone else window.injected
+    yields = [event for event in evidence.timeline.yields if since <= float(event["t"]) <= window.end]
     least = min((float(event.get("rate") or 0.0) for event in yields), default=None)
     told = "".join(f"; the load fell to {event.get('rate')}/s: {event.get('reason')}" for event in yields[:3])
     if found.value is None or (found.at_least and not found.never):
