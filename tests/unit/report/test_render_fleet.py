@@ -259,7 +259,7 @@ def test_a_failed_canary_is_failed_and_the_rest_says_nothing() -> None:
     assert record["verdicts"] == {"effect": "unknown", "hypothesis": "fail", "restored": "unknown"}
     said = closing_of(record)
     assert said["OUTCOME"].startswith("OUTCOME: FAILED: 49 skipped, 1 failed: host-1 (hypothesis: ")
-    assert "on 49 hosts; 5 of 6 proofs hold; nothing was injected on 49 hosts" in said["Effect"]
+    assert "on 49 hosts; 5 of 5 proofs hold; not tried: 1; nothing was injected on 49 hosts" in said["Effect"]
     assert said["Hypothesis"].endswith("on host-1; findings: 7 ✓, 5 🚨, 2 ?")
     assert said["Restored"].endswith("?  on 49 hosts; not compared")
     rows = table_of(record)
