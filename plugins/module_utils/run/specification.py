@@ -187,7 +187,7 @@ class FaultSpec(Described):
     log_words: str = text("")
     peer: str = text("")
     peer_addresses: tuple[str, ...] = texts_or_one()
-    port: int | None = whole(None, least=1, most=_PORT_MAX)
+    port: int | None = whole(None, least=0, most=_PORT_MAX)  # 0: none
     only_port: bool = flag(False)
     mode: str = text("")
     engine: str = text("")

@@ -249,7 +249,7 @@ def test_a_host_whose_window_was_over_stops_with_its_wave_too(
 @pytest.mark.parametrize("stop", ["", "h1 was"])
 def test_nothing_is_injected_when_the_wave_was_stopped_in_the_baseline(stop: str) -> None:
     known = {
-        "__chaos_window": {"steady": True, "aborted": ""},
+        "__chaos_window": {"steady": True, "injectable": True, "aborted": ""},
         "__chaos_capturing": {"blind": False},
         "__chaos_stop": stop,
     }

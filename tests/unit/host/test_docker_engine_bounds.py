@@ -52,7 +52,7 @@ def ask_engine(tmp_path: Path, hostile: Answer, call: str) -> dict[str, object]:
 import os
 def ask(address):
     os.environ["DOCKER_HOST"] = address
-    engine = docker_engine.Engine.connect(timeout={TIMEOUT_S})
+    engine = docker_engine.DockerEngine.connect(timeout={TIMEOUT_S})
     found = {call}
     return [len(str(found)), str(found)[:200]]
 """

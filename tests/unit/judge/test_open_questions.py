@@ -68,8 +68,8 @@ def test_who_needs_the_answer_gets_no_pass_without_it(
 
 
 def test_a_name_that_means_nothing_is_refused_before_the_run() -> None:
-    assert open_questions.find_problems({"require": ["data_loss"]}) == []
-    (problem,) = open_questions.find_problems({"require": ["profit"]})
+    assert open_questions.find_problems(["data_loss"]) == []
+    (problem,) = open_questions.find_problems(["profit"])
     assert problem == "chaos_require names 'profit'; it may name data_loss, recovery, users."
 
 

@@ -242,9 +242,17 @@ def test_whatever_is_given_is_answered_in_sentences(
     for path in data.draw(st.lists(st.sampled_from([*places(spec)]), min_size=1, max_size=3)):
         part: Any = spec
         for key in path[:-1]:
-            found = part.get(key) if isinstance(part, dict) else part[key] if isinstance(part, list) else None
+            found = (
+                part.get(key)
+                if isinstance(part, dict)
+                else part[key]
+                if isinstance(part, list) and isinstance(key, int) and key < len(part)
+                else None
+            )
             part = found
-        if isinstance(part, dict) or (isinstance(part, list) and path[-1] < len(part)):
+        if isinstance(part, dict) or (
+            isinstance(part, list) and isinstance(path[-1], int) and path[-1] < len(part)
+        ):
             part[path[-1]] = data.draw(ODD)
     for problem in specification.validate(spec):
         assert problem.endswith(".")

@@ -164,7 +164,7 @@ def test_time_of_raw_events_from_a_live_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not gzip", gzip.compress(b'{"event": "CONN_OK", "t": 1}\n[1]\n{"tor')[:-4]]
+    "content", [b"", b"not gzip", gzip.compress(b'{"event": "CONN_OK", "t": 1}\n[1]\n{"tor', mtime=0)[:-4]]
 )
 def test_damaged_raw_file_is_no_end(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "raw.gz"
