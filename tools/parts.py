@@ -4,10 +4,9 @@ Usage: python -m tools.parts [--full] [--workers N] PART...   (lint, one gate of
 module, e2e, fleet, or one file of the last three, such as e2e/test_mutations.py)
 
 First, side by side: gates and tests on the controller, two at a time, and beside them `lab`, which brings up the
-embedded exchange and the engine it needs, and the tests of `module` that bear company. These wait most of the time;
-what stands beside them is nice to them. All show their output only when they fail. Then, one after the other, what
-has the machine to itself because it measures time: the tests of `module` marked alone, `e2e` and `fleet`, with their
-output as it goes.
+embedded exchange and the engine it needs. Then the tests of `module` that bear each other's company, two at a time. All
+these show their output only when they fail. Then, one after the other, what has the machine to itself because it
+measures time: the tests of `module` marked alone, `e2e` and `fleet`, with their output as it goes.
 
 The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the results are kept
 in docs/test-results.md, each with date and commit; those of other parts stay there as they were.
@@ -107,17 +106,13 @@ def run_quietly(name: str, command: list[str]) -> Result:
 
 
 def run_lane(name: str) -> Result:
-    """Run a gate or a suite on the controller, nicely: live tests may run beside it."""
-    command = pytest(name) if name in PYTESTS else [str(ROOT / "tools" / "gates" / name)]
-    return run_quietly(name, ["nice", "-n", "19", *command])
+    """Run a gate or a suite on the controller; others run beside it."""
+    return run_quietly(name, pytest(name) if name in PYTESTS else [str(ROOT / "tools" / "gates" / name)])
 
 
-def run_beside(names: list[str], full: bool) -> list[Result]:
-    """Bring up the embedded exchange, then run what tests of `module` bear company; ``names``: what of both."""
-    found = [run_quietly("lab", ["ansible-playbook", "playbooks/lab.yml"])] if "lab" in names else []
-    if "module" in names:
-        found.append(run_quietly("module", pytest("module", "-m", marked("not alone", full))))
-    return found
+def bring_up_lab() -> Result:
+    """Bring up the embedded exchange, which the live suites break."""
+    return run_quietly("lab", ["ansible-playbook", "playbooks/lab.yml"])
 
 
 def marked(marks: str, full: bool) -> str:
@@ -238,9 +233,12 @@ def main() -> int:
     begin = time.monotonic()
     live = sorted(wanted - {*LANES, "lint"}, key=lambda name: (STEPS.index(name.partition("/")[0]), name))
     with ThreadPoolExecutor(max_workers=2) as lanes, ThreadPoolExecutor(max_workers=1) as beside:
-        company = beside.submit(run_beside, live, options.full)
-        results = [*lanes.map(run_lane, [name for name in LANES if name in wanted]), *company.result()]
+        exchange = beside.submit(bring_up_lab) if "lab" in live else None
+        results = [*lanes.map(run_lane, [name for name in LANES if name in wanted])]
+        results += [exchange.result()] if exchange else []
     at_once = time.monotonic() - begin
+    if "module" in live:  # a fault with seconds to live has to find its host awake: beside no gate
+        results.append(run_quietly("module", pytest("module", "-m", marked("not alone", options.full))))
     for name in live:
         if name != "lab":
             results.append(run_suite(ALONE if name == "module" else name, options.full))
