@@ -4,7 +4,7 @@
 """The action of every fault module: the module on the host, and word to the wave of an abort that it met.
 
 A host that was aborted before its fault began fails there, and comes to no window that would tell the others.
-The action of each kind's module is a link to this file; by its own name it runs the module of the kind it is given.
+The action of each kind's module is this one; by its own name it runs the module of the kind it is given.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def test_a_whole_run(bench: Bench) -> None:
     assert log[8:] == screen[7:]
     assert {stat.S_IMODE(path.stat().st_mode) for path in bench.reports.iterdir()} == {0o600}
     record = records.load_record(str(bench.file(".json")))
-    assert record == json.loads((DATA / "record-passed.json").read_text())
+    assert record == {**json.loads((DATA / "record-passed.json").read_text()), "open_questions": []}
     assert ET.parse(bench.file(".xml")).getroot().get("tests") == "17"
     bpf = bench.file(".log.bpf").read_text().splitlines()
     assert bpf[0].startswith("[18:00:02] CONN_ATTEMPT       trading-api")
@@ -237,7 +237,7 @@ def test_without_callbacks_one_line_says_how_to_get_the_report(bench: Bench) -> 
     assert_closed(
         bench.play("-e", f"chaos_record={path}", playbook=ROOT / "playbooks" / "report.yml").splitlines()
     )
-    assert len(list(bench.reports.glob("*-3.*"))) == 3
+    assert {path.suffix for path in bench.reports.glob("*-3.*")} == {".log", ".bpf", ".html", ".xml"}
 
 
 def test_with_another_screen_the_report_follows_the_recap(bench: Bench) -> None:
@@ -330,10 +330,10 @@ def test_record_that_breaks_its_schema_is_kept_and_told(bench: Bench) -> None:
     done = subprocess.run(
         command, env=environment, cwd=bench.folder, text=True, capture_output=True, timeout=120, check=False
     )
-    assert "The record does not match its schema: hosts[0].surplus is not part of a record" in " ".join(
-        (done.stdout + done.stderr).split()
-    )
-    assert_closed(bench.file(".log").read_text().splitlines())
+    told = " ".join((done.stdout + done.stderr).split())
+    assert "What this host sent is no record of a host, and nothing of it is believed" in told
+    assert "surplus is not part of a record" in told
+    assert "OUTCOME: INVALID" in bench.file(".log").read_text()
 
 
 def test_log_that_vanished_is_one_warning_and_no_end(bench: Bench) -> None:
@@ -395,7 +395,8 @@ def test_bad_input_is_one_sentence_each(bench: Bench) -> None:
         f"The record {bench.reports}/old.json has schema_version 7, this collection reads version 1 only.",
         f"The report file {bench.reports}/taken.json is there already: nothing is overwritten.",
         "hosts must be the records of the hosts, one at least: there is nothing to write.",
-        "The record of a host is not one: KeyError('verdicts') is missing or wrong in it.",
+        # a record of a host that is none is that host's affair: it is invalid, and the report is written
+        f"The report file {bench.reports}/taken.json is there already: nothing is overwritten.",
         "hosts must be the records of the hosts, one at least: there is nothing to write.",
     ]
     for line, start in zip(screen, wanted):
@@ -430,7 +431,7 @@ def test_terminal(bench: Bench) -> None:
     assert f"\r\x1b[K{LIVE}\r\x1b[K" in out.replace("\r\n", "\n")  # written over, not scrolled
     assert re.search(r"\x1b\[0;32m\[2026-11-23 18:00:01\] ✓ Docker found\x1b\[0m", out)
     lines = re.sub(r"\x1b\[[0-9;]*[mK]|\r", "", out).splitlines()
-    assert max(len(line) for line in lines[lines.index("KEY FINDINGS:") : -4]) <= 100
+    assert max(len(line) for line in lines[lines.index("KEY FINDINGS:") : -5]) <= 100
     assert_closed([line for line in lines if line != "\x1b[?1h\x1b="])
     assert "\x1b" not in bench.file(".log").read_text()
 
