@@ -146,6 +146,9 @@ class Tracer:
 
     def close(self) -> None:
         """Detach everything."""
+        if self._buffer:  # bcc is in this process, and knows what it holds
+            self._buffer.close()
+            return
         for one in self._rings.values():
             one.close()
         self._loaded.close()
@@ -177,6 +180,10 @@ class PerfBuffer:
         ready = [record for record in found if time_of(record) <= begin]
         self._records = found[len(ready) :]
         return ready
+
+    def close(self) -> None:
+        """Detach everything."""
+        self._bpf.cleanup()
 
     def _keep(self, _cpu: int, data: Any, size: int) -> None:
         self._records.append(ctypes.string_at(data, size))

@@ -9,6 +9,7 @@ empty. The host runtime (``chaos.pyz``) holds every file: what is missing beside
 
 from __future__ import annotations
 
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -44,8 +45,8 @@ _completions: dict[str, _Completion] = {}
 
 
 def complete_from(archive: Path) -> None:
-    """Find what is missing of this library in a host runtime from now on; a file that is not there gives nothing."""
-    if _LIBRARY == _PACKAGE or str(archive) in _completions or not archive.is_file():
+    """Find what is missing of this library in a host runtime from now on; a file that cannot be read gives nothing."""
+    if _LIBRARY == _PACKAGE or str(archive) in _completions or not os.access(archive, os.R_OK):
         return
     _completions[str(archive)] = _Completion(archive)
     sys.meta_path.append(_completions[str(archive)])
