@@ -88,6 +88,8 @@ class Tracer:
                 for name, size in zip(_BUFFERS, (sources.RING_BYTES, sources.RARE_BYTES))
             }
         )
+        #: what was refused before the perf buffers were open, when nobody listened yet
+        self._unheard = self._maps["chaos_lost"].total(0) if buffer and "chaos_lost" in self._maps else 0
         #: programs that were asked for and cannot run here, with what they lack
         self.lacking: dict[str, str] = dict(facts["lacking"])
         self.programs = tuple(program for program in programs if program.name in facts["programs"])
@@ -110,7 +112,8 @@ class Tracer:
         Our programs count what the kernel refused. Of a perf buffer that is full, old kernels tell them nothing
         (perf_event_output() had no result) and user space alone; later ones tell both, of the same records.
         """
-        return max(self._buffer.lost if self._buffer else 0, self._maps["chaos_lost"].total(0))
+        refused = self._maps["chaos_lost"].total(0) - self._unheard
+        return max(self._buffer.lost if self._buffer else 0, refused)
 
     def totals(self) -> list[Total]:
         """Return how often each kind of thing happened, counted in the kernel whatever became of the records."""
