@@ -94,7 +94,7 @@ def test_recovery_is_where_the_independent_observer_saw_it(run: Run) -> None:
     slack = 0.050 if jitter() <= IDLE_S else 0.250
     for fault, identity in (("crash", "self_healing"), ("outage", "recovery")):
         low, high = interval(report, identity)
-        assert fault == "crash" or report.finding(identity)["evidence"].startswith("outage")
+        assert fault == "crash" or "outage: last bad" in report.finding(identity)["evidence"]
         bad, good = recovery(seen, around=low)
         assert low <= good + slack, f"{fault}: ours begins at {low}, theirs ends at {good}"
         assert high >= bad - 0.002, f"{fault}: ours ends at {high}, theirs begins at {bad}"

@@ -87,6 +87,16 @@ def of_process(pid: int, proc: Path = PROC) -> tuple[str, float] | None:
     return name, (int(rest[11]) + int(rest[12])) / TICKS_PER_S
 
 
+def parent_of(pid: int, proc: Path = PROC) -> int:
+    """Return the process that started a process, 0 if either is gone (proc(5), stat field 4)."""
+    try:
+        with open(f"{proc}/{pid}/stat", errors="replace") as stream:
+            stat = stream.read()
+    except OSError:
+        return 0
+    return int(stat[stat.rfind(")") + 2 :].split()[1])
+
+
 def list_processes(proc: Path = PROC) -> Iterable[int]:
     """Yield the number of every process there is."""
     for name in os.listdir(proc):

@@ -9,7 +9,7 @@ Runs as ``chaos.pyz interference <run folder>`` and writes ``interference.jsonl`
     psi_cpu, psi_io, psi_mem   share of the interval in which some task waited for it, 0 to 1; null: no PSI here
     waiting       threads that were ready and waited for a processor, on average; null: no schedstat here
     steal         cores that the hypervisor gave to others
-    cpu_exchange  cores used by the project's containers, over the last half second, as the next two
+    cpu_exchange  cores used by the project's containers, and by the engine for them, over the last half second, as the next two
     cpu_ours      cores used by this run: observers, watchdogs, capture, modules
     cpu_others    cores used by everybody else
     run_delay_ms  how late this very process was woken: so late others of ours may be, too
@@ -45,7 +45,9 @@ _STRETCH = 5
 #: The largest consumer is looked for, and processes of ours that came are learned of, each so many samples.
 _LOOK_EACH = 10
 #: What a process of ours says in its command line: a runtime's archive, a module Ansible brought, a controller here.
-_OURS = ("chaos.pyz", "AnsiballZ_", "ansible-playbook")
+_OURS = ("chaos.pyz", "AnsiballZ_", "ansible-playbook", "ansible playbook")
+#: How the engine's own processes are called: it starts, stops and watches the containers.
+_ENGINE = ("dockerd", "containerd", "docker-proxy", "runc")
 _COMMAND_MAX, _CGROUP_MAX = 32, 200
 
 
@@ -89,6 +91,8 @@ class Processes:
     run: RunDir
     ours: set[int] = field(default_factory=lambda: {os.getpid()})
     used: float = 0.0
+    engine: set[int] = field(default_factory=set)
+    engine_used: float = 0.0
     _seen: dict[int, float] = field(default_factory=dict)
     _all: dict[int, float] = field(default_factory=dict)
     _strangers: dict[int, bool] = field(default_factory=dict)
@@ -96,15 +100,34 @@ class Processes:
 
     def poll(self) -> float:
         """Return what the processes of this run have used so far."""
-        for pid in list(self.ours):
+        self.used += self._grown(self.ours)
+        return self.used
+
+    def poll_engine(self) -> float:
+        """Return what the container engine has used so far: it works for the exchange, and for what befalls it."""
+        self.engine_used += self._grown(self.engine)
+        return self.engine_used
+
+    def _grown(self, pids: set[int]) -> float:
+        """Return what processes have used since the last look; those that are gone are dropped."""
+        grown = 0.0
+        for pid in list(pids):
             found = usage.of_process(pid)
             if found is None:
-                self.ours.discard(pid)
+                pids.discard(pid)
                 self._seen.pop(pid, None)
                 continue
-            self.used += max(0.0, found[1] - self._seen.get(pid, 0.0))
+            grown += max(0.0, found[1] - self._seen.get(pid, 0.0))
             self._seen[pid] = found[1]
-        return self.used
+        return grown
+
+    def meet(self, exchange: Exchange) -> None:
+        """Learn whose the processes are that came since: a module of ours lives less than a second."""
+        for pid in usage.list_processes():
+            if pid not in self._strangers:
+                found = usage.of_process(pid)
+                if found is not None:
+                    self._strangers[pid] = self._is_stranger(pid, exchange, found[1])
 
     def look(self, exchange: Exchange, now: float) -> Line | None:
         """Look at every process once; return the largest consumer that is neither ours nor the exchange's."""
@@ -137,9 +160,13 @@ class Processes:
 
     def _is_stranger(self, pid: int, exchange: Exchange, used: float) -> bool:
         line = usage.command_line(pid)
-        if any(word in line for word in _OURS):
+        if any(word in line for word in _OURS) or usage.parent_of(pid) in self.ours:
             self.ours.add(pid)
             # what it used before it was known is somebody's all the same: ours
+            self._seen.setdefault(pid, used if not self._all else 0.0)
+            return False
+        if (usage.of_process(pid) or ("",))[0].startswith(_ENGINE):
+            self.engine.add(pid)
             self._seen.setdefault(pid, used if not self._all else 0.0)
             return False
         return not exchange.holds(usage.cgroup_of(pid))
@@ -194,7 +221,7 @@ def read(exchange: Exchange, ours: Processes) -> Reading:
         tuple(usage.read_stalled(what) for what in usage.PRESSURES),
         usage.read_waited(),
         usage.read_processors(),
-        exchange.poll(),
+        exchange.poll() + ours.poll_engine(),
         ours.poll(),
     )
 
@@ -228,6 +255,7 @@ def main(run: RunDir) -> int:
         for event in engine.poll():
             if event.get("action") == "start" and event.get("pid"):
                 exchange.learn(str(event["id"]), int(event["pid"]))
+        ours.meet(exchange)
         readings.append(read(exchange, ours))
         line = compare(readings, late)
         count += 1

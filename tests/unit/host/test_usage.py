@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,13 @@ def test_a_containers_processor_time_is_read_in_either_version(
 ) -> None:
     (tmp_path / name).write_text(text)
     assert usage.of_cgroup(Cgroup(version, tmp_path, tmp_path)) == 1.5
+
+
+def test_a_process_knows_who_started_it() -> None:
+    child = subprocess.Popen(["sleep", "5"])
+    try:
+        assert usage.parent_of(child.pid) == os.getpid()
+    finally:
+        child.kill()
+        child.wait()
+    assert usage.parent_of(child.pid) == 0

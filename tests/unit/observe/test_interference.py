@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils.host import usage
 from ansible_collections.exchange.chaos.plugins.module_utils.host.cgroups import Cgroup
 from ansible_collections.exchange.chaos.plugins.module_utils.host.usage import Processors
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.interference import (
     Exchange,
+    Processes,
     Reading,
     compare,
     list_containers,
 )
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 
 FIRST = Reading(10.0, (5.0, 1.0, 0.0), 2.0, Processors(100.0, 3.0), 20.0, 4.0)
@@ -62,3 +69,23 @@ def test_a_container_that_was_started_anew_counts_on(tmp_path: Path) -> None:
 def test_containers_that_do_not_run_have_no_cgroup() -> None:
     spec = {"containers": {"api": [{"id": "a", "pid": 7}, {"id": "b", "pid": 0}], "db": []}}
     assert list(list_containers(Specification.read(spec))) == [("a", 7)]
+
+
+def test_what_a_module_starts_is_ours_and_a_stranger_is_not(tmp_path: Path) -> None:
+    known = Processes(RunDir(tmp_path))
+    known.ours.clear()  # else all that this test starts is ours
+    module = subprocess.Popen(["sh", "-c", "sleep 5; : AnsiballZ_kill.py"])
+    stranger = subprocess.Popen(["sleep", "5"])
+    children: set[int] = set()
+    try:
+        time.sleep(0.2)
+        children = {pid for pid in usage.list_processes() if usage.parent_of(pid) == module.pid}
+        known.meet(Exchange())
+        assert children
+        assert {module.pid, *children} <= known.ours
+        assert stranger.pid not in known.ours
+    finally:
+        for pid in (*children, module.pid, stranger.pid):
+            os.kill(pid, signal.SIGKILL)
+        module.wait()
+        stranger.wait()
