@@ -9,7 +9,7 @@ Runs as ``chaos.pyz interference <run folder>`` and writes ``interference.jsonl`
     psi_cpu, psi_io, psi_mem   share of the interval in which some task waited for it, 0 to 1; null: no PSI here
     waiting       threads that were ready and waited for a processor, on average; null: no schedstat here
     steal         cores that the hypervisor gave to others
-    cpu_exchange  cores used by the project's containers, and by the engine for them, over the last half second, as the next two
+    cpu_exchange  cores used by the project's containers and the engine, over the last half second, as the next two
     cpu_ours      cores used by this run: observers, watchdogs, capture, modules
     cpu_others    cores used by everybody else
     run_delay_ms  how late this very process was woken: so late others of ours may be, too
