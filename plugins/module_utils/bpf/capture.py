@@ -16,6 +16,7 @@ import os
 import resource
 import time
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -255,12 +256,12 @@ class Capture:
             elif event["event"].startswith("CONN_") and self._control_seen_at is None:
                 self._control_seen_at = clock.now()
 
-    def _totals(self) -> list[dict[str, Any]]:
+    def _told_totals(self, totals: Iterable[loader.Total]) -> list[dict[str, Any]]:
         """Return how often the kernel saw what of whom, first and last when (boottime)."""
         names = {kind: name for program in self._tracer.programs for kind, name in program.kinds.items()}
         offset = clock.now() - time.monotonic()
         found = []
-        for total in self._tracer.totals():
+        for total in totals:
             if total.owner & _NETNS_BIT:
                 owner = self._scope.owner(0, total.owner & 0xFFFFFFFF, 0)
             else:
@@ -282,7 +283,8 @@ class Capture:
 
     def _tell(self) -> None:
         self._told = clock.now()
-        totals = self._totals()
+        counted_by_kernel = self._tracer.totals()
+        totals = self._told_totals(counted_by_kernel)
         self._status.update(lost=self._tracer.count_lost(), cpu_s=_cpu_s(), until=self._told, totals=totals)
         counts = {name: self._counts[name] for name in ("written", "unattributed")}
         spooled = self._spool.bytes > 0
@@ -292,7 +294,7 @@ class Capture:
         if self._control is not None:
             self._status["control_pid"] = self._control.pid
         if spooled:
-            owners = [total.owner for total in self._tracer.totals() if not total.owner & _NETNS_BIT]
+            owners = [total.owner for total in counted_by_kernel if not total.owner & _NETNS_BIT]
             write_json(self._run.file(spool.BOOK), self._scope.book(owners).to_data())
         if self._histograms is not None:
             counts.update(histogram_lines=self._histograms.lines, unkept=self._tracer.count_unkept())

@@ -34,6 +34,16 @@ def problems(what: str, values: Iterable[str]) -> list[str]:
     return [found for value in values for found in [_problem(what, value)] if found]
 
 
+def write_host(address: str) -> str:
+    """Return an address as it stands in a URL: one of IPv6 in brackets (RFC 3986, 3.2.2)."""
+    return f"[{address}]" if ":" in address else address
+
+
+def write_endpoint(address: str, port: int) -> str:
+    """Return an address with a port as text."""
+    return f"{write_host(address)}:{port}"
+
+
 def _problem(what: str, value: str) -> str:
     try:
         network = ipaddress.ip_network(value, strict=False)

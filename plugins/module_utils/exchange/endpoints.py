@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ..common.errors import ChaosError
+from ..common.peer_addresses import write_endpoint
 from ..host.docker_engine import Container
 from ..run.specification import Gauge, Load, Probe
 
@@ -59,9 +60,8 @@ def resolve_url(asking: Asking, containers: Sequence[Container]) -> Asking:
     except ChaosError as error:
         variable = _VARIABLES.get(asking.role if isinstance(asking, Probe) else "", "chaos_api_url")
         raise ChaosError(f"{str(error).rstrip('.')}: set {variable}.") from error
-    host = f"[{address}]" if ":" in address else address
     path = "" if isinstance(asking, Load) else asking.path
-    return replace(asking, url=f"http://{host}:{port}{path}")
+    return replace(asking, url=f"http://{write_endpoint(address, port)}{path}")
 
 
 def _network_owner(container: Container, containers: Sequence[Container]) -> Container:

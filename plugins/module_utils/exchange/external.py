@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from ..common import clock
 from ..common.errors import ChaosError
+from ..common.peer_addresses import write_endpoint
 from ..run.specification import Probe, Specification
 
 #: What may live elsewhere: whose part in an experiment is to be connected to.
@@ -99,4 +100,4 @@ def address_probe(wanted: Probe, away: Mapping[str, ExternalService]) -> Probe:
 
 
 def _where(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return write_endpoint(address, port)

@@ -127,7 +127,7 @@ class Processes:
             if pid not in self._strangers:
                 found = usage.of_process(pid)
                 if found is not None:
-                    self._strangers[pid] = self._is_stranger(pid, exchange, found[1])
+                    self._strangers[pid] = self._is_stranger(pid, exchange, *found)
 
     def look(self, exchange: Exchange, now: float) -> Line | None:
         """Look at every process once; return the largest consumer that is neither ours nor the exchange's."""
@@ -142,7 +142,7 @@ class Processes:
             command, used = found
             self._all[pid] = used
             if pid not in self._strangers:
-                self._strangers[pid] = self._is_stranger(pid, exchange, used)
+                self._strangers[pid] = self._is_stranger(pid, exchange, command, used)
             grown = used - before.get(pid, used if not before else 0.0)
             if grown <= 0 or not self._strangers[pid]:
                 continue
@@ -158,18 +158,18 @@ class Processes:
             "cores": round_or_none(cores[command]),
         }
 
-    def _is_stranger(self, pid: int, exchange: Exchange, used: float) -> bool:
+    def _is_stranger(self, pid: int, exchange: Exchange, command: str, used: float) -> bool:
         line = usage.command_line(pid)
         if any(word in line for word in _OURS) or usage.parent_of(pid) in self.ours:
-            self.ours.add(pid)
-            # what it used before it was known is somebody's all the same: ours
-            self._seen.setdefault(pid, used if not self._all else 0.0)
-            return False
-        if (usage.of_process(pid) or ("",))[0].startswith(_ENGINE):
-            self.engine.add(pid)
-            self._seen.setdefault(pid, used if not self._all else 0.0)
-            return False
-        return not exchange.holds(usage.cgroup_of(pid))
+            known = self.ours
+        elif command.startswith(_ENGINE):
+            known = self.engine
+        else:
+            return not exchange.holds(usage.cgroup_of(pid))
+        known.add(pid)
+        # what it used before it was known is its own all the same
+        self._seen.setdefault(pid, used if not self._all else 0.0)
+        return False
 
     def registered(self) -> None:
         """Learn of the run's own long-lived processes."""

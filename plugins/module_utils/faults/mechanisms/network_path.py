@@ -179,7 +179,7 @@ def addresses_of(site: Site, service: str) -> list[str]:
 
 def name_end(name: str, address: str, port: int) -> str:
     """Name the end of a connect: a service with its address, or an address alone."""
-    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    where = peer_addresses.write_endpoint(address, port)
     return f"{name} {where}" if address not in name else where
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from ...common import clock
 from ...common.errors import ChaosError
+from ...common.peer_addresses import write_endpoint
 from .wire import Login, Session, error_fields, frame_message
 
 #: Answers longer than this are not read to the end: a look-up of a run's orders is far below.
@@ -64,7 +65,7 @@ def run_query(login: Login, sql: str, *, within: float = 20.0) -> list[list[str]
 
 
 def _where(login: Login) -> str:
-    return f"[{login.host}]:{login.port}" if ":" in login.host else f"{login.host}:{login.port}"
+    return write_endpoint(login.host, login.port)
 
 
 def _query(connection: socket.socket, sql: str, until: float) -> _Answer:

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from ...common import clock
 from ...common.errors import ChaosError
+from ...common.peer_addresses import write_host
 from ...host.http_answer import Answer
 from ...host.http_client import HEADERS, Reply, kind_of, say_why, shorten, unpack
 
@@ -112,7 +113,7 @@ class Connections(Generic[Token]):
         self._host = parts.hostname
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._timeout, self._most = timeout, most
-        shown = f"[{self._host}]" if ":" in self._host else self._host
+        shown = write_host(self._host)
         self._where = f"{shown}:{port}"
         self._prefix = parts.path.rstrip("/")
         self._headers = "".join(
