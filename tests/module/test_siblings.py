@@ -21,6 +21,7 @@ from tests.module import core_support
 from tests.module.core_support import ROOT, Host, wait_for
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(bool(core_support.missing()), reason=core_support.missing()),
     pytest.mark.timeout(180),
 ]

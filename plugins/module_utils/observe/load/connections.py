@@ -97,6 +97,20 @@ class _Connection:
     unsent: bytes = b""
     idle_since: float = 0.0
 
+    @property
+    def wire(self) -> socket.socket:
+        """The socket. Raises ConnectionResetError when it was closed."""
+        if self.sock is None:
+            raise ConnectionResetError(errno.ECONNRESET, "closed")
+        return self.sock
+
+    @property
+    def asked(self) -> _Task[Any]:
+        """The request it is busy with. Raises LookupError while it has none, which no state but idle and closed has."""
+        if self.task is None:
+            raise LookupError("a connection without a request")
+        return self.task
+
 
 class Connections(Generic[Token]):
     """Requests to one base address, any number at once up to ``most``; nothing here waits but :meth:`poll`."""
@@ -235,8 +249,7 @@ class Connections(Generic[Token]):
             self._fail(connection, error)
 
     def _connected(self, connection: _Connection) -> None:
-        sock = connection.sock
-        assert sock is not None
+        sock = connection.wire
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self._drop(connection)
@@ -253,15 +266,13 @@ class Connections(Generic[Token]):
             connection.state = _GREETING
             return
         self._watch(connection, select.EPOLLIN)
-        assert connection.task is not None
-        self._send(connection, connection.task)
+        self._send(connection, connection.asked)
 
     def _greet(self, connection: _Connection) -> None:
-        assert isinstance(connection.sock, ssl.SSLSocket)
-        connection.sock.do_handshake()
+        if isinstance(connection.sock, ssl.SSLSocket):
+            connection.sock.do_handshake()
         self._watch(connection, select.EPOLLIN)
-        assert connection.task is not None
-        self._send(connection, connection.task)
+        self._send(connection, connection.asked)
 
     def _send(self, connection: _Connection, task: _Task[Token]) -> None:
         connection.task, task.connection = task, connection
@@ -275,16 +286,14 @@ class Connections(Generic[Token]):
             self._fail(connection, error)
 
     def _flush(self, connection: _Connection) -> None:
-        assert connection.sock is not None
         while connection.unsent:
-            connection.unsent = connection.unsent[connection.sock.send(connection.unsent) :]
+            connection.unsent = connection.unsent[connection.wire.send(connection.unsent) :]
         if connection.state == _SENDING:
             connection.state = _READING
 
     def _read(self, connection: _Connection) -> None:
-        assert connection.sock is not None
         while True:
-            data = connection.sock.recv(_READ_BYTES)
+            data = connection.wire.recv(_READ_BYTES)
             if connection.answer.feed(data) if data else connection.answer.close():
                 self._succeed(connection)
                 return
@@ -294,8 +303,7 @@ class Connections(Generic[Token]):
                 return  # all there was: the next word comes with the next event
 
     def _succeed(self, connection: _Connection) -> None:
-        now, answer, task = clock.now(), connection.answer, connection.task
-        assert task is not None
+        now, answer, task = clock.now(), connection.answer, connection.asked
         body = unpack(answer.body, answer.coding)
         self._end(task, Reply(task.sent, now, answer.status, body, "", ""))
         connection.task = None
@@ -321,8 +329,8 @@ class Connections(Generic[Token]):
     def _expire(self, now: float) -> None:
         while self.waiting_since is not None and self._deadlines[0][0] <= now:
             task = self._deadlines.popleft()[1]
-            assert task.connection is not None
-            self._fail(task.connection, TimeoutError(errno.ETIMEDOUT, "timed out"))
+            if task.connection is not None:
+                self._fail(task.connection, TimeoutError(errno.ETIMEDOUT, "timed out"))
         while self._idle and self._idle[0].idle_since < now - IDLE_S:
             self._drop(self._idle.pop(0))
 

@@ -78,7 +78,7 @@ class Yielding:
     def tick(self, outcomes: Outcomes, now: float) -> list[dict[str, Any]]:
         """Look at what came of the orders; returns events for the timeline, and leaves ``level`` as it is to be."""
         if self._surged is not None and now >= self._surged + PLACEBO_S:
-            self._judge_placebo(outcomes, now)
+            self._judge_placebo(outcomes, self._surged, now)
         elif self.level == FULL:
             self._judge(outcomes, now)
         else:
@@ -86,10 +86,9 @@ class Yielding:
         events, self._events = self._events, []
         return events
 
-    def _judge_placebo(self, outcomes: Outcomes, now: float) -> None:
+    def _judge_placebo(self, outcomes: Outcomes, surged: float, now: float) -> None:
         """Once, a moment after the surge was given up: half of what was sent since must be answered, and in time."""
-        assert self._surged is not None
-        since, self._surged = self._surged + PLACEBO_S / 2, None
+        since, self._surged = surged + PLACEBO_S / 2, None
         sent = [one for one in outcomes.ended(since, now) if one.at >= since and not one.surge]
         bad = sum(self._is_bad(one) for one in sent)
         waited = outcomes.waited_s(now)
