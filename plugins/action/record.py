@@ -65,13 +65,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         found = {}
         packed = base64.b64decode(answer["content"])
         if len(packed) > bounds.BUNDLE:
-            raise ValueError(f"it is larger than {bounds.size(bounds.BUNDLE)}")
+            raise ValueError(f"it is larger than {bounds.format_size(bounds.BUNDLE)}")
         # a plain archive only: what it holds is then never more than what came, and a hole in it is refused
         with tarfile.open(fileobj=io.BytesIO(packed), mode="r:") as archive:
             for member in itertools.islice(archive, _MOST_MEMBERS):
                 raw = member.name.split(".")[0]
                 if not member.isreg() or member.issparse() or member.size > len(packed):
-                    raise ValueError(f"{bounds.line(member.name, 80)} in it is no plain file")
+                    raise ValueError(f"{bounds.fit_line(member.name, 80)} in it is no plain file")
                 if member.name == f"{raw}.jsonl.gz" and raw.isascii() and raw.isalpha():
                     stream = archive.extractfile(member)
                     data = stream.read(len(packed)) if stream is not None else b""

@@ -83,7 +83,7 @@ def main() -> None:
             environment.make_environment(libraries.FOLDER, python, Path(module.params["archive"]), manifest)
     except (ChaosError, OSError) as error:
         module.fail_json(msg=str(error))
-    site = libraries.site(libraries.FOLDER, python.version)
+    site = libraries.locate_packages(libraries.FOLDER, python.version)
     module.exit_json(changed=bool(reason), reason=reason, site=str(site))
 
 

@@ -122,8 +122,10 @@ def present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result:
     preflight.check_exchange(report, engine, spec)
     preflight.try_faults(report, spec, engine, password)
     spec = preflight.resolve_specification(report, spec)
-    plan = planning.lines(spec.faults, Site(report.targets, report.facts["capabilities"]["root"], engine))
-    lines.say("info", planning.duration(spec))
+    plan = planning.describe_plans(
+        spec.faults, Site(report.targets, report.facts["capabilities"]["root"], engine)
+    )
+    lines.say("info", planning.describe_duration(spec))
     if module.check_mode:
         for line in plan:
             lines.say("info", f"Would inject {line}")

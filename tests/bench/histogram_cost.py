@@ -107,7 +107,7 @@ def measure(name: str, programs: list[str], seconds: float, url: str, rate: floa
         if programs:
             capture = stack.enter_context(support.capture(Path(folder), spec(programs)))
             jsonl.Writer(Path(folder) / "timeline.jsonl").write(
-                {"t": clock.now(), "event": "phase", "id": "baseline", "fault": None}
+                {"t": clock.read(), "event": "phase", "id": "baseline", "fault": None}
             )
             time.sleep(2.5)
         with load(url, rate) as answers:

@@ -278,7 +278,7 @@ def capture(folder: Path, spec: Mapping[str, Any], prelude: str = "") -> Iterato
     archive = folder / "chaos.pyz"
     archive.write_bytes(runtime.build_archive().read_bytes())
     (folder / "spec.json").write_text(json.dumps(spec))
-    (folder / "deadline.json").write_text(json.dumps({"t": clock.now() + 120}))
+    (folder / "deadline.json").write_text(json.dumps({"t": clock.read() + 120}))
     main = f"import sys; sys.path.insert(0, {str(archive)!r})\n{prelude}\n"
     main += f"from exchange_chaos.entry import main\nsys.exit(main(['chaos', 'capture', {str(folder)!r}]))"
     command = [PYTHON, "-c", main] if prelude else [PYTHON, str(archive), "capture", str(folder)]

@@ -45,18 +45,18 @@ class Api:
 
     def listen(self) -> None:
         """Open the port, the same one each time."""
-        begun = clock.now()
+        begun = clock.read()
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(("127.0.0.1", self.port))
         self._listener.listen(1024)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
-        self.switched.append(("up", begun, clock.now()))
+        self.switched.append(("up", begun, clock.read()))
 
     def refuse(self) -> None:
         """Close the port and every connection, as the kernel does for a process that was killed."""
-        begun = clock.now()
+        begun = clock.read()
         with self._lock:
             listener, self._listener = self._listener, None
         if listener:
@@ -67,7 +67,7 @@ class Api:
             for connection in self.open:
                 _abort(connection)
             self.open.clear()
-        self.switched.append(("down", begun, clock.now()))
+        self.switched.append(("down", begun, clock.read()))
 
     def be(self, behaviour: str) -> None:
         """Behave so from the next request on."""
@@ -151,7 +151,7 @@ class Api:
             return 200, b'{"status": "healthy"}'
         order = json.loads(body, parse_float=Decimal)
         with self._lock:
-            self.orders.append({**order, "t": clock.now()})
+            self.orders.append({**order, "t": clock.read()})
         return 201, json.dumps({"success": True, "data": {"order_id": str(uuid.uuid4())}}).encode()
 
 
@@ -222,8 +222,8 @@ def make_run(
 
 def wait_for(condition: Callable[[], Any], seconds: float = 5.0) -> Any:
     """Return the condition's first true value; fails when there is none in time."""
-    until = clock.now() + seconds
-    while clock.now() < until:
+    until = clock.read() + seconds
+    while clock.read() < until:
         value = condition()
         if value:
             return value

@@ -327,7 +327,9 @@ def test_the_compiler_is_gone_once_the_programs_run(exchange: Exchange, tmp_path
 def mounts(path: str) -> list[str]:
     """Lines of a table of mounts, but for the engine's own: containers of other tests come and go meanwhile."""
     own = ("/docker/", "/runc.")
-    return sorted(line for line in Path(path).read_text().splitlines() if not any(part in line for part in own))
+    return sorted(
+        line for line in Path(path).read_text().splitlines() if not any(part in line for part in own)
+    )
 
 
 def test_nothing_is_left_on_the_host(exchange: Exchange, tmp_path: Path) -> None:

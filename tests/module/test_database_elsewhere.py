@@ -164,7 +164,7 @@ def test_the_api_is_cut_off_from_its_address_and_the_cache_is_not(
     site, api = Site(targets, True, engine), engine.container(exchange.project, "trading-api")
     assert partition.trial(fault, [api], site) == "ok"
     plan = partition.from_spec(fault, [api], site)
-    now = clock.now()
+    now = clock.read()
     entry = Entry(
         1, "cut", "partition", "trading-api", plan.lines(), json.loads(json.dumps(plan.undo())), now + 35, now
     )

@@ -55,7 +55,7 @@ class Watched:
     def phase(self, name: str | None) -> None:
         """Begin a phase, or end the last one, and wait until the capture has taken it up."""
         event = {"event": "phase", "id": name, "fault": None} if name else {"event": "phase_end"}
-        self._timeline.write({"t": clock.now(), **event})
+        self._timeline.write({"t": clock.read(), **event})
         time.sleep(0.2)
 
     def lines(self, **wanted: Any) -> list[dict[str, Any]]:

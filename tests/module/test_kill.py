@@ -277,7 +277,7 @@ def test_a_pid_that_is_not_the_containers_any_more_is_not_killed(host: Host) -> 
     stale = Container(**{**vars(target), "pid": pid})
     with pytest.raises(ChaosError, match="does not belong to container"):
         kill.apply(
-            kill.plan([stale], mode="process", hold=False, root=True),
+            kill.plan_kill([stale], mode="process", hold=False, root=True),
             None,
             Scene(None, DockerEngine.connect()),
         )  # type: ignore[arg-type]
@@ -285,7 +285,7 @@ def test_a_pid_that_is_not_the_containers_any_more_is_not_killed(host: Host) -> 
     gone = Container(**{**vars(target), "pid": 2**22 - 2})
     with pytest.raises(ChaosError, match="ended before it was killed"):
         kill.apply(
-            kill.plan([gone], mode="process", hold=False, root=True),
+            kill.plan_kill([gone], mode="process", hold=False, root=True),
             None,
             Scene(None, DockerEngine.connect()),
         )  # type: ignore[arg-type]
@@ -391,12 +391,12 @@ def test_process_mode_without_root_is_refused(host: Host, tmp_path: Path) -> Non
     pid = host.project.pid(store.id)
     target = DockerEngine.connect().containers(host.project.name, "store")
     with pytest.raises(ChaosError, match="needs root"):
-        kill.plan(target, mode="process", hold=False, root=False)
+        kill.plan_kill(target, mode="process", hold=False, root=False)
     assert kill.from_spec({"mode": "auto"}, target, Site([], False)).mode == "engine"
     assert kill.from_spec({"mode": "auto"}, target, Site([], True)).mode == "process"
     assert kill.from_spec({"mode": "auto", "hold_s": 3}, target, Site([], True)).mode == "engine"
     assert host.project.pid(store.id) == pid
-    assert clock.now() > 0
+    assert clock.read() > 0
 
 
 def _events(host: Host, container_id: str) -> list[dict[str, Any]]:

@@ -474,4 +474,4 @@ def test_a_trial_changes_nothing(kind: str, host: Host, volume: dict[str, Any]) 
     assert limit_file(store, "blkio.throttle.write_bps_device", "io.max").read_text() == ""
     if kind != "cpu":
         with pytest.raises(ChaosError, match="needs root"):
-            planning.trial(fault, Site(targets, False, engine))
+            planning.try_fault(fault, Site(targets, False, engine))

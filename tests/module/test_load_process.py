@@ -80,7 +80,7 @@ def test_lines_are_on_disk_while_the_load_runs(start: Start) -> None:
     run = start(rate=100)
     time.sleep(0.5)
     newest = max(line["end"] for line in jsonl.read_lines(run.file("load.jsonl")))
-    assert clock.now() - newest < 0.15
+    assert clock.read() - newest < 0.15
 
 
 @pytest.mark.alone
@@ -99,7 +99,7 @@ def test_a_slow_api_does_not_slow_the_load_and_its_clients_wait_is_told(api: Api
 def test_an_order_that_goes_out_late_counts_from_when_it_was_meant_to(api: Api) -> None:
     """The load's own process may be held up; its clients' wait began all the same (no coordinated omission)."""
     load = sender.Load(load_spec(api.url))
-    at = clock.now() - 0.5
+    at = clock.read() - 0.5
     load.send(at, "steady")
     (line,) = wait_for(lambda: taken(load))
     assert line["at"] == pytest.approx(at, abs=1e-5)
@@ -123,7 +123,7 @@ def test_each_way_to_fail_has_its_own_name(
     run = start(timeout_s=0.5)
     time.sleep(0.3)
     api.be(behaviour)
-    since = clock.now()
+    since = clock.read()
     time.sleep(0.8)
     lines, summary = end(run)
     failed = [line for line in lines if line["sent"] > since]
@@ -177,7 +177,7 @@ def test_when_all_connections_wait_the_order_is_written_as_dropped(
     api.be("hang")
     load = sender.Load(load_spec(api.url, timeout_s=0.5))
     for k in range(5):
-        load.send(clock.now(), "steady" if k else "burst")
+        load.send(clock.read(), "steady" if k else "burst")
     lines = wait_for(lambda: taken(load), 0.4)
     assert [line["kind"] for line in lines] == ["dropped", "dropped"]
     assert all(not line["ok"] and line["end"] >= line["at"] for line in lines)
@@ -185,7 +185,7 @@ def test_when_all_connections_wait_the_order_is_written_as_dropped(
     wait_for(lambda: not taken(load) and not load.in_flight, 2)
     assert load.summary()["dropped"] == 2
     assert load.summary()["finished"] == 3
-    load.send(clock.now(), "steady")
+    load.send(clock.read(), "steady")
     wait_for(lambda: [line["kind"] for line in taken(load)] == ["timeout"], 2)
 
 
@@ -193,7 +193,7 @@ def test_when_the_numbers_are_used_up_the_order_is_dropped_and_none_is_used_twic
     spec = load_spec(api.url)
     load = sender.Load({**spec, "price": {**spec["price"], "span": 6}})
     for _ in range(6):
-        load.send(clock.now(), "steady")
+        load.send(clock.read(), "steady")
     lines: list[dict[str, Any]] = []
     wait_for(lambda: lines.extend(taken(load)) or len(lines) == 6)
     assert sorted(line["n"] or 0 for line in lines)[:2] == [0, 0]
@@ -235,9 +235,9 @@ def test_the_end_does_not_wait_longer_than_one_time_out(api: Api, start: Start) 
     run = start(rate=20, timeout_s=0.5)
     api.be("hang")
     time.sleep(0.3)
-    begun = clock.now()
+    begun = clock.read()
     lines, summary = end(run)
-    assert clock.now() - begun < 1.6
+    assert clock.read() - begun < 1.6
     assert summary["in_flight"] == 0
     assert "timeout" in {line["kind"] for line in lines}
 
@@ -246,10 +246,10 @@ def test_the_end_does_not_wait_longer_than_one_time_out(api: Api, start: Start) 
 def test_ready_is_told_though_nothing_is_acknowledged(api: Api, tmp_path: Path) -> None:
     api.be("hang")
     run = make_run(tmp_path / "run", load_spec(api.url))
-    begun = clock.now()
+    begun = clock.read()
     try:
         processes.start_process(run, "load")
-        assert 2.5 < clock.now() - begun < 5
+        assert 2.5 < clock.read() - begun < 5
     finally:
         processes.stop_process(run, "load", timeout=0.1)
 

@@ -84,7 +84,7 @@ class Stage:
         site = Site(self.targets, True)
         assert fault.check(spec) == []
         plan = fault.from_spec(spec, [self.target], site)
-        planned = clock.now()
+        planned = clock.read()
         entry = Entry(
             1, spec["id"], spec["kind"], "api", plan.lines(), json.loads(json.dumps(plan.undo())),
             planned + plan.ttl_s, planned,
@@ -400,16 +400,16 @@ def test_packets_to_the_peer_alone_are_in_our_class(stage: Stage) -> None:
 
         with IPRoute() as ip:
             (link,) = routes.find_interface(ip, PEER)
-            netem.send(ip, netem.tree(shaping.Impairment(delay_ms=5), link)[:2])
-        nftables.install_table(netem.rules(table, [PEER], PORT, 60))
+            netem.send(ip, netem.list_queues(shaping.Impairment(delay_ms=5), link)[:2])
+        nftables.install_table(netem.make_rules(table, [PEER], PORT, 60))
 
     netns.call_inside(pid, plant)
     assert stage.spaces.target.middle(PEER, PORT, count=3) < 20
-    counted = netns.call_inside(pid, netem.passed)
+    counted = netns.call_inside(pid, netem.count_passed)
     assert counted >= 3
     stage.spaces.target.middle(PEER, SECOND, count=3)
     stage.spaces.target.middle(OTHER, PORT, count=3)
-    assert netns.call_inside(pid, netem.passed) == counted
+    assert netns.call_inside(pid, netem.count_passed) == counted
     assert netns.call_inside(pid, netem.clean, table) == f"nftables table {table} deleted, queue deleted"
     assert netns.call_inside(pid, netem.clean, table) == ""
 

@@ -87,10 +87,10 @@ def test_the_probe_follows_a_container_to_its_new_address(network: str, tmp_path
         first = address(cache)
         time.sleep(0.3)
         docker("kill", cache)
-        killed = clock.now()
+        killed = clock.read()
         redis(network, "squatter")  # takes the address that just became free
         docker("start", cache)
-        started = clock.now()
+        started = clock.read()
         assert address(cache) != first
         time.sleep(1)
     finally:

@@ -84,13 +84,13 @@ def density(lines: list[dict[str, Any]], begin: float, finish: float) -> float:
 @pytest.mark.alone
 def test_samples_are_dense_from_the_announcement_until_steady_and_never_bunched(start: Start) -> None:
     run = start()
-    calm = clock.now()
+    calm = clock.read()
     time.sleep(1)
     announced = run.write_event("fault_imminent", fault="crash", kind="kill", ends_target=True)["t"]
     time.sleep(1)
     steady = run.write_event("steady", fault="crash")["t"]
     time.sleep(1)
-    finish = clock.now()
+    finish = clock.read()
     assert processes.stop_process(run, "probes")
     for probe, fast in (("ready", 100), ("port", 100), ("health", 10)):
         lines = samples(run, probe)
@@ -113,12 +113,12 @@ def test_what_is_dear_to_ask_is_asked_often_only_while_it_is_down(api: Api, tmp_
         announced = run.write_event("fault_imminent", fault="crash", kind="kill")["t"]
         time.sleep(1)
         api.refuse()
-        down = clock.now()
+        down = clock.read()
         time.sleep(1)
         api.listen()
-        up = clock.now()
+        up = clock.read()
         time.sleep(2.2)
-        finish = clock.now()
+        finish = clock.read()
     finally:
         assert processes.stop_process(run, "probes")
     lines = samples(run, "store")
@@ -166,10 +166,10 @@ def test_a_target_that_hangs_is_bounded_and_is_not_flooded_when_it_wakes(api: Ap
     run.write_event("fault_imminent", fault="crash", kind="kill", ends_target=True)
     time.sleep(0.3)
     api.be("hang")
-    since = clock.now()
+    since = clock.read()
     time.sleep(1.2)
     api.be("ok")
-    woke = clock.now()
+    woke = clock.read()
     time.sleep(0.7)
     assert processes.stop_process(run, "probes")
     lines = samples(run, "ready")
@@ -196,7 +196,7 @@ def test_an_answer_counts_only_if_status_and_body_are_as_expected(
 ) -> None:
     run = start()
     api.be(behaviour)
-    since = clock.now()
+    since = clock.read()
     time.sleep(0.5)
     assert processes.stop_process(run, "probes")
     seen = [line for line in samples(run, "health") if line["at"] > since]

@@ -108,7 +108,7 @@ def test_whichever_watchdog_dies_another_takes_its_place_and_the_fault_is_undone
 def ended_by_itself(host: Host, run: RunDir) -> dict[str, Any]:
     """Let the run's lease run out; returns its record."""
     record = host.state.record_dir(RUN)
-    write_json(run.file("deadline.json"), {"t": clock.now() + 0.5})
+    write_json(run.file("deadline.json"), {"t": clock.read() + 0.5})
     wait_for(lambda: record.file("record.json").exists() and not run.path.exists(), 30)
     return dict(json.loads(record.file("record.json").read_text()))
 
@@ -165,7 +165,7 @@ def test_both_killed_then_halt_undoes_at_once(host: Host) -> None:
     run = host.open()
     hold(host, ttl=4)
     kill_both(run)
-    time.sleep(max(0.0, last(run, "planned")["expires"] - clock.now()) + 0.7)
+    time.sleep(max(0.0, last(run, "planned")["expires"] - clock.read()) + 0.7)
     assert host.project.running(store.id) is None, (
         "somebody undid it though all were killed: nothing is tested here"
     )
@@ -227,7 +227,7 @@ def test_halt_ends_a_run_that_is_looked_after_and_the_run_cannot_go_on(host: Hos
 
 def orders(run: RunDir, ok: bool, latency: float, count: int = 40) -> None:
     """Write orders as the load does, all just finished."""
-    now = clock.now()
+    now = clock.read()
     lines = [
         {
             "n": n,
@@ -303,7 +303,7 @@ def test_what_cannot_be_undone_is_tried_until_it_can_and_the_run_does_not_end_be
     run = host.open()
     hold(host, ttl=4)
     host.project.client.containers.get(store.id).remove(force=True)
-    write_json(run.file("deadline.json"), {"t": clock.now()})
+    write_json(run.file("deadline.json"), {"t": clock.read()})
 
     def told(words: str) -> int:
         return len([e for e in run.read_timeline() if e["event"] == "log" and words in e["text"]])

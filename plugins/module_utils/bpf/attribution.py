@@ -122,7 +122,7 @@ class ContainerScope:
             identity = self._of_cgroup(cgroup)
             found = self._by_id(identity)
             if netns and isinstance(found, ListedContainer):
-                self._namespaces[netns] = (identity, clock.now())
+                self._namespaces[netns] = (identity, clock.read())
                 self._all_namespaces[netns] = identity
             return found
         if pid:
@@ -143,7 +143,7 @@ class ContainerScope:
 
     def scan(self) -> None:
         """Read which processes and network namespaces belong to which container now. Call twice a second."""
-        now = clock.now()
+        now = clock.read()
         alive = {int(name) for name in os.listdir(self._proc) if name.isdigit()}
         for pid in alive:
             if pid not in self._pids or pid in self._gone:
@@ -194,7 +194,7 @@ class ContainerScope:
         if not identity:
             return None
         if identity not in self._containers:
-            now = clock.now()
+            now = clock.read()
             if now - self._asked < _ASK_EVERY_S:
                 return UNRESOLVED
             self._asked = now

@@ -106,7 +106,7 @@ class Capture:
         )
         self._reader = EventReader(tracer.programs, self._scope.owner, self._scope.victim)
         self._spool = spool.Spool(run)
-        self._allowance, self._allowed_at = float(LIVE_BYTES_S), clock.now()
+        self._allowance, self._allowed_at = float(LIVE_BYTES_S), clock.read()
         self._histograms = self._books()
         self._control: positive_control.Control | None = None
         self._control_seen_at: float | None = None
@@ -158,8 +158,8 @@ class Capture:
     def step(self) -> None:
         """Take the kernel's records, write the events that are ours, keep the books."""
         # Kernel times are CLOCK_MONOTONIC; the difference grows only while the machine sleeps.
-        offset = clock.now() - time.monotonic()
-        piece, now = self._tracer.take_records(), clock.now()
+        offset = clock.read() - time.monotonic()
+        piece, now = self._tracer.take_records(), clock.read()
         records = split(self._tracer.take_rare())
         if self._affords(len(piece), now):
             records += split(piece)
@@ -199,14 +199,14 @@ class Capture:
             self._run.log("warn", said, "capture")
             return
         service, address, port = what
-        begun = clock.now()
+        begun = clock.read()
         try:
             pids = self._scope.living_pids(service) or _spec_pids(self._run.spec, service)
             if not pids:
                 raise OSError(f"{service} has no running process")
             self._control = positive_control.start_connect(pids[0], address, port)
             self._reader.control = Control(self._control.pid, self._scope.first_container(service))
-            while self._control_seen_at is None and clock.now() - begun < _CONTROL_S:
+            while self._control_seen_at is None and clock.read() - begun < _CONTROL_S:
                 time.sleep(_TICK_S / 5)
                 self.step()
         except OSError as error:
@@ -232,7 +232,7 @@ class Capture:
         return affordable
 
     def _events(self, records: list[bytes], offset: float) -> list[Line]:
-        now = clock.now()
+        now = clock.read()
         waiting, self._waiting = self._waiting, []
         entries = [*waiting, *((now, record) for record in records)]
         found = []
@@ -254,12 +254,12 @@ class Capture:
             if not event["control"]:
                 self._counts["written"] += 1
             elif event["event"].startswith("CONN_") and self._control_seen_at is None:
-                self._control_seen_at = clock.now()
+                self._control_seen_at = clock.read()
 
     def _told_totals(self, totals: Iterable[loader.Total]) -> list[dict[str, Any]]:
         """Return how often the kernel saw what of whom, first and last when (boottime)."""
         names = {kind: name for program in self._tracer.programs for kind, name in program.kinds.items()}
-        offset = clock.now() - time.monotonic()
+        offset = clock.read() - time.monotonic()
         found = []
         for total in totals:
             if total.owner & _NETNS_BIT:
@@ -282,7 +282,7 @@ class Capture:
         return found
 
     def _tell(self) -> None:
-        self._told = clock.now()
+        self._told = clock.read()
         counted_by_kernel = self._tracer.totals()
         totals = self._told_totals(counted_by_kernel)
         self._status.update(lost=self._tracer.count_lost(), cpu_s=_cpu_s(), until=self._told, totals=totals)

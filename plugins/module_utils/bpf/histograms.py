@@ -105,12 +105,12 @@ class Histograms:
         self._write = write
         self._peers = peers
         self._epoch = 1
-        self._phase = CountedPhase(None, None, clock.now())
+        self._phase = CountedPhase(None, None, clock.read())
         self._of_epoch = {1: self._phase}
         self._ended: list[CountedPhase] = []
         self._waiting: list[tuple[float, CountedPhase, Bucket]] = []
         self._namespaces: dict[int, ListedContainer] = {}
-        self._raised = clock.now()
+        self._raised = clock.read()
         self._stale = False
         self.lines = self.unwritten = 0
         source.set_epoch(1)
@@ -122,7 +122,7 @@ class Histograms:
                 self._begin(str(mark.get("id")), mark.get("fault"))
             elif mark.get("event") == timeline.PHASE_END:
                 self._begin(None, None)
-        now = clock.now()
+        now = clock.read()
         if self._stale and now - self._raised >= _SETTLE_S:
             self._collect()
         elif now - self._raised >= _COLLECT_S:
@@ -138,7 +138,7 @@ class Histograms:
     def _begin(self, name: str | None, fault: Any) -> None:
         if name == self._phase.id:
             return
-        self._phase.until = clock.now()
+        self._phase.until = clock.read()
         self._ended.append(self._phase)
         self._phase = CountedPhase(name, None if fault is None else str(fault), self._phase.until)
         self._raise()
@@ -147,10 +147,10 @@ class Histograms:
         self._epoch += 1
         self._of_epoch[self._epoch] = self._phase
         self._source.set_epoch(self._epoch)
-        self._raised, self._stale = clock.now(), True
+        self._raised, self._stale = clock.read(), True
 
     def _collect(self) -> None:
-        now = clock.now()
+        now = clock.read()
         for bucket in self._source.take_buckets(self._epoch):
             phase = self._of_epoch.get(bucket.epoch)
             if phase is not None and phase.id is not None and bucket.series in self._series:
@@ -161,7 +161,7 @@ class Histograms:
         self._write_ended()
 
     def _resolve(self, final: bool = False) -> None:
-        now = clock.now()
+        now = clock.read()
         waiting, self._waiting = self._waiting, []
         for came, phase, bucket in waiting:
             owner = self._owner(bucket.owner)

@@ -64,14 +64,14 @@ class Deadline:
         self._until = time.monotonic() + seconds
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Return the seconds that are left, never below 0."""
         return max(0.0, self._until - time.monotonic())
 
     @property
     def passed(self) -> bool:
         """Return whether the time is over."""
-        return self.left <= 0.0
+        return self.seconds_left <= 0.0
 
 
 def clean(text: str | bytes, longest: int = 0) -> str:
@@ -86,7 +86,7 @@ def clean(text: str | bytes, longest: int = 0) -> str:
     return found if not longest or len(found) <= longest else f"{found[: longest - 1]}…"
 
 
-def line(text: str | bytes, longest: int) -> str:
+def fit_line(text: str | bytes, longest: int) -> str:
     """Return text on one line, clean, at most ``longest`` characters."""
     raw = text[: longest * 8]  # a megabyte of blanks is not worth splitting
     return clean(" ".join(clean(raw).split()), longest)
@@ -100,7 +100,7 @@ def parse_json(data: str | bytes, *, largest: int = HTTP_BODY, deepest: int = JS
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     if len(raw) > largest:
-        raise TooMuch(f"it is larger than {size(largest)}")
+        raise TooMuch(f"it is larger than {format_size(largest)}")
     _require_shallow(raw, deepest)
     try:
         found = json.loads(
@@ -150,7 +150,7 @@ def _valid(value: Any) -> Any:
     return value
 
 
-def size(count: int) -> str:
+def format_size(count: int) -> str:
     """Return a number of bytes for people, such as ``4 MiB``."""
     return (
         f"{count // MIB} MiB" if count >= MIB else f"{count // KIB} KiB" if count >= KIB else f"{count} bytes"

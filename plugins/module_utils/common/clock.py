@@ -19,7 +19,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _ahead = 0.0
 
 
-def now() -> float:
+def read() -> float:
     """Return CLOCK_BOOTTIME in seconds; that of the run's own boot after :func:`resume`."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) + _ahead
 
@@ -35,14 +35,14 @@ def boot_id() -> str:
     return _BOOT_ID.read_text().strip()
 
 
-def utc(epoch: float) -> str:
+def format_utc(epoch: float) -> str:
     """Return ``epoch`` (seconds since 1970, UTC) as ISO 8601 with milliseconds and a trailing Z."""
     stamp = datetime.fromtimestamp(epoch, timezone.utc)
     return f"{stamp:%Y-%m-%dT%H:%M:%S}.{stamp.microsecond // 1000:03d}Z"
 
 
-def utc_exact(epoch: float) -> str:
-    """Return ``epoch`` as :func:`utc` does, with microseconds."""
+def format_utc_exact(epoch: float) -> str:
+    """Return ``epoch`` as :func:`format_utc` does, with microseconds."""
     return f"{datetime.fromtimestamp(epoch, timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
@@ -67,11 +67,11 @@ class Anchor:
 
     def iso(self, t: float) -> str:
         """Return boottime ``t`` as ISO 8601 UTC with milliseconds."""
-        return utc(self.wall(t))
+        return format_utc(self.wall(t))
 
     def exact(self, t: float) -> str:
         """Return boottime ``t`` as ISO 8601 UTC with microseconds, for what is compared between hosts."""
-        return utc_exact(self.wall(t))
+        return format_utc_exact(self.wall(t))
 
 
 def run_now(began: Anchor) -> float:
@@ -107,7 +107,7 @@ def resume_count(began: Anchor, seen: float = 0.0) -> bool:
 
 def take_anchor() -> Anchor:
     """Read both clocks; the boottime readings around the realtime one bound the error (microseconds)."""
-    before = now()
+    before = read()
     real = time.time()
-    after = now()
+    after = read()
     return Anchor(boottime=(before + after) / 2, realtime=real, boot_id=boot_id())

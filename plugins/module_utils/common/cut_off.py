@@ -92,7 +92,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextlib.contextmanager
-def within(seconds: float, connection: Any = None) -> Iterator[Cut]:
+def limit_time(seconds: float, connection: Any = None) -> Iterator[Cut]:
     """Bound the time of what is done inside; ``connection`` is the socket, if there is one already."""
     cut = Cut(seconds)
     if connection is not None:

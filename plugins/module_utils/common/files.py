@@ -51,5 +51,5 @@ def read_regular(
     with open_regular(path, owners=owners) as stream:
         data = stream.read(largest + 1)
     if len(data) > largest:
-        raise Untrusted(path, f"it is larger than {bounds.size(largest)}")
+        raise Untrusted(path, f"it is larger than {bounds.format_size(largest)}")
     return data

@@ -33,14 +33,14 @@ def percentile_bounds(values: Sequence[float], q: float, error: float = ERROR) -
     return low, high
 
 
-def ratio(during: Bounds, before: Bounds, least: float = 0.0) -> Bounds:
+def bound_ratio(during: Bounds, before: Bounds, least: float = 0.0) -> Bounds:
     """Return the bounds of ``during / before``, where a ``before`` under ``least`` counts as that."""
     high, low = max(before[1], least), max(before[0], least)
     smallest = 0.0 if math.isinf(high) or not high else during[0] / high
     return smallest, math.inf if not low else during[1] / low
 
 
-def difference(during: Bounds, before: Bounds) -> Bounds:
+def bound_difference(during: Bounds, before: Bounds) -> Bounds:
     """Return the bounds of ``during - before``."""
     return during[0] - before[1], during[1] - before[0]
 

@@ -22,14 +22,14 @@ TRIED = 3
 _WHOLE = {4: 32, 6: 128}
 
 
-def listed(value: Any) -> list[str]:
+def list_addresses(value: Any) -> list[str]:
     """Return the addresses that an argument names: a list, one alone, or none."""
     if isinstance(value, str):
         value = [value] if value.strip() else []
     return [str(one).strip() for one in value or []]
 
 
-def problems(what: str, values: Iterable[str]) -> list[str]:
+def find_problems(what: str, values: Iterable[str]) -> list[str]:
     """Return one sentence for each peer that is none, or is not to be hit; ``what`` begins it, as `Fault cut`."""
     return [found for value in values for found in [_problem(what, value)] if found]
 
@@ -67,7 +67,7 @@ def _problem(what: str, value: str) -> str:
     return ""
 
 
-def normal(values: Iterable[str]) -> list[str]:
+def merge_peers(values: Iterable[str]) -> list[str]:
     """Return peers in short form, IPv4 first, each once, without those that another one covers.
 
     Neighbours stay apart: an address is tried by a connect, a network is not.
@@ -85,14 +85,14 @@ def _within(one: Network, other: Network) -> bool:
     )
 
 
-def network(value: str) -> Network:
+def parse_network(value: str) -> Network:
     """Return a peer as a network; an address is a network of one."""
     return ipaddress.ip_network(value)
 
 
 def is_network(value: str) -> bool:
     """Return whether a peer is more than one address."""
-    found = network(value)
+    found = parse_network(value)
     return found.prefixlen < _WHOLE[found.version]
 
 
@@ -101,19 +101,19 @@ def to_try(values: Iterable[str]) -> list[str]:
     return [value for value in values if not is_network(value)][:TRIED]
 
 
-def sample(value: str) -> str:
+def pick_address(value: str) -> str:
     """Return an address by which to ask for the route to a peer: its own, or the first of a network."""
-    found = network(value)
+    found = parse_network(value)
     return str(found.network_address + 1) if is_network(value) else str(found.network_address)
 
 
-def covers(values: Iterable[str], address: str) -> str:
+def find_peer(values: Iterable[str], address: str) -> str:
     """Return the peer that an address belongs to, empty if none."""
     one = ipaddress.ip_address(address)
-    return next((value for value in values if one in network(value)), "")
+    return next((value for value in values if one in parse_network(value)), "")
 
 
-def words(values: Sequence[str]) -> str:
+def name_peers(values: Sequence[str]) -> str:
     """Return peers for a sentence: all of a few, else the first ones and how many more there are."""
     more = f" and {len(values) - TRIED} more" if len(values) > TRIED else ""
     return ", ".join(values[:TRIED]) + more
@@ -124,7 +124,7 @@ class Known:
 
     def __init__(self, values: Iterable[str]) -> None:
         """Take addresses and networks."""
-        found = [network(value) for value in values]
+        found = [parse_network(value) for value in values]
         self._addresses = {
             one.network_address.packed for one in found if one.prefixlen == _WHOLE[one.version]
         }

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frozen dataclasses read from JSON-like data: each value is checked once, where it enters, and wrong ones are told.
 
-A field says with :func:`number`, :func:`text`, :func:`part` … what it takes, and its default. A number may come as
-text, since Ansible hands on what was given with ``-e`` so; it never comes as true, null, NaN or infinity. Keys that
-no field knows are kept in ``more``, so that what is written back holds all that was read.
+A field says with :func:`take_number`, :func:`take_text`, :func:`take_part` … what it takes, and its default. A number
+may come as text, since Ansible hands on what was given with ``-e`` so; it never comes as true, null, NaN or infinity.
+Keys that no field knows are kept in ``more``, so that what is written back holds all that was read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Wrong(ValueError):
         self.sentences = list(sentences)
 
 
-def shown(value: Any) -> str:
+def show_value(value: Any) -> str:
     """Return a value for a sentence, cut; printable whatever it is."""
     try:
         text = repr(value)
@@ -52,10 +52,10 @@ def as_number(value: Any, where: str, what: str = "a number") -> float:
             found = math.nan
         if math.isfinite(found) and abs(found) <= GREATEST:
             return found
-    raise Wrong(f"{where} is {shown(value)}; it must be {what}.")
+    raise Wrong(f"{where} is {show_value(value)}; it must be {what}.")
 
 
-def number(
+def take_number(
     default: Any = dataclasses.MISSING,
     *,
     least: float = -math.inf,
@@ -68,80 +68,80 @@ def number(
     def read(value: Any, where: str) -> float:
         found = as_number(value, where, what)
         if not least <= found <= most or (above and found == least):
-            raise Wrong(f"{where} is {shown(value)}; it must be {what}.")
+            raise Wrong(f"{where} is {show_value(value)}; it must be {what}.")
         return found
 
     return _field(read, default, null=default is None)
 
 
-def whole(default: Any = dataclasses.MISSING, *, least: int, most: int = GREATEST) -> Any:
+def take_whole(default: Any = dataclasses.MISSING, *, least: int, most: int = GREATEST) -> Any:
     """A whole number."""
     what = f"a whole number{_range(least, most, False)}"
 
     def read(value: Any, where: str) -> int:
         found = as_number(value, where, what)
         if not found.is_integer() or not least <= found <= most:
-            raise Wrong(f"{where} is {shown(value)}; it must be {what}.")
+            raise Wrong(f"{where} is {show_value(value)}; it must be {what}.")
         return int(found)
 
     return _field(read, default, null=default is None)
 
 
-def text(default: Any = "", *, pattern: str = "", what: str = "text") -> Any:
+def take_text(default: Any = "", *, pattern: str = "", what: str = "text") -> Any:
     """A text, which matches ``pattern`` as a whole if given; null is the default."""
 
     def read(value: Any, where: str) -> str:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             value = str(value)  # a name such as 7, which YAML takes for a number
         if not isinstance(value, str) or (pattern and not re.fullmatch(pattern, value)):
-            raise Wrong(f"{where} is {shown(value)}; it must be {what}.")
+            raise Wrong(f"{where} is {show_value(value)}; it must be {what}.")
         return value
 
     return _field(read, default)
 
 
-def choice(default: str, *of: str) -> Any:
+def take_choice(default: str, *of: str) -> Any:
     """One of a few words."""
-    return text(default, pattern="|".join(map(re.escape, of)), what=f"one of {', '.join(of)}")
+    return take_text(default, pattern="|".join(map(re.escape, of)), what=f"one of {', '.join(of)}")
 
 
-def flag(default: bool) -> Any:
+def take_flag(default: bool) -> Any:
     """True or false."""
 
     def read(value: Any, where: str) -> bool:
         words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
         found = words.get(value.lower()) if isinstance(value, str) else value
         if not isinstance(found, bool):
-            raise Wrong(f"{where} is {shown(value)}; it must be true or false.")
+            raise Wrong(f"{where} is {show_value(value)}; it must be true or false.")
         return found
 
     return _field(read, default)
 
 
-def texts(*default: str) -> Any:
+def take_texts(*default: str) -> Any:
     """A list of texts, kept as a tuple."""
 
     def read(value: Any, where: str) -> tuple[str, ...]:
         if not isinstance(value, (list, tuple)) or not all(isinstance(one, str) for one in value):
-            raise Wrong(f"{where} is {shown(value)}; it must be a list of texts.")
+            raise Wrong(f"{where} is {show_value(value)}; it must be a list of texts.")
         return tuple(value)
 
     return _field(read, default)
 
 
-def texts_or_one() -> Any:
+def take_texts_or_one() -> Any:
     """A list of texts, or a single one; empty when there is none."""
 
     def read(value: Any, where: str) -> tuple[str, ...]:
         each = [value] if isinstance(value, str) else value
         if not isinstance(each, (list, tuple)) or not all(isinstance(one, str) for one in each):
-            raise Wrong(f"{where} is {shown(value)}; it must be a text or a list of texts.")
+            raise Wrong(f"{where} is {show_value(value)}; it must be a text or a list of texts.")
         return tuple(one.strip() for one in each if one.strip())
 
     return _field(read, ())
 
 
-def mapping(of: Read | None = None) -> Any:
+def take_mapping(of: Read | None = None) -> Any:
     """Named values; ``of`` reads each of them."""
 
     def read(value: Any, where: str) -> Mapping[str, Any]:
@@ -154,12 +154,12 @@ def mapping(of: Read | None = None) -> Any:
     return dataclasses.field(default_factory=dict, metadata={"read": read, "null": True})
 
 
-def text_mapping() -> Any:
+def take_text_mapping() -> Any:
     """Named texts."""
-    return mapping(text().metadata["read"])
+    return take_mapping(take_text().metadata["read"])
 
 
-def part(of: type[Part], *, optional: bool = False) -> Any:
+def take_part(of: type[Part], *, optional: bool = False) -> Any:
     """Named values with fields of their own; absent with ``optional`` it is None, else all defaults."""
     if optional:
         return _field(of.from_data, None, null=True)
@@ -168,20 +168,20 @@ def part(of: type[Part], *, optional: bool = False) -> Any:
     )
 
 
-def parts(of: type[Part]) -> Any:
+def take_parts(of: type[Part]) -> Any:
     """A list of such parts, kept as a tuple."""
     return _field(_list_of(of), ())
 
 
-def parts_by_name(of: type[Part], *, listed: bool = False) -> Any:
+def take_parts_by_name(of: type[Part], *, listed: bool = False) -> Any:
     """Such parts (with ``listed`` lists of them) by a name."""
-    return mapping(_list_of(of) if listed else of.from_data)
+    return take_mapping(_list_of(of) if listed else of.from_data)
 
 
 Scalar = Union[bool, int, float, str]
 
 
-def scalar() -> Any:
+def take_scalar() -> Any:
     """A number, a word, true or false."""
 
     def read(value: Any, where: str) -> Scalar:
@@ -189,12 +189,12 @@ def scalar() -> Any:
             isinstance(value, (bool, str)) or abs(value) <= GREATEST
         ):
             return value
-        raise Wrong(f"{where} is {shown(value)}; it must be a number or a word.")
+        raise Wrong(f"{where} is {show_value(value)}; it must be a number or a word.")
 
     return _field(read, None)
 
 
-def anything(default: Any = None) -> Any:
+def take_anything(default: Any = None) -> Any:
     """A value that whoever uses it checks."""
     return _field(lambda value, where: value, default)
 
@@ -242,7 +242,7 @@ class Described:
         return {**told, **_plain(getattr(self, "more", {}))}
 
 
-def unsound(data: Any, where: str = "") -> Iterator[str]:
+def find_unsound(data: Any, where: str = "") -> Iterator[str]:
     """Yield a sentence for each value that no field of any part could take: NaN, control characters, endless depth."""
     waiting: list[tuple[Any, str, int]] = [(data, where, 0)]
     while waiting:
@@ -253,7 +253,7 @@ def unsound(data: Any, where: str = "") -> Iterator[str]:
             for key, one in value.items():
                 label = f"{name}.{key}" if name else str(key)
                 if not isinstance(key, str) or _CONTROL.search(key) or len(key) > _SHOWN * 2:
-                    yield f"{name or 'The specification'} has a key {shown(key)}; a key is a short text."
+                    yield f"{name or 'The specification'} has a key {show_value(key)}; a key is a short text."
                 else:
                     waiting.append((one, label, depth + 1))
         elif isinstance(value, (list, tuple)):
@@ -261,9 +261,10 @@ def unsound(data: Any, where: str = "") -> Iterator[str]:
         elif isinstance(value, float) and not math.isfinite(value):
             yield f"{name} is {value}; it must be a finite number."
         elif isinstance(value, int) and abs(value) > GREATEST:
-            yield f"{name} is {shown(value)}; a number must not be beyond 2**53, either way."
+            yield f"{name} is {show_value(value)}; a number must not be beyond 2**53, either way."
         elif isinstance(value, str) and (_CONTROL.search(value) or len(value) > LONGEST):
-            yield f"{name} is {shown(value)}; a text must have no control characters, and at most {LONGEST} others."
+            shown = show_value(value)
+            yield f"{name} is {shown}; a text must have no control characters, and at most {LONGEST} others."
 
 
 def _field(read: Read, default: Any, *, null: bool = True, key: str = "") -> Any:
@@ -273,7 +274,7 @@ def _field(read: Read, default: Any, *, null: bool = True, key: str = "") -> Any
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def keyed(key: str, field: Any) -> Any:
+def rename_key(key: str, field: Any) -> Any:
     """The same field under another key, one that Python keeps for itself."""
     return dataclasses.field(default=field.default, metadata={**field.metadata, "key": key})
 
@@ -281,7 +282,7 @@ def keyed(key: str, field: Any) -> Any:
 def _list_of(of: type[Part]) -> Read:
     def read(value: Any, where: str) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)):
-            raise Wrong(f"{where} is {shown(value)}; it must be a list.")
+            raise Wrong(f"{where} is {show_value(value)}; it must be a list.")
         each = {place: _attempt(of.from_data, one, f"{where}[{place}]") for place, one in enumerate(value)}
         return tuple(_sound(each).values())
 
@@ -304,7 +305,7 @@ def _sound(each: dict[Any, Any]) -> dict[Any, Any]:
 
 def _require_mapping(value: Any, where: str) -> None:
     if not isinstance(value, Mapping):
-        raise Wrong(f"{where or 'The specification'} is {shown(value)}; it must be named values.")
+        raise Wrong(f"{where or 'The specification'} is {show_value(value)}; it must be named values.")
 
 
 def _range(least: float, most: float, above: bool) -> str:

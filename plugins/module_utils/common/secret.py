@@ -60,7 +60,7 @@ def make_key() -> str:
     return secrets.token_hex(_KEY_BYTES)
 
 
-def seal(text: str, key: str) -> str:
+def seal_text(text: str, key: str) -> str:
     """Return what is the same for the same text under a key, and tells nothing of it to who lacks the key."""
     return f"#{hmac.new(key.encode(), text.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()[:_SEAL_DIGITS]}"
 
@@ -68,5 +68,6 @@ def seal(text: str, key: str) -> str:
 def seal_environment(entries: Sequence[str], key: str) -> list[str]:
     """Return ``NAME=VALUE`` entries with their values sealed."""
     return [
-        f"{name}={seal(value, key)}" for name, _equals, value in (str(one).partition("=") for one in entries)
+        f"{name}={seal_text(value, key)}"
+        for name, _equals, value in (str(one).partition("=") for one in entries)
     ]

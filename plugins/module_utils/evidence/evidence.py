@@ -157,12 +157,12 @@ def load_evidence(run: RunDir) -> Evidence:
         anchor=run.anchor,
         orders=parse_orders(read_lines(run.file("load.jsonl"))),
         probes=parse_samples(read_lines(run.file("probes.jsonl"))),
-        bpf=timed(read_lines(run.file("bpf.jsonl"))),
-        histograms=timed(read_lines(run.file("histograms.jsonl"))),
+        bpf=sort_by_time(read_lines(run.file("bpf.jsonl"))),
+        histograms=sort_by_time(read_lines(run.file("histograms.jsonl"))),
         capture=read_json(run.file("capture.json")) or {"status": "absent"},
-        engine=timed(read_lines(run.file("engine.jsonl"))),
-        interference=timed(read_lines(run.file("interference.jsonl"))),
-        timeline=Timeline(timed(well_formed(read_lines(run.file("timeline.jsonl"))))),
+        engine=sort_by_time(read_lines(run.file("engine.jsonl"))),
+        interference=sort_by_time(read_lines(run.file("interference.jsonl"))),
+        timeline=Timeline(sort_by_time(well_formed(read_lines(run.file("timeline.jsonl"))))),
         journal=read_lines(run.file("journal.jsonl")),
         ledger=read_json(run.file("ledger.json")),
         restore=read_json(run.file("restore.json")),
@@ -208,6 +208,6 @@ def parse_samples(lines: Sequence[Mapping[str, Any]]) -> list[Sample]:
     return sorted(found, key=lambda sample: sample.at)
 
 
-def timed(lines: Sequence[Line]) -> list[Line]:
+def sort_by_time(lines: Sequence[Line]) -> list[Line]:
     """Return the lines that have an instant, in time order."""
     return sorted((line for line in lines if "t" in line), key=lambda line: float(line["t"]))

@@ -63,7 +63,7 @@ def sound_since(known: Timeline, steady_s: float) -> float:
 
 
 def _wait(run: RunDir, until: float) -> None:
-    quiet = max(0.0, until - clock.now())
+    quiet = max(0.0, until - clock.read())
     clock.sleep(quiet)
     run.write_event(timeline.WAITED, seconds=round(quiet, 3), why="no request under way")
 
@@ -97,7 +97,7 @@ def settle_orders(run: RunDir, engine: DockerEngine, *, wait: bool = True) -> di
     store = Store(engine, run.spec.project, store_of_run(run), load)
     ledger = reconcile_orders(attempts, _count(run, store, numbering), faults_struck(known))
     if (
-        wait and ledger["lost"] and clock.now() < all_quiet
+        wait and ledger["lost"] and clock.read() < all_quiet
     ):  # an exchange may acknowledge first and store later
         _wait(run, all_quiet)
         ledger = reconcile_orders(attempts, _count(run, store, numbering), faults_struck(known))
@@ -125,12 +125,12 @@ def list_unpaired(attempts: Sequence[Mapping[str, Any]], first: int) -> list[str
 
 
 def _count(run: RunDir, store: Store, numbering: Numbering) -> Mapping[int, int] | None:
-    until = clock.now() + _PATIENCE_S
+    until = clock.read() + _PATIENCE_S
     while True:
         try:
             return store.count_orders(numbering, numbering.first, numbering.last)
         except ChaosError as error:
-            if clock.now() > until:
+            if clock.read() > until:
                 run.log("fail", f"The orders could not be counted: {error}", "reconcile")
                 return None
             clock.sleep(0.5)
@@ -155,10 +155,10 @@ def _clear(run: RunDir, store: Store, numbering: Numbering, attempts: Sequence[M
 
 
 def _book(load: Mapping[str, Any], before: int | None) -> int | None:
-    until = clock.now() + _BOOK_LAG_S
+    until = clock.read() + _BOOK_LAG_S
     while True:
         after = read_depth(load)
-        if before is None or after is None or after <= before or clock.now() > until:
+        if before is None or after is None or after <= before or clock.read() > until:
             return after
         clock.sleep(0.3)
 

@@ -90,7 +90,7 @@ def place_trial_order(load: Mapping[str, Any], store: Store) -> TrialOrder:
             f"The API accepted the trial order but load.order_id ({load['order_id']}) found no id in its answer: "
             f"{reply.text()}"
         )
-    begun = clock.now()
+    begun = clock.read()
     try:
         found = _wait_for(store, template.numbering, number)
     finally:
@@ -106,7 +106,7 @@ def place_trial_order(load: Mapping[str, Any], store: Store) -> TrialOrder:
     result = TrialOrder(
         order_id=verdict.order_id,
         accepted_ms=round((reply.end - reply.sent) * 1000, 1),
-        found_ms=round((clock.now() - begun) * 1000, 1),
+        found_ms=round((clock.read() - begun) * 1000, 1),
         cancelled=cancelled,
         depth=read_depth(load, client),
     )
@@ -162,10 +162,10 @@ def read_depth(load: Mapping[str, Any], client: Client | None = None) -> int | N
 
 
 def _wait_for(store: Store, numbering: Numbering, number: int) -> int:
-    until = clock.now() + FOUND_S
+    until = clock.read() + FOUND_S
     while True:
         rows = store.count_orders(numbering, number, number)[number]
-        if rows or clock.now() > until:
+        if rows or clock.read() > until:
             return rows
         time.sleep(0.2)
 

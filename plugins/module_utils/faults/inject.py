@@ -19,7 +19,7 @@ from ..run.journal import Entry, Journal
 from ..run.liveness import lost_watchdogs
 from .contract import Applied, Proof
 from .proving import note_proof, with_untried
-from .registry import described
+from .registry import describe_kind
 from .undo import undo
 
 
@@ -51,7 +51,7 @@ def inject_fault(
     Raises ChaosError when the run was aborted meanwhile,
     when the journal cannot be written (nothing is changed then), or when applying fails (it is undone then).
     """
-    waiting = 0.0 if agreed is None else max(0.0, agreed.left)
+    waiting = 0.0 if agreed is None else max(0.0, agreed.seconds_left)
     lease.renew_lease(run, waiting + lead + lease.LEASE_S)
     if agreed is not None:
         _arm(run, injection, lead, agreed)
@@ -61,14 +61,14 @@ def inject_fault(
             fault=injection.fault,
             kind=injection.kind,
             target=injection.target,
-            ends_target=described(injection.kind).ends_target,
+            ends_target=describe_kind(injection.kind).ends_target,
         )["t"]
     )
     if agreed is None:
         clock.sleep(lead)
     else:
         agreed.until(instant.AHEAD_S)
-    run.write_event(timeline.WAITED, seconds=round(clock.now() - announced, 3), why="lead")
+    run.write_event(timeline.WAITED, seconds=round(clock.read() - announced, 3), why="lead")
     try:
         done = _apply(run, injection, act, agreed)
     except Exception:
@@ -81,20 +81,20 @@ def inject_fault(
     for proof in done.proofs:
         level = "ok" if proof.holds else "info" if proof.holds is None else "warn"
         run.log(level, f"Proof ({proof.source}): {proof.fact}: {proof.value}", "fault")
-    quiet(run, done.at + linger)
+    wait_quietly(run, done.at + linger)
     return done.proofs
 
 
-def quiet(run: RunDir, until: float) -> None:
+def wait_quietly(run: RunDir, until: float) -> None:
     """Wait until a boottime and do nothing: on a small host the next module's start would disturb what is measured."""
-    waited = max(0.0, until - clock.now())
+    waited = max(0.0, until - clock.read())
     clock.sleep(waited)
     run.write_event(timeline.WAITED, seconds=round(waited, 3), why="linger")
 
 
 def _arm(run: RunDir, injection: Injection, lead: float, agreed: Instant) -> None:
     """Wait for the moment of the announcement, and say how this host stands to the instant."""
-    since, left = clock.now(), agreed.left
+    since, left = clock.read(), agreed.seconds_left
     sure = instant.doubt_ms(run, since) is not None
     run.log(
         "info" if sure else "warn",
@@ -108,7 +108,7 @@ def _arm(run: RunDir, injection: Injection, lead: float, agreed: Instant) -> Non
     elif left < max(lead, instant.AHEAD_S):
         run.log("warn", f"Fault {injection.fault}: armed only {left:.2f} s before the instant", "fault")
     agreed.until(max(lead, instant.AHEAD_S))
-    run.write_event(timeline.WAITED, seconds=round(clock.now() - since, 3), why="armed")
+    run.write_event(timeline.WAITED, seconds=round(clock.read() - since, 3), why="armed")
 
 
 def _apply(
@@ -128,11 +128,11 @@ def _apply(
                 "nothing was changed."
             )
         # what the fault waits for once it is journaled is no part of its time to live
-        ttl = injection.ttl + (0.0 if agreed is None else max(0.0, agreed.left))
+        ttl = injection.ttl + (0.0 if agreed is None else max(0.0, agreed.seconds_left))
         entry = journal.write_planned(
             injection.fault, injection.kind, injection.target, injection.plan, injection.undo, ttl
         )
-        kind = described(injection.kind)
+        kind = describe_kind(injection.kind)
         done = act(entry)
         done = replace(done, proofs=with_untried(done.proofs, kind, done.at, at_end=False))
         if agreed is not None:

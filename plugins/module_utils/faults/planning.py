@@ -23,18 +23,18 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     return registry.by_kind(str(fault["kind"])).check(fault)
 
 
-def trial(fault: Mapping[str, Any], site: Site) -> str:
+def try_fault(fault: Mapping[str, Any], site: Site) -> str:
     """Try what a fault needs and say what was found. Raises Unsupported or ChaosError."""
     kind = registry.by_kind(str(fault["kind"]))
     _require_root(kind, fault, site)
-    return kind.trial(fault, chosen(site.targets, fault), site)
+    return kind.trial(fault, choose_targets(site.targets, fault), site)
 
 
-def plan(fault: Mapping[str, Any], site: Site) -> Plan:
+def plan_fault(fault: Mapping[str, Any], site: Site) -> Plan:
     """Plan one fault for the containers it takes. Raises Unsupported or ChaosError."""
     kind = registry.by_kind(str(fault["kind"]))
     _require_root(kind, fault, site)
-    planned: Plan = kind.from_spec(fault, chosen(site.targets, fault), site)
+    planned: Plan = kind.from_spec(fault, choose_targets(site.targets, fault), site)
     return planned
 
 
@@ -44,13 +44,13 @@ def _require_root(kind: Fault, fault: Mapping[str, Any], site: Site) -> None:
         raise Unsupported(f"Fault {fault['id']} {what}, which needs root: run it with become: true.")
 
 
-def roles(faults: Sequence[Mapping[str, Any]]) -> list[str]:
+def list_roles(faults: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the roles of services that faults need besides their targets."""
-    found = [role for fault in faults for role in registry.described(str(fault["kind"])).roles]
+    found = [role for fault in faults for role in registry.describe_kind(str(fault["kind"])).roles]
     return list(dict.fromkeys(found))
 
 
-def chosen(targets: Sequence[Container], fault: Mapping[str, Any]) -> list[Container]:
+def choose_targets(targets: Sequence[Container], fault: Mapping[str, Any]) -> list[Container]:
     """Return the containers a fault takes, of each of its services."""
     replicas = str(fault.get("replicas", "one"))
     return [
@@ -76,26 +76,26 @@ def choose(targets: Sequence[Container], service: str, replicas: str) -> list[Co
     return found[: 1 if replicas == "one" else int(replicas)]
 
 
-def lines(faults: Sequence[FaultSpec], site: Site) -> list[str]:
+def describe_plans(faults: Sequence[FaultSpec], site: Site) -> list[str]:
     """Return the plan of every fault, a line a change, each with the fault's id in front."""
     found = []
     for fault in faults:
-        found += [f"{fault.id}: {line}" for line in plan(fault.to_data(), site).lines()]
+        found += [f"{fault.id}: {line}" for line in plan_fault(fault.to_data(), site).lines()]
     return found
 
 
-def sample(run: RunDir) -> None:
+def start_samplers(run: RunDir) -> None:
     """Start what kinds of this run's faults sample of their targets through the whole run."""
     targets: dict[str, list[str]] = {}
     for fault in run.spec.faults:
         targets.setdefault(fault.kind, []).extend(fault.services)
     for kind, services in targets.items():
-        start = registry.described(kind).sample
+        start = registry.describe_kind(kind).sample
         if start is not None:
             start(run, sorted(set(services)))
 
 
-def duration(spec: Specification) -> str:
+def describe_duration(spec: Specification) -> str:
     """Say how long the run will wait on purpose, and for what: at least, and at most if nothing recovers."""
     windows, faults = spec.windows, spec.faults
     timeout, placebo, quiet = (

@@ -27,7 +27,7 @@ def by_kind(kind: str) -> Fault:
     return fault
 
 
-def described(kind: str) -> Kind:
+def describe_kind(kind: str) -> Kind:
     """Return what a kind says of itself. Raises ChaosError for what is none."""
     return by_kind(kind).KIND
 
@@ -35,7 +35,7 @@ def described(kind: str) -> Kind:
 def process_module(command: str) -> str | None:
     """Return the module behind a command of the runtime that a kind of fault brings, None where none brings it."""
     for kind in known_kinds():
-        process = described(kind).process
+        process = describe_kind(kind).process
         if process is not None and process.command == command:
             return f"faults.{process.module}"
     return None

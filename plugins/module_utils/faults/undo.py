@@ -42,8 +42,8 @@ def undo(
                 fault = by_kind(entry.kind)
                 # a reboot ended it, when nobody looked; what the kernel counts now began after that
                 read = [] if run.of_earlier_boot else _in_force(fault, entry, scene)
-                proofs = with_untried(read, fault.KIND, clock.now(), at_end=True) if _held(entry) else read
-                at = clock.now()
+                proofs = with_untried(read, fault.KIND, clock.read(), at_end=True) if _held(entry) else read
+                at = clock.read()
                 how = _undo_entry(fault, entry, scene)
             except Exception as error:
                 failure = failure or error
@@ -106,6 +106,6 @@ def _held(entry: Entry) -> bool:
     return bool(entry.undo.get("held")) and entry.applied_at is not None
 
 
-def overdue(entry: Entry) -> bool:
+def is_overdue(entry: Entry) -> bool:
     """True when an entry's time to live is over."""
-    return clock.now() >= entry.expires
+    return clock.read() >= entry.expires

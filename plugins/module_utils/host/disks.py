@@ -209,7 +209,7 @@ def time_fsyncs(cgroup: Cgroup, folder: Path, count: int, within: float) -> list
     counts with the time it has taken so far, and is the last. Raises ChaosError when nothing could be written.
     """
     reader, writer = os.pipe()
-    begun = clock.now()
+    begun = clock.read()
     child = os.fork()
     if child == 0:
         _trials(cgroup, folder, count, writer)
@@ -228,7 +228,7 @@ def time_fsyncs(cgroup: Cgroup, folder: Path, count: int, within: float) -> list
     if errors:
         raise ChaosError(f"No fsync could be tried in {folder}: {errors[0]}.")
     if len(found) < count:
-        found.append(clock.now() - begun - sum(found))
+        found.append(clock.read() - begun - sum(found))
     return found
 
 
@@ -240,10 +240,10 @@ def _trials(cgroup: Cgroup, folder: Path, count: int, writer: int) -> None:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600)
         data = os.urandom(BYTES)
         for number in range(count):
-            started = clock.now()
+            started = clock.read()
             os.pwrite(fd, data, number * BYTES)
             os.fdatasync(fd)
-            os.write(writer, json.dumps({"s": clock.now() - started}).encode() + b"\n")
+            os.write(writer, json.dumps({"s": clock.read() - started}).encode() + b"\n")
     except OSError as error:
         _last_word(writer, f"{error.strerror}")
     except ChaosError as error:
@@ -269,8 +269,8 @@ def _last_word(writer: int, text: str) -> None:
 
 def _heard(reader: int, until: float, count: int) -> list[dict[str, Any]]:
     data = b""
-    while data.count(b"\n") < count and clock.now() < until:
-        if select.select([reader], [], [], max(0.0, until - clock.now()))[0]:
+    while data.count(b"\n") < count and clock.read() < until:
+        if select.select([reader], [], [], max(0.0, until - clock.read()))[0]:
             part = os.read(reader, 4096)
             if not part:
                 break

@@ -171,12 +171,12 @@ def load_sdk() -> Any:
 
     Raises Unsupported when this Python has none.
     """
-    libraries.reach()
+    libraries.make_importable()
     try:
         import docker
         import docker.errors
     except ImportError as error:
-        raise Unsupported(libraries.missing("The Docker SDK for Python (docker)")) from error
+        raise Unsupported(libraries.explain_missing("The Docker SDK for Python (docker)")) from error
     return docker
 
 
@@ -414,13 +414,13 @@ class _Output:
         """Return the output, or its first part where it was over or too much."""
         kept, raw = bytearray(), bytearray()
         body = self._answer.raw._fp
-        with cut_off.within(self._seconds, _socket_of(self._answer)) as cut:
+        with cut_off.limit_time(self._seconds, _socket_of(self._answer)) as cut:
             try:
                 for part in iter(lambda: body.read1(_PART), b""):
                     raw += part
                     kept += _frames(raw)
                     if len(kept) > largest:
-                        self.too_much = f"printed more than {bounds.size(largest)}"
+                        self.too_much = f"printed more than {bounds.format_size(largest)}"
                         break
             except (OSError, ValueError, http.client.HTTPException):
                 if not cut.over:
@@ -466,13 +466,13 @@ def _bounded(api: Any, seconds: float) -> Any:
         answer = plain(request, **{**options, "stream": True})
         if not streamed:
             patience = options.get("timeout") or seconds
-            with cut_off.within(float(patience), _socket_of(answer)) as cut:
+            with cut_off.limit_time(float(patience), _socket_of(answer)) as cut:
                 parts, got = [], 0
                 for part in iter(lambda: answer.raw.read(_PART, decode_content=True), b""):
                     got += len(part)
                     if got > bounds.ENGINE_ANSWER:
                         answer.close()
-                        raise OSError(f"its answer is larger than {bounds.size(bounds.ENGINE_ANSWER)}")
+                        raise OSError(f"its answer is larger than {bounds.format_size(bounds.ENGINE_ANSWER)}")
                     parts.append(part)
             if cut.over:
                 raise OSError(f"it did not answer within {float(patience):g} s")

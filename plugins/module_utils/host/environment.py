@@ -71,7 +71,7 @@ def explain_remake(folder: Path, python: Python, manifest: Mapping[str, str], ow
 
     owner: user id of the only one who may write to it.
     """
-    site = libraries.site(folder, python.version)
+    site = libraries.locate_packages(folder, python.version)
     try:
         found = json.loads((folder / libraries.ENVIRONMENT / STAMP).read_text())
     except (OSError, ValueError):
@@ -85,7 +85,7 @@ def explain_remake(folder: Path, python: Python, manifest: Mapping[str, str], ow
         name, version = parse_wheel_name(filename)
         if name != "pip" and not (site / f"{name}-{version}.dist-info" / "RECORD").is_file():
             return f"{name} {version} is gone from it"
-    if not libraries.trusted(site, folder, owner):
+    if not libraries.is_trusted(site, folder, owner):
         return "others than root could write to it, so nothing is imported from it"
     return ""
 
@@ -166,7 +166,7 @@ def make_environment(folder: Path, python: Python, archive: Path, manifest: Mapp
     text = json.dumps(make_stamp(python, manifest), indent=1)
     (target / STAMP).write_text(f"{text}\n")
     put_in_place(folder)
-    if not libraries.trusted(libraries.site(folder, python.version), folder):
+    if not libraries.is_trusted(libraries.locate_packages(folder, python.version), folder):
         raise ChaosError(f"{folder} could be written to by others than root, so nothing is imported from it.")
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from ..common import bounds, clock, cut_off, libraries
 from ..common.errors import ChaosError, Unsupported
 
-libraries.reach()
+libraries.make_importable()
 try:
     import urllib3
     import urllib3.exceptions
@@ -79,7 +79,7 @@ class Client:
         timeout: seconds for the whole of it, from the connect to the answer's last byte. connections: most kept open.
         """
         if urllib3 is None:
-            raise Unsupported(libraries.missing("The Python library urllib3"))
+            raise Unsupported(libraries.explain_missing("The Python library urllib3"))
         # More connections than the pool keeps are closed after use; urllib3 would warn of each on stderr.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         try:
@@ -98,17 +98,17 @@ class Client:
 
     def request(self, method: str, path: str, body: bytes | None = None) -> Reply:
         """Send one request and return how it ended. Never raises for anything the service or network did."""
-        sent = clock.now()
-        with cut_off.within(self._timeout) as cut:
+        sent = clock.read()
+        with cut_off.limit_time(self._timeout) as cut:
             self._cuts.now = cut
             try:
                 status, data = self._exchange(method, path, body)
             except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
                 kind = "timeout" if cut.over else kind_of(error)
-                return Reply(sent, clock.now(), 0, b"", kind, self._describe(kind, error))
+                return Reply(sent, clock.read(), 0, b"", kind, self._describe(kind, error))
         if cut.over:  # what was cut off may look like an answer that ended in order
-            return Reply(sent, clock.now(), 0, b"", "timeout", self._describe("timeout", socket.timeout()))
-        return Reply(sent, clock.now(), status, data, "", "")
+            return Reply(sent, clock.read(), 0, b"", "timeout", self._describe("timeout", socket.timeout()))
+        return Reply(sent, clock.read(), status, data, "", "")
 
     def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         """Return status and body; the connection goes back to the pool only when its answer was read to the end."""
@@ -173,7 +173,7 @@ def _body(response: Any) -> bytes:
     for part in iter(lambda: response.read(_PART, decode_content=False), b""):
         got += len(part)
         if got > bounds.HTTP_BODY:
-            raise bounds.TooMuch(f"its answer is larger than {bounds.size(bounds.HTTP_BODY)}")
+            raise bounds.TooMuch(f"its answer is larger than {bounds.format_size(bounds.HTTP_BODY)}")
         parts.append(part)
     data = b"".join(parts)
     return unpack(data, coding)
@@ -199,7 +199,7 @@ def _unpacked(data: bytes) -> bytes:
     except zlib.error as error:
         raise ValueError(f"its answer is damaged ({error})") from None
     if unpack.unconsumed_tail:
-        raise bounds.TooMuch(f"its answer unpacks to more than {bounds.size(bounds.HTTP_BODY)}")
+        raise bounds.TooMuch(f"its answer unpacks to more than {bounds.format_size(bounds.HTTP_BODY)}")
     return found
 
 
@@ -239,7 +239,7 @@ def _root(error: BaseException) -> str:
 
 def shorten(text: str) -> str:
     """Return ``text`` on one line, at most TEXT_MAX characters."""
-    return bounds.line(text, TEXT_MAX)
+    return bounds.fit_line(text, TEXT_MAX)
 
 
 def compile_expression(text: Any, where: str) -> Callable[[Any], Any]:
@@ -252,7 +252,7 @@ def compile_expression(text: Any, where: str) -> Callable[[Any], Any]:
     if not isinstance(text, str):
         raise ChaosError(f"{where} is {text!r}; it must be a JMESPath expression, which is a text.")
     if jmespath is None:
-        raise Unsupported(libraries.missing("The Python library jmespath"))
+        raise Unsupported(libraries.explain_missing("The Python library jmespath"))
     try:
         compiled = jmespath.compile(text)
     except jmespath.exceptions.JMESPathError as error:

@@ -92,7 +92,7 @@ def connect_once(address: str, port: int, timeout: float) -> dict[str, Any]:
     found: dict[str, Any] = {"kernel_ms": None, "errno": 0, "timed_out": False}
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.settimeout(timeout)
-        began = clock.now()
+        began = clock.read()
         try:
             probe.connect((address, port))
             info = probe.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
@@ -101,7 +101,7 @@ def connect_once(address: str, port: int, timeout: float) -> dict[str, Any]:
             found["timed_out"] = True
         except OSError as error:
             found["errno"] = error.errno or 0
-        found["seconds"] = clock.now() - began
+        found["seconds"] = clock.read() - began
     return found
 
 
@@ -136,7 +136,7 @@ def _in_child(
     os.close(writer)
     text = None
     try:
-        text = _read(reader, clock.now() + within)
+        text = _read(reader, clock.read() + within)
     finally:
         if text is None:
             os.kill(child, signal.SIGKILL)
@@ -170,14 +170,14 @@ def _read(reader: int, until: float) -> str | None:
     """Read to the end of the pipe; None when that did not come in time."""
     parts: list[bytes] = []
     try:
-        while select.select([reader], [], [], max(0.0, until - clock.now()))[0]:
+        while select.select([reader], [], [], max(0.0, until - clock.read()))[0]:
             part = os.read(reader, 65536)
             if not part:
                 return b"".join(parts).decode(errors="replace")
             parts.append(part)
             if sum(map(len, parts)) > bounds.PIPE_ANSWER:
                 raise ChaosError(
-                    f"An answer from a network namespace is larger than {bounds.size(bounds.PIPE_ANSWER)}."
+                    f"An answer from a network namespace is larger than {bounds.format_size(bounds.PIPE_ANSWER)}."
                 )
         return None
     finally:

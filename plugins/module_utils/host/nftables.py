@@ -19,7 +19,7 @@ from typing import Any
 from ..common import libraries
 from ..common.errors import ChaosError, Unsupported
 
-libraries.reach()
+libraries.make_importable()
 try:
     from pyroute2.netlink.exceptions import NetlinkError
     from pyroute2.netlink.nfnetlink import nftsocket
@@ -179,7 +179,7 @@ def read_table(table: str) -> dict[str, Any]:
 def require_nftables() -> None:
     """Raise Unsupported without the library."""
     if NFTables is None:
-        raise Unsupported(libraries.missing("The Python library pyroute2"))
+        raise Unsupported(libraries.explain_missing("The Python library pyroute2"))
 
 
 def _socket() -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..common import libraries, peer_addresses
 
-libraries.reach()
+libraries.make_importable()
 try:
     from pyroute2.netlink.exceptions import NetlinkError
 except ImportError:
@@ -35,9 +35,9 @@ def find_interface(ip: Any, address: str) -> set[int]:
 
 def find_interfaces(ip: Any, peer: str) -> set[int]:
     """Return the interfaces that lead to an address, or to any part of a network: its parts may go different ways."""
-    found = find_interface(ip, peer_addresses.sample(peer))
+    found = find_interface(ip, peer_addresses.pick_address(peer))
     if peer_addresses.is_network(peer):
-        wanted = peer_addresses.network(peer)
+        wanted = peer_addresses.parse_network(peer)
         for route in ip.get_routes(family=_INET if wanted.version == 4 else _INET6, table=_MAIN):
             dst, index = route.get_attr("RTA_DST"), route.get_attr("RTA_OIF")
             if dst and index and index != _LOOPBACK:

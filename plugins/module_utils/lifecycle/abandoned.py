@@ -65,11 +65,11 @@ def _end_by_own_runtime(run: RunDir, by: str, user: int | None = None) -> str:
     if done.returncode == 0:
         return ""
     lines = bounds.clean(done.stderr[-_LAST_BYTES:]).strip().splitlines() or ["it said nothing"]
-    return bounds.line(lines[-1], _WORDS_MAX)
+    return bounds.fit_line(lines[-1], _WORDS_MAX)
 
 
 def _words(error: Exception) -> str:
-    return bounds.line(str(error) or type(error).__name__, _WORDS_MAX)
+    return bounds.fit_line(str(error) or type(error).__name__, _WORDS_MAX)
 
 
 def has_begun(run: RunDir) -> bool:
@@ -198,7 +198,7 @@ def _tell_aborted(run: RunDir, reason: str, by: str) -> None:
     try:
         at = clock.run_now(run.anchor)
     except ChaosError:
-        at = clock.now()
+        at = clock.read()
     run.note(timeline.ABORTED, t=at, reason=reason, by=by)
 
 

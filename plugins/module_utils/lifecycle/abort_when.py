@@ -38,7 +38,7 @@ class Guard:
     def crossed(self) -> str | None:
         """Return which limit is crossed and by what, in words; None while all hold."""
         self._orders.extend(line for line in self._tail.poll() if "ok" in line)
-        since = clock.now() - _WINDOW_S
+        since = clock.read() - _WINDOW_S
         while self._orders and self._orders[0]["end"] < since:
             self._orders.popleft()
         readings = {

@@ -94,7 +94,7 @@ def run(kind: Fault) -> None:
             _tell_failure(parameters, kind_name(kind), str(error))
         if parameters["state"] == "present" and not module.check_mode:
             _go_no_further(parameters, str(error))
-        module.fail_json(msg=str(error), at=clock.now(), aborted=aborted, **result(False, [], "", ""))
+        module.fail_json(msg=str(error), at=clock.read(), aborted=aborted, **result(False, [], "", ""))
 
 
 def _tell_failure(parameters: Mapping[str, Any], kind: str, reason: str) -> None:
@@ -220,7 +220,7 @@ def planned(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) -> Pl
             raise ChaosError(f"Project {wanted['project']} has no container of a service {service}.")
     for container in targets:
         consent.require_own_process(container, engine.inspect)
-    return planning.plan(wanted, Site(targets, is_root(), engine))
+    return planning.plan_fault(wanted, Site(targets, is_root(), engine))
 
 
 def preview(fault: Fault, wanted: Mapping[str, Any]) -> Result:
@@ -269,9 +269,9 @@ def _agreed(run: RunDir, wanted: Mapping[str, Any]) -> Instant | None:
     if wanted.get("at") is None:
         return None
     agreed = Instant(run, wanted["id"], wanted["at"])
-    if abs(agreed.left) > FARTHEST_S:
+    if abs(agreed.seconds_left) > FARTHEST_S:
         raise ChaosError(
-            f"The instant agreed for fault {wanted['id']} is {agreed.left:+.0f} s from now; it must lie within "
+            f"The instant agreed for fault {wanted['id']} is {agreed.seconds_left:+.0f} s from now; it must lie within "
             f"{FARTHEST_S:.0f} s: nothing was changed."
         )
     return agreed
@@ -286,7 +286,7 @@ def absent(wanted: Mapping[str, Any]) -> Result:
     # until now the fault's own time to live was the run's as well
     lease.renew_on_contact(run, f"module {wanted['kind']}, undoing")
     if done and not run.read_timeline().recovered(wanted["id"]):
-        inject.quiet(run, clock.now() + wanted["linger"])
+        inject.wait_quietly(run, clock.read() + wanted["linger"])
     shown = result(bool(done), lines, before=_text(lines), after="")
     return {**shown, **deliver_result(run, changed=bool(done))}
 

@@ -151,13 +151,13 @@ def _alone(run: RunDir) -> Iterator[bool]:
         yield False
         return
     try:
-        until = clock.now() + _LEASE_S
+        until = clock.read() + _LEASE_S
         while run.path.exists():
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if clock.now() > until:
+                if clock.read() > until:
                     raise ChaosError(
                         f"Run {run.path.name} is being ended by somebody else, and not done yet."
                     ) from None
@@ -238,7 +238,7 @@ def _tell_containers(run: RunDir) -> None:
 
 def _tell_time(run: RunDir) -> None:
     """Say how much of the run was waiting on purpose, and how much was our own work."""
-    whole = clock.now() - run.anchor.boottime
+    whole = clock.read() - run.anchor.boottime
     waited = run.read_timeline().waited_s
     run.say(
         "info",
@@ -257,7 +257,7 @@ def _tell_cost(run: RunDir) -> None:
             used[name] = round(found[1], 2)
     if not used:
         return
-    whole = clock.now() - run.anchor.boottime
+    whole = clock.read() - run.anchor.boottime
     share = sum(used.values()) / whole
     run.note(timeline.OWN_COST, cpu_s=used, share=round(share, 4))
     parts = ", ".join(f"{name} {used[name]:.1f}" for name in sorted(used, key=lambda name: -used[name]))

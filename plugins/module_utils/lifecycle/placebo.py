@@ -28,7 +28,7 @@ def begin(run: RunDir, seconds: float) -> None:
     The surge of a run without faults is that of one which ends its target, the most any experiment sends.
     """
     kinds = sorted({fault.kind for fault in run.spec.faults})
-    ends_target = not kinds or any(registry.described(kind).ends_target for kind in kinds)
+    ends_target = not kinds or any(registry.describe_kind(kind).ends_target for kind in kinds)
     run.write_event(timeline.PLACEBO_BEGIN, seconds=seconds, kinds=kinds, ends_target=ends_target)
     run.log(
         "info",
@@ -39,7 +39,7 @@ def begin(run: RunDir, seconds: float) -> None:
 
 def end(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:
     """Tell the observers that it is over, and what our own load did to the exchange."""
-    wall_s = round(clock.now() - _before(run), 3)
+    wall_s = round(clock.read() - _before(run), 3)
     run.write_event(timeline.PLACEBO_END, steady=is_steady, reasons=list(reasons), wall_s=wall_s)
     told = strain(run)
     if told:

@@ -94,7 +94,7 @@ def check_exchange(report: Report, engine: DockerEngine, spec: Specification) ->
         )
     away = external.list_external(spec)
     external.refuse_external([(fault.id, fault.services) for fault in spec.faults], away)
-    roles = [*spec.needs, *planning.roles([fault.to_data() for fault in spec.faults])]
+    roles = [*spec.needs, *planning.list_roles([fault.to_data() for fault in spec.faults])]
     needed = [spec.services[role] for role in dict.fromkeys(roles) if role in spec.services]
     targets = [service for fault in spec.faults for service in fault.services]
     needed += [service for service in dict.fromkeys(targets) if service not in needed]
@@ -143,7 +143,7 @@ def _require_up(report: Report, engine: DockerEngine, project: str, service: str
             f"Service {service} of project {project} is {targets[0].status}, but must run before the experiment; "
             f"start it with: docker compose -p {project} up -d {service}"
         )
-    until = clock.now() + max(
+    until = clock.read() + max(
         [_HEALTHY_S, *(min(one.check_needs_s, _CHECKED_S) for one in targets if one.running)]
     )
     while True:
@@ -154,7 +154,7 @@ def _require_up(report: Report, engine: DockerEngine, project: str, service: str
         ]
         if not sick:
             return
-        if clock.now() > until or sick[0].health == "unhealthy":
+        if clock.read() > until or sick[0].health == "unhealthy":
             said = f": {sick[0].health_said}" if sick[0].health_said else ""
             raise ChaosError(
                 f"Service {service} of project {project} is {sick[0].health}, but must be healthy before the run; "
@@ -212,7 +212,7 @@ def try_faults(report: Report, spec: Specification, engine: DockerEngine, passwo
     has = report.facts["capabilities"]
     site = Site(report.targets, bool(has["root"]), engine)
     for fault in spec.faults:
-        found, *milder = planning.trial({**fault.to_data(), "password": password}, site).split("; ")
+        found, *milder = planning.try_fault({**fault.to_data(), "password": password}, site).split("; ")
         has["trials"][fault.id] = found
         for line in milder:
             report.say("warn", f"Fault {fault.id}: {line}")

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from ..common import clock
 from ..common.errors import ChaosError, Unsupported
 from ..faults import registry
-from ..faults.undo import overdue, undo
+from ..faults.undo import is_overdue, undo
 from ..host.docker_engine import load_sdk
 from ..run import claims, lease, processes, timeline
 from ..run.abort import abort_run, is_complete
@@ -102,7 +102,7 @@ class Watchdog:
         self._again, self._pause = 0.0, _TICK_S
         self._standby: subprocess.Popen[bytes] | None = None
         self._guard: abort_when.Guard | None = None
-        self._guarded = clock.now()
+        self._guarded = clock.read()
 
     def keep(self) -> int:
         """Run until told to stop (the run ended in order) or until the run was ended here."""
@@ -140,7 +140,7 @@ class Watchdog:
 
     def _time_is_over(self) -> bool:
         """Return whether to end the run now: nobody renewed it, and what resisted was not tried just now."""
-        return clock.now() > max(self._run.read_deadline(), self._again)
+        return clock.read() > max(self._run.read_deadline(), self._again)
 
     def _keep_standby(self) -> None:
         """Start the second watchdog, again if it died; poll() also reaps it. After a takeover the old one is us."""
@@ -158,9 +158,9 @@ class Watchdog:
         for entry in entries:  # one that the specification does not have
             with contextlib.suppress(ChaosError):
                 registry.by_kind(entry.kind)
-        if any(overdue(entry) for entry in entries):
+        if any(is_overdue(entry) for entry in entries):
             try:
-                undo(self._run, by="watchdog", wanted=overdue)
+                undo(self._run, by="watchdog", wanted=is_overdue)
             except Exception as error:
                 self._say_once("fail", f"An overdue fault could not be undone yet, trying on: {error}")
 
@@ -172,9 +172,9 @@ class Watchdog:
                 self._say_once("warn", f"The {command} observer died during the run.")
 
     def _heed_guard(self) -> None:
-        if clock.now() - self._guarded < _GUARD_S:
+        if clock.read() - self._guarded < _GUARD_S:
             return
-        self._guarded = clock.now()
+        self._guarded = clock.read()
         if self._guard is None:
             self._guard = abort_when.Guard(self._run)
         reason = self._guard.crossed()
@@ -211,7 +211,7 @@ class Watchdog:
         except Exception as error:
             self._say_once("fail", str(error) or type(error).__name__)
             self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
-            self._again = clock.now() + self._pause
+            self._again = clock.read() + self._pause
             return False
         return True
 

@@ -41,20 +41,20 @@ class Observation:
 def watch_slice(run: RunDir, window: Observation, slice_s: float) -> Result:
     """Watch for a slice and return {chaos_progress, done, steady, reasons, injectable, aborted}."""
     if window.until_steady and window.fault and run.read_timeline().recovered(window.fault):
-        _outlast(run, clock.now() + window.seconds)
+        _outlast(run, clock.read() + window.seconds)
         return {"chaos_progress": {}, "done": True, "steady": True, "reasons": [], **_further(run)}
     begun = _begin(run, window)
-    since = clock.now()
+    since = clock.read()
     until = min(begun + window.seconds, since + slice_s)
-    lease.renew_lease(run, max(0.0, until - clock.now()) + MARGIN_S)
+    lease.renew_lease(run, max(0.0, until - clock.read()) + MARGIN_S)
     # until the slice is over, or the steady time has passed and it is worth a look at what it showed
-    while clock.now() < until and not _aborted(run) and not _strained(run, window):
-        wait = min(until - clock.now(), 1.0 if window.until_steady else slice_s, 5 * _STEP_S)
+    while clock.read() < until and not _aborted(run) and not _strained(run, window):
+        wait = min(until - clock.read(), 1.0 if window.until_steady else slice_s, 5 * _STEP_S)
         clock.sleep(wait)
-        long_enough = window.until_steady and clock.now() - begun >= _steady_s(run)
+        long_enough = window.until_steady and clock.read() - begun >= _steady_s(run)
         if long_enough and not _reasons(run, recent_evidence(run), begun, window):
             break
-    run.write_event(timeline.WAITED, seconds=round(clock.now() - since, 3), why=window.phase)
+    run.write_event(timeline.WAITED, seconds=round(clock.read() - since, 3), why=window.phase)
     seen = recent_evidence(run)
     busy = _busy(run, seen, begun, window)
     reasons = [*_reasons(run, seen, begun, window), *([busy] if busy else [])]
@@ -62,13 +62,13 @@ def watch_slice(run: RunDir, window: Observation, slice_s: float) -> Result:
     is_steady = not reasons and not aborted and not _strained(run, window)
     if _again(run, window, begun, reasons, aborted):
         begun = _begin(run, window)
-    ended = bool(aborted) or _strained(run, window) or clock.now() >= begun + window.seconds
+    ended = bool(aborted) or _strained(run, window) or clock.read() >= begun + window.seconds
     done = ended or (window.until_steady and is_steady)
     if done:
         _end(run, window, is_steady, reasons, busy)
         _outlast(run, _latest(run, window, begun))
     return {
-        "chaos_progress": _progress(seen, window, begun, clock.now() - slice_s, is_steady),
+        "chaos_progress": _progress(seen, window, begun, clock.read() - slice_s, is_steady),
         "done": done,
         "steady": is_steady,
         "reasons": reasons,
@@ -85,7 +85,7 @@ def recent_evidence(run: RunDir) -> Evidence:
         anchor=run.anchor,
         orders=evidence.parse_orders(load),
         probes=evidence.parse_samples(probes),
-        interference=evidence.timed(interference),
+        interference=evidence.sort_by_time(interference),
     )
 
 
@@ -115,11 +115,11 @@ def _strained(run: RunDir, window: Observation) -> bool:
 
 def _again(run: RunDir, window: Observation, begun: float, reasons: list[str], aborted: str) -> bool:
     """Begin a baseline anew that was not steady, if there is time for a whole one: a hiccup is over by then."""
-    if window.phase != BASELINE or aborted or not reasons or clock.now() < begun + window.seconds:
+    if window.phase != BASELINE or aborted or not reasons or clock.read() < begun + window.seconds:
         return False
     first = run.read_timeline().phase_began(window.phase)[0]
     limit = run.spec.windows.baseline_timeout_s or window.seconds
-    if clock.now() + window.seconds > first + limit:
+    if clock.read() + window.seconds > first + limit:
         return False
     run.write_event(timeline.PHASE, id=window.phase, fault=None)
     run.log("warn", f"Not steady yet, so the baseline begins anew: {'; '.join(reasons)}", "steady")
@@ -158,7 +158,7 @@ def _outlast(run: RunDir, until: float) -> None:
     Ansible has no host go on before, and no word comes meanwhile. A fault in force keeps its time to live.
     """
     if lease.read_patience(run) and not _aborted(run):
-        lease.renew_lease(run, max(0.0, until - clock.now()) + MARGIN_S)
+        lease.renew_lease(run, max(0.0, until - clock.read()) + MARGIN_S)
 
 
 def _latest(run: RunDir, window: Observation, begun: float) -> float:
@@ -182,7 +182,7 @@ def _reasons(run: RunDir, seen: Evidence, begun: float, window: Observation) -> 
 
     What is still under way is not judged yet. Once our load was taken away, the probes alone tell.
     """
-    now = clock.now() - _STEP_S
+    now = clock.read() - _STEP_S
     found, limits = steady_state.signals_of(seen), run.spec.thresholds
     if window.phase == PLACEBO_RECOVERY and run.read_timeline().strains:
         found = [signal for signal in found if signal.name != steady_state.ORDERS]
@@ -197,7 +197,7 @@ def _busy(run: RunDir, seen: Evidence, begun: float, window: Observation) -> str
     """Return why the host is too busy to learn from, as the baseline shows it; empty where its owner accepts noise."""
     if window.phase != BASELINE or run.spec.accept_noise:
         return ""
-    return rules.too_busy(seen, begun, clock.now())
+    return rules.too_busy(seen, begun, clock.read())
 
 
 def _aborted(run: RunDir) -> str:
@@ -215,7 +215,7 @@ def _progress(seen: Evidence, window: Observation, begun: float, since: float, i
     orders = [order for order in seen.orders if order.at >= max(begun, since)]
     failed = sum(order.failed for order in orders)
     p50 = percentile([order.latency_ms for order in orders if not order.failed], 50)
-    elapsed = min(clock.now() - begun, window.seconds)
+    elapsed = min(clock.read() - begun, window.seconds)
     median = "no order good" if p50 is None else f"median {p50:.1f} ms"
     return {
         "phase": window.phase,

@@ -33,7 +33,7 @@ def main(run: RunDir) -> int:
     thread = threading.Thread(target=_follow, args=(run, engine, writer), daemon=True)
     thread.start()
     gauges = Gauges(run)
-    planning.sample(run)
+    planning.start_samplers(run)
     run.register_process("events")
     while not life.stopping and thread.is_alive():
         gauges.take_events(life.marks())

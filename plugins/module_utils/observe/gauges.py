@@ -87,7 +87,7 @@ class Gauges:
     def take_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take in new lines of the timeline and hand what is due to the reader; returns at once."""
         self._agenda.take_events(events)
-        for due in self._agenda.pop_due(clock.now()):
+        for due in self._agenda.pop_due(clock.read()):
             self._waiting.put(due)
 
     def _follow(self) -> None:
@@ -95,7 +95,7 @@ class Gauges:
         exchange = Asked(self._run.spec, store_of_run(self._run))
         while True:
             due, fault, moment = self._waiting.get()
-            if clock.now() - due > _LATE_S:
+            if clock.read() - due > _LATE_S:
                 continue
             for gauge in self._gauges:
                 for name, value, t, error in read_gauge(gauge, engine, exchange):
@@ -123,13 +123,13 @@ def read_gauge(
     ``service``, last number it prints. http: GET ``url``, a JMESPath expression for each name in ``values``.
     """
     names = list(gauge.values) if gauge.kind == "http" else [gauge.name]
-    started = clock.now()
+    started = clock.read()
     try:
         found = _READ[gauge.kind](gauge, engine, exchange)
         error = None
     except ChaosError as problem:
         found, error = {}, str(problem)
-    t = (started + clock.now()) / 2
+    t = (started + clock.read()) / 2
     for name in names:
         value = found.get(name)
         yield name, value, t, error if value is None else None

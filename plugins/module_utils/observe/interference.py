@@ -153,8 +153,8 @@ class Processes:
             return None
         command = max(cores, key=lambda name: cores[name])
         return {
-            "command": bounds.line(command, _COMMAND_MAX),
-            "cgroup": bounds.line(usage.cgroup_of(largest[command][1]), _CGROUP_MAX),
+            "command": bounds.fit_line(command, _COMMAND_MAX),
+            "cgroup": bounds.fit_line(usage.cgroup_of(largest[command][1]), _CGROUP_MAX),
             "cores": round_or_none(cores[command]),
         }
 
@@ -217,7 +217,7 @@ def compare(readings: Sequence[Reading], late_s: float) -> Line:
 def read(exchange: Exchange, ours: Processes) -> Reading:
     """Read every counter now."""
     return Reading(
-        clock.now(),
+        clock.read(),
         tuple(usage.read_stalled(what) for what in usage.PRESSURES),
         usage.read_waited(),
         usage.read_processors(),
@@ -244,14 +244,14 @@ def main(run: RunDir) -> int:
         exchange.learn(container_id, pid)
     engine = Tail(run.file("engine.jsonl"))
     ours.registered()
-    ours.look(exchange, clock.now())
+    ours.look(exchange, clock.read())
     readings = deque([read(exchange, ours)], maxlen=_STRETCH + 1)
     run.register_process("interference")
     due, count = readings[-1].t, 0
     while not life.stopping:
         due += PERIOD_S
         _sleep_until(due)
-        late = max(0.0, clock.now() - due)
+        late = max(0.0, clock.read() - due)
         for event in engine.poll():
             if event.get("action") == "start" and event.get("pid"):
                 exchange.learn(str(event["id"]), int(event["pid"]))
@@ -261,14 +261,14 @@ def main(run: RunDir) -> int:
         count += 1
         if count % _LOOK_EACH == 0:
             ours.registered()
-            top = ours.look(exchange, clock.now())
+            top = ours.look(exchange, clock.read())
             line.update({"top": top} if top else {})
         writer.write(line)
-        if clock.now() - due > 1:  # the host stood still: what was missed is no series of samples
-            due = clock.now()
+        if clock.read() - due > 1:  # the host stood still: what was missed is no series of samples
+            due = clock.read()
     return 0
 
 
 def _sleep_until(due: float) -> None:
     """Wait on select(2), whose granularity is finer than what is measured with it."""
-    select.select([], [], [], max(0.0, due - clock.now()))
+    select.select([], [], [], max(0.0, due - clock.read()))

@@ -129,7 +129,7 @@ class RunDir:
 
     def write_event(self, event: str, **fields: Any) -> Line:
         """Append one event to the timeline and return it as written. Raises ChaosError when the disk refuses."""
-        line = {"t": fields.pop("t", None) or clock.now(), "event": event, **fields}
+        line = {"t": fields.pop("t", None) or clock.read(), "event": event, **fields}
         try:
             self._append(line)
         except OSError as error:
@@ -141,7 +141,7 @@ class RunDir:
 
         What could not be written is kept in memory and comes first when this process writes next; see :attr:`owed`.
         """
-        line = {"t": fields.pop("t", None) or clock.now(), "event": event, **fields}
+        line = {"t": fields.pop("t", None) or clock.read(), "event": event, **fields}
         try:
             self._append(line)
         except OSError:
@@ -197,8 +197,8 @@ class RunDir:
 
         ``of``: which of the controller's modules came by; the last one's name and time are kept.
         """
-        wanted = max(self.read_deadline(), clock.now() + seconds)
-        contact = {"of": of, "at": clock.now()} if of else self.last_contact()
+        wanted = max(self.read_deadline(), clock.read() + seconds)
+        contact = {"of": of, "at": clock.read()} if of else self.last_contact()
         try:
             until = wanted if latest is None else min(wanted, latest)
             write_json(self.file("deadline.json"), {"t": until, "contact": contact})
@@ -208,7 +208,7 @@ class RunDir:
     def shorten_deadline(self, seconds: float, *, earliest: float) -> None:
         """Bring the deadline back to ``seconds`` from now, but not before boottime ``earliest``."""
         try:
-            until = max(earliest, clock.now() + seconds)
+            until = max(earliest, clock.read() + seconds)
             write_json(self.file("deadline.json"), {"t": until, "contact": self.last_contact()})
         except OSError as error:
             raise self._unwritable(error) from error
@@ -220,7 +220,7 @@ class RunDir:
         pid = os.getpid()
         write_json(
             folder / f"{command}.json",
-            {"command": command, "pid": pid, "start": process_start(pid), "ready_at": clock.now(), **fields},
+            {"command": command, "pid": pid, "start": process_start(pid), "ready_at": clock.read(), **fields},
         )
 
     def _unwritable(self, error: OSError) -> ChaosError:

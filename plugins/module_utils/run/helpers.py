@@ -45,7 +45,7 @@ def end_working_in(folder: Path) -> int:
     Raises ChaosError when one outlives that.
     """
     ended: set[int] = set()
-    until = clock.now() + _END_S
+    until = clock.read() + _END_S
     while True:
         found = list(_working_in(str(folder)))
         if not found:
@@ -53,7 +53,7 @@ def end_working_in(folder: Path) -> int:
         ended.update(found)
         for pid in found:
             _kill(pid, str(folder))
-        if clock.now() > until:
+        if clock.read() > until:
             raise ChaosError(f"Process {found[0]}, which works in {folder}, cannot be ended.")
         clock.sleep(0.02)
 

@@ -50,16 +50,16 @@ def doubt_ms(run: RunDir, t: float) -> float | None:
 
 def describe_instant(run: RunDir, at: float) -> str:
     """Say for people which instant a fault is armed for, and how well this host knows it."""
-    known, doubt = _clock(run), doubt_ms(run, clock.now())
+    known, doubt = _clock(run), doubt_ms(run, clock.read())
     if doubt is None:
         why = f" ({known['reason']})" if known.get("reason") else ""
         return (
-            f"armed for {clock.utc_exact(at)}; how far this host's clock is from the controller's is not known{why}, "
-            "so it fires by its own clock"
+            f"armed for {clock.format_utc_exact(at)}; how far this host's clock is from the controller's is not "
+            f"known{why}, so it fires by its own clock"
         )
     return (
-        f"armed for {clock.utc_exact(at)} on the controller's clock; this host's is {known['offset_ms']:+.3f} ms "
-        f"from it, ± {doubt:.3f} ms"
+        f"armed for {clock.format_utc_exact(at)} on the controller's clock; this host's is "
+        f"{known['offset_ms']:+.3f} ms from it, ± {doubt:.3f} ms"
     )
 
 
@@ -73,15 +73,15 @@ class Instant:
         self.target = boottime_of(run, at)
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Return the seconds until then, below 0 when it has passed."""
-        return self.target - clock.now()
+        return self.target - clock.read()
 
     def until(self, before: float) -> None:
         """Wait until ``before`` seconds before the instant. Raises ChaosError when the run is aborted meanwhile."""
         self._heed()
-        while self.left > before:
-            clock.sleep(min(self.left - before, _LOOK_S))
+        while self.seconds_left > before:
+            clock.sleep(min(self.seconds_left - before, _LOOK_S))
             self._heed()
 
     @contextmanager
@@ -94,8 +94,8 @@ class Instant:
         # before the last wait, not after it: who sleeps at ordinary rank may be woken too late to ask for more
         with run_foremost():
             self.until(_LAST_S)
-            clock.sleep(self.left)
-            late_ms = -1000 * self.left
+            clock.sleep(self.seconds_left)
+            late_ms = -1000 * self.seconds_left
             yield
         if late_ms > TOLERANCE_MS:
             self._tell(late_ms)

@@ -109,7 +109,7 @@ class Journal:
         # a torn last line was never journaled: nothing was changed after it
         lines = data[: data.rfind(b"\n") + 1].split(b"\n")
         damaged = [line for line in lines if line.strip() and not any(map(_is_line, parse_lines(line)))]
-        return [bounds.line(line, 120) for line in damaged]
+        return [bounds.fit_line(line, 120) for line in damaged]
 
     def open_entries(self) -> list[Entry]:
         """Return what is not undone, newest first: the order in which to undo."""
@@ -121,7 +121,7 @@ class Journal:
         """Write a planned change; on disk when this returns. Raises ChaosError when the disk refuses: no fault then."""
         entries = self.entries()
         seq = entries[-1].seq + 1 if entries else 1
-        at = clock.now()
+        at = clock.read()
         entry = Entry(seq, fault, kind, target, list(plan), undo, at + ttl, at)
         self._write(
             seq,
@@ -145,7 +145,7 @@ class Journal:
 
         Raises ChaosError when the disk refuses; this process knows it all the same, and undoes nothing twice.
         """
-        at = at or clock.now()
+        at = at or clock.read()
         self._gone[entry.seq] = {"undone_at": at, "undone_by": by, "how": how}
         self._write(entry.seq, "undone", at, fault=entry.fault, by=by, how=how)
         del self._gone[entry.seq]

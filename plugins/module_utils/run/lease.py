@@ -53,7 +53,7 @@ def expiry_reason(run: RunDir) -> str:
     failures = run.read_timeline().module_failures(at)
     said = f", and it failed: {failures[-1].get('error')}" if failures else ""
     since, last = run.anchor.iso(at), contact.get("of") or "one"
-    return f"no module came after {last}, which was here {clock.now() - at:.0f} s ago ({since}){said}"
+    return f"no module came after {last}, which was here {clock.read() - at:.0f} s ago ({since}){said}"
 
 
 def read_patience(run: RunDir) -> float:

@@ -26,7 +26,7 @@ class Lifespan:
         self._run = run
         self._bounded = bounded
         self._stopping = False
-        self._checked = clock.now()
+        self._checked = clock.read()
         self._tail = Tail(run.file("timeline.jsonl"))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
@@ -37,9 +37,9 @@ class Lifespan:
     @property
     def stopping(self) -> bool:
         """True once a signal came, the run's folder is gone, or (bounded) its deadline passed long ago."""
-        if not self._stopping and clock.now() - self._checked >= _CHECK_S:
-            self._checked = clock.now()
-            late = self._bounded and clock.now() > self._run.read_deadline() + GRACE_S
+        if not self._stopping and clock.read() - self._checked >= _CHECK_S:
+            self._checked = clock.read()
+            late = self._bounded and clock.read() > self._run.read_deadline() + GRACE_S
             if late or not self._run.file("spec.json").exists():
                 self._stopping = True
         return self._stopping

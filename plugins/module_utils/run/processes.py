@@ -34,8 +34,8 @@ def start_process(
         return known
     child = launch_process(run, command, python=python)
     timeout *= run.slow
-    until = clock.now() + timeout
-    while clock.now() < until:
+    until = clock.read() + timeout
+    while clock.read() < until:
         entry = read_registration(run.file("processes") / f"{name or command}.json")
         if entry and entry["pid"] == child.pid:
             return dict(entry)

@@ -9,7 +9,7 @@ import contextlib
 import time
 from typing import Any
 
-from ..common.clock import utc
+from ..common.clock import format_utc
 from ..common.json_files import read_json, write_json
 from ..common.jsonl import Tail
 from ..common.shapes import Result
@@ -29,7 +29,7 @@ class Lines:
 
     def say(self, level: str, text: str) -> None:
         """Add a line of a level (ok, warn, fail, info)."""
-        self.lines.append({"at": utc(time.time()), "level": level, "text": text})
+        self.lines.append({"at": format_utc(time.time()), "level": level, "text": text})
 
 
 def deliver_result(

@@ -20,22 +20,22 @@ from ..common.schema import (
     Described,
     Scalar,
     Wrong,
-    anything,
-    choice,
-    flag,
-    keyed,
-    mapping,
-    number,
-    part,
-    parts,
-    parts_by_name,
-    scalar,
-    text,
-    text_mapping,
-    texts,
-    texts_or_one,
-    unsound,
-    whole,
+    find_unsound,
+    rename_key,
+    take_anything,
+    take_choice,
+    take_flag,
+    take_mapping,
+    take_number,
+    take_part,
+    take_parts,
+    take_parts_by_name,
+    take_scalar,
+    take_text,
+    take_text_mapping,
+    take_texts,
+    take_texts_or_one,
+    take_whole,
 )
 
 #: Roles of the probes whose expectation is part of steady state, unless others are named.
@@ -66,9 +66,9 @@ _SHARED = frozenset(
 class Experiment(Described):
     """Which experiment it is."""
 
-    number: int = whole(0, least=0)
-    name: str = text("")
-    title: str = text("")
+    number: int = take_whole(0, least=0)
+    name: str = take_text("")
+    title: str = take_text("")
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -79,12 +79,12 @@ class Windows(Described):
     A placebo of 0 is none by choice; None stands in runs of a time that knew no placebo.
     """
 
-    baseline_s: float = number(8.0, least=0, most=WINDOW_MAX_S, above=True)
-    baseline_timeout_s: float | None = number(None, least=0, most=WINDOW_MAX_S, above=True)
-    placebo_s: float | None = number(None, least=0, most=WINDOW_MAX_S)
-    steady_s: float = number(3.0, least=0, most=WINDOW_MAX_S, above=True)
-    recovery_timeout_s: float = number(60.0, least=0, most=WINDOW_MAX_S, above=True)
-    ttl_margin_s: float = number(15.0, least=0, most=WINDOW_MAX_S, above=True)
+    baseline_s: float = take_number(8.0, least=0, most=WINDOW_MAX_S, above=True)
+    baseline_timeout_s: float | None = take_number(None, least=0, most=WINDOW_MAX_S, above=True)
+    placebo_s: float | None = take_number(None, least=0, most=WINDOW_MAX_S)
+    steady_s: float = take_number(3.0, least=0, most=WINDOW_MAX_S, above=True)
+    recovery_timeout_s: float = take_number(60.0, least=0, most=WINDOW_MAX_S, above=True)
+    ttl_margin_s: float = take_number(15.0, least=0, most=WINDOW_MAX_S, above=True)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -97,9 +97,9 @@ class Windows(Described):
 class Thresholds(Described):
     """What steady means: share of failed orders, 99th percentile of the good ones; the briefest loss that counts."""
 
-    error_ratio: float = number(0.01, least=0, most=1)
-    p99_ms: float = number(500.0, least=0, above=True)
-    loss_visible_ms: float = number(10.0, least=0)
+    error_ratio: float = take_number(0.01, least=0, most=1)
+    p99_ms: float = take_number(500.0, least=0, above=True)
+    loss_visible_ms: float = take_number(10.0, least=0)
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -107,25 +107,25 @@ class Thresholds(Described):
 class AbortWhen(Described):
     """The guard's limits, None where there is none: the free ones must not be undercut, the others not exceeded."""
 
-    error_ratio: float | None = number(None, least=0, most=1)
-    latency_ms: float | None = number(None, least=0, above=True)
-    free_disk_mb: float | None = number(None, least=0)
-    free_memory_mb: float | None = number(None, least=0)
+    error_ratio: float | None = take_number(None, least=0, most=1)
+    latency_ms: float | None = take_number(None, least=0, above=True)
+    free_disk_mb: float | None = take_number(None, least=0)
+    free_memory_mb: float | None = take_number(None, least=0)
 
 
 @dataclass(frozen=True)
 class Load(Described):
     """How many orders a second go where, and when one is given up; ``more`` says what an order looks like."""
 
-    url: str = text("")
-    service: str = text("")
-    port: int | None = whole(None, least=1, most=_PORT_MAX)
-    rate: float = number(0.0)
-    watch_rate: float = number(0.0)
-    burst_rate: float = number(0.0)
-    burst_s: float = number(0.0)
-    floor: float = number(0.0)
-    timeout_s: float = number(3.0)
+    url: str = take_text("")
+    service: str = take_text("")
+    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
+    rate: float = take_number(0.0)
+    watch_rate: float = take_number(0.0)
+    burst_rate: float = take_number(0.0)
+    burst_s: float = take_number(0.0)
+    floor: float = take_number(0.0)
+    timeout_s: float = take_number(3.0)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -138,19 +138,19 @@ class Load(Described):
 class Probe(Described):
     """A question asked again and again: of a URL, or of a port. ``fault_rate``: from a fault's announcement on."""
 
-    name: str = text("")
-    kind: str = text("")
-    role: str = text("")
-    service: str = text("")
-    address: str = text("")
-    port: int | None = whole(None, least=1, most=_PORT_MAX)
-    url: str = text("")
-    path: str = text("")
-    rate: float = number(1.0)
-    fault_rate: float | None = number(None)
-    outage_rate: float | None = number(None)
-    timeout_s: float | None = number(None)
-    expect: Mapping[str, Any] = mapping()
+    name: str = take_text("")
+    kind: str = take_text("")
+    role: str = take_text("")
+    service: str = take_text("")
+    address: str = take_text("")
+    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
+    url: str = take_text("")
+    path: str = take_text("")
+    rate: float = take_number(1.0)
+    fault_rate: float | None = take_number(None)
+    outage_rate: float | None = take_number(None)
+    timeout_s: float | None = take_number(None)
+    expect: Mapping[str, Any] = take_mapping()
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -158,15 +158,15 @@ class Probe(Described):
 class Gauge(Described):
     """A figure that is read at certain moments: of a query (sql), of a program (command) or of an answer (http)."""
 
-    kind: str = text("")
-    name: str = text("")
-    service: str = text("")
-    query: str = text("")
-    command: Any = anything()
-    url: str = text("")
-    port: int | None = whole(None, least=1, most=_PORT_MAX)
-    path: str = text("")
-    values: Mapping[str, str] = text_mapping()
+    kind: str = take_text("")
+    name: str = take_text("")
+    service: str = take_text("")
+    query: str = take_text("")
+    command: Any = take_anything()
+    url: str = take_text("")
+    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
+    path: str = take_text("")
+    values: Mapping[str, str] = take_text_mapping()
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -177,20 +177,20 @@ class FaultSpec(Described):
     ``hold_s`` of 0 is a single blow; ``ttl_s``, absent, is the window and the margin all faults share.
     """
 
-    id: str = text("", pattern=_IDENTITY, what=_IDENTITY_WORDS)
-    kind: str = text("")
-    target: str = text("")
-    targets: tuple[str, ...] = texts()
-    window_s: float | None = number(None, least=0, most=WINDOW_MAX_S, above=True)
-    hold_s: float = number(0.0, least=0, most=WINDOW_MAX_S)
-    ttl_s: float | None = number(None, least=0, most=TTL_MAX_S, above=True)
-    log_words: str = text("")
-    peer: str = text("")
-    peer_addresses: tuple[str, ...] = texts_or_one()
-    port: int | None = whole(None, least=0, most=_PORT_MAX)  # 0: none
-    only_port: bool = flag(False)
-    mode: str = text("")
-    engine: str = text("")
+    id: str = take_text("", pattern=_IDENTITY, what=_IDENTITY_WORDS)
+    kind: str = take_text("")
+    target: str = take_text("")
+    targets: tuple[str, ...] = take_texts()
+    window_s: float | None = take_number(None, least=0, most=WINDOW_MAX_S, above=True)
+    hold_s: float = take_number(0.0, least=0, most=WINDOW_MAX_S)
+    ttl_s: float | None = take_number(None, least=0, most=TTL_MAX_S, above=True)
+    log_words: str = take_text("")
+    peer: str = take_text("")
+    peer_addresses: tuple[str, ...] = take_texts_or_one()
+    port: int | None = take_whole(None, least=0, most=_PORT_MAX)  # 0: none
+    only_port: bool = take_flag(False)
+    mode: str = take_text("")
+    engine: str = take_text("")
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -203,15 +203,15 @@ class FaultSpec(Described):
 class FindingSpec(Described):
     """What is expected of a metric: at most ``max``, at least ``min`` or ``equals``; none of them, it only informs."""
 
-    id: str = text("", pattern=_IDENTITY, what=_IDENTITY_WORDS)
-    title: str = text("")
-    metric: str = text("")
-    fault: str | None = text(None)
-    unit: str | None = text(None)
-    informational: bool = flag(False)
-    max: Scalar | None = scalar()
-    min: Scalar | None = scalar()
-    equals: Scalar | None = scalar()
+    id: str = take_text("", pattern=_IDENTITY, what=_IDENTITY_WORDS)
+    title: str = take_text("")
+    metric: str = take_text("")
+    fault: str | None = take_text(None)
+    unit: str | None = take_text(None)
+    informational: bool = take_flag(False)
+    max: Scalar | None = take_scalar()
+    min: Scalar | None = take_scalar()
+    equals: Scalar | None = take_scalar()
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -225,11 +225,11 @@ class FindingSpec(Described):
 class Database(Described):
     """The exchange's database and as whom it is asked; the password lies apart (``secrets.json``)."""
 
-    service: str = text("")
-    name: str = text("")
-    user: str = text("")
-    address: str = text("")
-    port: int | None = whole(None, least=1, most=_PORT_MAX)
+    service: str = take_text("")
+    name: str = take_text("")
+    user: str = take_text("")
+    address: str = take_text("")
+    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -246,9 +246,9 @@ class Database(Described):
 class Control(Described):
     """The connection that the capture must see: from a service to another one's port."""
 
-    source: str = keyed("from", text(""))
-    to: str = text("")
-    port: int | None = whole(None, least=1, most=_PORT_MAX)
+    source: str = rename_key("from", take_text(""))
+    to: str = take_text("")
+    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -256,12 +256,12 @@ class Control(Described):
 class CaptureSpec(Described):
     """What the kernel is asked: programs (none: no capture), services (none: all), ports and the role behind each."""
 
-    programs: tuple[str, ...] = texts()
-    services: tuple[str, ...] = texts()
-    ports: Mapping[str, str] = text_mapping()
-    all_ports: bool = flag(False)
-    ring: bool = flag(True)
-    control: Control | None = part(Control, optional=True)
+    programs: tuple[str, ...] = take_texts()
+    services: tuple[str, ...] = take_texts()
+    ports: Mapping[str, str] = take_text_mapping()
+    all_ports: bool = take_flag(False)
+    ring: bool = take_flag(True)
+    control: Control | None = take_part(Control, optional=True)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -274,8 +274,8 @@ class CaptureSpec(Described):
 class Place(Described):
     """Where a service answers that lives on another host."""
 
-    address: str = text("")
-    port: int | None = whole(None, least=1, most=_PORT_MAX)
+    address: str = take_text("")
+    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -283,11 +283,11 @@ class Place(Described):
 class KnownContainer(Described):
     """A container as it was when the run began."""
 
-    id: str = text("")
-    name: str = text("")
-    pid: int = whole(0, least=0)
-    addresses: tuple[str, ...] = texts()
-    restart_policy: str = text("")
+    id: str = take_text("")
+    name: str = take_text("")
+    pid: int = take_whole(0, least=0)
+    addresses: tuple[str, ...] = take_texts()
+    restart_policy: str = take_text("")
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -295,9 +295,9 @@ class KnownContainer(Described):
 class Reading(Described):
     """The pair of clock readings of the run (:class:`..common.clock.Anchor`)."""
 
-    boottime: float = number(0.0)
-    realtime: float = number(0.0)
-    boot_id: str = text("")
+    boottime: float = take_number(0.0)
+    realtime: float = take_number(0.0)
+    boot_id: str = take_text("")
 
     def as_anchor(self) -> Anchor:
         """Return it as the clock takes it."""
@@ -308,39 +308,39 @@ class Reading(Described):
 class Specification(Described):
     """Everything that a run goes by."""
 
-    schema_version: int = whole(1, least=1)
-    run_id: str = text("")
-    experiment: Experiment = part(Experiment)
-    collection_version: str = text("")
-    host: str = text("localhost")
-    wave: int = whole(1, least=1)
-    project: str = text("")
-    services: Mapping[str, str] = text_mapping()
-    external: Mapping[str, Place] = mapping(Place.from_data)
-    needs: tuple[str, ...] = texts()
-    windows: Windows = part(Windows)
-    slow_host: float = number(1.0, least=1, most=SLOWEST)
-    thresholds: Thresholds = part(Thresholds)
-    steady_roles: tuple[str, ...] = texts(*STEADY_ROLES)
-    abort_when: AbortWhen = part(AbortWhen)
-    load: Load | None = part(Load, optional=True)
-    probes: tuple[Probe, ...] = parts(Probe)
-    gauges: tuple[Gauge, ...] = parts(Gauge)
-    capture: CaptureSpec = part(CaptureSpec)
+    schema_version: int = take_whole(1, least=1)
+    run_id: str = take_text("")
+    experiment: Experiment = take_part(Experiment)
+    collection_version: str = take_text("")
+    host: str = take_text("localhost")
+    wave: int = take_whole(1, least=1)
+    project: str = take_text("")
+    services: Mapping[str, str] = take_text_mapping()
+    external: Mapping[str, Place] = take_mapping(Place.from_data)
+    needs: tuple[str, ...] = take_texts()
+    windows: Windows = take_part(Windows)
+    slow_host: float = take_number(1.0, least=1, most=SLOWEST)
+    thresholds: Thresholds = take_part(Thresholds)
+    steady_roles: tuple[str, ...] = take_texts(*STEADY_ROLES)
+    abort_when: AbortWhen = take_part(AbortWhen)
+    load: Load | None = take_part(Load, optional=True)
+    probes: tuple[Probe, ...] = take_parts(Probe)
+    gauges: tuple[Gauge, ...] = take_parts(Gauge)
+    capture: CaptureSpec = take_part(CaptureSpec)
     #: questions that must not stay open
-    require: tuple[str, ...] = texts()
-    accept_noise: bool = flag(False)
-    rescue: str = choice("none", "none", "restart")
-    patience_s: float = number(0.0, least=0)
-    database: Database = part(Database)
-    faults: tuple[FaultSpec, ...] = parts(FaultSpec)
-    findings: tuple[FindingSpec, ...] = parts(FindingSpec)
+    require: tuple[str, ...] = take_texts()
+    accept_noise: bool = take_flag(False)
+    rescue: str = take_choice("none", "none", "restart")
+    patience_s: float = take_number(0.0, least=0)
+    database: Database = take_part(Database)
+    faults: tuple[FaultSpec, ...] = take_parts(FaultSpec)
+    findings: tuple[FindingSpec, ...] = take_parts(FindingSpec)
     #: what the host told of itself when the run was opened
-    facts: Mapping[str, Any] = mapping()
-    clock: Mapping[str, Any] = mapping()
-    containers: Mapping[str, tuple[KnownContainer, ...]] = parts_by_name(KnownContainer, listed=True)
-    python: str = text("")
-    anchor: Reading | None = part(Reading, optional=True)
+    facts: Mapping[str, Any] = take_mapping()
+    clock: Mapping[str, Any] = take_mapping()
+    containers: Mapping[str, tuple[KnownContainer, ...]] = take_parts_by_name(KnownContainer, listed=True)
+    python: str = take_text("")
+    anchor: Reading | None = take_part(Reading, optional=True)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -363,7 +363,7 @@ class Specification(Described):
             cls.from_data(data)
         except Wrong as error:
             return error.sentences
-        return list(unsound(data))
+        return list(find_unsound(data))
 
     def fault(self, identity: str) -> FaultSpec | None:
         """Return a fault by its id, None if there is none of it."""

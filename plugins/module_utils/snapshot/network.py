@@ -38,7 +38,7 @@ def load_netlink() -> tuple[Any, Any]:
 
     Raises ChaosError when this Python has none.
     """
-    libraries.reach()
+    libraries.make_importable()
     try:
         from pyroute2 import IPRoute
         from pyroute2.nftables.main import NFTables

@@ -20,7 +20,7 @@ from typing import Any
 from ..common import clock
 from ..common.errors import ChaosError
 from ..common.json_files import read_object, write_json
-from ..common.secret import make_key, seal, seal_environment
+from ..common.secret import make_key, seal_environment, seal_text
 from ..exchange import fault_entry
 from ..exchange.database import query_rows, store_of_run
 from ..host.docker_engine import Container, DockerEngine
@@ -82,12 +82,12 @@ def wait_settled(run: RunDir, before: Snapshot, within: float = _SETTLE_S) -> Sn
 
     On a slow host that is so many times longer. Of what comes and goes the last one tells what two in a row have seen.
     """
-    until, last = clock.now() + within * run.slow, None
+    until, last = clock.read() + within * run.slow, None
     while True:
         after = take_snapshot(run)
         if not find_differences(before, after):
             return after
-        if clock.now() >= until:
+        if clock.read() >= until:
             return after if last is None else drop_passing(last, after)
         last = after
         clock.sleep(0.5)
@@ -196,7 +196,7 @@ def seal_config(config: Mapping[str, Any], key: str) -> dict[str, Any]:
         sealed["Env"] = seal_environment(sealed["Env"], key)
     for name in ("Cmd", "Entrypoint", "Healthcheck"):
         if sealed.get(name):
-            sealed[name] = seal(json.dumps(sealed[name], sort_keys=True, default=str), key)
+            sealed[name] = seal_text(json.dumps(sealed[name], sort_keys=True, default=str), key)
     return sealed
 
 

@@ -70,13 +70,14 @@ def sound_host(host: Record) -> Record:
         if size > _LARGEST_HOST:
             found = [f"it is {size >> 10} KiB large, more than any host's"]
     except (ValueError, TypeError, RecursionError) as error:
-        found = [bounds.line(str(error), 120)]
+        found = [bounds.fit_line(str(error), 120)]
     if not found:
         return host
     wave = host.get("wave")
     known = isinstance(wave, int) and not isinstance(wave, bool) and 1 <= wave < _MOST_WAVES
-    reason = f"What this host sent is no record of a host, and nothing of it is believed: {bounds.line(found[0], 200)}."
-    name = bounds.line(str(host.get("host") or "unknown"), 253) or "unknown"
+    why = bounds.fit_line(found[0], 200)
+    reason = f"What this host sent is no record of a host, and nothing of it is believed: {why}."
+    name = bounds.fit_line(str(host.get("host") or "unknown"), 253) or "unknown"
     return make_missing_host(name, "invalid", reason, wave if known and isinstance(wave, int) else 1)
 
 

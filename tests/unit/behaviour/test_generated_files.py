@@ -115,4 +115,4 @@ def test_an_answer_of_any_bytes_is_json_or_none(data: bytes) -> None:
         found = None
     json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
     bounds.clean(data).encode()
-    assert "\n" not in bounds.line(data, 50)
+    assert "\n" not in bounds.fit_line(data, 50)

@@ -23,13 +23,13 @@ VERBS = """
 """
 #: States of an Ansible module, and numbers that have no other name.
 NOUNS = frozenset({"present", "absent", "percentile", "median"})
+#: The contract of docs/writing-a-fault.md: each kind of fault offers the same functions, by the names that the protocol
+#: has. Who calls them has a fault in hand (`fault.trial(…)`); they may stand in the files of the kinds alone.
+PROTOCOL = ("plugins/module_utils/faults/contract.py", "Fault", "module_utils/faults/kinds")
 #: Bare words that hid in the code before; none comes back, neither as a function nor as a method.
 FORBIDDEN = "told why word of at up left moved reach yes keep heed tell rows words begin"
 #: Rooms whose names are not done yet; a room is taken off the list with its last bare word.
 TO_DO = (
-    "module_utils/common",
-    "module_utils/evidence",
-    "module_utils/faults",
     "module_utils/judge",
     "module_utils/lifecycle",
     "module_utils/run",
@@ -50,14 +50,25 @@ def functions(path: Path) -> Iterator[tuple[str, bool]]:
                     yield each.name, False
 
 
+def protocol_names() -> frozenset[str]:
+    """Return the names of the functions that each kind of fault offers, as the protocol has them."""
+    path, protocol, _kinds = PROTOCOL
+    for node in ast.parse((ROOT / path).read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name == protocol:
+            return frozenset(each.name for each in node.body if isinstance(each, ast.FunctionDef))
+    return frozenset()
+
+
 def bare_names(folder: Path, done: bool = True) -> list[str]:
     """Return one sentence for each public function whose name is one word that says not what is done to what."""
-    found = []
+    found, contract = [], protocol_names()
     for path in sorted(folder.rglob("*.py")):
         room = "/".join(path.relative_to(folder).parts[:2])
         if done and room in TO_DO:
             continue
         for name, top in functions(path):
+            if top and path.parent == folder / PROTOCOL[2] and name in contract:
+                continue
             if name in FORBIDDEN.split() or (
                 top and "_" not in name and name not in NOUNS.union(VERBS.split())
             ):
@@ -103,6 +114,20 @@ def test_public_functions_are_a_verb_and_its_object() -> None:
 def test_a_bare_word_is_found(tmp_path: Path, code: str, bad: bool) -> None:
     (tmp_path / "new.py").write_text(code)
     assert bool(bare_names(tmp_path)) is bad
+
+
+def test_a_protocol_s_names_stand_in_the_files_that_keep_it_alone(tmp_path: Path) -> None:
+    assert protocol_names() == {"check", "trial", "from_spec", "apply", "in_force", "undo"}
+    kinds = tmp_path / PROTOCOL[2]
+    kinds.mkdir(parents=True)
+    for folder in (kinds, kinds.parent):
+        (folder / "freeze.py").write_text("def trial(fault, chosen, site): ...\ndef frozen(pid): ...")
+    found = [sentence.split(" is ")[0] for sentence in bare_names(tmp_path)]
+    assert found == [
+        "module_utils/faults/freeze.py: trial()",
+        "module_utils/faults/freeze.py: frozen()",
+        "module_utils/faults/kinds/freeze.py: frozen()",
+    ]
 
 
 def test_old_terms_do_not_come_back() -> None:

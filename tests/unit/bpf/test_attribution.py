@@ -53,7 +53,7 @@ class Engine:
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [1000.0]
-    monkeypatch.setattr(clock, "now", lambda: now[0])
+    monkeypatch.setattr(clock, "read", lambda: now[0])
     return now
 
 

@@ -62,7 +62,7 @@ class Kernel:
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     time = [100.0]
-    monkeypatch.setattr(clock, "now", lambda: time[0])
+    monkeypatch.setattr(clock, "read", lambda: time[0])
     return time
 
 

@@ -61,18 +61,18 @@ def test_text_becomes_clean(raw: str | bytes, found: str) -> None:
 
 
 def test_a_line_is_one_line_and_not_longer() -> None:
-    assert bounds.line("a\r\nb\n  c", 200) == "a b c"
-    assert len(bounds.line("x" * 10_000_000, 200)) == 200
+    assert bounds.fit_line("a\r\nb\n  c", 200) == "a b c"
+    assert len(bounds.fit_line("x" * 10_000_000, 200)) == 200
 
 
 def test_a_socket_is_shut_at_the_deadline_whoever_sends_meanwhile() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         began = time.monotonic()
-        with cut_off.within(0.3, ours) as cut:
+        with cut_off.limit_time(0.3, ours) as cut:
             assert ours.recv(1) == b""
         assert cut.over
         assert 0.2 < time.monotonic() - began < 1.0
-        with cut_off.within(0.3) as cut:
+        with cut_off.limit_time(0.3) as cut:
             pass
         assert not cut.over

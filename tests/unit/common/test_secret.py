@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.common.secret import Secret, make_key, seal
+from ansible_collections.exchange.chaos.plugins.module_utils.common.secret import Secret, make_key, seal_text
 from ansible_collections.exchange.chaos.plugins.module_utils.run import bundle
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import SEALING, RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.snapshot import snapshot
@@ -52,10 +52,10 @@ def test_a_secret_shows_nothing_of_itself() -> None:
 
 def test_a_seal_is_compared_and_not_read() -> None:
     key = make_key()
-    assert seal(CANARY, key) == seal(CANARY, key)
-    assert seal(CANARY, key) != seal("another", key)
-    assert seal(CANARY, key) != seal(CANARY, make_key())
-    assert CANARY not in seal(CANARY, key)
+    assert seal_text(CANARY, key) == seal_text(CANARY, key)
+    assert seal_text(CANARY, key) != seal_text("another", key)
+    assert seal_text(CANARY, key) != seal_text(CANARY, make_key())
+    assert CANARY not in seal_text(CANARY, key)
 
 
 def test_no_snapshot_difference_or_bundle_holds_what_a_container_hides(tmp_path: Path) -> None:

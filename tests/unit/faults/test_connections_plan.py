@@ -61,7 +61,7 @@ def test_only_a_server_without_a_slot_left_proves_it(ours: int, others: int, hol
 
 def test_the_kind_is_known_and_its_plan_is_one_line() -> None:
     assert by_kind("connections") is connections
-    (line,) = planning.lines([FaultSpec.from_data(one) for one in [FAULT]], site(Psql()))
+    (line,) = planning.describe_plans([FaultSpec.from_data(one) for one in [FAULT]], site(Psql()))
     assert line.startswith(
         "exhausted: take sessions of role trading_user in database trading_db of lab-postgres-1 (postgres) "
         "until PostgreSQL refuses one more (SQLSTATE 53300)"
@@ -70,7 +70,9 @@ def test_the_kind_is_known_and_its_plan_is_one_line() -> None:
 
 
 def test_a_superuser_has_the_reserved_slots_too_and_the_plan_says_so() -> None:
-    (line,) = planning.lines([FaultSpec.from_data(one) for one in [FAULT]], site(Psql(SELECT_rolsuper="t")))
+    (line,) = planning.describe_plans(
+        [FaultSpec.from_data(one) for one in [FAULT]], site(Psql(SELECT_rolsuper="t"))
+    )
     assert "slots reserved for superusers are taken, too" in line
 
 
@@ -117,7 +119,7 @@ def test_without_root_it_is_not_possible() -> None:
 def test_a_lower_limit_must_be_lower_and_leave_the_server_able_to_start() -> None:
     engine = Psql(SHOW="60", SELECT_current="4", SELECT_setting="")
     wanted = {**FAULT, "mode": "limit", "limit": 10}
-    (line,) = planning.lines([FaultSpec.from_data(one) for one in [wanted]], site(engine))
+    (line,) = planning.describe_plans([FaultSpec.from_data(one) for one in [wanted]], site(engine))
     assert (
         "ALTER SYSTEM SET max_connections = 10 (now 60) in lab-postgres-1 (postgres) and restart it" in line
     )
@@ -185,7 +187,7 @@ def test_no_description_of_a_fault_has_the_password(role: str) -> None:
 
 def test_the_trial_gets_the_password_that_the_description_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Mapping[str, Any]] = []
-    monkeypatch.setattr(preflight.planning, "trial", lambda fault, site: tried.append(fault) or "ok")
+    monkeypatch.setattr(preflight.planning, "try_fault", lambda fault, site: tried.append(fault) or "ok")
     report = preflight.Report(lambda level, text: None, {"capabilities": {"root": True, "trials": {}}})
     spec = Specification.read({"faults": [FAULT]})
     preflight.try_faults(report, spec, None, "s3cret")  # type: ignore[arg-type]

@@ -68,7 +68,7 @@ def undone(engine: Engine, *ids: str) -> str:
 )
 def test_the_plan_says_what_will_happen_line_by_line(mode: str, hold: bool, words: str) -> None:
     targets = [target(), target(number=2)]
-    planned = kill.plan(targets, mode=mode, hold=hold, root=True)
+    planned = kill.plan_kill(targets, mode=mode, hold=hold, root=True)
     assert planned.lines()[0].startswith(words)
     assert [line.count("lab-postgres-2") for line in planned.lines()] == [0, 1]
     assert planned.undo() == {
@@ -94,7 +94,7 @@ def test_the_plan_says_what_will_happen_line_by_line(mode: str, hold: bool, word
 def test_what_cannot_be_done_is_refused(changes: dict[str, Any], words: str) -> None:
     arguments = {"targets": [target()], "mode": "process", "hold": False, "root": True, **changes}
     with pytest.raises(ChaosError, match=words):
-        kill.plan(arguments.pop("targets"), **arguments)
+        kill.plan_kill(arguments.pop("targets"), **arguments)
 
 
 def test_auto_takes_the_process_as_root_unless_an_outage_is_asked() -> None:
@@ -140,7 +140,7 @@ def test_without_root_the_kernel_is_not_asked_and_the_engine_kills(monkeypatch: 
     one = target()
     engine = Engine(one)
     proofs = kill.apply(
-        kill.plan([one], mode="engine", hold=True, root=False), entry(one.id), scene(engine)
+        kill.plan_kill([one], mode="engine", hold=True, root=False), entry(one.id), scene(engine)
     ).proofs
     assert engine.told == [("kill", one.id)]
     assert [(proof.source, proof.value, proof.holds) for proof in proofs] == [("engine", 137, True)]
@@ -152,7 +152,7 @@ def test_an_exit_that_is_no_kill_is_no_proof(monkeypatch: pytest.MonkeyPatch) ->
     engine = Engine(one)
     monkeypatch.setattr(engine, "kill", lambda container_id: engine.known.update({one.id: _ended(0)}))
     proofs = kill.apply(
-        kill.plan([one], mode="engine", hold=True, root=False), entry(one.id), scene(engine)
+        kill.plan_kill([one], mode="engine", hold=True, root=False), entry(one.id), scene(engine)
     ).proofs
     assert [(proof.value, proof.holds) for proof in proofs] == [(0, False)]
 
@@ -164,7 +164,7 @@ def test_a_kill_that_did_nothing_proves_nothing(monkeypatch: pytest.MonkeyPatch)
     engine = Engine(one)
     monkeypatch.setattr(engine, "kill", lambda container_id: None)
     proofs = kill.apply(
-        kill.plan([one], mode="engine", hold=True, root=False), entry(one.id), scene(engine)
+        kill.plan_kill([one], mode="engine", hold=True, root=False), entry(one.id), scene(engine)
     ).proofs
     assert [proof.holds for proof in proofs] == [False]
 
@@ -174,9 +174,9 @@ def test_a_port_that_still_answers_is_not_refused() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        proof = kill.refused("127.0.0.1", port, within=0.2)
+        proof = kill.prove_refused("127.0.0.1", port, within=0.2)
         assert (proof.value, proof.holds) == ("connected", False)
-    proof = kill.refused("127.0.0.1", port, within=0.5)
+    proof = kill.prove_refused("127.0.0.1", port, within=0.5)
     assert (proof.value, proof.holds) == ("Connection refused", True)
 
 
@@ -188,7 +188,7 @@ TRIO = ("postgres", "redis", "trading-api")
 
 
 def test_several_services_are_one_plan_whose_undo_knows_whose_container_is_whose() -> None:
-    planned = kill.plan([target(one) for one in TRIO], mode="process", hold=False, root=True)
+    planned = kill.plan_kill([target(one) for one in TRIO], mode="process", hold=False, root=True)
     assert [line.split(" of ")[1].split(";")[0] for line in planned.lines()] == [
         f"lab-{one}-1 ({one})" for one in TRIO
     ]
@@ -198,7 +198,7 @@ def test_several_services_are_one_plan_whose_undo_knows_whose_container_is_whose
 
 def test_the_undo_of_several_starts_in_dependency_order_and_looks_for_each_ones_own_replacement() -> None:
     gone = {one: down(one) for one in TRIO}
-    planned = kill.plan([target(one) for one in TRIO], mode="engine", hold=True, root=True)
+    planned = kill.plan_kill([target(one) for one in TRIO], mode="engine", hold=True, root=True)
     engine = Engine(*gone.values())
     journaled = Entry(1, "outage", "kill", "postgres", ["kill"], planned.undo(), 0.0, 0.0)
     assert kill.undo(journaled, scene(engine)).count("started through the engine") == 3
@@ -225,7 +225,7 @@ def test_what_several_kills_left_is_noted_by_service(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     targets = [target(one) for one in TRIO]
     done = kill.apply(
-        kill.plan(targets, mode="engine", hold=True, root=False),
+        kill.plan_kill(targets, mode="engine", hold=True, root=False),
         entry(targets[0].id),
         scene(Engine(*targets)),
     )

@@ -138,7 +138,7 @@ def test_what_cannot_be_hit_is_refused(site: Site) -> None:
         with pytest.raises(ChaosError, match="no path to it"):
             kind.from_spec({**spec, "peer": "nobody"}, site.targets[:1], site)
         with pytest.raises(Unsupported, match="needs root"):
-            planning.trial({**spec, "kind": kind.__name__.rpartition(".")[2]}, Site(site.targets, False))
+            planning.try_fault({**spec, "kind": kind.__name__.rpartition(".")[2]}, Site(site.targets, False))
 
 
 @pytest.mark.parametrize("kind", [partition, impair])
@@ -319,7 +319,7 @@ def test_only_families_that_the_peer_has_get_rules() -> None:
 def test_a_detour_marks_only_what_is_not_marked_and_a_queue_gets_a_class() -> None:
     marking = [
         m
-        for m in nftables.build_messages(tun.rules("exchange-chaos-a", [PEER], None, 5))
+        for m in nftables.build_messages(tun.make_rules("exchange-chaos-a", [PEER], None, 5))
         if m[0] in ("chain", "rule")
     ]
     assert marking[0][1]["type"] == "route"
@@ -336,7 +336,7 @@ def test_a_detour_marks_only_what_is_not_marked_and_a_queue_gets_a_class() -> No
     ]
     classed = [
         m
-        for m in nftables.build_messages(netem.rules("exchange-chaos-a", [PEER], None, 5))
+        for m in nftables.build_messages(netem.make_rules("exchange-chaos-a", [PEER], None, 5))
         if m[0] in ("chain", "rule")
     ]
     assert classed[0][1]["type"] == "filter"
@@ -352,7 +352,7 @@ def test_only_tables_of_ours_are_ever_deleted() -> None:
 def test_the_queues_of_netem() -> None:
     """Not run here: this kernel has no netem. Units as tc-netem(8) has them in pyroute2: µs, per cent."""
     wanted = shaping.Impairment(100, 10, 1, 2, 3, 4, 512)
-    root, inner, leaf = netem.tree(wanted, 7)
+    root, inner, leaf = netem.list_queues(wanted, 7)
     assert root == ("add", {"kind": "htb", "index": 7, "handle": netem.ROOT, "default": 0})
     assert (inner[0], inner[1]["parent"], inner[1]["handle"]) == ("add-class", netem.ROOT, netem.CLASS)
     assert leaf[1]["parent"] == netem.CLASS
@@ -364,7 +364,7 @@ def test_the_queues_of_netem() -> None:
         "delay": 100000, "jitter": 10000, "loss": 1, "duplicate": 2, "prob_reorder": 3, "prob_corrupt": 4,
         "rate": "512kbit",
     }  # fmt: skip
-    assert "rate" not in netem.tree(shaping.Impairment(delay_ms=5), 7)[2][1]
+    assert "rate" not in netem.list_queues(shaping.Impairment(delay_ms=5), 7)[2][1]
 
 
 # ---- what becomes of a packet
@@ -431,30 +431,30 @@ def packet6(payload: bytes = b"payload!") -> bytes:
 @pytest.mark.parametrize(("packet", "header"), [(packet4(), 20), (packet6(), 40)])
 def test_one_bit_behind_the_header_is_flipped(packet: bytes, header: int) -> None:
     for seed in range(50):
-        changed = shaping.corrupted(packet, Random(seed))
+        changed = shaping.flip_bit(packet, Random(seed))
         assert changed[:header] == packet[:header]
         assert sum(bin(a ^ b).count("1") for a, b in zip(changed, packet)) == 1
-    assert shaping.corrupted(packet[:header], Random(1)) == packet[:header]
+    assert shaping.flip_bit(packet[:header], Random(1)) == packet[:header]
 
 
 def test_a_packet_tells_where_it_goes() -> None:
-    assert shaping.destination(packet4()) == (4, socket.inet_aton(PEER))
-    assert shaping.destination(packet6()) == (6, socket.inet_pton(socket.AF_INET6, PEER6))
+    assert shaping.read_destination(packet4()) == (4, socket.inet_aton(PEER))
+    assert shaping.read_destination(packet6()) == (6, socket.inet_pton(socket.AF_INET6, PEER6))
     for nonsense in (b"", b"\x45", b"\x60" * 20, b"\x00" * 60):
-        assert shaping.destination(nonsense) == (0, b"")
+        assert shaping.read_destination(nonsense) == (0, b"")
 
 
 @pytest.mark.parametrize(
     ("rise", "good"), [(100, True), (91, True), (109, True), (89, False), (111, False), (0, False)]
 )
 def test_ten_per_cent_is_the_tolerance(rise: float, good: bool) -> None:
-    assert impair.rose(rise, shaping.Impairment(delay_ms=100)) is good
+    assert impair.is_wanted_rise(rise, shaping.Impairment(delay_ms=100)) is good
 
 
 def test_jitter_widens_the_tolerance() -> None:
     jittery = shaping.Impairment(delay_ms=100, jitter_ms=30)
-    assert impair.rose(135, jittery)
-    assert not impair.rose(145, jittery)
+    assert impair.is_wanted_rise(135, jittery)
+    assert not impair.is_wanted_rise(145, jittery)
 
 
 # ---- in force, and undone, with an engine that only answers
@@ -480,7 +480,7 @@ def scene(folder: Path, *known: Any) -> Scene:
 
 
 def entry(plan: Any, kind: str, **facts: Any) -> Entry:
-    now = clock.now()
+    now = clock.read()
     return Entry(
         1,
         plan.fault,
@@ -536,7 +536,7 @@ def test_a_service_that_came_back_at_another_address_was_hit_until_then(
     fault: Any = {"partition": partition, "impair": impair}[kind]
     held = entry(fault.from_spec(spec, site.targets[:1], site), kind)
     assert held.applied_at is not None
-    wall = time.time() - (clock.now() - held.applied_at) + 4
+    wall = time.time() - (clock.read() - held.applied_at) + 4
     stamp = datetime.fromtimestamp(wall, timezone.utc).isoformat()
     store = target("postgres", network=networks(address), state={"StartedAt": stamp})
     since = network_path.peer_moved_at(held, scene(tmp_path, store))
@@ -552,7 +552,7 @@ def test_a_service_that_came_back_at_another_address_was_hit_until_then(
 
 
 def test_share_is_the_part_of_the_window_until_the_first_container_lost_it(tmp_path: Path) -> None:
-    now = clock.now()
+    now = clock.read()
     held: Any = SimpleNamespace(applied_at=now - 10, undo={"containers": ["a", "b"]})
     acting: Any = None
     assert network_path.share_in_force(held, acting, {"a": now, "b": now}) == pytest.approx(1.0, abs=0.01)

@@ -114,7 +114,7 @@ def test_a_gateway_that_is_named_is_meant() -> None:
 
 def test_peers_once_each_and_neighbours_stay_apart() -> None:
     given = ["fd00::5", "10.0.0.4", "10.0.0.5", "10.0.0.4/32", "10.1.0.7", "10.1.0.0/24", "fd00:0::5"]
-    assert peer_addresses.normal(given) == ["10.0.0.4", "10.0.0.5", "10.1.0.0/24", "fd00::5"]
+    assert peer_addresses.merge_peers(given) == ["10.0.0.4", "10.0.0.5", "10.1.0.0/24", "fd00::5"]
 
 
 def test_a_network_is_never_connected_to() -> None:
@@ -123,13 +123,16 @@ def test_a_network_is_never_connected_to() -> None:
         "10.0.0.2",
         "fd00::1",
     ]
-    assert (peer_addresses.sample("10.1.0.0/24"), peer_addresses.sample("fd00::5")) == ("10.1.0.1", "fd00::5")
+    assert (peer_addresses.pick_address("10.1.0.0/24"), peer_addresses.pick_address("fd00::5")) == (
+        "10.1.0.1",
+        "fd00::5",
+    )
     assert network_path.first_reached(api(), ["10.1.0.0/24"], None, service=False) == ""
 
 
 def test_many_peers_are_counted_in_a_sentence() -> None:
     assert (
-        peer_addresses.words([f"10.0.0.{n}" for n in range(1, 6)])
+        peer_addresses.name_peers([f"10.0.0.{n}" for n in range(1, 6)])
         == "10.0.0.1, 10.0.0.2, 10.0.0.3 and 2 more"
     )
 

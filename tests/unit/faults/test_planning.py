@@ -37,7 +37,7 @@ def test_every_line_carries_its_faults_id_and_is_the_journals_line() -> None:
         {"id": "crash", "kind": "kill", "mode": "process", "target": "postgres", "replicas": "2"},
         {"id": "outage", "kind": "kill", "target": "postgres", "hold_s": 15},
     ]
-    found = planning.lines([FaultSpec.from_data(one) for one in faults], Site(THREE, True))
+    found = planning.describe_plans([FaultSpec.from_data(one) for one in faults], Site(THREE, True))
     assert [line.partition(": ")[0] for line in found] == ["crash", "crash", "outage"]
     assert "SIGKILL to main process" in found[0]
     assert "hold it down" in found[2]
@@ -54,12 +54,14 @@ def test_the_waiting_is_told_before_it_begins() -> None:
     }
     # at least: 8 before, 3 steady after the crash, 15 held and 3 steady
     # at most: a baseline that begins anew, each window whole, and each recovery to its time-out
-    text = planning.duration(Specification.read(spec))
+    text = planning.describe_duration(Specification.read(spec))
     assert "29 s at least" in text
     assert "183 s at most: steady state 8 s within 30 s" in text
     assert "crash up to 10 s, outage 15 s" in text
     spec["windows"]["placebo_s"] = 5.0
-    with_placebo = planning.duration(Specification.read(spec))
+    with_placebo = planning.describe_duration(Specification.read(spec))
     assert "34 s at least and 248 s at most" in with_placebo
     assert "within 30 s, placebo 5 s, crash" in with_placebo
-    assert "placebo 5 s, recovery up to" in planning.duration(Specification.read({**spec, "faults": []}))
+    assert "placebo 5 s, recovery up to" in planning.describe_duration(
+        Specification.read({**spec, "faults": []})
+    )

@@ -67,7 +67,7 @@ def test_nothing_imports_a_kind_but_its_own_module() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_kind_says_of_itself_is_whole(kind: str) -> None:
-    module, told = registry.by_kind(kind), registry.described(kind)
+    module, told = registry.by_kind(kind), registry.describe_kind(kind)
     for name in ("check", "trial", "from_spec", "apply", "in_force", "undo"):
         assert callable(getattr(module, name)), name
     assert told.required, "an effect that nothing need prove"
@@ -93,7 +93,7 @@ def test_its_module_documents_the_arguments_that_it_takes(kind: str) -> None:
         name: {key: option[key] for key in keys if key in option} for name, option in documented.items()
     } == {
         name: {key: option[key] for key in keys if key in option}
-        for name, option in registry.described(kind).arguments.items()
+        for name, option in registry.describe_kind(kind).arguments.items()
     }
 
 

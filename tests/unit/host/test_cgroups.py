@@ -156,7 +156,7 @@ def test_a_device_has_its_own_line_and_its_neighbours_keep_theirs(host: Tree) ->
 
 
 def test_what_the_kernel_counted(host: Tree) -> None:
-    found = cpu.counters(host.pid, host.container)
+    found = cpu.read_counters(host.pid, host.container)
     assert {key: found[key] for key in ("periods", "throttled", "throttled_s", "used_s")} == {
         "periods": 612,
         "throttled": 7,
@@ -249,11 +249,11 @@ def test_a_limit_that_cannot_be_is_refused(host: Tree, limit: int, words: str) -
 def test_a_service_without_a_limit_gets_one_that_the_host_can_bear(host: Tree) -> None:
     name = "memory.limit_in_bytes" if host.version == 1 else "memory.max"
     host.file(name).write_text("9223372036854771712\n" if host.version == 1 else "max\n")
-    assert memory.configured(limits.cgroup_of("memory", target())) is None
+    assert memory.read_limit(limits.cgroup_of("memory", target())) is None
     with pytest.raises(ChaosError, match="more than half of the host's free"):
         memory.from_spec({"limit_mb": 900_000}, [target()], ROOT_SITE)
     with pytest.raises(Unsupported, match="needs root: run it with become: true"):
-        planning.plan({"id": "oom", "kind": "memory", "target": "postgres"}, USER_SITE)
+        planning.plan_fault({"id": "oom", "kind": "memory", "target": "postgres"}, USER_SITE)
 
 
 def test_the_plan_of_a_starvation_names_the_whole_disk_under_the_volume(
@@ -299,7 +299,7 @@ def test_a_disk_that_is_slow_already_and_volumes_on_two_devices_are_refused(
     with pytest.raises(Unsupported, match="keeps /data in its own layer, not on a volume"):
         disk.from_spec({"path": "/data"}, [target()], ROOT_SITE)
     with pytest.raises(Unsupported, match="limits a disk by cgroup files, which needs root"):
-        planning.plan({"id": "starve", "kind": "disk", "target": "postgres"}, USER_SITE)
+        planning.plan_fault({"id": "starve", "kind": "disk", "target": "postgres"}, USER_SITE)
 
 
 def test_contention_names_the_package_that_is_missing(

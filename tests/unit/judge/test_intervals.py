@@ -64,10 +64,10 @@ def test_too_few_values_have_no_upper_bound_and_none_at_all_no_bounds() -> None:
 
 
 def test_a_ratio_takes_the_worst_corners() -> None:
-    assert intervals.ratio((20.0, 40.0), (5.0, 10.0)) == (2.0, 8.0)
-    assert intervals.ratio((20.0, 40.0), (5.0, 8.0), least=10.0) == (2.0, 4.0)
-    assert intervals.ratio((20.0, math.inf), (0.0, math.inf)) == (0.0, math.inf)
-    assert intervals.difference((20.0, 40.0), (5.0, 10.0)) == (10.0, 35.0)
+    assert intervals.bound_ratio((20.0, 40.0), (5.0, 10.0)) == (2.0, 8.0)
+    assert intervals.bound_ratio((20.0, 40.0), (5.0, 8.0), least=10.0) == (2.0, 4.0)
+    assert intervals.bound_ratio((20.0, math.inf), (0.0, math.inf)) == (0.0, math.inf)
+    assert intervals.bound_difference((20.0, 40.0), (5.0, 10.0)) == (10.0, 35.0)
 
 
 def test_the_window_that_would_tell_grows_with_the_square_of_what_is_missing() -> None:

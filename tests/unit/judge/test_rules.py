@@ -135,7 +135,7 @@ def test_orders_that_we_sent_late_say_nothing_of_latency(late_s: float, verdict:
 def test_waiting_for_disks_counts_unless_the_fault_makes_the_exchange_wait(run: Evidence) -> None:
     noisy = host(run, {**QUIET, "psi_io": 0.8}, in_outage)
     assert verdicts(noisy)["recovery_s"].verdict == "pass", "a database that was killed reads its log again"
-    waiting = {kind for kind in registry.known_kinds() if registry.described(kind).waits_for_disk}
+    waiting = {kind for kind in registry.known_kinds() if registry.describe_kind(kind).waits_for_disk}
     assert {"disk", "memory", "kill"} == waiting
     other = replace(
         noisy, timeline=Timeline([{**event, "waits_for_disk": False} for event in noisy.timeline])

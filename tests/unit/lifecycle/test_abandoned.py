@@ -17,6 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned
+from ansible_collections.exchange.chaos.plugins.module_utils.run import claims
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Journal
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
@@ -47,6 +48,8 @@ class Said(list[tuple[str, str]]):
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    # names that nobody else binds: what is halted here must not be another's run on this host
+    monkeypatch.setattr(claims, "_PREFIX", f"exchange-chaos-{tmp_path.name}-{os.getpid()}")
     return StateDir(tmp_path / "state")
 
 
@@ -71,7 +74,7 @@ def opened(
     home.lock_project(project, run_id, "anna")
     run = home.create_run_dir(run_id)
     anchor = {
-        "boottime": clock.now(),
+        "boottime": clock.read(),
         "realtime": time.time(),
         "boot_id": clock.boot_id() if watched else "old",
     }

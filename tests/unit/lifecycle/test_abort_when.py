@@ -16,7 +16,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import R
 
 
 def orders(good: int, bad: int, latency: float = 0.01, end: float | None = None) -> list[dict[str, Any]]:
-    now = clock.now() if end is None else end
+    now = clock.read() if end is None else end
     line = {"at": now - latency, "sent": now - latency, "end": now}
     return [{**line, "ok": True}] * good + [{**line, "ok": False}] * bad
 
@@ -73,7 +73,7 @@ def test_only_the_last_seconds_count(tmp_path: Path) -> None:
     watching = abort_when.Guard(run)
     assert watching.crossed() is None
     writer = jsonl.Writer(run.file("load.jsonl"))
-    writer.write(*orders(0, 100, end=clock.now() - 60))
+    writer.write(*orders(0, 100, end=clock.read() - 60))
     assert watching.crossed() is None, "an error of a minute ago says nothing of now"
     writer.write(*orders(100, 0))
     assert watching.crossed() is None

@@ -46,7 +46,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     home = StateDir(tmp_path / "state")
     home.lock_project("lab", RUN, "anna")
     made = home.create_run_dir(RUN)
-    anchor = {"boottime": clock.now(), "realtime": time.time(), "boot_id": clock.boot_id()}
+    anchor = {"boottime": clock.read(), "realtime": time.time(), "boot_id": clock.boot_id()}
     write_json(made.file("spec.json"), {"project": "lab", "anchor": anchor, "patience_s": 3})
     Journal(made).write_planned("outage", "kill", "postgres", ["kill"], UNDO, TTL_S)
     return made
@@ -55,7 +55,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
 def test_a_run_whose_fault_is_undone_lives_as_long_as_any_other(run: RunDir) -> None:
     """The controller may have other hosts to talk to before it comes by again: one out of reach, say."""
     lease.renew_on_contact(run)
-    assert run.read_deadline() <= clock.now() + TTL_S, "a fault in force bounds it"
+    assert run.read_deadline() <= clock.read() + TTL_S, "a fault in force bounds it"
     wanted = {
         "run_id": RUN,
         "state_dir": str(run.path.parent.parent),
@@ -64,7 +64,7 @@ def test_a_run_whose_fault_is_undone_lives_as_long_as_any_other(run: RunDir) -> 
         "linger": 0.0,
     }
     assert fault_module.absent(wanted)["changed"] is True
-    assert run.read_deadline() == pytest.approx(clock.now() + lease.LEASE_S + 3, abs=1)
+    assert run.read_deadline() == pytest.approx(clock.read() + lease.LEASE_S + 3, abs=1)
 
 
 def test_a_full_disk_keeps_neither_fault_nor_run_any_longer(

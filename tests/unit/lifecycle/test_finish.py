@@ -67,7 +67,7 @@ def opened(home: StateDir, **spec: Any) -> RunDir:
     home.lock_project("lab", RUN, "anna")
     run = home.create_run_dir(RUN)
     run.keep_room()
-    anchor = {"boottime": clock.now(), "realtime": time.time(), "boot_id": clock.boot_id()}
+    anchor = {"boottime": clock.read(), "realtime": time.time(), "boot_id": clock.boot_id()}
     known = {
         "project": "lab",
         "anchor": anchor,

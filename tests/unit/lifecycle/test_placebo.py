@@ -113,9 +113,9 @@ def test_a_load_that_withdraws_ends_it_at_once_and_is_taken_away(
     stopped = []
     monkeypatch.setattr(placebo.processes, "stop_process", lambda _run, name, **_more: stopped.append(name))
     threading.Timer(0.5, lambda: run.write_event(event, reason="29 of 30 orders failed")).start()
-    since = clock.now()
+    since = clock.read()
     result = window.watch_slice(run, Observation("placebo", None, 20.0, False), 20.0)
-    assert clock.now() - since < 1.5
+    assert clock.read() - since < 1.5
     assert (result["done"], result["steady"], result["injectable"]) == (True, False, False)
     assert stopped == ["load"]
     assert seen(run, "placebo_strain")[0]["reason"] == "29 of 30 orders failed"
@@ -147,7 +147,7 @@ def test_without_our_load_the_probes_alone_tell(tmp_path: Path) -> None:
     run = opened(tmp_path, "kill")
     spec = {**run.spec.to_data(), "probes": [{"name": "ready", "role": "readiness", "rate": 100}]}
     write_json(run.file("spec.json"), spec)
-    now = clock.now()
+    now = clock.read()
     samples = [
         {"probe": "ready", "role": "readiness", "at": now + at / 100, "end": now + at / 100, "ok": True}
         for at in range(60)

@@ -36,7 +36,7 @@ def opened(folder: Path, patience_s: float) -> RunDir:
 
 
 def left(run: RunDir) -> float:
-    return run.read_deadline() - clock.now()
+    return run.read_deadline() - clock.read()
 
 
 def test_a_host_that_recovered_at_once_lives_as_long_as_the_others_may_take(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_host_too_busy_to_learn_from_is_injected_into_only_if_its_owner_says_s
     run = opened(tmp_path, 0.0)
     spec = {**run.spec.to_data(), "accept_noise": accepted, "windows": {"baseline_s": 0.8}}
     write_json(run.file("spec.json"), spec)
-    now = clock.now()
+    now = clock.read()
     busy = {"cpu_others": 1.7, "psi_cpu": 0.8, "top": {"command": "stress", "cgroup": "/", "cores": 1.7}}
     lines = [{"t": now + tick / 10, **busy} for tick in range(9)]
     run.file("interference.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))

@@ -45,7 +45,7 @@ class FakeFault:
     def in_force(self, entry: Entry, engine: DockerEngine) -> list[Proof]:
         if self.unreadable:
             raise ChaosError("The engine does not say.")
-        return [Proof("engine", "still down", True, clock.now(), True)]
+        return [Proof("engine", "still down", True, clock.read(), True)]
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def plan(run: RunDir, fault: str, ttl: float = 60) -> Entry:
 
 
 def test_an_entry_goes_from_planned_to_applied_to_undone(run: RunDir) -> None:
-    before = clock.now()
+    before = clock.read()
     entry = plan(run, "crash", ttl=30)
-    assert before + 30 <= entry.expires <= clock.now() + 30
+    assert before + 30 <= entry.expires <= clock.read() + 30
     (read,) = Journal(run).entries()
     assert (read.plan, read.undo, read.expires, read.open) == (entry.plan, UNDO, entry.expires, True)
     assert read.applied_at is None
@@ -102,7 +102,7 @@ def test_the_plan_is_written_and_flushed_before_the_change(
 
     def act(entry: Entry) -> inject.Applied:
         happened.append(("changed", [line["entry"] for line in jsonl.read_lines(path)]))
-        return inject.Applied(clock.now(), [])
+        return inject.Applied(clock.read(), [])
 
     monkeypatch.setattr(os, "fsync", fsync)
     inject.inject_fault(run, inject.Injection("crash", "kill", "postgres", ["kill"], UNDO, 60), act, lead=0)
@@ -146,7 +146,7 @@ def test_a_run_that_is_aborted_or_ending_injects_nothing(run: RunDir, event: str
 
     def act(entry: Entry) -> inject.Applied:
         acted.append(True)
-        return inject.Applied(clock.now(), [])
+        return inject.Applied(clock.read(), [])
 
     with pytest.raises(ChaosError, match="nothing was changed"):
         inject.inject_fault(
@@ -172,7 +172,7 @@ def test_a_run_that_nobody_keeps_any_more_injects_nothing(run: RunDir, lost: str
 
     def act(entry: Entry) -> inject.Applied:
         acted.append(True)
-        return inject.Applied(clock.now(), [])
+        return inject.Applied(clock.read(), [])
 
     order = inject.Injection("crash", "kill", "postgres", ["kill"], UNDO, 60)
     with pytest.raises(ChaosError, match=r"No watchdog of this run .* nothing was changed"):
@@ -188,7 +188,7 @@ def test_no_journal_no_change(run: RunDir) -> None:
 
     def act(entry: Entry) -> inject.Applied:
         acted.append(True)
-        return inject.Applied(clock.now(), [])
+        return inject.Applied(clock.read(), [])
 
     with pytest.raises(ChaosError, match=r"cannot be written .* nothing was changed") as told:
         inject.inject_fault(
@@ -247,7 +247,7 @@ def test_the_undo_goes_newest_first_and_on_after_one_that_resists(run: RunDir, f
 def test_the_undo_takes_only_what_is_wanted(run: RunDir, fault: FakeFault) -> None:
     plan(run, "late", ttl=-1)
     plan(run, "young", ttl=60)
-    undo.undo(run, by="watchdog", wanted=undo.overdue)
+    undo.undo(run, by="watchdog", wanted=undo.is_overdue)
     assert fault.undone == ["late"]
 
 

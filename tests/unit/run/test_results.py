@@ -18,7 +18,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import R
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDir:
-    anchor = {"boottime": clock.now(), "realtime": time.time(), "boot_id": "b"}
+    anchor = {"boottime": clock.read(), "realtime": time.time(), "boot_id": "b"}
     write_json(tmp_path / "spec.json", {"anchor": anchor})
     return RunDir(tmp_path)
 
@@ -56,7 +56,7 @@ def test_many_events_come_in_parts_none_twice_none_lost_and_controls_never(run: 
     for number in range(total):
         writer.write(
             {
-                "t": clock.now(),
+                "t": clock.read(),
                 "event": "CONN_OK",
                 "pid": number,
                 "detail": "x" * 60,

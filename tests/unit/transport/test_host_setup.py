@@ -38,7 +38,7 @@ MANIFEST = {
 
 def made(folder: Path, **changes: Any) -> Path:
     """An environment as `environment.make_environment` leaves it."""
-    site = libraries.site(folder, PYTHON.version)
+    site = libraries.locate_packages(folder, PYTHON.version)
     for name in ("docker-7.2.0", "charset_normalizer-3.5.2"):
         (site / f"{name}.dist-info").mkdir(parents=True)
         (site / f"{name}.dist-info" / "RECORD").touch()
@@ -55,28 +55,28 @@ def test_only_folders_that_nobody_else_can_write_to_are_imported_from(tmp_path: 
     mine = os.geteuid()
     for folder in (tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir())):
         folder.chmod(0o755)
-    assert libraries.trusted(site, tmp_path, mine)
-    assert not libraries.trusted(site, tmp_path, mine + 1), "another user's"
+    assert libraries.is_trusted(site, tmp_path, mine)
+    assert not libraries.is_trusted(site, tmp_path, mine + 1), "another user's"
     for folder, mode in ((site, 0o775), (tmp_path / "venv", 0o757), (tmp_path, 0o777)):
         folder.chmod(mode)
-        assert not libraries.trusted(site, tmp_path, mine), f"{folder} with mode {mode:o}"
+        assert not libraries.is_trusted(site, tmp_path, mine), f"{folder} with mode {mode:o}"
         folder.chmod(0o755)
-    assert not libraries.trusted(site, tmp_path / "elsewhere", mine), "not under the folder at all"
+    assert not libraries.is_trusted(site, tmp_path / "elsewhere", mine), "not under the folder at all"
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     made(tmp_path / "real")
     (tmp_path / "ours").mkdir(mode=0o755)
     (tmp_path / "ours" / "venv").symlink_to(tmp_path / "real" / "venv")
-    site = libraries.site(tmp_path / "ours", PYTHON.version)
+    site = libraries.locate_packages(tmp_path / "ours", PYTHON.version)
     assert site.is_dir()
-    assert not libraries.trusted(site, tmp_path / "ours", os.geteuid())
+    assert not libraries.is_trusted(site, tmp_path / "ours", os.geteuid())
 
 
 def test_the_private_libraries_come_before_the_systems_and_those_of_another_python_never(
     tmp_path: Path,
 ) -> None:
-    site = libraries.site(tmp_path, sys.version_info[:2])
+    site = libraries.locate_packages(tmp_path, sys.version_info[:2])
     site.mkdir(parents=True)
     for folder in (tmp_path, *(path for path in tmp_path.rglob("*"))):
         folder.chmod(0o755)
@@ -84,7 +84,7 @@ def test_the_private_libraries_come_before_the_systems_and_those_of_another_pyth
     script = (
         "import sys; from pathlib import Path\n"
         "from ansible_collections.exchange.chaos.plugins.module_utils.common import libraries\n"
-        "print(libraries.reach(Path(sys.argv[1]), int(sys.argv[2])))\n"
+        "print(libraries.make_importable(Path(sys.argv[1]), int(sys.argv[2])))\n"
         "import jmespath; print(getattr(jmespath, 'ours', False))\n"
     )
 
@@ -122,7 +122,9 @@ def test_every_file_that_imports_a_library_looks_there_first() -> None:
             ours = names & {"docker", "pyroute2", "jmespath", "urllib3", "requests"}
             imported |= ours
             if ours:
-                assert "libraries.reach()" in lines[: node.lineno], f"{path.name}: line {node.lineno}"
+                assert "libraries.make_importable()" in lines[: node.lineno], (
+                    f"{path.name}: line {node.lineno}"
+                )
     assert {"docker", "pyroute2", "jmespath", "urllib3"} <= imported
 
 
@@ -166,7 +168,7 @@ def test_an_environment_that_others_could_write_to_is_replaced_by_roots_own(tmp_
     environment.put_in_place(folder)
     assert [path.name for path in folder.iterdir()] == ["venv"]
     assert list((folder / "venv").iterdir()) == []
-    assert libraries.trusted(folder / "venv", folder)
+    assert libraries.is_trusted(folder / "venv", folder)
     assert how != "link" or (tmp_path / "elsewhere" / "venv" / environment.STAMP).exists()
 
 

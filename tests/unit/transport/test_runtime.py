@@ -71,7 +71,7 @@ def test_it_runs_on_its_own_far_from_this_tree(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("usage: ")
-    processes = [registry.described(kind).process for kind in registry.known_kinds()]
+    processes = [registry.describe_kind(kind).process for kind in registry.known_kinds()]
     of_kinds = {one.command: registry.process_module(one.command) for one in processes if one is not None}
     assert of_kinds
     assert not set(of_kinds) & set(entry.COMMANDS)

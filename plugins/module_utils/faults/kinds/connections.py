@@ -193,7 +193,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         Server(site.engine, container.id, user=reader, database=database) if site.engine is not None else None
     )
     if str(fault.get("mode", MODES[0])) == "limit":
-        return connection_limit.plan(
+        return connection_limit.plan_limit(
             str(fault["id"]), container, int(fault["limit"]), reader, database, server
         )
     return SessionsPlan(
@@ -264,7 +264,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     """Read how long no slot was free, from the holder's samples, and what PostgreSQL says now."""
     if entry.undo.get("mode") == "limit":
         return connection_limit.in_force(entry, scene)
-    now = clock.now()
+    now = clock.read()
     samples = read_lines(scene.run.file(session_holder.SAMPLES))
     share = held_share(samples, entry.applied_at or entry.planned_at, now)
     held = int(samples[-1]["held"]) if samples and now - samples[-1]["t"] <= _SPEAKS_S else 0
@@ -338,13 +338,13 @@ def _in_activity(fact: str, usage: Usage) -> Proof:
     """
     slots = usage.limit - usage.reserved
     full = usage.ours > 0 and usage.ours + usage.others >= _FULL * slots
-    return Proof("engine", fact, str(usage), clock.now(), full)
+    return Proof("engine", fact, str(usage), clock.read(), full)
 
 
 def _turned_away(server: Server, user: str) -> Proof:
     """Let PostgreSQL's own client try, which shares no code with the holder."""
     came_in, words = server.try_login(user)
-    return Proof("engine", f"psql as role {user}", "came in" if came_in else words, clock.now(), not came_in)
+    return Proof("engine", f"psql as role {user}", "came in" if came_in else words, clock.read(), not came_in)
 
 
 def _now(wanted: Mapping[str, Any], engine: DockerEngine) -> tuple[Container | None, str]:
@@ -361,9 +361,9 @@ def _now(wanted: Mapping[str, Any], engine: DockerEngine) -> tuple[Container | N
 
 def _none_left(server: Server, name: str) -> Usage:
     """Wait until the server has noticed; a session that outlives its client is ended by the server itself."""
-    until = clock.now() + _GONE_S
+    until = clock.read() + _GONE_S
     usage = server.count_connections(name)
-    while usage.ours and clock.now() < until:
+    while usage.ours and clock.read() < until:
         clock.sleep(0.1)
         usage = server.count_connections(name)
     if usage.ours:

@@ -55,7 +55,7 @@ class Plan:
         how = " through the engine" if self.through_engine else ""
         return [
             f"hold {change.target.name} ({change.target.service}) to {self.cores:g} of one core{how}: "
-            f"{change.words()}; undo: {change.back()}"
+            f"{change.describe()}; undo: {change.back()}"
             for change in self.changes
         ]
 
@@ -162,15 +162,15 @@ def _quota(cores: float, period: int) -> int:
 
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Write the limits and wait for the first throttled period."""
-    stats = {one.target.id: counters(one.target.pid, one.target.id) for one in change.changes}
+    stats = {one.target.id: read_counters(one.target.pid, one.target.id) for one in change.changes}
     with scene.instant():
-        at = clock.now()
+        at = clock.read()
         for one in change.changes:
             if change.through_engine:
                 scene.engine.update(one.target.id, {key: int(value) for key, value in one.after.items()})
             else:
                 limits.apply_change(one)
-        within = clock.now() - at
+        within = clock.read() - at
     pids = [one.target.pid for one in change.changes]
     version = "engine" if change.through_engine else f"cgroup v{_version(change)}"
     proofs = [_throttled(one.target, stats[one.target.id]) for one in change.changes]
@@ -183,12 +183,12 @@ def _version(change: Plan) -> int:
     return limits.cgroup_of("cpu", change.changes[0].target).version
 
 
-def counters(pid: int, container_id: str) -> dict[str, float]:
+def read_counters(pid: int, container_id: str) -> dict[str, float]:
     """Return what the kernel counted of a container: periods, throttled ones, throttled and used seconds; and when."""
     cpu = cgroups.find_cgroup("cpu", pid, container_id)
     stat = cpu.read_table("cpu.stat")
     return {
-        "t": clock.now(),
+        "t": clock.read(),
         "periods": stat.get("nr_periods", 0),
         "throttled": stat.get("nr_throttled", 0),
         "throttled_s": stat["throttled_time"] / 1e9
@@ -206,12 +206,12 @@ def _used_s(cpu: Cgroup, stat: Mapping[str, int], pid: int, container_id: str) -
 
 def _throttled(container: Container, before: Mapping[str, float]) -> Proof:
     """Wait until a period of the container was throttled, for a moment."""
-    until = clock.now() + _SHOWS_S
+    until = clock.read() + _SHOWS_S
     grown = 0.0
-    while clock.now() < until and not grown:
+    while clock.read() < until and not grown:
         clock.sleep(0.05)
-        grown = counters(container.pid, container.id)["throttled"] - before["throttled"]
-    return Proof("kernel", f"throttled periods of {container.name}", int(grown), clock.now(), grown > 0)
+        grown = read_counters(container.pid, container.id)["throttled"] - before["throttled"]
+    return Proof("kernel", f"throttled periods of {container.name}", int(grown), clock.read(), grown > 0)
 
 
 def in_force(entry: Entry, scene: Scene) -> list[Proof]:
@@ -223,9 +223,9 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         before = (entry.facts.get("counters") or {}).get(one["id"])
         if container is None or not container.running or before is None or container.pid != one["pid"]:
             gone = f"{one['name']} was held to {entry.undo['cores']:g} of one core until it was started anew"
-            proofs.append(Proof("kernel", gone, False, clock.now(), False, held, "throttled"))
+            proofs.append(Proof("kernel", gone, False, clock.read(), False, held, "throttled"))
             continue
-        now = counters(container.pid, container.id)
+        now = read_counters(container.pid, container.id)
         grown = {key: now[key] - before[key] for key in now}
         used = grown["used_s"] / grown["t"]
         scene.run.write_event(

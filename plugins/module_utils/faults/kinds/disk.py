@@ -81,7 +81,7 @@ class Plan:
                 "disk feel; undo: end it and remove its files"
             ]
         return [
-            f"hold {change.target.name} ({self.service}) on {where}: {change.words()}; undo: {change.back()}"
+            f"hold {change.target.name} ({self.service}) on {where}: {change.describe()}; undo: {change.back()}"
             for change in self.changes
         ]
 
@@ -156,7 +156,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
     if mode == "contention":
         if fault.get("accept_shared_disk") is not True:
             raise ChaosError(check(fault)[0])
-        return Plan(first.service, first.project, mode, device, mount, first, tool=disk_hog.tool())
+        return Plan(first.service, first.project, mode, device, mount, first, tool=disk_hog.find_tool())
     rates = {key: int(float(fault.get(key) or RATE)) for key in ("read_bps", "write_bps")}
     changes = [_change(container, found[container.id][1], rates) for container in chosen]
     return Plan(first.service, first.project, mode, device, mount, first, changes)
@@ -198,12 +198,12 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     before = disks.time_fsyncs(cgroup, folder, _BEFORE, _PATIENCE_S)
     bytes_before, busy_before = disks.count_bytes(cgroup, change.device), disks.busy_s(change.device)
     with scene.instant():
-        at = clock.now()
+        at = clock.read()
         for one in change.changes:
             limits.apply_change(one)
     if change.mode == "contention":
         _saturate(change, entry, run)
-    within = clock.now() - at
+    within = clock.read() - at
     inside = _inside(cgroup, folder)
     _tell(run, entry.fault, "before", before)
     _tell(run, entry.fault, "begin", inside)
@@ -254,7 +254,7 @@ def _slower(mode: str, before: Sequence[float], inside: Sequence[float]) -> Proo
     ratio = now / was if was else 0.0
     wanted = SLOWER if mode == "limit" else 1.5
     value = f"{1000 * was:.2f} ms → {1000 * now:.1f} ms ({ratio:.0f} times)"
-    return Proof("kernel", "fdatasync of 16 KiB inside the cgroup", value, clock.now(), ratio >= wanted)
+    return Proof("kernel", "fdatasync of 16 KiB inside the cgroup", value, clock.read(), ratio >= wanted)
 
 
 def in_force(entry: Entry, scene: Scene) -> list[Proof]:
@@ -262,12 +262,12 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     container = scene.engine.inspect(entry.undo["target"])
     since = entry.applied_at or entry.planned_at
     if entry.undo["op"] == "contention":
-        held = 1.0 if disk_hog.alive(scene.run) else 0.0
+        held = 1.0 if disk_hog.is_saturating(scene.run) else 0.0
     else:
         held = min(limits.share_in_force(one, since, scene.engine) for one in entry.undo["containers"])
     if container is None or not container.running or container.pid != entry.undo["pid"] or not entry.facts:
         gone = "limits were in force until the restart"
-        return [Proof("kernel", gone, held, clock.now(), False, held, "passed")]
+        return [Proof("kernel", gone, held, clock.read(), False, held, "passed")]
     cgroup = limits.cgroup_of("blkio", container)
     return [_passed(entry, cgroup, held, scene), _again(entry, container, cgroup, held, scene)]
 
@@ -275,7 +275,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
 def _passed(entry: Entry, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
     """What the kernel's counters say: bytes within the rate, or a disk that was busy."""
     device, facts = str(entry.undo["device"]), entry.facts
-    seconds = clock.now() - float(facts["counted_at"])
+    seconds = clock.read() - float(facts["counted_at"])
     now = disks.count_bytes(cgroup, device)
     rates = {key: (now[key] - facts["bytes_before"][key]) / seconds for key in now}
     busy = (disks.busy_s(device) - float(facts["busy_before_s"])) / seconds
@@ -285,13 +285,13 @@ def _passed(entry: Entry, cgroup: Cgroup, held: float, scene: Scene) -> Proof:
     )  # fmt: skip
     if entry.undo["op"] == "contention":
         return Proof(
-            "kernel", f"share of the window in which {disks.name_disk(device)} was busy", round(busy, 3), clock.now(),
+            "kernel", f"share of the window in which {disks.name_disk(device)} was busy", round(busy, 3), clock.read(),
             busy >= _BUSY, held, "passed",
         )  # fmt: skip
     rate = _write_rate(entry.undo["containers"][0]["after"])
     holds = 0 < rates["write"] <= rate * _TOLERANCE
     fact = f"bytes per second written on {disks.name_disk(device)}, of {rate} granted"
-    return Proof("kernel", fact, int(rates["write"]), clock.now(), holds, held, "passed")
+    return Proof("kernel", fact, int(rates["write"]), clock.read(), holds, held, "passed")
 
 
 def _write_rate(after: Mapping[str, str]) -> int:

@@ -74,8 +74,8 @@ class Plan:
             TUN: "by a detour through a TUN device that goes with its process; undo: end it, delete table and rule",
         }
         return [
-            f"{self.wanted.words()} on packets from {container.name} ({container.service}) to {what}, in its network "
-            f"namespace, {how[self.engine]}"
+            f"{self.wanted.describe()} on packets from {container.name} ({container.service}) to {what}, in its "
+            f"network namespace, {how[self.engine]}"
             for container in self.targets
         ]
 
@@ -104,14 +104,14 @@ def check(fault: Mapping[str, Any]) -> list[str]:
         found.append(
             f"The engine of fault {fault.get('id')} is {engine!r}; it must be one of {AUTO}, {', '.join(ENGINES)}."
         )
-    return found + shaping.problems(str(fault.get("id")), fault)
+    return found + shaping.find_problems(str(fault.get("id")), fault)
 
 
 def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Make what it takes in a throw-away namespace and say which engine it will be."""
     network_path.require_answer(fault, chosen, network_path.find_peer(fault, chosen, site))
     engine = _engine(fault)
-    netns.call_in_throwaway(netem.trial if engine == NETEM else _try_tunnel)
+    netns.call_in_throwaway(netem.try_queues if engine == NETEM else _try_tunnel)
     return f"ok: {engine}"
 
 
@@ -123,7 +123,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         targets[0].project,
         str(fault["id"]),
         _engine(fault) if site.root else TUN,
-        shaping.of(fault),
+        shaping.read_impairment(fault),
         network_path.find_peer(fault, targets, site),
         targets,
         network_path.ttl_of(fault),
@@ -151,7 +151,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         began = min(
             float(netns.call_inside(one.pid, _queue, change, table, scene.instant)) for one in change.targets
         )
-        at = clock.now()
+        at = clock.read()
     packets, proofs = {}, []
     for container in change.targets:
         count = int(netns.call_inside(container.pid, _wait_for_flow, table))
@@ -187,7 +187,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     """Measure the round trip again, and read whether more packets took the impaired path than at the start."""
     proofs: list[Proof] = []
     still: dict[str, float] = {}
-    wanted = shaping.of(entry.undo["impairment"])
+    wanted = shaping.read_impairment(entry.undo["impairment"])
     table = nftables.table_name(scene.run.path.name, entry.undo["fault"])
     for container in entry.undo["containers"]:
         target = scene.engine.inspect(container)
@@ -204,14 +204,14 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         proofs += [*measured, same_process(entry, target)]
         state = netns.call_inside(target.pid, nftables.read_table, table)
         there = bool(state["elements"]) and (not timed or any(one.holds for one in measured))
-        still[container] = min(_last_sign(entry, scene), clock.now() if there else 0.0)
+        still[container] = min(_last_sign(entry, scene), clock.read() if there else 0.0)
     moved = network_path.peer_moved_at(entry, scene)
     proofs += network_path.prove_same_peer(entry, moved)
     whole = network_path.share_in_force(
         entry, scene, {container: min(until, moved) for container, until in still.items()}
     )
     proofs.append(
-        Proof("fault", "the path was impaired until the undo", f"{whole:.0%}", clock.now(), whole > 0, whole)
+        Proof("fault", "the path was impaired until the undo", f"{whole:.0%}", clock.read(), whole > 0, whole)
     )
     return proofs
 
@@ -221,14 +221,14 @@ def _engine(fault: Mapping[str, Any]) -> str:
     if asked != AUTO:
         return asked
     try:
-        netns.call_in_throwaway(netem.trial)
+        netns.call_in_throwaway(netem.try_queues)
     except Unsupported:
         return TUN
     return NETEM
 
 
 def _try_tunnel() -> None:
-    tun.trial(_NOBODY)
+    tun.try_detour(_NOBODY)
 
 
 def _start_process(change: Plan, scene: Scene, table: str) -> tuple[float, float]:
@@ -242,7 +242,7 @@ def _start_process(change: Plan, scene: Scene, table: str) -> tuple[float, float
         "addresses": list(change.peer.addresses),
         "table": table,
         "port": change.only,
-        "expires": clock.now() + _ahead(scene) + change.ttl_s,
+        "expires": clock.read() + _ahead(scene) + change.ttl_s,
         "at": scene.agreed.at if scene.agreed else None,
     }
     scene.run.file(relay.STATISTICS).unlink(missing_ok=True)
@@ -253,7 +253,7 @@ def _start_process(change: Plan, scene: Scene, table: str) -> tuple[float, float
 
 def _ahead(scene: Scene) -> float:
     """Return the seconds until the agreed instant, which are no part of the fault's time to live."""
-    return max(0.0, scene.agreed.left) if scene.agreed is not None else 0.0
+    return max(0.0, scene.agreed.seconds_left) if scene.agreed is not None else 0.0
 
 
 def _is_for(entry: Entry, scene: Scene) -> bool:
@@ -272,18 +272,18 @@ def _packets_taken(scene: Scene) -> str:
 def _queue(change: Plan, table: str, instant: Callable[[], contextlib.AbstractContextManager[None]]) -> float:
     """In the namespace: at the instant queue and rules; return when that began."""
     with instant():
-        began = clock.now()
+        began = clock.read()
         netem.build(change.wanted, change.peer.addresses)
-        nftables.install_table(netem.rules(table, change.peer.addresses, change.only, change.ttl_s))
+        nftables.install_table(netem.make_rules(table, change.peer.addresses, change.only, change.ttl_s))
     return began
 
 
 def _wait_for_flow(table: str) -> int:
     """In the namespace: wait until the application sent a packet that way; return how many it sent."""
-    until = clock.now() + _FLOW_S
+    until = clock.read() + _FLOW_S
     while True:
         packets = int(nftables.read_table(table)["packets"])
-        if packets or clock.now() > until:
+        if packets or clock.read() > until:
             return packets
         time.sleep(_POLL_S)
 
@@ -291,7 +291,7 @@ def _wait_for_flow(table: str) -> int:
 def _taken(container: Container, peer: str, when: str, count: int, *, decides: bool) -> Proof:
     """How many packets took the impaired path; where a delay can be measured this alone proves nothing."""
     fact = f"packets of {container.service} to {peer} that took the impaired path {when}"
-    return Proof("kernel" if decides else "fault", fact, count, clock.now(), count > 0)
+    return Proof("kernel" if decides else "fault", fact, count, clock.read(), count > 0)
 
 
 def _round_trip(
@@ -332,15 +332,15 @@ def _rise(
         ("kernel", f"round trip from {container.service} to {peer} by the kernel's own measure (TCP_INFO)"),
     ):
         if now is None or base is None:
-            proofs.append(Proof(source, fact, "no connect was answered", clock.now(), False))
+            proofs.append(Proof(source, fact, "no connect was answered", clock.read(), False))
             continue
         rise = now[source] - base[source]
         value = f"{rise:+.1f} ms of {wanted.rise_ms:g} asked ({base[source]:.1f} to {now[source]:.1f})"
-        proofs.append(Proof(source, fact, value, clock.now(), rose(rise, wanted)))
+        proofs.append(Proof(source, fact, value, clock.read(), is_wanted_rise(rise, wanted)))
     return proofs
 
 
-def rose(rise_ms: float, wanted: shaping.Impairment) -> bool:
+def is_wanted_rise(rise_ms: float, wanted: shaping.Impairment) -> bool:
     """Return whether a measured rise is what was asked for, within the tolerance and the jitter."""
     return abs(rise_ms - wanted.rise_ms) <= TOLERANCE * wanted.rise_ms + wanted.jitter_ms
 
@@ -348,9 +348,9 @@ def rose(rise_ms: float, wanted: shaping.Impairment) -> bool:
 def _last_sign(entry: Entry, scene: Scene) -> float:
     """Return the boottime until which the engine surely worked: now for netem or while its process tells, else then."""
     if entry.undo["op"] != TUN:
-        return clock.now()
+        return clock.read()
     told = 0.0
     with contextlib.suppress(TypeError, KeyError):
         told = float(read_json(scene.run.file(relay.STATISTICS))["t"])
     lives = processes.living_process(scene.run, relay.COMMAND) is not None
-    return clock.now() if lives and clock.now() - told <= _SILENT_S else told
+    return clock.read() if lives and clock.read() - told <= _SILENT_S else told

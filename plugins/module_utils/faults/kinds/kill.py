@@ -116,7 +116,9 @@ class Plan:
         }
 
 
-def plan(targets: Sequence[Container], *, mode: str, hold: bool, root: bool, port: int | None = None) -> Plan:
+def plan_kill(
+    targets: Sequence[Container], *, mode: str, hold: bool, root: bool, port: int | None = None
+) -> Plan:
     """Plan a kill of running containers of one service, or of several in dependency order.
 
     Raises ChaosError when a target does not run, when SIGKILL from the host needs root, when an outage is
@@ -185,7 +187,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
 def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
     """Plan a kill as a specification words it: ``mode`` (auto: from the host as root, else by engine), ``hold_s``."""
     port = int(fault["port"]) if fault.get("port") else None
-    return plan(chosen, mode=_mode(fault, root=site.root), hold=_hold(fault), root=site.root, port=port)
+    return plan_kill(chosen, mode=_mode(fault, root=site.root), hold=_hold(fault), root=site.root, port=port)
 
 
 def _mode(fault: Mapping[str, Any], *, root: bool) -> str:
@@ -219,20 +221,20 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     with contextlib.ExitStack() as opened:
         watched = [(container, _open(container, opened)) for container in change.targets]
         with scene.instant():
-            at = clock.now()
+            at = clock.read()
             for container, pidfd in watched:
                 if change.mode == "process" and pidfd is not None:
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 else:
                     engine.kill(container.id)
-            within = clock.now() - at
+            within = clock.read() - at
         gone = _exits({pidfd: container.pid for container, pidfd in watched if pidfd is not None})
     proofs = [
         Proof(
             "kernel",
             f"exit of main process {pid}",
             when is not None,
-            when or clock.now(),
+            when or clock.read(),
             when is not None,
             name="exit",
         )
@@ -243,7 +245,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         if change.starts_itself:
             engine.start(container.id)
     if change.port:
-        proofs += [refused(container.address, change.port) for container in change.targets]
+        proofs += [prove_refused(container.address, change.port) for container in change.targets]
     return Applied(at, proofs, _facts(change, gone), within)
 
 
@@ -286,19 +288,19 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         container = scene.engine.inspect(container_id)
         down = container is None or not container.running
         fact = "still down at the end of the window"
-        proofs.append(Proof("engine", fact, down, clock.now(), down, name="down"))
+        proofs.append(Proof("engine", fact, down, clock.read(), down, name="down"))
     return proofs
 
 
-def refused(address: str, port: int, within: float = 1.0) -> Proof:
+def prove_refused(address: str, port: int, within: float = 1.0) -> Proof:
     """Connect to the killed service's port until a connect is turned away, for ``within`` seconds.
 
     A container that is gone takes its address along, so that nobody is left to refuse: no answer proves as much.
     """
-    what, until = f"connect to {address}:{port}", clock.now() + within
+    what, until = f"connect to {address}:{port}", clock.read() + within
     seen, holds = "no connect was tried", False
-    while clock.now() < until:
-        started = clock.now()
+    while clock.read() < until:
+        started = clock.read()
         try:
             socket.create_connection((address, port), timeout=_CONNECT_S).close()
             seen, holds = "connected", False
@@ -307,7 +309,7 @@ def refused(address: str, port: int, within: float = 1.0) -> Proof:
         except OSError as error:
             return Proof("tcp", what, os.strerror(error.errno) if error.errno else str(error), started, True)
         clock.sleep(0.01)
-    return Proof("tcp", what, seen, clock.now(), holds)
+    return Proof("tcp", what, seen, clock.read(), holds)
 
 
 def _open(container: Container, opened: contextlib.ExitStack) -> int | None:
@@ -331,12 +333,12 @@ def _open(container: Container, opened: contextlib.ExitStack) -> int | None:
 def _exits(watched: Mapping[int, int]) -> dict[int, float | None]:
     """Wait for the processes behind pidfds (pidfd -> pid); return when each was gone (boottime), None if it was not."""
     gone: dict[int, float | None] = dict.fromkeys(watched.values())
-    poll, left, until = select.poll(), len(watched), clock.now() + container_end.EXIT_S
+    poll, left, until = select.poll(), len(watched), clock.read() + container_end.EXIT_S
     for pidfd in watched:
         poll.register(pidfd, select.POLLIN)
-    while left and clock.now() < until:
-        for pidfd, _event in poll.poll(max(0.0, until - clock.now()) * 1000):
-            gone[watched[pidfd]] = clock.now()
+    while left and clock.read() < until:
+        for pidfd, _event in poll.poll(max(0.0, until - clock.read()) * 1000):
+            gone[watched[pidfd]] = clock.read()
             poll.unregister(pidfd)
             left -= 1
     return gone

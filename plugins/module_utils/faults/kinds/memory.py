@@ -68,7 +68,7 @@ class Plan:
         one = self.change
         return [
             f"lower the memory of {one.target.name} ({one.target.service}) to {self.limit // MB} MB, swap with it: "
-            f"{one.words()}; undo: {one.back()}",
+            f"{one.describe()}; undo: {one.back()}",
             f"charge {self.rate / MB:g} MB per second to its cgroup until the kernel kills a process of it; the "
             f"restart policy ({one.target.restart_policy}) starts it again; "
             "undo: give the memory back, see that it runs",
@@ -110,7 +110,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
 
 def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Write the limits as they stand, look for dd, and see that the limit asked for can be set."""
-    memory_hog.dd()
+    memory_hog.find_dd()
     versions = set()
     for container in chosen:
         cgroup = limits.try_writing("memory", container, ("memory.limit_in_bytes", "memory.max"))
@@ -131,11 +131,11 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         raise ChaosError("Running out of memory needs a container.")
     container = chosen[0]
     cgroup = limits.cgroup_of("memory", container)
-    used = memory_hog.usage(cgroup)
+    used = memory_hog.read_usage(cgroup)
     asked = float(fault.get("limit_mb") or 0)
     limit = int(asked * MB) if asked else -(-(used + MARGIN_MB * MB) // _STEP) * _STEP
     limit -= limit % _PAGE
-    had = configured(cgroup)
+    had = read_limit(cgroup)
     if limit < used * _LEAST:
         raise ChaosError(
             f"{container.name} uses {used / MB:.0f} MB; a limit of {limit / MB:.0f} MB would be refused: "
@@ -163,7 +163,7 @@ def _room(container: Container, needed: int) -> None:
         )
 
 
-def configured(cgroup: Cgroup) -> int | None:
+def read_limit(cgroup: Cgroup) -> int | None:
     """Return the limit a cgroup has, bytes; None without one."""
     if cgroup.version == 2:
         text = cgroup.read("memory.max")
@@ -186,7 +186,7 @@ def _change(container: Container, cgroup: Cgroup, limit: int, used: int, had: in
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Lower the limits, charge memory, and see the kernel kill; the fault is there from the victim's exit on."""
     run, one = scene.run, change.change
-    until = clock.now() + _ahead(scene) + _KILL_S
+    until = clock.read() + _ahead(scene) + _KILL_S
     run.file(memory_hog.RESULT).unlink(missing_ok=True)
     write_json(
         run.file(memory_hog.PARAMETERS),
@@ -200,7 +200,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     )
     with scene.instant():
         limits.apply_change(one)
-        begun = clock.now()
+        begun = clock.read()
     processes.start_process(run, "charge")
     found = _result(scene, until + container_end.EXIT_S)
     at = float(found.get("killed_at") or begun)
@@ -213,7 +213,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
 
 def _ahead(scene: Scene) -> float:
     """Return the seconds until the agreed instant, 0 without one."""
-    return max(0.0, scene.agreed.left) if scene.agreed is not None else 0.0
+    return max(0.0, scene.agreed.seconds_left) if scene.agreed is not None else 0.0
 
 
 def _near_to_kill(found: Mapping[str, Any]) -> float | None:
@@ -224,7 +224,7 @@ def _near_to_kill(found: Mapping[str, Any]) -> float | None:
 
 
 def _result(scene: Scene, until: float) -> dict[str, Any]:
-    while clock.now() < until:
+    while clock.read() < until:
         found = read_json(scene.run.file(memory_hog.RESULT))
         if found is not None:
             return dict(found)
@@ -251,7 +251,7 @@ def _proofs(container: Container, found: Mapping[str, Any], engine: DockerEngine
             "kernel",
             f"oom_kill counter of the cgroup of {container.name} grew by",
             kills,
-            clock.now(),
+            clock.read(),
             kills > 0,
             name="oom",
         )

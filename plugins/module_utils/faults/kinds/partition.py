@@ -137,7 +137,7 @@ def _control(fault: Mapping[str, Any], far: network_path.Peer, site: Site) -> tu
         return None
     name, port = str(fault["control"]), int(fault["control_port"])
     address = network_path.addresses_of(site, name)[0]
-    hit = peer_addresses.covers(far.addresses, address)
+    hit = peer_addresses.find_peer(far.addresses, address)
     if hit and fault_entry.only_port(fault) in (None, port):
         raise ChaosError(
             f"Fault {fault['id']} would cut {network_path.name_end(name, address, port)} along, which must stay in "
@@ -206,7 +206,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
                 "kernel",
                 f"packets of {target.service} to or from {entry.undo['peer']} dropped since then",
                 grown,
-                clock.now(),
+                clock.read(),
                 grown > 0 and found["elements"] > 0,
                 name="dropping",
             )
@@ -217,14 +217,14 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         proofs.append(same_process(entry, target))
         found = netns.call_inside(target.pid, nftables.read_table, _table(entry, scene))
         if found["there"]:
-            still[container] = clock.now() if found["elements"] else min(clock.now(), entry.expires)
+            still[container] = clock.read() if found["elements"] else min(clock.read(), entry.expires)
     moved = network_path.peer_moved_at(entry, scene)
     proofs += network_path.prove_same_peer(entry, moved)
     whole = network_path.share_in_force(
         entry, scene, {container: min(until, moved) for container, until in still.items()}
     )
     proofs.append(
-        Proof("fault", "packets were dropped until the undo", f"{whole:.0%}", clock.now(), whole > 0, whole)
+        Proof("fault", "packets were dropped until the undo", f"{whole:.0%}", clock.read(), whole > 0, whole)
     )
     return proofs
 
@@ -233,20 +233,20 @@ def same_process(entry: Entry, container: Container) -> Proof:
     """Say whether a container's main process is the one it was when the fault was applied."""
     same = container.pid in (entry.facts.get("pids") or [])
     return Proof(
-        "fault", f"main process of {container.service} is the one it was", container.pid, clock.now(), same
+        "fault", f"main process of {container.service} is the one it was", container.pid, clock.read(), same
     )
 
 
 def _cut(rules: nftables.Ruleset, instant: Callable[[], AbstractContextManager[None]]) -> dict[str, Any]:
     """In the namespace: install the rules at the instant, then wait for a packet of the application's."""
     with instant():
-        began = clock.now()
+        began = clock.read()
         nftables.install_table(rules)
-        at = clock.now()
+        at = clock.read()
     while True:
         packets = nftables.read_table(rules.table)["packets"]
-        if packets or clock.now() > at + _FLOW_S:
-            return {"at": at, "within": at - began, "t": clock.now(), "packets": packets}
+        if packets or clock.read() > at + _FLOW_S:
+            return {"at": at, "within": at - began, "t": clock.read(), "packets": packets}
         time.sleep(_POLL_S)
 
 
@@ -268,7 +268,7 @@ def _connects(container: Container, change: Plan, tried: str) -> list[Proof]:
         fact = (
             f"control path: connect from {container.service} to {network_path.name_end(name, address, port)}"
         )
-        proofs.append(Proof("tcp", fact, _words(seen), clock.now(), reached))
+        proofs.append(Proof("tcp", fact, _words(seen), clock.read(), reached))
     return proofs
 
 
@@ -281,7 +281,7 @@ def _silent(container: Container, peer: str, address: str, port: int) -> list[Pr
         return []
     seen = netns.call_inside(container.pid, netns.connect_once, address, port, _CONNECT_S)
     fact = f"connect from {container.service} to {network_path.name_end(peer, address, port)}"
-    return [Proof("tcp", fact, _words(seen), clock.now(), bool(seen["timed_out"]))]
+    return [Proof("tcp", fact, _words(seen), clock.read(), bool(seen["timed_out"]))]
 
 
 def _words(seen: Mapping[str, Any]) -> str:

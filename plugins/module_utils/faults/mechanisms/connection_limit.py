@@ -67,7 +67,7 @@ class LimitPlan:
         }
 
 
-def plan(
+def plan_limit(
     fault: str, container: Container, limit: int, administrator: str, database: str, server: Server | None
 ) -> LimitPlan:
     """Plan it. Raises ChaosError when the limit is no lower one, or so low that the server might not start."""
@@ -93,7 +93,7 @@ def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:
     lease.renew_lease(scene.run, _RESTART_S)
     with scene.instant():
         server.write_setting(str(change.limit))
-        at = clock.now()
+        at = clock.read()
     server.restart()
     proof = replace(_in_force(server, change.limit, "max_connections after the restart"), name="full")
     return Applied(at, [proof], {"engine": "limit", "started": server.started_at()})
@@ -138,7 +138,7 @@ def undo(entry: Entry, scene: Scene) -> str:
 
 def _in_force(server: Server, limit: int, fact: str) -> Proof:
     now = server.read_limit()
-    return Proof("engine", fact, now, clock.now(), now == limit)
+    return Proof("engine", fact, now, clock.read(), now == limit)
 
 
 def _server(entry: Entry, engine: DockerEngine) -> tuple[Server, Container]:

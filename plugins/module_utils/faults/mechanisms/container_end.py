@@ -26,27 +26,29 @@ def prove_ended(
 
     ``cause`` reads of a container that is down the fact, its value, and whether that is the end it was to have.
     """
-    until = clock.now() + EXIT_S
-    while clock.now() < until:
+    until = clock.read() + EXIT_S
+    while clock.read() < until:
         now = engine.inspect(container.id)
         if now is None:
-            return Proof("engine", f"{container.name} is gone", True, clock.now(), True)
+            return Proof("engine", f"{container.name} is gone", True, clock.read(), True)
         if not now.running:
             fact, value, holds = cause(now)
-            return Proof("engine", fact, value, clock.now(), holds)
+            return Proof("engine", fact, value, clock.read(), holds)
         if now.started_at != container.started_at:
             return Proof(
-                "engine", f"start time of {container.name} changed", now.started_at, clock.now(), True
+                "engine", f"start time of {container.name} changed", now.started_at, clock.read(), True
             )
         time.sleep(0.02)
-    return Proof("engine", f"{container.name} still runs as before", container.started_at, clock.now(), False)
+    return Proof(
+        "engine", f"{container.name} still runs as before", container.started_at, clock.read(), False
+    )
 
 
 def wait_until_running(container_id: str, engine: DockerEngine) -> Container | None:
     """Wait until a container runs, and return it as it is then, or as it still is; None if there is no such."""
-    until = clock.now() + UP_S
+    until = clock.read() + UP_S
     while True:
         container = engine.inspect(container_id)
-        if container is None or container.running or clock.now() >= until:
+        if container is None or container.running or clock.read() >= until:
             return container
         time.sleep(0.05)

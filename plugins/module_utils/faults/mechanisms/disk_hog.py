@@ -41,9 +41,9 @@ def main(run: RunDir) -> int:
     except BlockingIOError:
         raise SystemExit("another run saturates a disk of this host already") from None
     folder.mkdir(mode=0o700, exist_ok=True)
-    seconds = max(1, int(float(given["until"]) - clock.now()))
+    seconds = max(1, int(float(given["until"]) - clock.read()))
     child = helpers.start_helper(
-        command(str(given["tool"]), folder, seconds),
+        build_command(str(given["tool"]), folder, seconds),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -51,7 +51,7 @@ def main(run: RunDir) -> int:
     )
     try:
         run.register_process("contend")
-        while not life.stopping and clock.now() < float(given["until"]) and child.poll() is None:
+        while not life.stopping and clock.read() < float(given["until"]) and child.poll() is None:
             time.sleep(_TICK_S)
     finally:
         _end(child)
@@ -59,7 +59,7 @@ def main(run: RunDir) -> int:
     return 0
 
 
-def tool() -> str:
+def find_tool() -> str:
     """Return the name of the tool that is here. Raises Unsupported naming the packages."""
     found = next((name for name in TOOLS if shutil.which(name)), None)
     if found is None:
@@ -70,7 +70,7 @@ def tool() -> str:
     return found
 
 
-def command(name: str, folder: Path, seconds: int) -> list[str]:
+def build_command(name: str, folder: Path, seconds: int) -> list[str]:
     """Return the tool's words: writers of 64 MB each, past the cache, with more writes waiting than a disk takes."""
     if name == "fio":
         return [
@@ -106,7 +106,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         raise ChaosError(f"Process {child.pid} cannot be ended.")
 
 
-def alive(run: RunDir) -> bool:
+def is_saturating(run: RunDir) -> bool:
     """Return whether the disk is being saturated."""
     return processes.living_process(run, "contend") is not None
 

@@ -38,7 +38,7 @@ class Change:
     #: What the kernel counted when it was planned; for people and for proofs.
     known: Mapping[str, Any] = field(default_factory=dict)
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Return the change in words: each file with its old and new text."""
         return ", ".join(f"{name} {self.before[name]} → {text}" for name, text in self.after.items())
 
@@ -153,7 +153,7 @@ def share_in_force(entry: Mapping[str, Any], since: float, engine: DockerEngine)
     All of it if it has them still. If it was started anew, until then. If somebody else wrote them, none, since nobody
     knows when.
     """
-    now, container = clock.now(), engine.inspect(entry["id"])
+    now, container = clock.read(), engine.inspect(entry["id"])
     if container is None or not container.running or now <= since:
         return 0.0
     if container.pid != entry["pid"]:

@@ -49,7 +49,7 @@ def main(run: RunDir) -> int:
         memory = os.memfd_create("exchange-chaos")
         opened.callback(os.close, memory)
         writer = helpers.start_helper(
-            [dd(), f"bs={_CHUNK}", "status=none"],
+            [find_dd(), f"bs={_CHUNK}", "status=none"],
             stdin=subprocess.PIPE,
             stdout=memory,
             stderr=subprocess.DEVNULL,
@@ -63,7 +63,7 @@ def main(run: RunDir) -> int:
     return 0
 
 
-def dd() -> str:
+def find_dd() -> str:
     """Return the path of dd. Raises ChaosError without one."""
     path = shutil.which("dd", path=f"{os.environ.get('PATH', '')}:/usr/bin:/bin")
     if path is None:
@@ -77,7 +77,7 @@ def oom_kills(cgroup: Cgroup) -> int:
     return cgroup.read_table(name).get("oom_kill", 0)
 
 
-def usage(cgroup: Cgroup) -> int:
+def read_usage(cgroup: Cgroup) -> int:
     """Return the memory charged to a cgroup, bytes."""
     return cgroup.read_number("memory.usage_in_bytes" if cgroup.version == 1 else "memory.current")
 
@@ -105,7 +105,7 @@ class Watched:
         for pidfd, _event in self._poll.poll(seconds * 1000):
             self._poll.unregister(pidfd)
             pid, comm = self._pids[pidfd]
-            found.append({"pid": pid, "comm": comm, "t": clock.now()})
+            found.append({"pid": pid, "comm": comm, "t": clock.read()})
         return found
 
 
@@ -119,8 +119,8 @@ def _fill(
     os.set_blocking(pipe, False)
     before, limit, rate = oom_kills(cgroup), int(given["limit"]), float(given["rate"])
     found: dict[str, Any] = {
-        "begun_at": clock.now(),
-        "usage": usage(cgroup),
+        "begun_at": clock.read(),
+        "usage": read_usage(cgroup),
         "limit": limit,
         "near_at": None,
         "kills": 0,
@@ -139,20 +139,20 @@ def _fill(
             # memory is given back before anything else: the next victim would be ours
             found["ours_taken"] = writer.poll() is not None
             writer.kill()
-            found["killed_at"] = clock.now()
+            found["killed_at"] = clock.read()
             if kills:
                 found["victims"] = gone if ended else gone + watched.gone(_EXIT_S)
             if found["victims"]:
                 found["killed_at"] = found["victims"][0]["t"]
             found["kills"] = kills
             found["reason"] = "killed" if kills else "it ended by itself" if ended else "our own writer ended"
-        elif life.stopping or clock.now() >= float(given["until"]):
+        elif life.stopping or clock.read() >= float(given["until"]):
             found["reason"] = "time is over"
-        elif written < rate * (clock.now() - found["begun_at"]):
+        elif written < rate * (clock.read() - found["begun_at"]):
             written += _write(pipe)
         if found["near_at"] is None and usage_or(cgroup, limit) >= NEAR * limit:
-            found["near_at"] = clock.now()
-        if not found["reason"] and written >= rate * (clock.now() - found["begun_at"]):
+            found["near_at"] = clock.read()
+        if not found["reason"] and written >= rate * (clock.read() - found["begun_at"]):
             watched.wait(_TICK_S)
     found["written"] = written
     return found
@@ -161,7 +161,7 @@ def _fill(
 def usage_or(cgroup: Cgroup, otherwise: int) -> int:
     """Return the memory charged, or ``otherwise`` where the cgroup went with its container."""
     try:
-        return usage(cgroup)
+        return read_usage(cgroup)
     except ChaosError:
         return otherwise
 

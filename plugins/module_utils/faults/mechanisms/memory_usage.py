@@ -57,4 +57,4 @@ def read_usage(pid: int, cgroup: Cgroup) -> dict[str, Any]:
     """Return {pid, value: bytes of its own memory, charged: all bytes}. Raises ChaosError when it is gone."""
     stat = cgroup.read_table("memory.stat")
     own = stat.get("rss", 0) if cgroup.version == 1 else stat.get("anon", 0)
-    return {"pid": pid, "value": own, "charged": memory_hog.usage(cgroup)}
+    return {"pid": pid, "value": own, "charged": memory_hog.read_usage(cgroup)}

@@ -18,7 +18,7 @@ from ...common.errors import ChaosError, Unsupported
 from ...host import nftables, routes
 from .shaping import LIMIT, Impairment
 
-libraries.reach()
+libraries.make_importable()
 try:
     from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError
@@ -36,7 +36,7 @@ _RATE, _BURST = "32gbit", 1 << 20
 Command = tuple[str, dict[str, Any]]
 
 
-def tree(wanted: Impairment, index: int) -> list[Command]:
+def list_queues(wanted: Impairment, index: int) -> list[Command]:
     """Return the queues of one interface, in order: (pyroute2's tc command, arguments)."""
     netem: dict[str, Any] = {
         "kind": "netem",
@@ -74,7 +74,7 @@ def tree(wanted: Impairment, index: int) -> list[Command]:
     ]
 
 
-def rules(table: str, addresses: Sequence[str], port: int | None, ttl_s: float) -> nftables.Ruleset:
+def make_rules(table: str, addresses: Sequence[str], port: int | None, ttl_s: float) -> nftables.Ruleset:
     """Return the rules that put packets to the addresses in our class."""
     chain = nftables.Chain("taken", "output", towards=True, does="priority", value=CLASS)
     return nftables.Ruleset(table, addresses, port, ttl_s, (chain,))
@@ -89,12 +89,12 @@ def build(wanted: Impairment, addresses: Sequence[str]) -> list[int]:
     with IPRoute() as ip:
         links = sorted({index for address in addresses for index in routes.find_interfaces(ip, address)})
         if not links:
-            raise ChaosError(f"No interface leads to {peer_addresses.words(addresses)} there.")
+            raise ChaosError(f"No interface leads to {peer_addresses.name_peers(addresses)} there.")
         for index in links:
             _refuse_foreign(ip, index)
         try:
             for index in links:
-                send(ip, tree(wanted, index))
+                send(ip, list_queues(wanted, index))
         except NetlinkError as error:
             _remove(ip)
             raise Unsupported(f"The kernel has no netem ({error}).") from error
@@ -118,7 +118,7 @@ def clean(table: str) -> str:
     return ", ".join(done)
 
 
-def passed() -> int | None:
+def count_passed() -> int | None:
     """Return how many packets our class let through where this process is, None where there is none of ours."""
     with IPRoute() as ip:
         counts = [
@@ -130,13 +130,13 @@ def passed() -> int | None:
     return sum(counts) if counts else None
 
 
-def trial() -> None:
+def try_queues() -> None:
     """Make the queues in a throw-away namespace. Raises Unsupported without netem."""
     nftables.require_nftables()
     with IPRoute() as ip:
         ip.link("set", index=_LOOPBACK, state="up")
         try:
-            send(ip, tree(Impairment(delay_ms=1.0), _LOOPBACK))
+            send(ip, list_queues(Impairment(delay_ms=1.0), _LOOPBACK))
         except NetlinkError as error:
             raise Unsupported(f"The kernel has no netem ({error}).") from error
 

@@ -54,14 +54,14 @@ class Peer:
 def check(fault: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a fault's peer and port."""
     name, found = fault.get("id"), []
-    given = peer_addresses.listed(fault.get("peer_addresses"))
+    given = peer_addresses.list_addresses(fault.get("peer_addresses"))
     if fault.get("peer") and given:
         found.append(
-            f"Fault {name} has the peer {fault['peer']} and peer_addresses ({peer_addresses.words(given)}); "
+            f"Fault {name} has the peer {fault['peer']} and peer_addresses ({peer_addresses.name_peers(given)}); "
             "give one of both."
         )
     elif given:
-        found += peer_addresses.problems(f"Fault {name}", given)
+        found += peer_addresses.find_problems(f"Fault {name}", given)
     elif not fault.get("peer"):
         found.append(
             f"Fault {name} has no peer; it must be a service of the project, or give peer_addresses."
@@ -86,13 +86,13 @@ def find_peer(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
     """Return the far end of a fault's path. Raises ChaosError when there is none, or it may not be hit."""
     for container in chosen:
         _refuse_host(container, site)
-    given = peer_addresses.normal(peer_addresses.listed(fault.get("peer_addresses")))
+    given = peer_addresses.merge_peers(peer_addresses.list_addresses(fault.get("peer_addresses")))
     if not given:
         name = str(fault["peer"])
         return Peer(name, addresses_of(site, name))
     for container in chosen:
         _refuse_own(container, given)
-    return Peer(peer_addresses.words(given), given, service=False)
+    return Peer(peer_addresses.name_peers(given), given, service=False)
 
 
 def _refuse_host(container: Container, site: Site) -> None:
@@ -109,14 +109,14 @@ def _refuse_host(container: Container, site: Site) -> None:
 def _refuse_own(container: Container, given: Sequence[str]) -> None:
     """Raise ChaosError for a peer that is the target itself, or a network that takes its way out along."""
     for own in (*container.addresses.values(), *container.addresses6.values()):
-        hit = peer_addresses.covers(given, own) if own else ""
+        hit = peer_addresses.find_peer(given, own) if own else ""
         if hit:
             raise ChaosError(
                 f"The peer {hit} holds {own}, the own address of container {container.name}; "
                 "name the hosts that are meant."
             )
     for gateway in container.gateways:
-        hit = peer_addresses.covers(given, gateway)
+        hit = peer_addresses.find_peer(given, gateway)
         if hit and peer_addresses.is_network(hit):
             raise ChaosError(
                 f"The network {hit} holds {gateway}, the gateway of container {container.name}; "
@@ -155,7 +155,7 @@ def require_answer(fault: Mapping[str, Any], chosen: Sequence[Container], far: P
     for container in chosen:
         if container.running and not first_reached(container, far.addresses, number, service=False):
             raise ChaosError(
-                f"Nobody answers at {peer_addresses.words(peer_addresses.to_try(far.addresses))} on port {number} "
+                f"Nobody answers at {peer_addresses.name_peers(peer_addresses.to_try(far.addresses))} on port {number} "
                 f"from inside {container.name}, so a fault on that path would show nothing; check addresses and port."
             )
 
@@ -270,7 +270,7 @@ def share_in_force(entry: Entry, scene: Scene, still: Mapping[str, float]) -> fl
 
     ``still``: by container id, boottime until which it was in force in the namespace it was applied in.
     """
-    now = clock.now()
+    now = clock.read()
     began = entry.applied_at if entry.applied_at is not None else now
     if now <= began:
         return 0.0

@@ -39,22 +39,24 @@ def main(run: RunDir) -> int:
     wanted = read_json(run.file(PARAMETERS))
     life = Lifespan(run)
     raise_priority()
-    engine = Engine(shaping.of(wanted["impairment"]))
+    engine = Engine(shaping.read_impairment(wanted["impairment"]))
     made: list[int] = []
     at = wanted.get("at")
     try:
         with (
             contextlib.nullcontext() if at is None else Instant(run, str(wanted["fault"]), float(at)).moment()
         ):
-            began = clock.now()
+            began = clock.read()
             for pid in map(int, wanted["pids"]):
                 netns.enter_netns(pid)
                 engine.add(tun.build(wanted["addresses"]), wanted["addresses"])
                 made.append(pid)
             for pid in made:
                 netns.enter_netns(pid)
-                left = float(wanted["expires"]) - clock.now()
-                nftables.install_table(tun.rules(wanted["table"], wanted["addresses"], wanted["port"], left))
+                left = float(wanted["expires"]) - clock.read()
+                nftables.install_table(
+                    tun.make_rules(wanted["table"], wanted["addresses"], wanted["port"], left)
+                )
         run.register_process(COMMAND, began=began)
         engine.work(run, life, float(wanted["expires"]))
     finally:
@@ -89,17 +91,17 @@ class Engine:
 
     def work(self, run: RunDir, life: Lifespan, expires: float) -> None:
         """Take and send until the end; also when every detour is gone with its container."""
-        while self._lines and not life.stopping and clock.now() < expires:
-            self.turn(min(_TICK_S, expires - clock.now()))
+        while self._lines and not life.stopping and clock.read() < expires:
+            self.turn(min(_TICK_S, expires - clock.read()))
             self._tell(run)
 
     def turn(self, patience: float) -> None:
         """Wait for packets until the next is due, at most ``patience`` seconds; take what came, send what is due."""
         if self._waiting:
-            patience = min(patience, self._waiting[0][0] - clock.now())
+            patience = min(patience, self._waiting[0][0] - clock.read())
         for device in select.select(list(self._lines), [], [], max(0.0, patience))[0]:
             self._take(device)
-        self._send(clock.now())
+        self._send(clock.read())
 
     def close(self) -> None:
         """Send on what waits, and let the detours go."""
@@ -119,11 +121,11 @@ class Engine:
                 # the namespace went, and the device with it
                 self._lines.pop(device)[0].close()
                 return
-            version, address = shaping.destination(packet)
+            version, address = shaping.read_destination(packet)
             if address not in known:
                 continue
             self.statistics["read"] += 1
-            copies = shaper.copies(clock.now(), len(packet))
+            copies = shaper.copies(clock.read(), len(packet))
             self.statistics["lost"] += not copies
             self.statistics["duplicated"] += len(copies) > 1
             for copy in copies:
@@ -135,7 +137,7 @@ class Engine:
             return
         self._count += 1
         self.statistics["corrupted"] += copy.corrupt
-        sent = shaping.corrupted(packet, self._dice) if copy.corrupt else packet
+        sent = shaping.flip_bit(packet, self._dice) if copy.corrupt else packet
         heapq.heappush(self._waiting, (copy.due, self._count, device, version, sent, address))
 
     def _send(self, until: float) -> None:
@@ -144,12 +146,12 @@ class Engine:
             if device in self._lines:
                 self._lines[device][0].send(version, packet, address)
                 self.statistics["sent"] += 1
-                late = 1000 * (clock.now() - due)
+                late = 1000 * (clock.read() - due)
                 self.statistics["late_ms"] = max(self.statistics["late_ms"], round(late, 3))
 
     def _tell(self, run: RunDir) -> None:
         """Write, once a second, what was done: also the sign of life that shows for how long the fault was in force."""
-        now = clock.now()
+        now = clock.read()
         if now >= self._told + _TOLD_S:
             self._told = now
             with contextlib.suppress(OSError):

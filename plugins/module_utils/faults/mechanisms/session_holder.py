@@ -50,14 +50,14 @@ def main(run: RunDir) -> int:
     netns.enter_netns(int(wanted["pid"]))
     expires = float(wanted["expires"])
     # should this process ever hang, the kernel ends it (SIGALRM), and with it the sessions
-    signal.setitimer(signal.ITIMER_REAL, max(0.1, expires - clock.now() + _LATE_S))
+    signal.setitimer(signal.ITIMER_REAL, max(0.1, expires - clock.read() + _LATE_S))
 
     def over() -> bool:
-        return life.stopping or clock.now() >= expires
+        return life.stopping or clock.read() >= expires
 
     holder = Holder(Login(**wanted["login"]), over)
     samples = Writer(run.file(SAMPLES))
-    began, ready = clock.now(), False
+    began, ready = clock.read(), False
     while not over():
         try:
             holder.take()
@@ -86,7 +86,7 @@ class Holder:
         self.full = False
         self.refusal: dict[str, str] = {}
         self.problem = ""
-        self.at = clock.now()
+        self.at = clock.read()
 
     def take(self) -> None:
         """Drop what the server ended, then open sessions until it refuses one.
@@ -107,7 +107,7 @@ class Holder:
             try:
                 self.sessions.append(Session.open(self._login))
             except SessionRefused as refused:
-                self.at = clock.now()
+                self.at = clock.read()
                 if refused.sqlstate == TOO_MANY:
                     self.full = bool(self.sessions)
                     self.refusal = {"sqlstate": refused.sqlstate, "message": refused.message}
@@ -120,13 +120,13 @@ class Holder:
                 self.full, self.problem = was_full and not lost, str(error)
                 return
             except (OSError, ChaosError) as error:
-                self.at = clock.now()
+                self.at = clock.read()
                 self._failed(error)
                 return
 
     def sample(self) -> dict[str, Any]:
         """Return what is held now: ``full`` when the last try that was answered was refused for want of a slot."""
-        return {"t": clock.now(), "held": len(self.sessions), "full": self.full, "problem": self.problem}
+        return {"t": clock.read(), "held": len(self.sessions), "full": self.full, "problem": self.problem}
 
     def release(self) -> None:
         """End every session."""

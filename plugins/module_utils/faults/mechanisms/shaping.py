@@ -35,7 +35,7 @@ class Impairment:
         """Return by how much it lengthens the round trip of a connect."""
         return self.delay_ms + (_SYN_BYTES * 8 / self.rate_kbit if self.rate_kbit else 0.0)
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Return it in words."""
         named = (
             (self.delay_ms, f"{self.delay_ms:g} ms delay"),
@@ -52,12 +52,12 @@ class Impairment:
 NAMES = tuple(part.name for part in fields(Impairment))
 
 
-def of(wanted: Mapping[str, Any]) -> Impairment:
+def read_impairment(wanted: Mapping[str, Any]) -> Impairment:
     """Return the impairment that a mapping words; what it does not name is none."""
     return Impairment(**{name: float(wanted.get(name) or 0) for name in NAMES})
 
 
-def problems(fault: str, wanted: Mapping[str, Any]) -> list[str]:
+def find_problems(fault: str, wanted: Mapping[str, Any]) -> list[str]:
     """Return one sentence for each value that makes no sense, and one if nothing is asked for at all."""
     found = []
     for name in NAMES:
@@ -72,7 +72,7 @@ def problems(fault: str, wanted: Mapping[str, Any]) -> list[str]:
             )
     if found:
         return found
-    asked = of(wanted)
+    asked = read_impairment(wanted)
     if asked == Impairment():
         return [f"Fault {fault} impairs nothing; set one of {', '.join(NAMES)}."]
     if asked.jitter_ms > asked.delay_ms:
@@ -125,7 +125,7 @@ class Shaper:
         return percent > 0 and self._dice.random() * 100 < percent
 
 
-def corrupted(packet: bytes, dice: Random) -> bytes:
+def flip_bit(packet: bytes, dice: Random) -> bytes:
     """Return an IP packet with one bit flipped behind its header, which the kernel would put right again."""
     header = _IPV6_HEADER if packet[0] >> 4 == 6 else (packet[0] & 0x0F) * 4
     if len(packet) <= header:
@@ -135,7 +135,7 @@ def corrupted(packet: bytes, dice: Random) -> bytes:
     return bytes(changed)
 
 
-def destination(packet: bytes) -> tuple[int, bytes]:
+def read_destination(packet: bytes) -> tuple[int, bytes]:
     """Return (4 or 6, the destination's address as bytes) of an IP packet; (0, b"") of anything else."""
     version = packet[0] >> 4 if packet else 0
     if version == 4 and len(packet) >= 20:

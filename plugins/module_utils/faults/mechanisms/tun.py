@@ -25,7 +25,7 @@ from ...common import libraries
 from ...common.errors import ChaosError, Unsupported
 from ...host import nftables, routes
 
-libraries.reach()
+libraries.make_importable()
 try:
     from pyroute2 import IPRoute
 except ImportError:
@@ -59,7 +59,7 @@ class Tunnel:
         os.close(self.device)
 
 
-def rules(table: str, addresses: Sequence[str], port: int | None, ttl_s: float) -> nftables.Ruleset:
+def make_rules(table: str, addresses: Sequence[str], port: int | None, ttl_s: float) -> nftables.Ruleset:
     """Return the rules that mark the packets to be taken."""
     chain = nftables.Chain("taken", "output", towards=True, does="mark", value=TAKEN)
     return nftables.Ruleset(table, addresses, port, ttl_s, (chain,))
@@ -107,7 +107,7 @@ def drop_rules() -> bool:
 def clean(table: str) -> str:
     """Take away what is left of a detour where this process is, and say what it was; empty if nothing was."""
     done = [f"nftables table {table} deleted"] if nftables.remove_table(table) else []
-    if packets() is not None:
+    if count_packets() is not None:
         # a device means a process that holds it: with our table it is ours, without it another run's and none of ours
         if done:
             raise ChaosError(f"Device {DEVICE} is still there; the process that holds it lives on.")
@@ -117,7 +117,7 @@ def clean(table: str) -> str:
     return ", ".join(done)
 
 
-def packets() -> int | None:
+def count_packets() -> int | None:
     """Return how many packets the device took (its transmitted ones), None where there is no such device."""
     with IPRoute() as ip:
         for index in ip.link_lookup(ifname=DEVICE):
@@ -127,12 +127,12 @@ def packets() -> int | None:
     return None
 
 
-def trial(addresses: Sequence[str]) -> None:
+def try_detour(addresses: Sequence[str]) -> None:
     """Make a whole detour in a throw-away namespace. Raises Unsupported."""
     with IPRoute() as ip:
         ip.link("set", index=1, state="up")
     tunnel = build([address for address in addresses if ":" not in address])
-    nftables.install_table(rules(nftables.table_name("trial", "detour"), addresses, None, 5.0))
+    nftables.install_table(make_rules(nftables.table_name("trial", "detour"), addresses, None, 5.0))
     tunnel.close()
 
 

@@ -51,7 +51,7 @@ def run_query(login: Login, sql: str, *, within: float = 20.0) -> list[list[str]
     except OSError as error:
         raise ChaosError(f"nobody answers at {_where(login)} ({error.strerror or error})") from error
     try:
-        until = clock.now() + within
+        until = clock.read() + within
         for query in (_BEGIN, sql):
             answer = _query(session.connection, query, until)
             if answer.error:
@@ -69,7 +69,7 @@ def _where(login: Login) -> str:
 
 
 def _query(connection: socket.socket, sql: str, until: float) -> _Answer:
-    connection.settimeout(max(0.001, until - clock.now()))
+    connection.settimeout(max(0.001, until - clock.read()))
     connection.sendall(frame_message(b"Q", sql.encode() + b"\0"))
     connection.setblocking(False)
     answer, data = _Answer(), bytearray()
@@ -97,7 +97,7 @@ def _receive(connection: socket.socket, until: float) -> bytes:
         try:
             part = connection.recv(1 << 18)
         except (BlockingIOError, ssl.SSLWantReadError):
-            if not select.select([connection], [], [], max(0.0, until - clock.now()))[0]:
+            if not select.select([connection], [], [], max(0.0, until - clock.read()))[0]:
                 raise ChaosError("the answer did not come in time") from None
             continue
         if not part:

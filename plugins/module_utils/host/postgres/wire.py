@@ -213,7 +213,7 @@ class _Opening:
 
     def __init__(self, connection: socket.socket, login: Login) -> None:
         self._socket, self._login = connection, login
-        self._until = clock.now() + login.timeout
+        self._until = clock.read() + login.timeout
         self._scram: Scram | None = None
         self._ready = False
 
@@ -229,7 +229,7 @@ class _Opening:
         )
         data = b""
         while not self._ready:
-            self._socket.settimeout(max(0.001, self._until - clock.now()))
+            self._socket.settimeout(max(0.001, self._until - clock.read()))
             part = self._socket.recv(65536)
             if not part:
                 raise ConnectionResetError("the server closed the connection before the session was open")

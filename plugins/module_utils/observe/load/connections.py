@@ -54,7 +54,7 @@ class Addresses:
 
     def lost(self) -> None:
         """Nobody was reached: look the name up again, without waiting for it."""
-        if self._fixed or self._busy or clock.now() - self._looked_up < _LOOK_UP_S:
+        if self._fixed or self._busy or clock.read() - self._looked_up < _LOOK_UP_S:
             return
         self._busy = True
         threading.Thread(target=self._look_up, name="look-up", daemon=True).start()
@@ -70,7 +70,7 @@ class Addresses:
             self.found = list(dict.fromkeys((info[0].value, info[4]) for info in infos))
         except (OSError, UnicodeError) as error:
             self.failure = error if isinstance(error, OSError) else OSError(str(error))
-        self._looked_up = clock.now()
+        self._looked_up = clock.read()
         self._busy = False
 
 
@@ -151,7 +151,7 @@ class Connections(Generic[Token]):
         if self.under_way >= self._most:
             return False
         head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._headers}Content-Length: {len(body)}\r\n\r\n"
-        task = _Task(token, head.encode() + body, clock.now())
+        task = _Task(token, head.encode() + body, clock.read())
         self.under_way += 1
         self._deadlines.append((task.sent + self._timeout, task))
         kept = self._take_idle()
@@ -175,7 +175,7 @@ class Connections(Generic[Token]):
         Every answer is read and stamped before any is handed out, so that judging one does not make the next late.
         """
         if self.waiting_since is not None:
-            seconds = min(seconds, self._deadlines[0][0] - clock.now())
+            seconds = min(seconds, self._deadlines[0][0] - clock.read())
         if not self._ended:
             # epoll_wait(2) counts in milliseconds, which is late for a dense surge; select(2) in microseconds.
             select.select([self._epoll], [], [], max(0.0, seconds))
@@ -183,7 +183,7 @@ class Connections(Generic[Token]):
             connection = self._known.get(descriptor)
             if connection is not None:
                 self._advance(connection)
-        self._expire(clock.now())
+        self._expire(clock.read())
         ended, self._ended = self._ended, []
         return ended
 
@@ -303,7 +303,7 @@ class Connections(Generic[Token]):
                 return  # all there was: the next word comes with the next event
 
     def _succeed(self, connection: _Connection) -> None:
-        now, answer, task = clock.now(), connection.answer, connection.asked
+        now, answer, task = clock.read(), connection.answer, connection.asked
         body = unpack(answer.body, answer.coding)
         self._end(task, Reply(task.sent, now, answer.status, body, "", ""))
         connection.task = None
@@ -319,7 +319,7 @@ class Connections(Generic[Token]):
         task = connection.task
         self._drop(connection)
         if task is not None:
-            self._end(task, Reply(task.sent, clock.now(), 0, b"", kind, said))
+            self._end(task, Reply(task.sent, clock.read(), 0, b"", kind, said))
 
     def _end(self, task: _Task[Token], reply: Reply) -> None:
         task.ended = True

@@ -34,13 +34,13 @@ def main(run: RunDir) -> int:
     life = Lifespan(run)
     load = Load(run.spec.order_load)
     scribe = Scribe(run.file("load.jsonl"))
-    started = tick = clock.now()
+    started = tick = clock.read()
     schedule = Schedule(run.spec.order_load, started)
     governor = Governor(Wanted.from_spec(run.spec), schedule)
     every = slow_host.observer_tick(run.spec, TICK_S)
     ready = False
     while not life.stopping:
-        now = clock.now()
+        now = clock.read()
         if now >= tick:
             tick = now + every
             lines = load.take()
@@ -52,10 +52,10 @@ def main(run: RunDir) -> int:
                 ready = True
         for at, stream in schedule.due(now):
             load.send(at, stream)
-        load.wait(min(schedule.next, tick) - clock.now())
-    until = clock.now() + run.spec.client_timeout_s + _LAST_S
-    while load.in_flight and clock.now() < until:
-        load.wait(until - clock.now())
+        load.wait(min(schedule.next, tick) - clock.read())
+    until = clock.read() + run.spec.client_timeout_s + _LAST_S
+    while load.in_flight and clock.read() < until:
+        load.wait(until - clock.read())
         scribe.write(*load.take())
     scribe.write(*load.take(), {"summary": load.summary()})
     scribe.close()

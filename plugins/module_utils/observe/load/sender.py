@@ -58,7 +58,7 @@ class Load:
             number, side, sent = None, self.scheduled % 2, False
             reason = f"the run's {self._numbering.orders} order numbers are used up"
         self.scheduled += 1
-        now = clock.now()
+        now = clock.read()
         self._late_ms.append((now - at) * 1000)
         if not sent:
             reply = Reply(now, now, 0, b"", "dropped", reason)

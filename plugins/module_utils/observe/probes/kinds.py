@@ -84,20 +84,20 @@ class TcpProbe:
     def sample(self) -> Sample:
         """Connect once."""
         address = self._address()
-        at = clock.now()
+        at = clock.read()
         if not address:
             self._lost()
             return Sample(
-                at, clock.now(), False, 0, "other", "the service has no address: its container is down"
+                at, clock.read(), False, 0, "other", "the service has no address: its container is down"
             )
         try:
             timeout = self._timeout if self._there else self._gone_timeout
             socket.create_connection((address, self._port), timeout).close()
         except OSError as error:
-            end = clock.now()
+            end = clock.read()
             self._there = False
             self._lost()
             words = os.strerror(error.errno) if error.errno else str(error)
             return Sample(at, end, False, 0, kind_of(error), shorten(f"{address}:{self._port}: {words}"))
         self._there = True
-        return Sample(at, clock.now(), True, 0, "ok", None)
+        return Sample(at, clock.read(), True, 0, "ok", None)

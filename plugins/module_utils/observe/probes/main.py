@@ -60,18 +60,18 @@ class Sampler:
         self._wake.set()
 
     def _run(self) -> None:
-        origin = clock.now()
+        origin = clock.read()
         while not self._ended:
             sample = self._asks.sample()
             self._out.append(self._line(sample))
             self.samples += 1
             self._trouble.take(sample.at, ok=sample.ok)
-            now = clock.now()
+            now = clock.read()
             rate = self._pace.rate(self._probe, troubled=self._trouble.lasts(now))
             due = next_slot(origin, 1 / rate, now)
-            if self._wake.wait(max(0.0, due - clock.now())):
+            if self._wake.wait(max(0.0, due - clock.read())):
                 self._wake.clear()
-                origin = clock.now()
+                origin = clock.read()
 
     def _line(self, sample: Sample) -> Line:
         return {
@@ -123,7 +123,7 @@ def main(run: RunDir) -> int:
     writer = Writer(run.file("probes.jsonl"))
     stopped = threading.Event()
     addresses.start_thread(stopped.is_set)
-    started = clock.now()
+    started = clock.read()
     for sampler in probes:
         sampler.thread.start()
     every = observer_tick(run.spec, TICK_S)
@@ -135,16 +135,16 @@ def main(run: RunDir) -> int:
             for sampler in probes:
                 sampler.restart_schedule()
         writer.write(*_take(out))
-        if not ready and (all(sampler.samples for sampler in probes) or clock.now() - started >= READY_S):
+        if not ready and (all(sampler.samples for sampler in probes) or clock.read() - started >= READY_S):
             run.register_process("probes")
             ready = True
         time.sleep(every)
     stopped.set()
     for sampler in probes:
         sampler.end()
-    until = clock.now() + max([probe.timeout_s or TIMEOUT_S for probe in run.spec.probes], default=0) + 0.5
+    until = clock.read() + max([probe.timeout_s or TIMEOUT_S for probe in run.spec.probes], default=0) + 0.5
     for sampler in probes:
-        sampler.thread.join(max(0.0, until - clock.now()))
+        sampler.thread.join(max(0.0, until - clock.read()))
     writer.write(*_take(out))
     return 0
 

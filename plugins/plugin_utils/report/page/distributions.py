@@ -46,7 +46,7 @@ class Distribution:
         """Return how many values there are."""
         return sum(sum(counts.values()) for counts in self.counts.values())
 
-    def rows(self) -> list[tuple[str, int, str, str]]:
+    def list_rows(self) -> list[tuple[str, int, str, str]]:
         """Return for each time the number of values and the bounds below which half and 99 % of them lie."""
         out = []
         for when, counts in self.counts.items():

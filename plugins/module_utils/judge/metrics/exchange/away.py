@@ -51,7 +51,7 @@ def latency_while_away(evidence: Evidence, window: Window) -> Measured:
         text = f"load.jsonl: {len(during)} good orders of the steady stream while away, {len(quiet)} before"
         return Measured(None, text)
     text = f"load.jsonl: 95th percentile {then:.1f} ms before, {now:.1f} ms while away"
-    known = intervals.ratio(
+    known = intervals.bound_ratio(
         intervals.percentile_bounds(during, 95), intervals.percentile_bounds(quiet, 95), _LEAST_MS
     )
     return Measured(now / max(then, _LEAST_MS), text, len(during), interval=known, seconds=end - start)

@@ -65,7 +65,7 @@ def added_wait_ms(evidence: Evidence, window: Window) -> Measured:
     if during is None or usual is None:
         return Measured(None, "load.jsonl: no acknowledged order while the fault was held, or none before")
     usually = [order.latency_ms for order in _before(evidence)]
-    known = intervals.difference(
+    known = intervals.bound_difference(
         intervals.percentile_bounds(good, 50), intervals.percentile_bounds(usually, 50)
     )
     start, end = _held(evidence, window)

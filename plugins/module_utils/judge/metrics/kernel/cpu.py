@@ -44,7 +44,7 @@ def slowdown(evidence: Evidence, window: Window, rank: str) -> Measured:
         intervals.percentile_bounds([order.latency_ms for order in part], float(rank[1:]))
         for part in (held, calm)
     ]
-    known = intervals.ratio(bounds[0], bounds[1])
+    known = intervals.bound_ratio(bounds[0], bounds[1])
     seconds = (window.undone or window.end) - window.injected
     return Measured(during / before, text, len(held), interval=known, seconds=seconds)
 

@@ -149,7 +149,7 @@ def added_latency_ms(evidence: Evidence, window: Window) -> Measured:
     text = (
         f"load.jsonl: median {middle:.1f} ms of {len(during)} orders, before: {usual:.1f} ms of {len(before)}"
     )
-    known = intervals.difference(
+    known = intervals.bound_difference(
         intervals.percentile_bounds(during, 50), intervals.percentile_bounds(before, 50)
     )
     seconds = (window.undone or window.end) - window.injected
@@ -212,7 +212,7 @@ def latency_after(evidence: Evidence, window: Window) -> Measured:
     if middle is None or usual is None:
         return Measured(None, "load.jsonl: no acknowledged orders after it, or none before")
     text = f"load.jsonl: median {middle:.1f} ms of {len(after)} orders, before: {usual:.1f} ms"
-    known = intervals.ratio(
+    known = intervals.bound_ratio(
         intervals.percentile_bounds(after, 50),
         intervals.percentile_bounds(_good(_before(evidence)), 50),
         _LEAST_MS,

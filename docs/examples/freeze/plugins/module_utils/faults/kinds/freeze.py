@@ -49,7 +49,7 @@ class Plan:
     def lines(self) -> list[str]:
         """Return the plan in words, one line a container."""
         return [
-            f"freeze {change.target.name} ({change.target.service}): {change.words()}; undo: {change.back()}"
+            f"freeze {change.target.name} ({change.target.service}): {change.describe()}; undo: {change.back()}"
             for change in self.changes
         ]
 
@@ -101,11 +101,11 @@ def _change(container: Container) -> limits.Change:
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Freeze, and wait until the kernel says that every process stands still."""
     with scene.instant():
-        at = clock.now()
+        at = clock.read()
         for one in change.changes:
             for name, text in one.after.items():
                 limits.cgroup_of("freezer", one.target).write(name, text)
-        within = clock.now() - at
+        within = clock.read() - at
     proofs = [_frozen(one.target) for one in change.changes]
     facts = {
         "engine": f"cgroup v{limits.cgroup_of('freezer', change.changes[0].target).version}",
@@ -116,16 +116,18 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
 
 
 def _frozen(container: Container) -> Proof:
-    cgroup, until = limits.cgroup_of("freezer", container), clock.now() + _FREEZES_S
+    cgroup, until = limits.cgroup_of("freezer", container), clock.read() + _FREEZES_S
     while True:
         if cgroup.version == 1:
             seen = cgroup.read("freezer.state")
         else:
             seen = "FROZEN" if cgroup.read_table("cgroup.events").get("frozen") else "THAWED"
-        if seen == "FROZEN" or clock.now() >= until:
+        if seen == "FROZEN" or clock.read() >= until:
             break
         clock.sleep(0.01)
-    return Proof("kernel", f"freezer of {container.name}", seen, clock.now(), seen == "FROZEN", name="frozen")
+    return Proof(
+        "kernel", f"freezer of {container.name}", seen, clock.read(), seen == "FROZEN", name="frozen"
+    )
 
 
 def _used_s(container: Container) -> float:
@@ -144,10 +146,10 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
         container = scene.engine.inspect(one["id"])
         fact = f"processor time that {one['name']} used while it was frozen, s"
         if container is None or not container.running or container.pid != one["pid"]:
-            proofs.append(Proof("kernel", fact, "it was started anew", clock.now(), False, held, "still"))
+            proofs.append(Proof("kernel", fact, "it was started anew", clock.read(), False, held, "still"))
             continue
         used = _used_s(container) - float(entry.facts["used_s"][one["id"]])
-        proofs.append(Proof("kernel", fact, round(used, 3), clock.now(), used <= _USED_S, held, "still"))
+        proofs.append(Proof("kernel", fact, round(used, 3), clock.read(), used <= _USED_S, held, "still"))
     return proofs
 
 
