@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from ..module_utils.common.shapes import is_number
+
 LEVEL_MARKS = {"ok": "✓", "warn": "⚠", "fail": "✗", "info": "·"}
 VERDICT_MARKS = {"pass": "✓", "fail": "🚨", "unknown": "?"}
 NOT_MEASURED = "not measured"
@@ -142,7 +144,7 @@ def format_number(value: float, against: object = None) -> str:
         return str(int(value))
     size = abs(value)
     digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
-    other = float(against) if isinstance(against, (int, float)) and not isinstance(against, bool) else None
+    other = float(against) if is_number(against) else None
     while digits < 9 and ((round(value, digits) == 0) or (round(value, digits) == other != value)):
         digits += 1
     text = f"{value:.{digits}f}"

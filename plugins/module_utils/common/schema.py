@@ -8,6 +8,8 @@ may come as text, since Ansible hands on what was given with ``-e`` so; it never
 Keys that no field knows are kept in ``more``, so that what is written back holds all that was read.
 """
 
+# pylint: disable=invalid-field-call
+# what is made here are the fields that dataclasses declare
 from __future__ import annotations
 
 import dataclasses

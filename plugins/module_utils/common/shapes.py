@@ -1,14 +1,18 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names for the dictionaries that leave our hands as they are: what a signature means when it takes or returns one.
+"""Names for the dictionaries that leave our hands as they are, and what a value in them is.
 
 All else that has keys of its own is a dataclass.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
 
 #: One line of a raw file (``*.jsonl``); which keys it has, its writer says.
 Line = dict[str, Any]
@@ -20,3 +24,15 @@ Variables = dict[str, Any]
 Arguments = dict[str, Any]
 #: A part of a record, as files/record.schema.json has it.
 Recorded = dict[str, Any]
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value of JSON is a number that a float can hold; true and false are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Return whether a value of JSON is a whole number, written as one; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -19,11 +19,7 @@ from ..common.json_files import read_json
 from ..common.jsonl import read_lines
 from ..common.shapes import Line
 from ..run.folder import RunDir
-
-# given on: judgement knows what was specified through the evidence alone
-from ..run.specification import FaultSpec as FaultSpec
-from ..run.specification import FindingSpec as FindingSpec
-from ..run.specification import Specification
+from ..run.specification import FaultSpec, Specification
 from ..run.timeline import Timeline, well_formed
 
 #: An answer of this status is our own load being turned away, and says nothing about the fault.

@@ -9,8 +9,9 @@ chaos experiments in production", ICSE-SEIP 2019, which has one beside it).
 
 from __future__ import annotations
 
-from ..evidence.evidence import Evidence, FaultSpec
+from ..evidence.evidence import Evidence
 from ..evidence.phases import Window, find_placebo
+from ..evidence.specified import FaultSpec
 from ..exchange.ledger import PLACEBO
 from .metrics.registry import Measured, Metric
 

@@ -13,7 +13,8 @@ from typing import Any
 from ..common import intervals
 from ..common.errors import ChaosError
 from ..common.shapes import Recorded
-from ..evidence.evidence import Evidence, FindingSpec
+from ..evidence.evidence import Evidence
+from ..evidence.specified import FindingSpec
 from . import controls, rules
 from .metrics.catalogue import Measured, Metric, get, measure
 from .metrics.registry import Scalar, Value

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..common.shapes import Recorded
 from ..common.stats import round_or_none
-from ..evidence.evidence import Evidence, FaultSpec
+from ..evidence.evidence import Evidence
 from ..evidence.phases import (
     Window,
     fault_windows,
@@ -21,6 +21,7 @@ from ..evidence.phases import (
     latency_percentiles,
     orders_within,
 )
+from ..evidence.specified import FaultSpec
 from .interference import between
 from .open_questions import unanswered, words
 from .proofs.effect import judge_proofs

@@ -18,7 +18,7 @@ from ..common.errors import ChaosError
 from ..common.json_files import read_json, read_object, write_json
 from ..common.jsonl import Writer, read_lines
 from ..common.schema import Wrong, as_number
-from ..common.shapes import Line
+from ..common.shapes import Line, is_whole
 from . import timeline
 from .specification import Reading, Specification
 from .timeline import Timeline
@@ -48,7 +48,7 @@ def process_start(pid: int) -> int | None:
 def read_registration(path: Path) -> dict[str, Any]:
     """Return what a process of the run told of itself ({command, pid, start}), empty where there is nothing whole."""
     entry = read_object(path)
-    whole = all(type(entry.get(key)) is int and entry[key] > 0 for key in ("pid", "start"))
+    whole = all(is_whole(entry.get(key)) and entry[key] > 0 for key in ("pid", "start"))
     return entry if whole else {}
 
 

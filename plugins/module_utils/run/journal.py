@@ -11,7 +11,6 @@ its ``kind`` names the fault in :mod:`.faults` that knows how.
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,7 +22,7 @@ from ..common.disk_room import give_room
 from ..common.errors import ChaosError
 from ..common.files import read_regular
 from ..common.jsonl import Writer, parse_lines, read_lines
-from ..common.shapes import Line
+from ..common.shapes import Line, is_number, is_whole
 from .folder import RunDir
 
 #: What this process undid on a disk that refused to hear of it: by journal and by number of the entry.
@@ -195,14 +194,10 @@ class Journal:
 
 def _is_line(line: Line) -> bool:
     """Return whether a line of the journal can be understood."""
-    if not (_is_number(line.get("t")) and type(line.get("seq")) is int):
+    if not (is_number(line.get("t")) and is_whole(line.get("seq"))):
         return False
     if line.get("entry") != "planned":
         return line.get("entry") in ("applied", "undone")
     texts = all(isinstance(line.get(key), str) for key in ("fault", "kind", "target"))
     shapes = isinstance(line.get("plan"), list) and isinstance(line.get("undo"), dict)
-    return texts and shapes and _is_number(line.get("expires"))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return texts and shapes and is_number(line.get("expires"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...module_utils.common.shapes import is_number
 from ..record.clocks import correct_time
 from ..record.read import Record, read_any
 from ..words import clean, log_line
@@ -117,7 +118,7 @@ class Hosts:
     def note_clock(self, host: str, result: Result) -> None:
         """Take the offset of a host's clock (``chaos_clock``, milliseconds ahead) from the result that measured it."""
         offset = read_mapping(result, "chaos_clock").get("offset_ms")
-        if isinstance(offset, (int, float)) and not isinstance(offset, bool):
+        if is_number(offset):
             self._offsets[host] = float(offset)
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...module_utils.common.shapes import is_number
 from ..words import clean, clip_text, format_number
 
 _BAR = 20
@@ -23,11 +24,9 @@ def progress_line(state: Mapping[str, Any], host: str = "") -> str:
     told = clean(state.get("text") or "")
     if not told:
         counts = [
-            f"{format_number(float(state[key]))} {word}"
-            for key, word in _COUNTS
-            if _is_number(state.get(key))
+            f"{format_number(float(state[key]))} {word}" for key, word in _COUNTS if is_number(state.get(key))
         ]
-        if _is_number(state.get("p50_ms")):
+        if is_number(state.get("p50_ms")):
             counts.append(f"p50 {format_number(float(state['p50_ms']))} ms")
         told = "  ".join(filter(None, (clean(state.get("phase") or ""), _time(state), ", ".join(counts))))
     return "  ".join(filter(None, (f"{clean(host)}:" if host else "", _bar(state), told)))
@@ -36,20 +35,16 @@ def progress_line(state: Mapping[str, Any], host: str = "") -> str:
 _COUNTS = (("requests", "requests"), ("errors", "failed"))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _time(state: Mapping[str, Any]) -> str:
     elapsed, total = state.get("elapsed_s"), state.get("total_s")
-    if not _is_number(elapsed):
+    if not is_number(elapsed):
         return ""
-    return f"{elapsed:.0f} of {total:.0f} s" if _is_number(total) else f"{elapsed:.0f} s"
+    return f"{elapsed:.0f} of {total:.0f} s" if is_number(total) else f"{elapsed:.0f} s"
 
 
 def _bar(state: Mapping[str, Any]) -> str:
     elapsed, total = state.get("elapsed_s"), state.get("total_s")
-    if not _is_number(elapsed) or not _is_number(total) or not total:
+    if not is_number(elapsed) or not is_number(total) or not total:
         return ""
     filled = round(_BAR * min(max(float(elapsed or 0) / float(total), 0.0), 1.0))
     return f"[{'#' * filled}{'.' * (_BAR - filled)}]"

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...module_utils.common import bounds
 from ...module_utils.common.files import read_regular
+from ...module_utils.common.shapes import is_whole
 from .missing_host import make_missing_host
 from .schema import find_problems
 
@@ -74,7 +75,7 @@ def sound_host(host: Record) -> Record:
     if not found:
         return host
     wave = host.get("wave")
-    known = isinstance(wave, int) and not isinstance(wave, bool) and 1 <= wave < _MOST_WAVES
+    known = is_whole(wave) and 1 <= wave < _MOST_WAVES
     why = bounds.fit_line(found[0], 200)
     reason = f"What this host sent is no record of a host, and nothing of it is believed: {why}."
     name = bounds.fit_line(str(host.get("host") or "unknown"), 253) or "unknown"

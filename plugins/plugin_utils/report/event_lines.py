@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from ...module_utils.common.shapes import is_whole
+
 #: What is longer is no name of an event.
 _NAME_MAX = 40
 #: Wide enough for the longest name and a gap.
@@ -47,7 +49,7 @@ def signal_name(number: int) -> str:
 
 def _number(value: Any) -> str:
     """Return a process id as the kernel has them; what is none is 0, as where nobody told."""
-    return str(value) if type(value) is int and 0 <= value < 1 << 32 else "0"
+    return str(value) if is_whole(value) and 0 <= value < 1 << 32 else "0"
 
 
 def clean(value: Any) -> str:

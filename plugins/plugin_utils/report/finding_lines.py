@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ...module_utils.common.shapes import is_number
 from ..words import NOT_MEASURED, clean, format_quantity, format_scalar, format_span, format_threshold
 
 Finding = Mapping[str, Any]
@@ -100,7 +101,7 @@ def _range(found: Sequence[Finding]) -> str:
         float(end)
         for value in values
         for end in (value if _is_interval(value) else [value])
-        if _is_number(end)
+        if is_number(end)
     ]
     if len(ends) == sum(2 if _is_interval(value) else 1 for value in values):
         text = format_span(min(ends), max(ends), unit, against)
@@ -111,10 +112,6 @@ def _range(found: Sequence[Finding]) -> str:
 
 def _is_interval(value: object) -> bool:
     return isinstance(value, (list, tuple))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _kind(unit: str | None) -> str | None:
@@ -138,6 +135,6 @@ def _badness(finding: Finding) -> float:
     """Return how far a value lies to the wrong side; one that was not measured, or is a word, comes first."""
     value, limit = finding["value"], finding["threshold"]
     high = value[-1] if _is_interval(value) and value else value
-    if not _is_number(high):
+    if not is_number(high):
         return float("inf")
     return -float(high) if limit and limit["op"] == ">=" else float(high)

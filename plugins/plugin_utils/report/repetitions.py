@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...module_utils.common.intervals import percentile_bounds
+from ...module_utils.common.shapes import is_number
 from ...module_utils.common.stats import median
 from ..record.merge import QUESTIONS, worst_outcome, worst_verdict
 from ..record.read import load_record
@@ -83,7 +84,7 @@ def _figure(value: object) -> float | None:
     """Return the number that a value is worth: of an interval its worse end; None of a word, or of nothing."""
     if isinstance(value, (list, tuple)):
         return float(value[-1])
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return float(value) if is_number(value) else None
 
 
 def _lines(summary: Mapping[str, Any], several: bool) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ....module_utils.common.shapes import is_number
 from ...words import clean, format_number, format_quantity, format_threshold
 from .rules import FAILED, FALSE, POSITIVE, TRUE, WAITED, Rule, read_rules
 
@@ -58,7 +59,7 @@ def applies(when: str, finding: Finding, host: Host) -> bool:
     if when in (TRUE, FALSE):
         return value is (when == TRUE)
     if when == POSITIVE:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+        return is_number(value) and value > 0
     seen = host["questions"]["users_saw"]
     known = (
         when == WAITED and seen["what"] == "errors" and None not in (seen["p50_ms"], seen["baseline_p99_ms"])

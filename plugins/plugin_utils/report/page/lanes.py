@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ....module_utils.common.shapes import is_number
 from ....module_utils.common.stats import percentile
 from ...record.samples import COLUMNS, Band, Requests, Samples, Span
 from ...words import format_number
@@ -361,7 +362,7 @@ def _kernel(samples: Samples, full: bool) -> Lane:
 def _interference(samples: Samples) -> Iterator[Lane]:
     """Yield a lane for each number that tells what else the host was doing."""
     for name, title in _GAUGES.items():
-        points = [(at, float(line[name])) for at, line in samples.interference if _is_number(line.get(name))]
+        points = [(at, float(line[name])) for at, line in samples.interference if is_number(line.get(name))]
         if len(points) > 1 and any(value for _at, value in points):
             yield _gauge(name, title, points, _largest(samples) if name == "cpu_others" else "")
 
@@ -393,7 +394,3 @@ def _peaks(points: Sequence[tuple[float, float]], step: int) -> Iterable[tuple[f
     """Return of each ``step`` points the highest."""
     for index in range(0, len(points), step):
         yield max(points[index : index + step], key=lambda point: point[1])
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -18,7 +18,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ....module_utils.common.shapes import Recorded
+from ....module_utils.common.shapes import Recorded, is_number
 from ...record.clocks import align_clocks
 from ...record.missing_host import is_stub
 from ...record.report_files import existing_paths
@@ -166,13 +166,9 @@ def _told(value: object, unit: str | None) -> str:
         if "value" in value:
             return _told(value["value"], str(value["unit"]) if value.get("unit") else unit)
         return ", ".join(f"{key} {_told(each, None)}" for key, each in value.items() if each is not None)
-    if isinstance(value, (list, tuple)) and not all(_is_number(each) for each in value):
+    if isinstance(value, (list, tuple)) and not all(is_number(each) for each in value):
         return ", ".join(_told(each, unit) for each in value)
     return format_quantity(value, unit)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def link_evidence(text: object, name: str, samples: Samples) -> Markup:
