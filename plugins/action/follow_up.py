@@ -14,7 +14,7 @@ from ansible_collections.exchange.chaos.plugins.modules import follow_up as modu
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import RecordError, load_record
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.follow_up import files
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report.follow_up.advice import advise
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.follow_up.advice import give_advice
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 
 _ARGUMENTS = argument_spec.read_arguments(module.DOCUMENTATION)
@@ -37,7 +37,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             if not path:
                 raise RecordError("No record was named: add -e chaos_record=/path/to/chaos-exp-….json.")
             record = load_record(path)
-            found = advise(files.most_telling(record))
+            found = give_advice(files.most_telling(record))
             result["advice"] = [f"{one.sentence} (finding: {one.title})" for one in found]
             source = path.removesuffix(".json")
             result["files"] = files.paths_of(source)

@@ -94,7 +94,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes impor
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, opening, preflight
-from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import checked
+from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import require_sound
 from ansible_collections.exchange.chaos.plugins.module_utils.run import slow_host
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver_result
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
@@ -103,7 +103,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir impor
 def present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result:
     """Preflight, then open the run; in check mode stop before anything is made."""
     run_id = module.params["run_id"]
-    spec = slow_host.ease_probes(checked(module.params["spec"] or {}))
+    spec = slow_host.ease_probes(require_sound(module.params["spec"] or {}))
     if state.run_dir(run_id).file("spec.json").exists():
         return deliver_result(state.run_dir(run_id), changed=False, plan=[], skipped_reason="")
     secrets = read_object(Path(module.params["secrets"])) if module.params["secrets"] else {}

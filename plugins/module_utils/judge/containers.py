@@ -36,7 +36,7 @@ class Change:
         return f"{what}, {f'as {self.meant} meant' if self.meant else 'which nobody meant'}"
 
 
-def changes(evidence: Evidence) -> list[Change]:
+def list_changes(evidence: Evidence) -> list[Change]:
     """Return them in time order. A fault that ends its targets means one end and one start of each, no second."""
     counted: Counter[tuple[str, str, str]] = Counter()
     found = []

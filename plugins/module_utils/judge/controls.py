@@ -19,7 +19,7 @@ from .metrics.registry import Measured, Metric
 _NOBODY = "(nothing)"
 
 
-def window(evidence: Evidence, fault: str | None) -> Window | None:
+def find_control(evidence: Evidence, fault: str | None) -> Window | None:
     """Return the placebo as if it were the window of a fault (the first without a name); None if there was none.
 
     It carries the fault's own specification, so that a metric looks at the same services and paths.
@@ -46,5 +46,5 @@ def window(evidence: Evidence, fault: str | None) -> Window | None:
 
 def measure(evidence: Evidence, metric: Metric, fault: str | None) -> Measured | None:
     """Measure a metric in the placebo; None where it means nothing there, or there was none."""
-    seen = window(evidence, fault) if metric.without_fault else None
+    seen = find_control(evidence, fault) if metric.without_fault else None
     return None if seen is None else metric.function(evidence, seen)

@@ -16,7 +16,7 @@ from ..common.shapes import Recorded
 from ..evidence.evidence import Evidence
 from ..evidence.specified import FindingSpec
 from . import controls, rules
-from .metrics.catalogue import Measured, Metric, get, measure
+from .metrics.catalogue import Measured, Metric, find_metric, measure
 from .metrics.registry import Scalar, Value
 
 #: A finding's threshold key and how a record writes it.
@@ -66,7 +66,7 @@ class Finding:
 def check_finding(spec: FindingSpec) -> None:
     """Raise ChaosError for a specified finding that could never be judged; for use before a run."""
     name = spec.id or "?"
-    metric = get(spec.metric)
+    metric = find_metric(spec.metric)
     given = spec.limits
     if len(given) > 1:
         raise ChaosError(f"Finding {name!r} has {' and '.join(given)}; give one of {', '.join(OPERATORS)}.")
@@ -90,7 +90,7 @@ def judge_findings(evidence: Evidence) -> list[Finding]:
 def judge_finding(evidence: Evidence, spec: FindingSpec) -> Finding:
     """Measure and judge one finding; where it is measured in several fault windows, the worst one speaks."""
     check_finding(spec)
-    metric = get(spec.metric)
+    metric = find_metric(spec.metric)
     informs = spec.informational
     limit = None if informs else _threshold(spec)
     fault = spec.fault
@@ -102,7 +102,7 @@ def judge_finding(evidence: Evidence, spec: FindingSpec) -> Finding:
         text += f" (the worst of {', '.join(found)})"
     doubt = _doubt(worst, limit) if verdict == "unknown" else ""
     text = f"{doubt}; {text}" if doubt else text
-    noise = rules.against(evidence, metric, name or None) if limit is not None else ""
+    noise = rules.find_objection(evidence, metric, name or None) if limit is not None else ""
     if noise and verdict != "unknown":
         verdict, text = "unknown", f"{noise}; {text}"
     control = controls.measure(evidence, metric, name or None)

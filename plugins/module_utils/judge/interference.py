@@ -68,7 +68,7 @@ class Interference:
 
 
 @lru_cache(maxsize=64)
-def between(evidence: Evidence, start: float, end: float) -> Interference:
+def measure_interference(evidence: Evidence, start: float, end: float) -> Interference:
     """Sum up [start, end), boottime."""
     late = [1000 * (order.sent - order.at) for order in orders_within(evidence.orders, start, end)]
     late_ms = percentile(late, 99) if len(late) >= _FEWEST_ORDERS else None

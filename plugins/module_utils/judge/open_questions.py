@@ -28,7 +28,7 @@ def find_problems(required: Sequence[str]) -> list[str]:
     ]
 
 
-def unanswered(evidence: Evidence) -> list[str]:
+def list_unanswered(evidence: Evidence) -> list[str]:
     """Return the names of the questions that stayed open; none where no fault was injected to ask them of."""
     injected = fault_windows(evidence)
     if not injected:
@@ -42,12 +42,14 @@ def unanswered(evidence: Evidence) -> list[str]:
     return [name for name, is_open in asked.items() if is_open]
 
 
-def words(names: Sequence[str]) -> list[str]:
+def phrase_questions(names: Sequence[str]) -> list[str]:
     """Return what stands beside the outcome."""
     return [OPEN[name] for name in names]
 
 
-def missing(evidence: Evidence) -> list[str]:
+def list_missing(evidence: Evidence) -> list[str]:
     """Return in words which of the required answers the run does not have."""
     wanted = evidence.spec.require
-    return [f"{OPEN[name]}, which chaos_require asks for" for name in unanswered(evidence) if name in wanted]
+    return [
+        f"{OPEN[name]}, which chaos_require asks for" for name in list_unanswered(evidence) if name in wanted
+    ]

@@ -15,7 +15,7 @@ from ..evidence.phases import Window, fault_onset, fault_windows, find_baseline,
 from .metrics.catalogue import measure
 from .metrics.exchange.logs import first_line
 from .metrics.exchange.orders import judged_errors
-from .metrics.exchange.recovery import recover
+from .metrics.exchange.recovery import find_recovery
 
 #: A good order is slow above this many times the 99th percentile of the baseline (and above its threshold).
 SLOW_TIMES = 3.0
@@ -53,7 +53,7 @@ def recovery_s(evidence: Evidence, found: Sequence[Window]) -> float | None:
     """Return the longest recovery (upper bound): from the fault, or where we held it, from the target's restart."""
     times = []
     for window in found:
-        back = recover(evidence, window)
+        back = find_recovery(evidence, window)
         since = (restarted_at(evidence, window) if window.held else None) or fault_onset(evidence, window)
         if back is None:
             return None

@@ -22,8 +22,8 @@ from ..evidence.phases import (
     orders_within,
 )
 from ..evidence.specified import FaultSpec
-from .interference import between
-from .open_questions import unanswered, words
+from .interference import measure_interference
+from .open_questions import list_unanswered, phrase_questions
 from .proofs.effect import judge_proofs
 from .questions import answer_questions
 from .verdicts import Judgement, judge_run
@@ -84,7 +84,7 @@ def host_record(evidence: Evidence) -> Recorded:
         "clock": {key: facts.get("clock", {}).get(key) for key in ("offset_ms", "uncertainty_ms")},
         "outcome": judgement.outcome,
         "verdicts": judgement.verdicts,
-        "open_questions": words(unanswered(evidence)),
+        "open_questions": phrase_questions(list_unanswered(evidence)),
         "faults": told_faults(evidence),
         "phases": told_phases(evidence),
         "placebo": told_placebo(evidence),
@@ -179,7 +179,7 @@ def told_phases(evidence: Evidence) -> list[Recorded]:
                 "requests": len(orders),
                 "errors": sum(not order.ok for order in orders),
                 "latency_ms": latency_percentiles(orders),
-                "interference": between(evidence, phase.start, phase.end).record(),
+                "interference": measure_interference(evidence, phase.start, phase.end).record(),
             }
         )
     return found

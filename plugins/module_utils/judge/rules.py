@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..evidence.evidence import Evidence
 from ..evidence.phases import BASELINE, Phase, Window, fault_windows, find_phases
 from ..exchange.ledger import PLACEBO
-from .interference import Interference, between
+from .interference import Interference, measure_interference
 from .metrics.registry import LATENCY, SPEED, Metric
 
 #: Orders that go out this much late (99th percentile, ms) carry our own delay in their latency.
@@ -75,11 +75,11 @@ RULES = (
 
 def too_busy(evidence: Evidence, start: float, end: float) -> str:
     """Return in words why the host is too busy to learn from, in (start, end] before any fault; empty if it is not."""
-    seen = between(evidence, start, end)
+    seen = measure_interference(evidence, start, end)
     return next((said for said in (rule.says(seen) for rule in RULES) if said), "")
 
 
-def against(evidence: Evidence, metric: Metric, fault: str | None) -> str:
+def find_objection(evidence: Evidence, metric: Metric, fault: str | None) -> str:
     """Return in words why a finding that rests on speed says nothing of the exchange; empty if it does.
 
     It is asked of the phases of its fault, of all faults without a name, and, where it compares, of the baseline.
@@ -90,7 +90,7 @@ def against(evidence: Evidence, metric: Metric, fault: str | None) -> str:
         if not _concerns(phase, fault, metric, bool(fault_windows(evidence))):
             continue
         window = next((one for one in fault_windows(evidence) if one.id == phase.fault), None)
-        seen = between(evidence, phase.start, phase.end)
+        seen = measure_interference(evidence, phase.start, phase.end)
         for rule in RULES:
             if metric.rests_on not in rule.touches or (window is not None and rule.brought_about(window)):
                 continue

@@ -123,7 +123,7 @@ def invalid_reasons(
         reasons += _idle(evidence)
         if effect_verdict == "pass" and hypothesis_verdict == "unknown":
             reasons.append("no finding could be judged")
-        reasons += open_questions.missing(evidence)
+        reasons += open_questions.list_missing(evidence)
     return reasons
 
 

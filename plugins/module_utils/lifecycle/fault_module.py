@@ -39,7 +39,7 @@ from .specification import fault_ttl, first_sentence
 _OF_THE_CALL = {"run_id", "state_dir", "fault", "state", "at", "lead", "linger", "specification", "password"}
 
 
-def arguments() -> dict[str, Arguments]:
+def shared_arguments() -> dict[str, Arguments]:
     """Return the options all fault modules share, as the documentation fragment ``exchange.chaos.fault`` has them."""
     return {
         "run_id": {"type": "str", "required": True},
@@ -62,7 +62,9 @@ class FaultModule(AnsibleModule):  # type: ignore[misc]  # ansible-core is untyp
 
     def __init__(self, kind: Fault) -> None:
         self.given: set[str] = set()
-        super().__init__(argument_spec={**arguments(), **kind.KIND.arguments}, supports_check_mode=True)
+        super().__init__(
+            argument_spec={**shared_arguments(), **kind.KIND.arguments}, supports_check_mode=True
+        )
 
     def _load_params(self) -> None:
         """Note what was given before Ansible fills in the defaults."""
@@ -85,7 +87,7 @@ def run(kind: Fault) -> None:
         if problems:
             raise ChaosError(first_sentence(problems))
         if module.check_mode:
-            module.exit_json(**preview(kind, wanted))
+            module.exit_json(**preview_fault(kind, wanted))
         module.exit_json(**(present(kind, wanted) if parameters["state"] == "present" else absent(wanted)))
     except ChaosError as error:
         # for the action of all fault modules: the wave must hear of an abort that no window will tell of
@@ -94,7 +96,7 @@ def run(kind: Fault) -> None:
             _tell_failure(parameters, kind_name(kind), str(error))
         if parameters["state"] == "present" and not module.check_mode:
             _go_no_further(parameters, str(error))
-        module.fail_json(msg=str(error), at=clock.read(), aborted=aborted, **result(False, [], "", ""))
+        module.fail_json(msg=str(error), at=clock.read(), aborted=aborted, **make_result(False, [], "", ""))
 
 
 def _tell_failure(parameters: Mapping[str, Any], kind: str, reason: str) -> None:
@@ -138,7 +140,8 @@ def wanted_fault(kind: Fault, parameters: Mapping[str, Any], given: Collection[s
         "project": spec.project, "service": fault.target, "ttl": spec.ttl_of(fault),
     }  # fmt: skip
     defaults = {
-        option: known.get("default") for option, known in {**arguments(), **kind.KIND.arguments}.items()
+        option: known.get("default")
+        for option, known in {**shared_arguments(), **kind.KIND.arguments}.items()
     }
     _refuse_contradiction(fault.id, parameters, told, given, defaults)
     return {**own, **told, **_password(kind, parameters)}
@@ -201,7 +204,7 @@ def _go_no_further(parameters: Mapping[str, Any], reason: str) -> None:
         refuse_more_faults(run, reason, fault=parameters["fault"])
 
 
-def result(changed: bool, plan: list[str], before: str, after: str) -> Result:
+def make_result(changed: bool, plan: list[str], before: str, after: str) -> Result:
     """Return the keys every result of a fault module has."""
     diff = {
         "before": before,
@@ -212,7 +215,7 @@ def result(changed: bool, plan: list[str], before: str, after: str) -> Result:
     return {"changed": changed, "plan": plan, "proof": [], "diff": diff, "chaos_lines": [], "chaos_bpf": []}
 
 
-def planned(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) -> Plan:
+def plan_fault(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) -> Plan:
     """Look the target up and plan; changes nothing."""
     targets = engine.containers(wanted["project"])
     for service in fault_entry.services_of(wanted):
@@ -223,15 +226,15 @@ def planned(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) -> Pl
     return planning.plan_fault(wanted, Site(targets, is_root(), engine))
 
 
-def preview(fault: Fault, wanted: Mapping[str, Any]) -> Result:
+def preview_fault(fault: Fault, wanted: Mapping[str, Any]) -> Result:
     """Say what would be done; works before the run was opened, and never acts."""
     if wanted["state"] == "absent":
         journal = Journal(StateDir(wanted.get("state_dir")).run_dir(wanted["run_id"]))
         entries = [entry for entry in journal.open_entries() if entry.fault == wanted["id"]]
         lines = [line for entry in entries for line in entry.plan]
-        return result(bool(entries), lines, before=_text(lines), after="")
-    lines = planned(fault, wanted, DockerEngine.connect()).lines()
-    return result(True, lines, before="", after=_text(lines))
+        return make_result(bool(entries), lines, before=_text(lines), after="")
+    lines = plan_fault(fault, wanted, DockerEngine.connect()).lines()
+    return make_result(True, lines, before="", after=_text(lines))
 
 
 def present(fault: Fault, wanted: Mapping[str, Any]) -> Result:
@@ -243,9 +246,9 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> Result:
     # one that never took effect and was put back may be tried again
     known = [entry for entry in Journal(run).entries() if entry.open or entry.applied_at is not None]
     if any(entry.fault == wanted["id"] for entry in known):
-        return {**result(False, [], "", ""), **deliver_result(run, changed=False)}
+        return {**make_result(False, [], "", ""), **deliver_result(run, changed=False)}
     engine = DockerEngine.connect_for(run)
-    change = planned(fault, wanted, engine)
+    change = plan_fault(fault, wanted, engine)
     lines = change.lines()
     injection = inject.Injection(
         wanted["id"], wanted["kind"], change.service, lines, change.undo(), float(wanted["ttl"])
@@ -260,7 +263,7 @@ def present(fault: Fault, wanted: Mapping[str, Any]) -> Result:
         linger=wanted["linger"],
         agreed=agreed,
     )
-    shown = result(True, lines, before="", after=_text(lines))
+    shown = make_result(True, lines, before="", after=_text(lines))
     return {**shown, "proof": [proof.fields() for proof in proofs], **deliver_result(run, changed=True)}
 
 
@@ -287,7 +290,7 @@ def absent(wanted: Mapping[str, Any]) -> Result:
     lease.renew_on_contact(run, f"module {wanted['kind']}, undoing")
     if done and not run.read_timeline().recovered(wanted["id"]):
         inject.wait_quietly(run, clock.read() + wanted["linger"])
-    shown = result(bool(done), lines, before=_text(lines), after="")
+    shown = make_result(bool(done), lines, before=_text(lines), after="")
     return {**shown, **deliver_result(run, changed=bool(done))}
 
 

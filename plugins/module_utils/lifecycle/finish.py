@@ -21,7 +21,7 @@ from ..faults.undo import undo
 from ..host import usage
 from ..host.docker_engine import DockerEngine
 from ..judge import unjudged
-from ..judge.containers import changes
+from ..judge.containers import list_changes
 from ..observe import application_log, start_capture
 from ..run import lease, processes, timeline
 from ..run.folder import RunDir, read_registration
@@ -231,7 +231,7 @@ def _tell_damage(run: RunDir) -> None:
 
 def _tell_containers(run: RunDir) -> None:
     """Say of every container of the project that ended or started in the run whether anybody meant it."""
-    for change in changes(load_evidence(run)):
+    for change in list_changes(load_evidence(run)):
         level = "info" if change.meant else "warn"
         run.note(timeline.LOG, t=change.t, level=level, text=change.text, step="observe")
 

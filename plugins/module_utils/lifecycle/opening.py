@@ -31,7 +31,7 @@ def create_run(
     ``spec`` is checked and resolved; ``runtime`` is the zipapp as carried to this host. Raises ChaosError when the
     project is taken, by whatever user and in whatever state folder. The database's password is kept apart.
     """
-    with claims.opening(spec.project):
+    with claims.claim_opening(spec.project):
         return _create(state, run_id, spec, runtime, lines, password)
 
 

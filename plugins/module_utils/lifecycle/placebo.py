@@ -22,7 +22,7 @@ from ..run.folder import RunDir
 YIELDS = (timeline.LOAD_GUARD, timeline.LOAD_YIELDED)
 
 
-def begin(run: RunDir, seconds: float) -> None:
+def begin_placebo(run: RunDir, seconds: float) -> None:
     """Tell the observers that all but the fault comes now, for ``seconds``.
 
     The surge of a run without faults is that of one which ends its target, the most any experiment sends.
@@ -41,7 +41,7 @@ def end(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:
     """Tell the observers that it is over, and what our own load did to the exchange."""
     wall_s = round(clock.read() - _before(run), 3)
     run.write_event(timeline.PLACEBO_END, steady=is_steady, reasons=list(reasons), wall_s=wall_s)
-    told = strain(run)
+    told = find_strain(run)
     if told:
         give_up(run, told)
     elif is_steady:
@@ -58,7 +58,7 @@ def _before(run: RunDir) -> float:
     return float(run.read_timeline().named(timeline.PHASE_END, timeline.PLACEBO_BEGIN)[0]["t"])
 
 
-def strain(run: RunDir) -> str:
+def find_strain(run: RunDir) -> str:
     """Return why the load withdrew since the placebo began, in its own words; empty while it has not."""
     begun = False
     for event in run.read_timeline().named(timeline.PLACEBO_BEGIN, *YIELDS):
@@ -80,9 +80,9 @@ def give_up(run: RunDir, reason: str) -> None:
     processes.stop_process(run, "load", timeout=run.spec.client_timeout_s + 1.0)
 
 
-def recovered(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:
+def conclude_recovery(run: RunDir, *, is_steady: bool, reasons: Sequence[str]) -> None:
     """Say what became of an exchange that our load had disturbed, once it was watched for."""
-    loaded, told = not run.read_timeline().strains, strain(run)
+    loaded, told = not run.read_timeline().strains, find_strain(run)
     if loaded and told:
         give_up(run, told)
     elif is_steady:

@@ -32,7 +32,7 @@ _NEEDED = (
 )
 
 
-def checked(data: Any) -> Specification:
+def require_sound(data: Any) -> Specification:
     """Return the specification that a role gave. Raises ChaosError in one sentence with all that is wrong with it."""
     problems = validate(data)
     if problems:

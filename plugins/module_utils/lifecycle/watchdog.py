@@ -65,7 +65,7 @@ def main(run: RunDir) -> int:
         run.register_process("watchdog")
     try:
         with contextlib.closing(held) if held is not None else contextlib.nullcontext():
-            return Watchdog(run, life).keep()
+            return Watchdog(run, life).keep_watch()
     except Exception as error:
         # the standby takes over; that this one failed is never taken for a run in order
         run.note(timeline.WATCHDOG_FAILED, duty="all", error=f"{type(error).__name__}: {error}")
@@ -104,7 +104,7 @@ class Watchdog:
         self._guard: abort_when.Guard | None = None
         self._guarded = clock.read()
 
-    def keep(self) -> int:
+    def keep_watch(self) -> int:
         """Run until told to stop (the run ended in order) or until the run was ended here."""
         while not self._life.stopping:
             for name, duty in self._duties:

@@ -102,7 +102,7 @@ def _begin(run: RunDir, window: Observation) -> float:
         return known[-1]
     begun = float(run.write_event(timeline.PHASE, id=window.phase, fault=window.fault)["t"])
     if window.phase == PLACEBO:
-        placebo.begin(run, window.seconds)
+        placebo.begin_placebo(run, window.seconds)
     return begun
 
 
@@ -110,7 +110,7 @@ def _strained(run: RunDir, window: Observation) -> bool:
     """Whether the load withdrew in the placebo or just after it: there is nothing more to be learned from it then."""
     if window.phase not in (PLACEBO, PLACEBO_RECOVERY) or run.read_timeline().strains:
         return False
-    return bool(placebo.strain(run))
+    return bool(placebo.find_strain(run))
 
 
 def _again(run: RunDir, window: Observation, begun: float, reasons: list[str], aborted: str) -> bool:
@@ -141,7 +141,7 @@ def _end(run: RunDir, window: Observation, is_steady: bool, reasons: list[str], 
     elif window.phase == PLACEBO:
         placebo.end(run, is_steady=is_steady, reasons=reasons)
     elif window.phase == PLACEBO_RECOVERY:
-        placebo.recovered(run, is_steady=is_steady, reasons=reasons)
+        placebo.conclude_recovery(run, is_steady=is_steady, reasons=reasons)
     elif window.until_steady and is_steady:
         run.write_event(timeline.STEADY, fault=window.fault)
         run.log("ok", f"Steady again ({window.phase})", "observe")

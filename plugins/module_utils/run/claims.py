@@ -48,7 +48,7 @@ def hold_claim(project: str, run_id: str) -> socket.socket | None:
 
 
 @contextlib.contextmanager
-def opening(project: str) -> Iterator[None]:
+def claim_opening(project: str) -> Iterator[None]:
     """Be the only one on this host who opens a run of a project. Raises ChaosError when somebody else does or has."""
     try:
         held = _bind(f"{_PREFIX}/{_short(project)}")

@@ -28,13 +28,6 @@ NOUNS = frozenset({"present", "absent", "percentile", "median"})
 PROTOCOL = ("plugins/module_utils/faults/contract.py", "Fault", "module_utils/faults/kinds")
 #: Bare words that hid in the code before; none comes back, neither as a function nor as a method.
 FORBIDDEN = "told why word of at up left moved reach yes keep heed tell rows words begin"
-#: Rooms whose names are not done yet; a room is taken off the list with its last bare word.
-TO_DO = (
-    "module_utils/judge",
-    "module_utils/lifecycle",
-    "module_utils/run",
-    "plugin_utils/report",
-)
 #: Words for things that have another name now, as identifiers.
 OLD_TERMS = frozenset({"Target", "open_run", "Away", "punctual", "netpath", "rundir", "aims", "clues"})
 
@@ -59,13 +52,10 @@ def protocol_names() -> frozenset[str]:
     return frozenset()
 
 
-def bare_names(folder: Path, done: bool = True) -> list[str]:
+def bare_names(folder: Path) -> list[str]:
     """Return one sentence for each public function whose name is one word that says not what is done to what."""
     found, contract = [], protocol_names()
     for path in sorted(folder.rglob("*.py")):
-        room = "/".join(path.relative_to(folder).parts[:2])
-        if done and room in TO_DO:
-            continue
         for name, top in functions(path):
             if top and path.parent == folder / PROTOCOL[2] and name in contract:
                 continue

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.containers import changes
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.containers import list_changes
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import Finding, judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FindingSpec
 
@@ -30,7 +30,7 @@ def judged(folder: Path, spec: dict[str, Any], **scenario: Any) -> Finding:
 
 def test_what_a_fault_means_is_meant(tmp_path: Path) -> None:
     run = Scenario().evidence(tmp_path)
-    assert [(one.ended, one.meant) for one in changes(run)] == [
+    assert [(one.ended, one.meant) for one in list_changes(run)] == [
         (True, "fault crash"), (False, "fault crash"), (True, "fault outage"), (False, "fault outage"),
     ]  # fmt: skip
     found = judge_finding(run, FindingSpec.from_data(RESTARTS))

@@ -20,9 +20,9 @@ from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings impo
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import (
     Measured,
-    get,
+    find_metric,
+    list_names,
     measure,
-    names,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import (
     FindingSpec,
@@ -355,16 +355,16 @@ def test_unknown_names_are_told_the_known_ones(good: Evidence) -> None:
 def test_every_metric_is_documented_and_those_of_the_simulated_experiment_exist() -> None:
     text = (ROOT / "docs" / "metrics.md").read_text()
     rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
-    assert sorted(rows) == names()
-    assert {spec["metric"] for spec in FINDINGS} <= set(names())
-    for name in names():
-        metric = get(name)
+    assert sorted(rows) == list_names()
+    assert {spec["metric"] for spec in FINDINGS} <= set(list_names())
+    for name in list_names():
+        metric = find_metric(name)
         assert f"| {metric.unit or '–'} |" in rows[name]
         assert metric.summary.endswith((".", "?")) or ":" in metric.summary
 
 
 def test_evidence_says_where_it_lies(good: Evidence) -> None:
-    for name in names():
+    for name in list_names():
         for measured in measure(good, name).values():
             assert isinstance(measured, Measured)
             assert measured.evidence

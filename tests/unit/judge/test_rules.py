@@ -15,7 +15,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence i
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import registry
 from ansible_collections.exchange.chaos.plugins.module_utils.judge import rules
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import Finding
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import get
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import find_metric
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge_run
 from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
@@ -140,7 +140,7 @@ def test_waiting_for_disks_counts_unless_the_fault_makes_the_exchange_wait(run: 
     other = replace(
         noisy, timeline=Timeline([{**event, "waits_for_disk": False} for event in noisy.timeline])
     )
-    said = rules.against(other, get("recovery_s"), "outage")
+    said = rules.find_objection(other, find_metric("recovery_s"), "outage")
     assert said == "in outage somebody waited for a disk for 80% of the time"
 
 

@@ -41,7 +41,7 @@ def state_dir(tmp_path: Path) -> Path:
 def wanted(kind: str, fault: str, state_dir: Path, **given: Any) -> dict[str, Any]:
     """What a call of the module comes to; all else that it takes has its default."""
     module = registry.by_kind(kind)
-    options = {**fault_module.arguments(), **module.KIND.arguments}
+    options = {**fault_module.shared_arguments(), **module.KIND.arguments}
     defaults = {name: option.get("default") for name, option in options.items()}
     parameters = {**defaults, "run_id": RUN, "state_dir": str(state_dir), "fault": fault, **given}
     return fault_module.wanted_fault(module, parameters, {"run_id", "state_dir", "fault", *given})

@@ -184,7 +184,7 @@ def test_a_guard_that_cannot_look_ends_the_run_and_undoes(
     monkeypatch.setattr(watchdog, "_GUARD_S", 0.0)
     monkeypatch.setattr(watchdog, "_TICK_S", 0.0)
     monkeypatch.setattr(watchdog.Watchdog, "_keep_standby", lambda self: None)
-    watchdog.Watchdog(run, Steps(3)).keep()  # type: ignore[arg-type]
+    watchdog.Watchdog(run, Steps(3)).keep_watch()  # type: ignore[arg-type]
     assert fault.times == 1
     assert [event["duty"] for event in run.read_timeline() if event["event"] == "watchdog_failed"] == [
         "guard"
@@ -205,7 +205,7 @@ def test_a_duty_that_fails_keeps_no_other_from_being_done(
     monkeypatch.setattr(watchdog, "_TICK_S", 0.0)
     for duty in ("_keep_standby", "_watch_observers", "_heed_abort"):
         monkeypatch.setattr(watchdog.Watchdog, duty, raises)
-    watchdog.Watchdog(run, Steps(3)).keep()  # type: ignore[arg-type]
+    watchdog.Watchdog(run, Steps(3)).keep_watch()  # type: ignore[arg-type]
     assert fault.times == 1
     assert len([event for event in run.read_timeline() if event["event"] == "watchdog_failed"]) == 3
 

@@ -66,7 +66,7 @@ def test_it_brings_what_the_run_s_own_faults_would_bring(
     kinds: list[str], streams: int, tmp_path: Path
 ) -> None:
     run = opened(tmp_path, *kinds)
-    placebo.begin(run, 5.0)
+    placebo.begin_placebo(run, 5.0)
     (begin,) = seen(run, "placebo_begin")
     schedule, pace = Schedule(LOAD, begin["t"]), Pace()
     governor = Governor(Wanted.from_spec(Specification.read({"load": LOAD})), schedule)
@@ -139,8 +139,8 @@ def test_an_exchange_that_comes_back_only_once_the_load_fell_is_injected_nothing
 def test_what_the_load_said_before_the_placebo_is_not_held_against_it(tmp_path: Path) -> None:
     run = opened(tmp_path, "kill")
     run.write_event("load_guard", reason="earlier")
-    placebo.begin(run, 5.0)
-    assert placebo.strain(run) == ""
+    placebo.begin_placebo(run, 5.0)
+    assert placebo.find_strain(run) == ""
 
 
 def test_without_our_load_the_probes_alone_tell(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_wrong_value_is_told_by_its_variable(
 
 def test_a_number_that_came_as_text_is_one(good: dict[str, Any]) -> None:
     good["abort_when"] = {"free_disk_mb": "200", "latency_ms": None}
-    found = specification.checked(good).abort_when
+    found = specification.require_sound(good).abort_when
     assert found.free_disk_mb == 200.0
     assert found.latency_ms is None
 

@@ -81,7 +81,7 @@ def test_what_a_placebo_disturbed_may_be_watched_for_long_on_another_host(
 ) -> None:
     run = opened(tmp_path, 1.0)
     monkeypatch.setattr(window, "_reasons", lambda *_given: [])
-    monkeypatch.setattr(window.placebo, "begin", lambda *_given: None)
+    monkeypatch.setattr(window.placebo, "begin_placebo", lambda *_given: None)
     monkeypatch.setattr(window.placebo, "end", lambda *_given, **_more: None)
     assert window.watch_slice(run, Observation("placebo", None, 0.2, False), 0.2)["steady"]
     assert left(run) > run.spec.windows.recovery_timeout_s

@@ -55,7 +55,7 @@ def test_a_run_in_another_state_folder_holds_the_project(kept: Path) -> None:
         pytest.raises(
             ChaosError, match=rf"taken by run exp-02-other of user {os.geteuid()} in {kept.parent.parent}"
         ),
-        claims.opening(PROJECT),
+        claims.claim_opening(PROJECT),
     ):
         pytest.fail("it was opened")
     assert claims.find_claims(f"{PROJECT}-other") == []
@@ -67,15 +67,15 @@ def test_the_claim_goes_with_its_process(tmp_path: Path, kept: Path) -> None:
     until = time.monotonic() + 5
     while claims.find_claims(PROJECT) and time.monotonic() < until:
         time.sleep(0.02)
-    with claims.opening(PROJECT):
+    with claims.claim_opening(PROJECT):
         pass
 
 
 def test_of_two_who_open_at_once_one_does() -> None:
     busy = pytest.raises(ChaosError, match="being opened on this host just now")
-    with claims.opening(PROJECT), busy, claims.opening(PROJECT):
+    with claims.claim_opening(PROJECT), busy, claims.claim_opening(PROJECT):
         pytest.fail("two at once")
-    with claims.opening(PROJECT):
+    with claims.claim_opening(PROJECT):
         pass
 
 
@@ -84,7 +84,7 @@ def test_a_name_that_anybody_bound_is_no_claim() -> None:
     assert held is not None
     with held:
         assert claims.find_claims(PROJECT) == []
-        with claims.opening(PROJECT):
+        with claims.claim_opening(PROJECT):
             pass
 
 

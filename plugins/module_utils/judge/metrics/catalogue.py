@@ -17,19 +17,19 @@ from ...evidence.evidence import Evidence
 from . import exchange, kernel, registry
 from .registry import Measured, Metric
 
-__all__ = ["Measured", "Metric", "get", "measure", "names"]
+__all__ = ["Measured", "Metric", "find_metric", "list_names", "measure"]
 
 
-def get(name: str) -> Metric:
+def find_metric(name: str) -> Metric:
     """Return a metric. Raises ChaosError naming the known ones."""
     _load()
-    return registry.get(name)
+    return registry.find_metric(name)
 
 
-def names() -> list[str]:
+def list_names() -> list[str]:
     """Return the names of all metrics, sorted."""
     _load()
-    return registry.names()
+    return registry.list_names()
 
 
 def measure(evidence: Evidence, name: str, fault: str | None = None) -> dict[str, Measured]:

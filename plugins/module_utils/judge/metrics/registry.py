@@ -95,14 +95,14 @@ def per_run(
     return register
 
 
-def get(name: str) -> Metric:
+def find_metric(name: str) -> Metric:
     """Return a metric. Raises ChaosError naming the known ones."""
     if name not in _METRICS:
-        raise ChaosError(f"There is no metric {name!r}; known are: {', '.join(names())}.")
+        raise ChaosError(f"There is no metric {name!r}; known are: {', '.join(list_names())}.")
     return _METRICS[name]
 
 
-def names() -> list[str]:
+def list_names() -> list[str]:
     """Return the names of all metrics, sorted."""
     return sorted(_METRICS)
 
@@ -113,7 +113,7 @@ def measure(evidence: Evidence, name: str, fault: str | None = None) -> dict[str
     Without ``fault``, a metric of fault windows is measured in each. Raises ChaosError for an unknown metric
     or fault.
     """
-    metric = get(name)
+    metric = find_metric(name)
     injected = {window.id: window for window in fault_windows(evidence)}
     if fault is not None:
         evidence.fault_spec(fault)

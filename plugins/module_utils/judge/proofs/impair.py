@@ -8,15 +8,15 @@ from __future__ import annotations
 from ...evidence.evidence import Evidence
 from ...evidence.histograms import why_unwatched
 from ...evidence.phases import BASELINE, Window
-from ..metrics.kernel.histograms import rtt
+from ..metrics.kernel.histograms import total_rtt
 from .proof import ProofOutcome
-from .registry import observed
+from .registry import observed_proofs
 
 #: The smoothed time follows a delay slowly, so the mean of a window rises by less than what was added.
 _RISE = 0.5
 
 
-@observed
+@observed_proofs
 def impair_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     """Return whether the smoothed round trip time rose with the delay that was asked for.
 
@@ -26,7 +26,7 @@ def impair_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     delay = float(window.spec.more.get("delay_ms") or 0)
     if not delay or why_unwatched(evidence, "rtt"):
         return []
-    during, before = rtt(evidence, window, window.id).mean, rtt(evidence, window, BASELINE).mean
+    during, before = total_rtt(evidence, window, window.id).mean, total_rtt(evidence, window, BASELINE).mean
     if during is None or before is None:
         return []
     fact = f"mean round trip of {window.target}'s own connections on the path (tracepoint)"

@@ -11,14 +11,14 @@ from typing import Any
 from ...evidence.evidence import Evidence, Sample
 from ...evidence.phases import Window, engine_events, kernel_exits
 from .proof import ProofOutcome, store_samples
-from .registry import observed, share_in_force, spared_targets
+from .registry import observed_proofs, share_in_force, spared_targets
 
 SIGKILLED = 137
 #: A death later than this after the kill was not its work.
 _DIES_WITHIN_S = 5.0
 
 
-@observed
+@observed_proofs
 def kill_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     """Return what was seen of each target's end and of its port."""
     return [

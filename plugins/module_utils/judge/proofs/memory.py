@@ -8,14 +8,14 @@ from __future__ import annotations
 from ...evidence.evidence import Evidence
 from ...evidence.phases import Window, engine_events, kernel_exits, main_pids
 from .proof import ProofOutcome
-from .registry import observed
+from .registry import observed_proofs
 
 OOM_KILLED = 137
 _DIES_WITHIN_S = 5.0
 _EARLY_S = 2.0
 
 
-@observed
+@observed_proofs
 def memory_proofs(evidence: Evidence, window: Window) -> list[ProofOutcome]:
     """Return what was seen of the OOM and of the target's end."""
     return [*_engine(evidence, window), *_marked(evidence, window), *_exit(evidence, window)]

@@ -40,7 +40,7 @@ class Observers:
 _OBSERVERS: dict[str, Observers] = {}
 
 
-def observed(function: Seen) -> Seen:
+def observed_proofs(function: Seen) -> Seen:
     """Register what observers saw of the kind whose file this is."""
     _of_file(function).seen = function
     return function

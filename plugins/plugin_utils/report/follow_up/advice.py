@@ -32,7 +32,7 @@ class Advice:
     weight: int
 
 
-def advise(host: Host) -> list[Advice]:
+def give_advice(host: Host) -> list[Advice]:
     """Return what a host's run calls for, what users lose most by first; nothing if nothing calls for it.
 
     A run whose fault had no effect, or that came to no end, taught nothing about the exchange.
@@ -45,13 +45,13 @@ def advise(host: Host) -> list[Advice]:
 
 def _apply(rule: Rule, host: Host) -> list[Advice]:
     for place, finding in enumerate(host["findings"]):
-        if finding["id"] in rule.findings and applies(rule.when, finding, host):
+        if finding["id"] in rule.findings and condition_holds(rule.when, finding, host):
             sentence = _begun(rule.says.format(**_facts(finding, host)).replace(" ()", ""))
             return [Advice(rule.id, finding["id"], finding["title"], place, sentence, rule.weight)]
     return []
 
 
-def applies(when: str, finding: Finding, host: Host) -> bool:
+def condition_holds(when: str, finding: Finding, host: Host) -> bool:
     """Return whether a condition of the rules holds for a finding."""
     value = finding["value"]
     if when == FAILED:

@@ -12,7 +12,7 @@ from typing import Any
 from ...words import clean, format_number, format_quantity, seconds_between
 from ..finding_lines import finding_text
 from ..page.words import harmless_text
-from .advice import advise
+from .advice import give_advice
 from .signals import Signal
 
 Record = Mapping[str, Any]
@@ -99,7 +99,7 @@ def _expected(host: Host) -> Iterator[str]:
 
 
 def _better(host: Host) -> Iterator[str]:
-    found = advise(host)
+    found = give_advice(host)
     for advice in found:
         yield f"- {_plain(advice.sentence)} (finding: {_plain(advice.title)})"
     if not found:

@@ -36,7 +36,7 @@ from ...words import (
 from .. import ending, hosts_overview
 from ..finding_lines import VERDICTS, number_findings, render_findings
 from ..five_questions import answer_questions
-from ..follow_up.advice import advise
+from ..follow_up.advice import give_advice
 from ..follow_up.signals import first_signals
 from .distributions import count_distributions, draw_distribution
 from .fleet import draw_spread
@@ -219,7 +219,7 @@ def _host(record: Record, index: int, source: str) -> Recorded:
         "more_distributions": more,
         "map": _map(host, samples) if full and samples.links else None,
         "service_links": sorted(samples.links.items(), key=lambda each: -_weight(each[1])) if full else [],
-        "advice": advise(host),
+        "advice": give_advice(host),
         "signals": first_signals(host, samples),
         "evidence": [
             (number_, finding, link_evidence(finding["evidence"], name, samples))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.exchange.chaos.plugins.plugin_utils.report.follow_up.advice import advise
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.follow_up.advice import give_advice
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.follow_up.rules import (
     FAILED,
     FALSE,
@@ -66,12 +66,12 @@ def test_each_rule_speaks_when_its_cause_is_there_and_not_otherwise(rule: Any) -
             bad["questions"]["users_saw"].update(p50_ms=460.0)
         else:
             bad, good = (host_with(finding, **changes) for changes in CAUSES[rule.when])
-        told = [one for one in advise(bad) if one.rule == rule.id]
+        told = [one for one in give_advice(bad) if one.rule == rule.id]
         assert len(told) == 1, finding
         assert told[0].finding == finding
         assert not re.search(r"[{}]", told[0].sentence)
         assert re.search(r"\d|did not grow", told[0].sentence), "nothing general: the number stands in it"
-        assert [one.rule for one in advise(good) if one.rule == rule.id] == []
+        assert [one.rule for one in give_advice(good) if one.rule == rule.id] == []
 
 
 def test_every_rule_rests_on_findings_that_an_experiment_has() -> None:
@@ -83,18 +83,18 @@ def test_every_rule_rests_on_findings_that_an_experiment_has() -> None:
 @pytest.mark.parametrize("number", recorded.NUMBERS)
 def test_a_run_that_passed_is_told_of_no_broken_threshold(number: int, tmp_path: Path) -> None:
     host = recorded.report(number, tmp_path)[0]["hosts"][0]
-    assert [one.rule for one in advise(host) if RULES[one.rule].when == FAILED] == []
+    assert [one.rule for one in give_advice(host) if RULES[one.rule].when == FAILED] == []
 
 
 def test_losses_come_first_and_a_run_that_taught_nothing_advises_nothing() -> None:
     host = fleets.sample("failed")["hosts"][0]
-    assert [one.weight for one in advise(host)] == sorted(one.weight for one in advise(host))
-    assert advise(fleets.sample("invalid")["hosts"][0]) == []
-    assert advise(fleets.unreachable(1)) == []
+    assert [one.weight for one in give_advice(host)] == sorted(one.weight for one in give_advice(host))
+    assert give_advice(fleets.sample("invalid")["hosts"][0]) == []
+    assert give_advice(fleets.unreachable(1)) == []
 
 
 def test_the_sentence_names_target_and_numbers() -> None:
     host = host_with("detection", verdict="fail", value=26.1)
-    (told,) = advise(host)
+    (told,) = give_advice(host)
     assert told.sentence.startswith("That postgres was gone was noticed after 26.1 s (≤ 1 s is wanted)")
     assert "412 of" in told.sentence

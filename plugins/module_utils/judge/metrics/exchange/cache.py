@@ -20,7 +20,7 @@ from .recovery import good_for_good, port_opened
 _LEAST_S = 1.0
 
 
-def reading(evidence: Evidence, name: str, window: Window, moment: str) -> Mapping[str, Any] | None:
+def find_reading(evidence: Evidence, name: str, window: Window, moment: str) -> Mapping[str, Any] | None:
     """Return what a gauge read at a moment of a fault; None if it was not read."""
     found = [
         event
@@ -30,7 +30,7 @@ def reading(evidence: Evidence, name: str, window: Window, moment: str) -> Mappi
     return found[0] if found else None
 
 
-def reading_before(evidence: Evidence, name: str, window: Window) -> Mapping[str, Any] | None:
+def find_reading_before(evidence: Evidence, name: str, window: Window) -> Mapping[str, Any] | None:
     """Return what a gauge read last before a fault."""
     found = [
         event
@@ -52,7 +52,7 @@ def database_load(evidence: Evidence, window: Window) -> Measured:
     """
     name = "database_transactions"
     begin, end, undone, steady = (
-        reading(evidence, name, window, moment) for moment in ("begin", "end", "undone", "steady")
+        find_reading(evidence, name, window, moment) for moment in ("begin", "end", "undone", "steady")
     )
     if begin is None or end is None or undone is None or steady is None:
         return _unread(name)
@@ -69,8 +69,8 @@ def database_load(evidence: Evidence, window: Window) -> Measured:
 def events_resumed(evidence: Evidence, window: Window) -> Measured:
     """Did the application publish events again once the target was back? Needs the gauge events_published."""
     name = "events_published"
-    last = reading(evidence, name, window, "steady")
-    first = reading(evidence, name, window, "undone") or reading(evidence, name, window, "begin")
+    last = find_reading(evidence, name, window, "steady")
+    first = find_reading(evidence, name, window, "undone") or find_reading(evidence, name, window, "begin")
     if first is None or last is None:
         return _unread(name)
     grown = last["value"] - first["value"]
@@ -83,8 +83,8 @@ def events_resumed(evidence: Evidence, window: Window) -> Measured:
 @per_fault("events_lost", "events")
 def events_lost(evidence: Evidence, window: Window) -> Measured:
     """Events the application counts as lost from before the fault until steady state. Needs the gauge events_lost."""
-    first = reading_before(evidence, "events_lost", window)
-    last = reading(evidence, "events_lost", window, "steady")
+    first = find_reading_before(evidence, "events_lost", window)
+    last = find_reading(evidence, "events_lost", window, "steady")
     if first is None or last is None:
         return _unread("events_lost")
     lost = int(last["value"] - first["value"])
@@ -97,8 +97,8 @@ def events_lost(evidence: Evidence, window: Window) -> Measured:
 def keys_lost(evidence: Evidence, window: Window) -> Measured:
     """Keys that the cache had before the fault and had not again at steady state. Needs the gauge cache_keys."""
     first, last = (
-        reading_before(evidence, "cache_keys", window),
-        reading(evidence, "cache_keys", window, "steady"),
+        find_reading_before(evidence, "cache_keys", window),
+        find_reading(evidence, "cache_keys", window, "steady"),
     )
     if first is None or last is None:
         return _unread("cache_keys")

@@ -12,7 +12,7 @@ from ....common import intervals
 from ....common.stats import median, percentile
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Phase, Window, fault_onset, find_baseline, users_orders
-from ..kernel.connects import connects, unseen
+from ..kernel.connects import explain_unseen, list_connects
 from ..registry import LATENCY, SPEED, Measured, per_fault
 
 #: An order waits if it takes longer than the threshold and this many times the 99th percentile from before.
@@ -77,9 +77,9 @@ def added_wait_ms(evidence: Evidence, window: Window) -> Measured:
 def connection_churn(evidence: Evidence, window: Window) -> Measured:
     """Connections per second that the application had to the target and that ended while the fault was held."""
     start, end = _held(evidence, window)
-    if unseen(evidence) or end <= start:
-        return unseen(evidence) or Measured(None, "the fault was held for no time")
-    ended = connects(evidence, window, "CONN_CLOSED", start, end)
+    if explain_unseen(evidence) or end <= start:
+        return explain_unseen(evidence) or Measured(None, "the fault was held for no time")
+    ended = list_connects(evidence, window, "CONN_CLOSED", start, end)
     before = find_baseline(evidence)
     usual = _rate(evidence, window, before) if before is not None else "not known"
     text = f"bpf.jsonl: {len(ended)} ended in {end - start:.2f} s; before: {usual}"
@@ -93,9 +93,9 @@ def short_connections(evidence: Evidence, window: Window) -> Measured:
     A refusal for want of a slot comes after TCP has connected: the kernel sees a short connection, not errno 111.
     """
     start, end = _held(evidence, window)
-    ended = connects(evidence, window, "CONN_CLOSED", start, end)
+    ended = list_connects(evidence, window, "CONN_CLOSED", start, end)
     short = [event for event in ended if (event.get("duration_ms") or _SHORT_MS) < _SHORT_MS]
-    return unseen(evidence) or Measured(
+    return explain_unseen(evidence) or Measured(
         len(short),
         f"bpf.jsonl: {len(short)} of {len(ended)} ended connections lived less than 1 s",
         len(ended),
@@ -106,10 +106,10 @@ def short_connections(evidence: Evidence, window: Window) -> Measured:
 def connections_left_open(evidence: Evidence, window: Window) -> Measured:
     """How many more connections the application has at the end of the fault's window than when it began."""
     opened, ended = (
-        len(connects(evidence, window, name, window.injected, window.end))
+        len(list_connects(evidence, window, name, window.injected, window.end))
         for name in ("CONN_OK", "CONN_CLOSED")
     )
-    return unseen(evidence) or Measured(
+    return explain_unseen(evidence) or Measured(
         opened - ended,
         f"bpf.jsonl: {opened} opened, {ended} ended from the fault until the end",
         opened + ended,
@@ -155,5 +155,5 @@ def _before(evidence: Evidence) -> Sequence[Order]:
 
 
 def _rate(evidence: Evidence, window: Window, before: Phase) -> str:
-    count = len(connects(evidence, window, "CONN_CLOSED", before.start, before.end))
+    count = len(list_connects(evidence, window, "CONN_CLOSED", before.start, before.end))
     return f"{count} in {before.seconds:.2f} s"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ....evidence.evidence import Evidence
 from ....evidence.phases import EARLY_S, Window, fault_windows
-from ...containers import changes
+from ...containers import list_changes
 from ..registry import Measured, per_run
 
 
@@ -19,7 +19,9 @@ def unmeant_restarts(evidence: Evidence, window: Window | None) -> Measured:
     if not evidence.engine and any(one.ends_target for one in fault_windows(evidence)):
         return Measured(None, "engine.jsonl: no events, not even those of the fault")
     seen = [
-        one for one in changes(evidence) if window is None or window.injected - EARLY_S <= one.t <= window.end
+        one
+        for one in list_changes(evidence)
+        if window is None or window.injected - EARLY_S <= one.t <= window.end
     ]
     unmeant = [one for one in seen if not one.meant]
     told = "; ".join(f"{one.text} at {evidence.anchor.iso(one.t)}" for one in unmeant[:5])

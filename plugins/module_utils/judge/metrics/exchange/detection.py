@@ -16,7 +16,7 @@ _ROLES = ("readiness", "health")
 
 
 @per_fault("detection", "s", rests_on=SPEED)
-def detection(evidence: Evidence, window: Window) -> Measured:
+def measure_detection(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the fault to the application's own first signal: readiness, health, or an order's error.
 
     A signal is an answer. A connection refused or timed out is what we saw of the application, not what it

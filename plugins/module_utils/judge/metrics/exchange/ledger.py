@@ -41,7 +41,7 @@ def data_loss(evidence: Evidence, window: Window | None) -> Measured:
 
 
 @per_run("duplicated", "orders", without_fault=True)
-def duplicated(evidence: Evidence, window: Window | None) -> Measured:
+def count_duplicated(evidence: Evidence, window: Window | None) -> Measured:
     """Orders that are in the database more than once."""
     return _count(evidence, window, "duplicated", "stored more than once")
 

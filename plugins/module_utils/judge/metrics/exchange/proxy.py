@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ....evidence.evidence import RATE_LIMITED, Evidence, Sample
 from ....evidence.phases import Window, fault_onset, orders_within
-from ..kernel.connects import target_ports, unseen
+from ..kernel.connects import explain_unseen, target_ports
 from ..registry import SPEED, Interval, Measured, per_fault
 from .recovery import good_for_good, port_opened, trouble_ends
 
@@ -67,7 +67,9 @@ def target_resets(evidence: Evidence, window: Window) -> Measured:
         and (event.get("rport") in ports or event.get("lport") in ports)
     ]
     where = ", ".join(map(str, sorted(ports)))
-    return unseen(evidence) or Measured(len(found), f"bpf.jsonl: {len(found)} resets on {where}", len(found))
+    return explain_unseen(evidence) or Measured(
+        len(found), f"bpf.jsonl: {len(found)} resets on {where}", len(found)
+    )
 
 
 def _through(evidence: Evidence, start: float, end: float) -> Sequence[Sample]:

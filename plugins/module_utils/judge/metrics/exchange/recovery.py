@@ -23,7 +23,7 @@ _LAST_S = 3.0
 
 
 @lru_cache(maxsize=16)
-def recover(evidence: Evidence, window: Window) -> steady_state.Recovery | None:
+def find_recovery(evidence: Evidence, window: Window) -> steady_state.Recovery | None:
     """Return the recovery from a fault, None if steady state did not come back before the next one or the end."""
     wanted = evidence.spec.windows.steady_s
     limits = evidence.spec.thresholds
@@ -189,7 +189,7 @@ def starts_by_us(evidence: Evidence, window: Window) -> list[str]:
 
 
 def _since(evidence: Evidence, window: Window, since: float) -> Measured:
-    found = recover(evidence, window)
+    found = find_recovery(evidence, window)
     if found is None:
         return _not_steady(evidence, window, since, "load.jsonl, probes.jsonl: not steady")
     iso = evidence.anchor.iso

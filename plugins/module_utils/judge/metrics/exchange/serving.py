@@ -16,7 +16,7 @@ _SERVED = 0.99
 
 
 @per_fault("degradation", None, scale=DEGREES, without_fault=True)
-def degradation(evidence: Evidence, window: Window) -> Measured:
+def grade_degradation(evidence: Evidence, window: Window) -> Measured:
     """How the application bore it: kept_serving, errors (of orders that stand for users), or crashed.
 
     Crashed: the engine saw it die, or (where the engine's events are missing) its port refused connections.

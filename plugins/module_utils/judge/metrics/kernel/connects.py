@@ -27,7 +27,7 @@ _RARE_PER_S = 1 / 8
 _GROWTH = 1.5
 
 
-def connects(
+def list_connects(
     evidence: Evidence, window: Window, name: str, start: float, end: float
 ) -> Sequence[Mapping[str, Any]]:
     """Return the kernel's events of a name on the fault's path, in [start, end].
@@ -72,7 +72,7 @@ def target_ports(evidence: Evidence, service: str) -> set[int]:
     return found | {int(port) for port, role in spec.capture.ports.items() if role in spec.role_of(service)}
 
 
-def unseen(evidence: Evidence, window: Window | None = None) -> Measured | None:
+def explain_unseen(evidence: Evidence, window: Window | None = None) -> Measured | None:
     """Return what a metric says that rests on the capture where there is none; None if the capture may be trusted.
 
     Nor can it tell of the path of ``window`` if that goes to addresses without a port: it looks at ports.
@@ -93,9 +93,9 @@ def _evidence(evidence: Evidence, text: str) -> str:
 @per_fault("refused_connects", "connects", without_fault=True)
 def refused_connects(evidence: Evidence, window: Window) -> Measured:
     """Connects of the application that the target's host refused (errno 111) while it was away."""
-    found = connects(evidence, window, "CONN_FAILED", fault_onset(evidence, window), window.end)
+    found = list_connects(evidence, window, "CONN_FAILED", fault_onset(evidence, window), window.end)
     refused = [event for event in found if event.get("errno") == ECONNREFUSED]
-    return unseen(evidence, window) or Measured(
+    return explain_unseen(evidence, window) or Measured(
         len(refused),
         _evidence(evidence, f"{len(refused)} refused of {len(found)} failed connects"),
         len(found),
@@ -106,9 +106,9 @@ def refused_connects(evidence: Evidence, window: Window) -> Measured:
 def connects_per_s(evidence: Evidence, window: Window) -> Measured:
     """Connects per second the application tried while the target was away."""
     start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
-    found = connects(evidence, window, "CONN_ATTEMPT", start, end)
-    if unseen(evidence, window) or end <= start:
-        return unseen(evidence, window) or Measured(None, "the target was never away")
+    found = list_connects(evidence, window, "CONN_ATTEMPT", start, end)
+    if explain_unseen(evidence, window) or end <= start:
+        return explain_unseen(evidence, window) or Measured(None, "the target was never away")
     return Measured(
         len(found) / (end - start), _evidence(evidence, f"{len(found)} in {end - start:.2f} s"), len(found)
     )
@@ -125,7 +125,7 @@ def reconnect_storm(evidence: Evidence, window: Window) -> Measured:
         return during
     if before is None or before.seconds <= 0:
         return Measured(None, "there was no baseline to compare with")
-    count = len(connects(evidence, window, "CONN_ATTEMPT", before.start, before.end))
+    count = len(list_connects(evidence, window, "CONN_ATTEMPT", before.start, before.end))
     rate = max(count / before.seconds, _RARE_PER_S)
     text = f"{during.evidence}; before: {count} in {before.seconds:.2f} s"
     return Measured(during.value / rate, text, during.samples + count)
@@ -136,8 +136,8 @@ def retry_interval_s(evidence: Evidence, window: Window) -> Measured:
     """Median seconds between two tries of one process to connect while the target was away."""
     gaps = [gap for series in _gaps(evidence, window).values() for gap in series]
     middle = median(gaps)
-    if unseen(evidence, window) or middle is None:
-        return unseen(evidence, window) or Measured(
+    if explain_unseen(evidence, window) or middle is None:
+        return explain_unseen(evidence, window) or Measured(
             None, "bpf.jsonl: no process tried twice while the target was away"
         )
     text = f"{len(gaps)} gaps between tries, {min(gaps):.3f} to {max(gaps):.3f} s"
@@ -151,8 +151,8 @@ def backs_off(evidence: Evidence, window: Window) -> Measured:
     The median of the last third of a process's gaps is held against that of the first third.
     """
     series = {pid: gaps for pid, gaps in _gaps(evidence, window).items() if len(gaps) >= _FEWEST_GAPS}
-    if unseen(evidence, window) or not series:
-        return unseen(evidence, window) or Measured(
+    if explain_unseen(evidence, window) or not series:
+        return explain_unseen(evidence, window) or Measured(
             None, f"bpf.jsonl: no process made {_FEWEST_GAPS + 1} tries"
         )
     growth = {pid: _growth(gaps) for pid, gaps in series.items()}
@@ -172,8 +172,8 @@ def reconnect_delay_s(evidence: Evidence, window: Window) -> Measured:
         return Measured(None, "probes.jsonl: no probe saw the target's port close and open again")
     iso = evidence.anchor.iso
     between = f"port open between {iso(opened[0])} and {iso(opened[1])}"
-    if unseen(evidence) is None:
-        made = connects(evidence, window, "CONN_OK", opened[0], window.end)
+    if explain_unseen(evidence) is None:
+        made = list_connects(evidence, window, "CONN_OK", opened[0], window.end)
         if made:
             at = float(made[0]["t"])
             text = _evidence(evidence, f"connected {iso(at)}; {between}")
@@ -195,7 +195,7 @@ def _one_try(evidence: Evidence, window: Window) -> Measured:
     An application that looks the name up first, and finds none while the container is down, never connects.
     """
     start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
-    tries = connects(evidence, window, "CONN_ATTEMPT", start, end)
+    tries = list_connects(evidence, window, "CONN_ATTEMPT", start, end)
     if not tries:
         return Measured(None, "bpf.jsonl: no try to connect while the target was away")
     text = _evidence(evidence, f"no process tried twice until {evidence.anchor.iso(end)}")
@@ -206,7 +206,7 @@ def _gaps(evidence: Evidence, window: Window) -> dict[int, list[float]]:
     """Return the seconds between the rounds of tries, by process, from the fault until the port opened."""
     tries: dict[int, list[float]] = {}
     start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
-    for event in connects(evidence, window, "CONN_ATTEMPT", start, end):
+    for event in list_connects(evidence, window, "CONN_ATTEMPT", start, end):
         tries.setdefault(int(event.get("pid") or 0), []).append(float(event["t"]))
     gaps = {}
     for pid, times in tries.items():

@@ -21,7 +21,7 @@ _BACK_TIMES, _BACK_MS = 3.0, 10.0
 _FEWEST = 5
 
 
-def spans(evidence: Evidence, window: Window) -> tuple[list[Order], list[Order], list[Order]]:
+def split_orders(evidence: Evidence, window: Window) -> tuple[list[Order], list[Order], list[Order]]:
     """Return the orders of the baseline, of the fault until its undo, and of the time after it."""
     before, undone = find_baseline(evidence), window.undone or window.end
     calm = users_orders(evidence.orders, before.start, before.end) if before else []
@@ -32,14 +32,14 @@ def spans(evidence: Evidence, window: Window) -> tuple[list[Order], list[Order],
     )
 
 
-def slowdown(evidence: Evidence, window: Window, rank: str) -> Measured:
+def measure_slowdown(evidence: Evidence, window: Window, rank: str) -> Measured:
     """Return how many times longer an order took while the fault was held, at a percentile (p50, p95, p99)."""
-    before, during, after = (latency_percentiles(orders)[rank] for orders in spans(evidence, window))
+    before, during, after = (latency_percentiles(orders)[rank] for orders in split_orders(evidence, window))
     if before is None or during is None or not before:
         return Measured(None, "load.jsonl: no orders before the fault, or none in it")
     end = "no orders after" if after is None else f"{after:g} ms after"
     text = f"load.jsonl: {rank} {before:g} ms before, {during:g} ms during, {end}"
-    calm, held, _after = spans(evidence, window)
+    calm, held, _after = split_orders(evidence, window)
     bounds = [
         intervals.percentile_bounds([order.latency_ms for order in part], float(rank[1:]))
         for part in (held, calm)
@@ -52,25 +52,25 @@ def slowdown(evidence: Evidence, window: Window, rank: str) -> Measured:
 @per_fault("slowdown_p50", "times", without_fault=True, rests_on=LATENCY)
 def slowdown_p50(evidence: Evidence, window: Window) -> Measured:
     """How many times longer half of the orders took at most while the fault was held, against before."""
-    return slowdown(evidence, window, "p50")
+    return measure_slowdown(evidence, window, "p50")
 
 
 @per_fault("slowdown_p95", "times", without_fault=True, rests_on=LATENCY)
 def slowdown_p95(evidence: Evidence, window: Window) -> Measured:
     """The same at the 95th percentile."""
-    return slowdown(evidence, window, "p95")
+    return measure_slowdown(evidence, window, "p95")
 
 
 @per_fault("slowdown_p99", "times", without_fault=True, rests_on=LATENCY)
 def slowdown_p99(evidence: Evidence, window: Window) -> Measured:
     """The same at the 99th percentile."""
-    return slowdown(evidence, window, "p99")
+    return measure_slowdown(evidence, window, "p99")
 
 
 @per_fault("held_p95_ms", "ms", without_fault=True, rests_on=LATENCY)
 def held_p95_ms(evidence: Evidence, window: Window) -> Measured:
     """95th percentile of the latency of all orders sent while the fault was held."""
-    during = spans(evidence, window)[1]
+    during = split_orders(evidence, window)[1]
     found = latency_percentiles(during)["p95"]
     return Measured(found, f"load.jsonl: {len(during)} orders sent while it was held", len(during))
 
@@ -80,7 +80,7 @@ def latency_back_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the undo until orders took as long as before it: median of a second within 3 times, or 10 ms."""
     if window.undone is None:
         return Measured(None, "the fault was not undone")
-    before, _during, after = spans(evidence, window)
+    before, _during, after = split_orders(evidence, window)
     usual = percentile([order.latency_ms for order in before if not order.failed], 50)
     if usual is None:
         return Measured(None, "load.jsonl: no good orders before the fault")

@@ -11,7 +11,7 @@ from typing import Any
 from ....common.stats import median, percentile
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, orders_within
-from ..exchange.cache import reading, reading_before
+from ..exchange.cache import find_reading, find_reading_before
 from ..registry import LATENCY, SPEED, Measured, per_fault
 
 
@@ -73,10 +73,10 @@ def drain_s(evidence: Evidence, window: Window) -> Measured:
 
 
 @per_fault("checkpoints", "checkpoints")
-def checkpoints(evidence: Evidence, window: Window) -> Measured:
+def count_checkpoints(evidence: Evidence, window: Window) -> Measured:
     """Checkpoints of the database from before the fault until steady state; needs the gauge of that name."""
     name = "checkpoints"
-    first, last = reading_before(evidence, name, window), reading(evidence, name, window, "steady")
+    first, last = find_reading_before(evidence, name, window), find_reading(evidence, name, window, "steady")
     if first is None or last is None:
         return Measured(None, f"timeline.jsonl: gauge {name} was not read at both moments")
     grown = float(last["value"]) - float(first["value"])

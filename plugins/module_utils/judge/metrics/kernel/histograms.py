@@ -179,7 +179,7 @@ def rtt_p50_ms(evidence: Evidence, window: Window) -> Measured:
 
     The path goes from the target to the fault's peer; without one, from the application to the target.
     """
-    found, before = rtt(evidence, window, window.id), rtt(evidence, window, BASELINE)
+    found, before = total_rtt(evidence, window, window.id), total_rtt(evidence, window, BASELINE)
     middle = found.percentile(50)
     if _unseen(evidence, window, "rtt") or middle is None:
         return _unseen(evidence, window, "rtt") or Measured(None, "no connection on the path was measured")
@@ -192,7 +192,7 @@ def rtt_p50_ms(evidence: Evidence, window: Window) -> Measured:
     return Measured(middle / 1000, _text(evidence, words), found.count)
 
 
-def rtt(evidence: Evidence, window: Window, phase: str) -> Total:
+def total_rtt(evidence: Evidence, window: Window, phase: str) -> Total:
     """Return the smoothed round trip times of the faulted path in a phase, as its client's end saw them."""
     client, ports = _path(evidence, window)
     return series_total(evidence, phase, _RTT, [client], port=ports, side="client")

@@ -14,9 +14,9 @@ from ....common import intervals
 from ....common.stats import median
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Window, engine_events, fault_windows, find_baseline, users_orders
-from ..exchange.recovery import recover
+from ..exchange.recovery import find_recovery
 from ..registry import LATENCY, SPEED, Measured, per_fault, per_run
-from .connects import connects, on_path, unseen
+from .connects import explain_unseen, list_connects, on_path
 
 #: Time-outs have begun where more than this share of the orders failed.
 _FAILING = 0.02
@@ -70,7 +70,7 @@ def blast_radius(evidence: Evidence, window: Window) -> Measured:
         if bad > _HIT * count
     }
     text = f"probes.jsonl: {', '.join(probed)} probed"
-    if unseen(evidence) is None:
+    if explain_unseen(evidence) is None:
         others = _others(evidence, window, window.injected, end)
         hit |= {f"{window.target} to port {port}" for port in others}
         text += f"; bpf.jsonl: {len(others)} other ports of {window.target} unanswered"
@@ -99,11 +99,11 @@ def target_restarts(evidence: Evidence, window: Window) -> Measured:
 
 
 @per_fault("retransmits", "packets", without_fault=True)
-def retransmits(evidence: Evidence, window: Window) -> Measured:
+def count_retransmits(evidence: Evidence, window: Window) -> Measured:
     """Packets to the peer that the target's kernel sent again while the fault was held."""
     found = _held(evidence, window, "TCP_RETRANSMIT")
     flows = {event.get("lport") for event in found}
-    return unseen(evidence, window) or Measured(
+    return explain_unseen(evidence, window) or Measured(
         len(found), f"bpf.jsonl: {len(found)} retransmissions on {len(flows)} connections", len(found)
     )
 
@@ -119,8 +119,8 @@ def retransmits_back_off(evidence: Evidence, window: Window) -> Measured:
     gaps = {
         port: [b - a for a, b in zip(times, times[1:])] for port, times in flows.items() if len(times) > 2
     }
-    if unseen(evidence, window) or not gaps:
-        return unseen(evidence, window) or Measured(
+    if explain_unseen(evidence, window) or not gaps:
+        return explain_unseen(evidence, window) or Measured(
             None, "bpf.jsonl: no connection retransmitted three times"
         )
     grew = [port for port, series in gaps.items() if series[-1] >= _GROWTH * series[0]]
@@ -134,8 +134,10 @@ def gave_up_after_s(evidence: Evidence, window: Window) -> Measured:
     """Median age of the connects to the peer that the application closed unanswered: its own time-out, as seen."""
     found = [event for event in _held(evidence, window, "CONN_GAVE_UP") if event.get("duration_ms")]
     middle = median([float(event["duration_ms"]) / 1000 for event in found])
-    if unseen(evidence, window) or middle is None:
-        return unseen(evidence, window) or Measured(None, "bpf.jsonl: no connect was given up unanswered")
+    if explain_unseen(evidence, window) or middle is None:
+        return explain_unseen(evidence, window) or Measured(
+            None, "bpf.jsonl: no connect was given up unanswered"
+        )
     return Measured(middle, f"bpf.jsonl: {len(found)} connects given up", len(found))
 
 
@@ -203,7 +205,7 @@ def timeouts_begin_ms(evidence: Evidence, window: Window | None) -> Measured:
 @per_fault("latency_after", "times", rests_on=LATENCY)
 def latency_after(evidence: Evidence, window: Window) -> Measured:
     """Median latency of the acknowledged orders once steady state was back, against the baseline's (or 10 ms)."""
-    found = recover(evidence, window)
+    found = find_recovery(evidence, window)
     if found is None:
         return Measured(None, "steady state did not come back")
     start = max(found.latest, window.undone or window.injected)
@@ -242,7 +244,7 @@ def _good(orders: Sequence[Order]) -> list[float]:
 
 def _held(evidence: Evidence, window: Window, name: str) -> Sequence[Mapping[str, Any]]:
     end = window.end if window.undone is None else window.undone
-    return connects(evidence, window, name, window.injected, end)
+    return list_connects(evidence, window, name, window.injected, end)
 
 
 def _probed(evidence: Evidence, start: float, end: float) -> dict[str, tuple[int, int]]:
