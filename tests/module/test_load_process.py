@@ -98,7 +98,7 @@ def test_a_slow_api_does_not_slow_the_load_and_its_clients_wait_is_told(api: Api
 
 def test_an_order_that_goes_out_late_counts_from_when_it_was_meant_to(api: Api) -> None:
     """The load's own process may be held up; its clients' wait began all the same (no coordinated omission)."""
-    load = sender.Load(load_spec(api.url))
+    load = sender.Sender(load_spec(api.url))
     at = clock.read() - 0.5
     load.send(at, "steady")
     (line,) = wait_for(lambda: taken(load))
@@ -162,7 +162,7 @@ def test_an_order_that_failed_is_never_sent_again(api: Api, start: Start) -> Non
     assert len({line["n"] for line in lines}) == len(lines)
 
 
-def taken(load: sender.Load) -> list[dict[str, Any]]:
+def taken(load: sender.Sender) -> list[dict[str, Any]]:
     """Let the load read its answers for a moment; return the lines of what ended."""
     load.wait(0.005)
     return load.take()
@@ -175,7 +175,7 @@ def test_when_all_connections_wait_the_order_is_written_as_dropped(
     """A load that cannot send must say so; one that stays silent makes an outage look quiet."""
     monkeypatch.setattr(sender, "MOST_OUTSTANDING", 3)
     api.be("hang")
-    load = sender.Load(load_spec(api.url, timeout_s=0.5))
+    load = sender.Sender(load_spec(api.url, timeout_s=0.5))
     for k in range(5):
         load.send(clock.read(), "steady" if k else "burst")
     lines = wait_for(lambda: taken(load), 0.4)
@@ -191,7 +191,7 @@ def test_when_all_connections_wait_the_order_is_written_as_dropped(
 
 def test_when_the_numbers_are_used_up_the_order_is_dropped_and_none_is_used_twice(api: Api) -> None:
     spec = load_spec(api.url)
-    load = sender.Load({**spec, "price": {**spec["price"], "span": 6}})
+    load = sender.Sender({**spec, "price": {**spec["price"], "span": 6}})
     for _ in range(6):
         load.send(clock.read(), "steady")
     lines: list[dict[str, Any]] = []

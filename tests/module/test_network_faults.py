@@ -377,7 +377,7 @@ def test_the_engine_ends_by_itself_at_the_faults_time_to_live(stage: Stage) -> N
 def test_an_engine_that_does_not_delay_is_no_effect(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     real = impairing._start_process
 
-    def lazy(change: impairing.Plan, *rest: Any) -> tuple[float, float]:
+    def lazy(change: impairing.ImpairPlan, *rest: Any) -> tuple[float, float]:
         return real(replace(change, wanted=shaping.Impairment(delay_ms=1)), *rest)
 
     monkeypatch.setattr(impairing, "_start_process", lazy)

@@ -31,7 +31,7 @@ from ..run.lifespan import Lifespan
 from ..run.specification import Specification
 from . import attribution, histograms, loader, positive_control, sources, spool
 from .attribution import Unresolved
-from .events import Control, EventReader
+from .events import EventReader, OwnConnect
 from .program import Program
 from .programs.registry import PROGRAMS
 from .ring import split
@@ -108,7 +108,7 @@ class Capture:
         self._spool = spool.Spool(run)
         self._allowance, self._allowed_at = float(LIVE_BYTES_S), clock.read()
         self._histograms = self._books()
-        self._control: positive_control.Control | None = None
+        self._control: positive_control.ControlConnect | None = None
         self._control_seen_at: float | None = None
         self._waiting: list[tuple[float, bytes]] = []
         self._written = 0
@@ -205,7 +205,7 @@ class Capture:
             if not pids:
                 raise OSError(f"{service} has no running process")
             self._control = positive_control.start_connect(pids[0], address, port)
-            self._reader.control = Control(self._control.pid, self._scope.first_container(service))
+            self._reader.control = OwnConnect(self._control.pid, self._scope.first_container(service))
             while self._control_seen_at is None and clock.read() - begun < _CONTROL_S:
                 time.sleep(_TICK_S / 5)
                 self.step()
@@ -256,7 +256,7 @@ class Capture:
             elif event["event"].startswith("CONN_") and self._control_seen_at is None:
                 self._control_seen_at = clock.read()
 
-    def _told_totals(self, totals: Iterable[loader.Total]) -> list[dict[str, Any]]:
+    def _told_totals(self, totals: Iterable[loader.KernelTotal]) -> list[dict[str, Any]]:
         """Return how often the kernel saw what of whom, first and last when (boottime)."""
         names = {kind: name for program in self._tracer.programs for kind, name in program.kinds.items()}
         offset = clock.read() - time.monotonic()

@@ -21,7 +21,7 @@ Event = Union[dict[str, Any], Unresolved, None]
 
 
 @dataclass(frozen=True)
-class Control:
+class OwnConnect:
     """The capture's own connect: who made it, and as whose it counts."""
 
     pid: int
@@ -40,7 +40,7 @@ class EventReader:
         for program in programs:
             self._decoders.update(program.decoders)
             self._by_others |= program.by_others
-        self.control: Control | None = None
+        self.control: OwnConnect | None = None
 
     def read(self, record: bytes, offset: float) -> Event:
         """Return the event of a record, None if it is not the exchange's, Unresolved if that is not known yet.

@@ -53,7 +53,7 @@ _BUFFERS = ("chaos_records", "chaos_rare")
 
 
 @dataclass(frozen=True)
-class Total:
+class KernelTotal:
     """How often the kernel saw one thing. owner: a cgroup, or a namespace's number with the bit of one; times: ns."""
 
     owner: int
@@ -115,9 +115,9 @@ class Tracer:
         refused = self._maps["chaos_lost"].total(0) - self._unheard
         return max(self._buffer.lost if self._buffer else 0, refused)
 
-    def totals(self) -> list[Total]:
+    def totals(self) -> list[KernelTotal]:
         """Return how often each kind of thing happened, counted in the kernel whatever became of the records."""
-        return [Total(*key, *value) for key, value in self._maps["chaos_totals"].items()]
+        return [KernelTotal(*key, *value) for key, value in self._maps["chaos_totals"].items()]
 
     def cgroup_name(self, cgroup: int) -> str | None:
         """Return the name the kernel has for a cgroup of a record ("": no container's), None if it forgot it."""

@@ -23,7 +23,7 @@ _TIMEOUT_S = 1.0
 
 
 @dataclass
-class Control:
+class ControlConnect:
     """One connect under way. pid: the child that makes it."""
 
     pid: int
@@ -60,7 +60,7 @@ def choose_connect(spec: Specification) -> tuple[str, str, int] | None:
     return (control.source, away.address, control.port) if away else None
 
 
-def start_connect(pid: int, address: str, port: int) -> Control:
+def start_connect(pid: int, address: str, port: int) -> ControlConnect:
     """Begin a connect to (address, port) in the network namespace of process ``pid``.
 
     Whether it is answered does not matter. Raises OSError when the process is gone.
@@ -72,7 +72,7 @@ def start_connect(pid: int, address: str, port: int) -> Control:
             _connect(namespace, address, port)
     finally:
         os.close(namespace)
-    return Control(child, address, port)
+    return ControlConnect(child, address, port)
 
 
 def _connect(namespace: int, address: str, port: int) -> None:

@@ -20,7 +20,7 @@ from ..common.json_files import read_json, write_json
 from ..common.jsonl import Writer
 from ..run.folder import RunDir
 from .attribution import Book
-from .events import Control, EventReader
+from .events import EventReader, OwnConnect
 from .programs.registry import PROGRAMS
 from .ring import split
 
@@ -68,7 +68,7 @@ def expand_spool(run: RunDir) -> None:
     book = Book.from_data(read_json(run.file(BOOK)) or {})
     reader = EventReader(PROGRAMS.values(), book.owner, book.victim)
     control = status.get("control_pid")
-    reader.control = Control(int(control), None) if control else None
+    reader.control = OwnConnect(int(control), None) if control else None
     writer = Writer(run.file("bpf.jsonl"))
     room = max(0, MOST_EVENTS - int(status.get("written", 0)))
     made = 0

@@ -14,7 +14,7 @@ from .evidence import Evidence
 
 
 @dataclass(frozen=True)
-class Total:
+class SeriesTotal:
     """What came together of some lines. seconds: how long the kernel counted in that phase, whatever it found."""
 
     count: int
@@ -69,7 +69,7 @@ def series_total(
     series: str,
     services: Collection[str | None] | None = None,
     **key: Any,
-) -> Total:
+) -> SeriesTotal:
     """Add up a series in a phase; services: only theirs (None: nobody's); key: values, or collections of values."""
     buckets: dict[tuple[float, float], int] = {}
     count, summed, most = 0, 0.0, 0.0
@@ -86,7 +86,7 @@ def series_total(
         for low, high, number in line.get("buckets") or []:
             buckets[low, high] = buckets.get((low, high), 0) + int(number)
     ordered = tuple((low, high, number) for (low, high), number in sorted(buckets.items()))
-    return Total(count, summed, most, ordered, counted_seconds(evidence, phase))
+    return SeriesTotal(count, summed, most, ordered, counted_seconds(evidence, phase))
 
 
 def series_keys(evidence: Evidence, series: str, name: str) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from ..common.errors import ChaosError
 from ..common.peer_addresses import write_endpoint
 from ..host.docker_engine import Container
-from ..run.specification import Gauge, Load, Probe
+from ..run.specification import Gauge, LoadSpec, ProbeSpec
 
 #: Bound to every address of the host, so to its loopback, too.
 _ANY = ("", "0.0.0.0", "::")
@@ -45,7 +45,7 @@ def find_endpoint(containers: Sequence[Container], service: str, port: int) -> t
     )
 
 
-Asking = TypeVar("Asking", Load, Probe, Gauge)
+Asking = TypeVar("Asking", LoadSpec, ProbeSpec, Gauge)
 
 
 def resolve_url(asking: Asking, containers: Sequence[Container]) -> Asking:
@@ -58,9 +58,9 @@ def resolve_url(asking: Asking, containers: Sequence[Container]) -> Asking:
     try:
         address, port = find_endpoint(containers, asking.service, asking.port)
     except ChaosError as error:
-        variable = _VARIABLES.get(asking.role if isinstance(asking, Probe) else "", "chaos_api_url")
+        variable = _VARIABLES.get(asking.role if isinstance(asking, ProbeSpec) else "", "chaos_api_url")
         raise ChaosError(f"{str(error).rstrip('.')}: set {variable}.") from error
-    path = "" if isinstance(asking, Load) else asking.path
+    path = "" if isinstance(asking, LoadSpec) else asking.path
     return replace(asking, url=f"http://{write_endpoint(address, port)}{path}")
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from ..common import clock
 from ..common.errors import ChaosError
 from ..common.peer_addresses import write_endpoint
-from ..run.specification import Probe, Specification
+from ..run.specification import ProbeSpec, Specification
 
 #: What may live elsewhere: whose part in an experiment is to be connected to.
 ROLES = ("database", "cache")
@@ -93,7 +93,7 @@ def time_connect(one: ExternalService) -> float:
     return 1000 * (clock.read() - began)
 
 
-def address_probe(wanted: Probe, away: Mapping[str, ExternalService]) -> Probe:
+def address_probe(wanted: ProbeSpec, away: Mapping[str, ExternalService]) -> ProbeSpec:
     """Return a TCP probe with the address of a service that lives elsewhere filled in; any other as it is."""
     one = away.get(wanted.service)
     return replace(wanted, address=one.address, port=one.port) if one else wanted

@@ -18,7 +18,7 @@ _RESCUE_S = 20.0
 
 
 @dataclass(frozen=True)
-class Change:
+class ContainerChange:
     """A container ended or started at boottime ``t``. meant: who wanted that, empty for nobody."""
 
     t: float
@@ -36,7 +36,7 @@ class Change:
         return f"{what}, {f'as {self.meant} meant' if self.meant else 'which nobody meant'}"
 
 
-def list_changes(evidence: Evidence) -> list[Change]:
+def list_changes(evidence: Evidence) -> list[ContainerChange]:
     """Return them in time order. A fault that ends its targets means one end and one start of each, no second."""
     counted: Counter[tuple[str, str, str]] = Counter()
     found = []
@@ -50,7 +50,7 @@ def list_changes(evidence: Evidence) -> list[Change]:
         if counted[meant, container, event["action"]] > 1:
             meant = ""
         code = event.get("exit_code")
-        found.append(Change(t, service, container, event["action"] == _ENDED, code, meant))
+        found.append(ContainerChange(t, service, container, event["action"] == _ENDED, code, meant))
     return found
 
 

@@ -18,7 +18,7 @@ from ..exchange import database
 from ..run import claims, lease, processes, timeline
 from ..run.folder import RunDir
 from ..run.results import Lines
-from ..run.specification import Reading, Specification
+from ..run.specification import AnchorSpec, Specification
 from ..run.state_dir import StateDir
 from ..snapshot import snapshot
 
@@ -46,7 +46,7 @@ def _create(
         shutil.copyfile(runtime, run.file("chaos.pyz"))
         if password:
             write_json(run.file(database.SECRETS), {"password": password}, sync=True)
-        spec = replace(spec, anchor=Reading(**asdict(clock.take_anchor())), run_id=run_id)
+        spec = replace(spec, anchor=AnchorSpec(**asdict(clock.take_anchor())), run_id=run_id)
         write_json(run.file("spec.json"), spec.to_data(), sync=True)
         run.write_event(timeline.OPENED, said=[line["text"] for line in lines.lines])
         lease.renew_lease(run, lease.LEASE_S, of="module run")

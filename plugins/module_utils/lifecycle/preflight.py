@@ -25,7 +25,7 @@ from ..faults.contract import Site
 from ..host import consent
 from ..host.docker_engine import ANSWER_S, Container, DockerEngine
 from ..host.facts import kernel_at_least, read_facts
-from ..run.specification import KnownContainer, Load, Specification
+from ..run.specification import KnownContainer, LoadSpec, Specification
 from .abort_when import free_disk_mb
 
 KERNEL = (4, 9)
@@ -236,7 +236,7 @@ def try_order(
     )
     for warning in found.warnings:
         report.say("warn", warning)
-    return replace(spec, load=Load.from_data(wanted))
+    return replace(spec, load=LoadSpec.from_data(wanted))
 
 
 def _existing(path: Path) -> Path:

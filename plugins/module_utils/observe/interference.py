@@ -180,7 +180,7 @@ class Processes:
 
 
 @dataclass(frozen=True)
-class Reading:
+class HostCounters:
     """All counters at one instant, s; None where the kernel has none."""
 
     t: float
@@ -191,7 +191,7 @@ class Reading:
     ours: float
 
 
-def compare(readings: Sequence[Reading], late_s: float) -> Line:
+def compare(readings: Sequence[HostCounters], late_s: float) -> Line:
     """Return the line for the last of at least two readings: shares since the one before, cores since the first."""
     first, before, last = readings[0], readings[-2], readings[-1]
     seconds, stretch = last.t - before.t, last.t - first.t
@@ -214,9 +214,9 @@ def compare(readings: Sequence[Reading], late_s: float) -> Line:
     }
 
 
-def read(exchange: Exchange, ours: Processes) -> Reading:
+def read(exchange: Exchange, ours: Processes) -> HostCounters:
     """Read every counter now."""
-    return Reading(
+    return HostCounters(
         clock.read(),
         tuple(usage.read_stalled(what) for what in usage.PRESSURES),
         usage.read_waited(),

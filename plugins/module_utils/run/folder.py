@@ -20,7 +20,7 @@ from ..common.jsonl import Writer, read_lines
 from ..common.schema import Wrong, as_number
 from ..common.shapes import Line, is_whole
 from . import timeline
-from .specification import Reading, Specification
+from .specification import AnchorSpec, Specification
 from .timeline import Timeline
 
 #: What a run's timeline and journal have set aside, so that nobody else can take it.
@@ -104,7 +104,7 @@ class RunDir:
         """Return the pair of clock readings taken when the run was opened. Raises ChaosError when it is damaged."""
         if self._anchor is None:
             try:
-                self._anchor = Reading.from_data(self.known.get("anchor"), "anchor").as_anchor()
+                self._anchor = AnchorSpec.from_data(self.known.get("anchor"), "anchor").as_anchor()
             except Wrong as error:
                 raise ChaosError(
                     f"{self.path} holds no run, or a damaged one: the clock readings in its spec.json are none."

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .specification import Probe, Specification
+from .specification import ProbeSpec, Specification
 
 #: An observer must hear of a fault that was announced (a second before) in time to come more often.
 _LONGEST_TICK_S = 0.3
@@ -28,7 +28,7 @@ def ease_probes(spec: Specification) -> Specification:
     return spec if by == 1 else replace(spec, probes=tuple(_eased(probe, by) for probe in spec.probes))
 
 
-def _eased(probe: Probe, by: float) -> Probe:
+def _eased(probe: ProbeSpec, by: float) -> ProbeSpec:
     return replace(
         probe,
         rate=probe.rate / by,

@@ -63,7 +63,7 @@ _SHARED = frozenset(
 
 
 @dataclass(frozen=True)
-class Experiment(Described):
+class ExperimentSpec(Described):
     """Which experiment it is."""
 
     number: int = take_whole(0, least=0)
@@ -114,7 +114,7 @@ class AbortWhen(Described):
 
 
 @dataclass(frozen=True)
-class Load(Described):
+class LoadSpec(Described):
     """How many orders a second go where, and when one is given up; ``more`` says what an order looks like."""
 
     url: str = take_text("")
@@ -135,7 +135,7 @@ class Load(Described):
 
 
 @dataclass(frozen=True)
-class Probe(Described):
+class ProbeSpec(Described):
     """A question asked again and again: of a URL, or of a port. ``fault_rate``: from a fault's announcement on."""
 
     name: str = take_text("")
@@ -243,7 +243,7 @@ class Database(Described):
 
 
 @dataclass(frozen=True)
-class Control(Described):
+class ControlSpec(Described):
     """The connection that the capture must see: from a service to another one's port."""
 
     source: str = rename_key("from", take_text(""))
@@ -261,7 +261,7 @@ class CaptureSpec(Described):
     ports: Mapping[str, str] = take_text_mapping()
     all_ports: bool = take_flag(False)
     ring: bool = take_flag(True)
-    control: Control | None = take_part(Control, optional=True)
+    control: ControlSpec | None = take_part(ControlSpec, optional=True)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -292,7 +292,7 @@ class KnownContainer(Described):
 
 
 @dataclass(frozen=True)
-class Reading(Described):
+class AnchorSpec(Described):
     """The pair of clock readings of the run (:class:`..common.clock.Anchor`)."""
 
     boottime: float = take_number(0.0)
@@ -310,7 +310,7 @@ class Specification(Described):
 
     schema_version: int = take_whole(1, least=1)
     run_id: str = take_text("")
-    experiment: Experiment = take_part(Experiment)
+    experiment: ExperimentSpec = take_part(ExperimentSpec)
     collection_version: str = take_text("")
     host: str = take_text("localhost")
     wave: int = take_whole(1, least=1)
@@ -323,8 +323,8 @@ class Specification(Described):
     thresholds: Thresholds = take_part(Thresholds)
     steady_roles: tuple[str, ...] = take_texts(*STEADY_ROLES)
     abort_when: AbortWhen = take_part(AbortWhen)
-    load: Load | None = take_part(Load, optional=True)
-    probes: tuple[Probe, ...] = take_parts(Probe)
+    load: LoadSpec | None = take_part(LoadSpec, optional=True)
+    probes: tuple[ProbeSpec, ...] = take_parts(ProbeSpec)
     gauges: tuple[Gauge, ...] = take_parts(Gauge)
     capture: CaptureSpec = take_part(CaptureSpec)
     #: questions that must not stay open
@@ -340,7 +340,7 @@ class Specification(Described):
     clock: Mapping[str, Any] = take_mapping()
     containers: Mapping[str, tuple[KnownContainer, ...]] = take_parts_by_name(KnownContainer, listed=True)
     python: str = take_text("")
-    anchor: Reading | None = take_part(Reading, optional=True)
+    anchor: AnchorSpec | None = take_part(AnchorSpec, optional=True)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -79,6 +79,16 @@ def identifiers(path: Path) -> set[str]:
     return found
 
 
+def shared_class_names(folder: Path) -> dict[str, list[str]]:
+    """Return the names that classes of several library modules have, with those modules: one class, or two names."""
+    homes: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("*_utils/**/*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(str(path.relative_to(folder)))
+    return {name: found for name, found in homes.items() if len(found) > 1}
+
+
 def terms() -> list[str]:
     """Return the glossary's terms."""
     rows = [line.split("|")[1].strip() for line in GLOSSARY.read_text().splitlines() if line.startswith("| ")]
@@ -118,6 +128,15 @@ def test_a_protocol_s_names_stand_in_the_files_that_keep_it_alone(tmp_path: Path
         "module_utils/faults/freeze.py: frozen()",
         "module_utils/faults/kinds/freeze.py: frozen()",
     ]
+
+
+def test_a_class_s_name_means_one_thing(tmp_path: Path) -> None:
+    assert shared_class_names(PLUGINS) == {}
+    places = ["module_utils/evidence.py", "plugin_utils/probes.py"]
+    for place in places:
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).write_text(f"class Sample: ...\nclass Of{place[-5].upper()}: ...")
+    assert shared_class_names(tmp_path) == {"Sample": places}
 
 
 def test_old_terms_do_not_come_back() -> None:

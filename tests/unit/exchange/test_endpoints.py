@@ -11,7 +11,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.exchange.endpoints 
     find_endpoint,
     resolve_url,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Load, Probe
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import LoadSpec, ProbeSpec
 
 from tests.unit.containers import down, target
 
@@ -42,19 +42,21 @@ def test_what_is_down_elsewhere_or_hidden_is_not_taken() -> None:
 
 def test_a_url_is_filled_in_only_where_there_is_none() -> None:
     api = target("api", network=PUBLISHED)
-    probe = Probe.from_data({"name": "ready", "service": "api", "port": "8080", "path": "/ready", "url": ""})
+    probe = ProbeSpec.from_data(
+        {"name": "ready", "service": "api", "port": "8080", "path": "/ready", "url": ""}
+    )
     assert resolve_url(probe, [api]).url == "http://127.0.0.1:18080/ready"
-    assert resolve_url(Load(service="api", port=8080), [api]).url == "http://127.0.0.1:18080"
-    for given in (Probe(url="http://10.0.0.1/x", service="nobody", port=1), Probe(name="x")):
+    assert resolve_url(LoadSpec(service="api", port=8080), [api]).url == "http://127.0.0.1:18080"
+    for given in (ProbeSpec(url="http://10.0.0.1/x", service="nobody", port=1), ProbeSpec(name="x")):
         assert resolve_url(given, [api]) == given
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
     bound = target("api", network={"Ports": {"80/tcp": [{"HostIp": "::1", "HostPort": "81"}]}})
-    assert resolve_url(Probe.from_data({"service": "api", "port": 80}), [bound]).url == "http://[::1]:81"
+    assert resolve_url(ProbeSpec.from_data({"service": "api", "port": 80}), [bound]).url == "http://[::1]:81"
     alone = target("api", network={"Networks": {"n": {"IPAddress": "", "GlobalIPv6Address": "fd00::7"}}})
     assert (
-        resolve_url(Probe.from_data({"service": "api", "port": 80, "path": "/x"}), [alone]).url
+        resolve_url(ProbeSpec.from_data({"service": "api", "port": 80, "path": "/x"}), [alone]).url
         == "http://[fd00::7]:80/x"
     )
 
@@ -75,8 +77,8 @@ def test_a_service_in_the_hosts_network_answers_at_the_host() -> None:
 def test_what_cannot_be_reached_says_why_and_which_variable_names_it() -> None:
     hidden = target("api", network=HIDDEN, host={"NetworkMode": "none"})
     with pytest.raises(ChaosError, match=r"network mode none.*: set chaos_api_url\.$"):
-        resolve_url(Probe.from_data({"service": "api", "port": 80}), [hidden])
+        resolve_url(ProbeSpec.from_data({"service": "api", "port": 80}), [hidden])
     with pytest.raises(ChaosError, match=r"set chaos_proxy_url\.$"):
-        resolve_url(Probe.from_data({"service": "api", "port": 80, "role": "proxy"}), [hidden])
+        resolve_url(ProbeSpec.from_data({"service": "api", "port": 80, "role": "proxy"}), [hidden])
     with pytest.raises(ChaosError, match="No container of service api runs"):
         find_endpoint([down("api")], "api", 80)

@@ -22,7 +22,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.observe import gaug
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import (
     FaultSpec,
     Gauge,
-    Probe,
+    ProbeSpec,
     Specification,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
@@ -128,7 +128,7 @@ def test_the_control_connects_to_where_it_lives() -> None:
 
 def test_its_probe_goes_there_and_any_other_stays() -> None:
     away = external.list_external(Specification.read(spec()))
-    asked = Probe(name="database", kind="tcp", service="postgres", port=5432, rate=10)
+    asked = ProbeSpec(name="database", kind="tcp", service="postgres", port=5432, rate=10)
     assert external.address_probe(asked, away) == replace(asked, address="10.0.0.9", port=5433)
     other = replace(asked, service="redis")
     assert external.address_probe(other, away) == other

@@ -18,17 +18,17 @@ from ansible_collections.exchange.chaos.plugins.module_utils.host.cgroups import
 from ansible_collections.exchange.chaos.plugins.module_utils.host.usage import Processors
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.interference import (
     Exchange,
+    HostCounters,
     Processes,
-    Reading,
     compare,
     list_containers,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
 
-FIRST = Reading(10.0, (5.0, 1.0, 0.0), 2.0, Processors(100.0, 3.0), 20.0, 4.0)
+FIRST = HostCounters(10.0, (5.0, 1.0, 0.0), 2.0, Processors(100.0, 3.0), 20.0, 4.0)
 BEFORE = replace(FIRST, t=10.4, stalls=(5.0, 1.0, 0.0), waited=2.0)
-LAST = Reading(10.5, (5.08, 1.01, 0.0), 2.05, Processors(100.9, 3.1), 20.2, 4.1)
+LAST = HostCounters(10.5, (5.08, 1.01, 0.0), 2.05, Processors(100.9, 3.1), 20.2, 4.1)
 
 
 def test_stalls_are_of_the_last_interval_and_cores_of_the_whole_stretch() -> None:

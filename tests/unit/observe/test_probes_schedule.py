@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.addresses import (
-    Addresses,
+    ServiceAddresses,
     first_known,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes.schedule import (
@@ -66,7 +66,7 @@ def test_a_probe_without_a_fault_rate_is_never_slowed() -> None:
 
 def test_a_container_that_came_back_elsewhere_is_found_there() -> None:
     where = {"postgres": "10.0.0.2"}
-    addresses = Addresses(lambda service: where[service], {"postgres": "10.0.0.2"}, ["postgres"])
+    addresses = ServiceAddresses(lambda service: where[service], {"postgres": "10.0.0.2"}, ["postgres"])
     where["postgres"] = "10.0.0.9"
     addresses.refresh(["postgres"])
     assert addresses.get("postgres") == "10.0.0.9"
@@ -77,7 +77,7 @@ def test_a_container_that_is_down_or_unknown_keeps_its_last_address() -> None:
         raise ChaosError("no such container")
 
     for lookup in (gone, lambda service: ""):
-        addresses = Addresses(lookup, {"postgres": "10.0.0.2"}, ["postgres"])
+        addresses = ServiceAddresses(lookup, {"postgres": "10.0.0.2"}, ["postgres"])
         addresses.refresh(["postgres"])
         assert addresses.get("postgres") == "10.0.0.2"
 

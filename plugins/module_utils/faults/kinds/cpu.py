@@ -41,13 +41,13 @@ KIND = Kind(
 
 
 @dataclass(frozen=True)
-class Plan:
+class CpuPlan:
     """What a throttling will do: ``changes`` by cgroup files, or ``updates`` by the engine (container → settings)."""
 
     service: str
     project: str
     cores: float
-    changes: Sequence[limits.Change]
+    changes: Sequence[limits.LimitChange]
     through_engine: bool = False
 
     def lines(self) -> list[str]:
@@ -97,17 +97,17 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     return f"ok: cgroup v{max(versions)}"
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> CpuPlan:
     """Plan a throttling: ``cores`` is the fraction of one core, by default a tenth."""
     cores = float(fault.get("cores") or 0.1)
     if not chosen:
         raise ChaosError("A throttling needs at least one container.")
     make = _by_files if site.root else _by_engine
     changes = [make(container, cores) for container in chosen]
-    return Plan(chosen[0].service, chosen[0].project, cores, changes, through_engine=not site.root)
+    return CpuPlan(chosen[0].service, chosen[0].project, cores, changes, through_engine=not site.root)
 
 
-def _by_files(container: Container, cores: float) -> limits.Change:
+def _by_files(container: Container, cores: float) -> limits.LimitChange:
     cgroup = limits.cgroup_of("cpu", container)
     if cgroup.version == 1:
         period = cgroup.read_number("cpu.cfs_period_us")
@@ -124,10 +124,10 @@ def _by_files(container: Container, cores: float) -> limits.Change:
         raise ChaosError(
             f"Container {container.name} is held to {had / period:g} of a core already; {cores:g} would be no less."
         )
-    return limits.Change(container, "cpu", change[1], change[0])
+    return limits.LimitChange(container, "cpu", change[1], change[0])
 
 
-def _by_engine(container: Container, cores: float) -> limits.Change:
+def _by_engine(container: Container, cores: float) -> limits.LimitChange:
     nano, quota = (int(container.host_config.get(key) or 0) for key in ("NanoCpus", "CpuQuota"))
     period = int(container.host_config.get("CpuPeriod") or 0) or 100_000
     if nano > 0:
@@ -148,7 +148,7 @@ def _by_engine(container: Container, cores: float) -> limits.Change:
         raise ChaosError(
             f"Container {container.name} is held to {had:g} of a core already; {cores:g} would be no less."
         )
-    return limits.Change(container, "cpu", before, after)
+    return limits.LimitChange(container, "cpu", before, after)
 
 
 def _quota(cores: float, period: int) -> int:
@@ -160,7 +160,7 @@ def _quota(cores: float, period: int) -> int:
     return quota
 
 
-def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
+def apply(change: CpuPlan, entry: Entry, scene: Scene) -> Applied:
     """Write the limits and wait for the first throttled period."""
     stats = {one.target.id: read_counters(one.target.pid, one.target.id) for one in change.changes}
     with scene.instant():
@@ -179,7 +179,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     )
 
 
-def _version(change: Plan) -> int:
+def _version(change: CpuPlan) -> int:
     return limits.cgroup_of("cpu", change.changes[0].target).version
 
 

@@ -60,7 +60,7 @@ KIND = Kind(
 
 
 @dataclass(frozen=True)
-class Plan:
+class DiskPlan:
     """What a starvation will do: limit files of ``changes``, or a tool that saturates ``device``."""
 
     service: str
@@ -69,7 +69,7 @@ class Plan:
     device: str
     mount: disks.Mount
     target: Container
-    changes: Sequence[limits.Change] = ()
+    changes: Sequence[limits.LimitChange] = ()
     tool: str = ""
 
     def lines(self) -> list[str]:
@@ -138,7 +138,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     return f"ok: cgroup v{cgroup.version}, disk {disks.name_disk(planned.device)}"
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> DiskPlan:
     """Plan a starvation: ``mode``, ``write_bps``, ``read_bps``, ``path`` (a folder in the container)."""
     mode = str(fault.get("mode") or "limit")
     if not chosen:
@@ -156,13 +156,13 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
     if mode == "contention":
         if fault.get("accept_shared_disk") is not True:
             raise ChaosError(check(fault)[0])
-        return Plan(first.service, first.project, mode, device, mount, first, tool=disk_hog.find_tool())
+        return DiskPlan(first.service, first.project, mode, device, mount, first, tool=disk_hog.find_tool())
     rates = {key: int(float(fault.get(key) or RATE)) for key in ("read_bps", "write_bps")}
     changes = [_change(container, found[container.id][1], rates) for container in chosen]
-    return Plan(first.service, first.project, mode, device, mount, first, changes)
+    return DiskPlan(first.service, first.project, mode, device, mount, first, changes)
 
 
-def _change(container: Container, device: str, rates: Mapping[str, int]) -> limits.Change:
+def _change(container: Container, device: str, rates: Mapping[str, int]) -> limits.LimitChange:
     cgroup = limits.cgroup_of("blkio", container)
     if cgroup.version == 1:
         names = {f"blkio.throttle.{key}_device": rate for key, rate in rates.items()}
@@ -187,10 +187,10 @@ def _change(container: Container, device: str, rates: Mapping[str, int]) -> limi
                 f"{container.name} is held to {was} bytes per second on {device} already ({name}); "
                 f"{rate} would be no less."
             )
-    return limits.Change(container, "blkio", before, after, device)
+    return limits.LimitChange(container, "blkio", before, after, device)
 
 
-def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
+def apply(change: DiskPlan, entry: Entry, scene: Scene) -> Applied:
     """Time fsyncs as they are, starve the disk, time them again."""
     run = scene.run
     cgroup = limits.cgroup_of("blkio", change.target)
@@ -219,7 +219,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     return Applied(at, [replace(_slower(change.mode, before, inside), name="slower")], facts, within)
 
 
-def _saturate(change: Plan, entry: Entry, run: RunDir) -> None:
+def _saturate(change: DiskPlan, entry: Entry, run: RunDir) -> None:
     if disks.disk_of(run.path) != change.device:
         raise ChaosError(
             f"The run's folder {run.path} is not on disk {disks.name_disk(change.device)}, "

@@ -52,7 +52,7 @@ KIND = Kind(
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImpairPlan:
     """What an impairment will do. ``port``: connected to for the measure; ``only``: the one port impaired, or all."""
 
     service: str
@@ -115,10 +115,10 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     return f"ok: {engine}"
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> ImpairPlan:
     """Plan an impairment as a specification words it: peer or peer_addresses, port, engine, delay_ms and its like."""
     targets = network_path.require_running(chosen)
-    return Plan(
+    return ImpairPlan(
         targets[0].service,
         targets[0].project,
         str(fault["id"]),
@@ -133,7 +133,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
     )
 
 
-def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
+def apply(change: ImpairPlan, entry: Entry, scene: Scene) -> Applied:
     """Impair the path; see the application's packets take it, then measure by how much a round trip got longer."""
     far = change.peer
     tried = {
@@ -231,7 +231,7 @@ def _try_tunnel() -> None:
     tun.try_detour(_NOBODY)
 
 
-def _start_process(change: Plan, scene: Scene, table: str) -> tuple[float, float]:
+def _start_process(change: ImpairPlan, scene: Scene, table: str) -> tuple[float, float]:
     """Start the engine's process, which itself waits for an agreed instant; return when it began, and was through."""
     if processes.living_process(scene.run, relay.COMMAND):
         raise ChaosError("Another path is impaired by this run already; undo that fault first.")
@@ -269,7 +269,9 @@ def _packets_taken(scene: Scene) -> str:
     return f" (packets: {said}; at most {counted.get('late_ms', 0):g} ms late)" if said else ""
 
 
-def _queue(change: Plan, table: str, instant: Callable[[], contextlib.AbstractContextManager[None]]) -> float:
+def _queue(
+    change: ImpairPlan, table: str, instant: Callable[[], contextlib.AbstractContextManager[None]]
+) -> float:
     """In the namespace: at the instant queue and rules; return when that began."""
     with instant():
         began = clock.read()

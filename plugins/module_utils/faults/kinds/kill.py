@@ -66,7 +66,7 @@ KIND = Kind(
 
 
 @dataclass(frozen=True)
-class Plan:
+class KillPlan:
     """What a kill will do. ``hold``: the containers stay down until the undo. ``port``: tried after it as a proof.
 
     ``targets`` stand in dependency order, what others need first: in this order the undo starts what does not run.
@@ -118,7 +118,7 @@ class Plan:
 
 def plan_kill(
     targets: Sequence[Container], *, mode: str, hold: bool, root: bool, port: int | None = None
-) -> Plan:
+) -> KillPlan:
     """Plan a kill of running containers of one service, or of several in dependency order.
 
     Raises ChaosError when a target does not run, when SIGKILL from the host needs root, when an outage is
@@ -143,7 +143,7 @@ def plan_kill(
             "SIGKILL to a container's main process needs root (become: true); mode engine works without."
         )
     first = targets[0]
-    return Plan(first.service, first.project, mode, hold, list(targets), port)
+    return KillPlan(first.service, first.project, mode, hold, list(targets), port)
 
 
 def check(fault: Mapping[str, Any]) -> list[str]:
@@ -184,7 +184,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     return "; ".join(["ok", *dict.fromkeys(found)])
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> KillPlan:
     """Plan a kill as a specification words it: ``mode`` (auto: from the host as root, else by engine), ``hold_s``."""
     port = int(fault["port"]) if fault.get("port") else None
     return plan_kill(chosen, mode=_mode(fault, root=site.root), hold=_hold(fault), root=site.root, port=port)
@@ -210,7 +210,7 @@ def _may_signal(pid: int) -> str:
     return ""
 
 
-def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
+def apply(change: KillPlan, entry: Entry, scene: Scene) -> Applied:
     """Carry the kill out and see the main processes end.
 
     Whatever can fail is done before the first signal, so that the kills lie as close together as system calls do.
@@ -249,7 +249,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     return Applied(at, proofs, _facts(change, gone), within)
 
 
-def _facts(change: Plan, gone: Mapping[int, float | None]) -> dict[str, Any]:
+def _facts(change: KillPlan, gone: Mapping[int, float | None]) -> dict[str, Any]:
     """What journal and timeline keep of a kill; ``exited``: boottime at which the kernel had ended the process."""
     facts: dict[str, Any] = {"pids": [container.pid for container in change.targets], "engine": change.mode}
     if len(change.services) > 1:

@@ -54,12 +54,12 @@ KIND = Kind(
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """What an OOM will do: the container's limits, and what is charged per second (bytes)."""
 
     service: str
     project: str
-    change: limits.Change
+    change: limits.LimitChange
     limit: int
     rate: float
 
@@ -125,7 +125,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     return "; ".join(found)
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> MemoryPlan:
     """Plan an OOM: ``limit_mb`` (by default what is used, and a margin), ``rate_mb`` charged per second."""
     if not chosen:
         raise ChaosError("Running out of memory needs a container.")
@@ -147,7 +147,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         )
     _room(container, limit - used)
     rate = float(fault.get("rate_mb") or RATE_MB) * MB
-    return Plan(
+    return MemoryPlan(
         container.service, container.project, _change(container, cgroup, limit, used, had), limit, rate
     )
 
@@ -173,17 +173,19 @@ def read_limit(cgroup: Cgroup) -> int | None:
     return None if limit >= 1 << 60 else limit
 
 
-def _change(container: Container, cgroup: Cgroup, limit: int, used: int, had: int | None) -> limits.Change:
+def _change(
+    container: Container, cgroup: Cgroup, limit: int, used: int, had: int | None
+) -> limits.LimitChange:
     if cgroup.version == 1:
         after = {"memory.limit_in_bytes": str(limit), "memory.memsw.limit_in_bytes": str(limit)}
     else:
         after = {"memory.max": str(limit), "memory.swap.max": "0"}
     after = {name: text for name, text in after.items() if cgroup.offers(name)}
     before = {name: cgroup.read(name) for name in after}
-    return limits.Change(container, "memory", before, after, known={"used": used, "configured": had})
+    return limits.LimitChange(container, "memory", before, after, known={"used": used, "configured": had})
 
 
-def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
+def apply(change: MemoryPlan, entry: Entry, scene: Scene) -> Applied:
     """Lower the limits, charge memory, and see the kernel kill; the fault is there from the victim's exit on."""
     run, one = scene.run, change.change
     until = clock.read() + _ahead(scene) + _KILL_S
@@ -233,7 +235,7 @@ def _result(scene: Scene, until: float) -> dict[str, Any]:
     return {"reason": "nothing came of it", "kills": 0, "victims": []}
 
 
-def _facts(container: Container, change: Plan, found: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(container: Container, change: MemoryPlan, found: Mapping[str, Any]) -> dict[str, Any]:
     """What journal and timeline keep. ``engine`` process: the kill was the host's, so the restart policy acts."""
     return {
         "pids": [container.pid],

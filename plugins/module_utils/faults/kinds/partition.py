@@ -50,7 +50,7 @@ _CHAINS = (nftables.Chain("out", "output", True, "drop"), nftables.Chain("in", "
 
 
 @dataclass(frozen=True)
-class Plan:
+class PartitionPlan:
     """What a partition will do. ``port``: tried as a proof; ``only``: the one port that is cut, None for all."""
 
     service: str
@@ -111,11 +111,11 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     return "ok"
 
 
-def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:
+def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> PartitionPlan:
     """Plan a partition as a specification words it: peer or peer_addresses, port, only_port, control, control_port."""
     targets = network_path.require_running(chosen)
     far = network_path.find_peer(fault, targets, site)
-    return Plan(
+    return PartitionPlan(
         targets[0].service,
         targets[0].project,
         str(fault["id"]),
@@ -147,7 +147,7 @@ def _control(fault: Mapping[str, Any], far: network_path.Peer, site: Site) -> tu
     return name, address, port
 
 
-def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
+def apply(change: PartitionPlan, entry: Entry, scene: Scene) -> Applied:
     """Cut the path in each target's namespace; see the application's own packets dropped before we send any."""
     table = nftables.table_name(scene.run.path.name, change.fault)
     far = change.peer
@@ -254,7 +254,7 @@ def _heal(table: str) -> str:
     return f"nftables table {table} deleted" if nftables.remove_table(table) else ""
 
 
-def _connects(container: Container, change: Plan, tried: str) -> list[Proof]:
+def _connects(container: Container, change: PartitionPlan, tried: str) -> list[Proof]:
     proofs = []
     if change.port:
         proofs += [

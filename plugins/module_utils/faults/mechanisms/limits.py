@@ -27,7 +27,7 @@ _PAUSE_S = 0.2
 
 
 @dataclass(frozen=True)
-class Change:
+class LimitChange:
     """Limit files of one container: their text ``before`` and ``after``; of ``device`` alone where one is named."""
 
     target: Container
@@ -97,7 +97,7 @@ def write_limits(cgroup: Cgroup, wanted: Mapping[str, str], device: str = "") ->
     return differed
 
 
-def apply_change(change: Change) -> None:
+def apply_change(change: LimitChange) -> None:
     """Write a change's limits. Raises ChaosError when the container is not the one that was planned."""
     write_limits(cgroup_of(change.controller, change.target), change.after, change.device)
 

@@ -39,7 +39,7 @@ _IN_PROGRESS = (errno.EINPROGRESS, errno.EAGAIN)
 _CONNECTING, _GREETING, _SENDING, _READING, _IDLE, _CLOSED = range(6)
 
 
-class Addresses:
+class HostAddresses:
     """Where a host name leads: looked up once, and by a thread of its own again when nobody answers there."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -138,7 +138,7 @@ class Connections(Generic[Token]):
                 **HEADERS,
             }.items()
         )
-        self._addresses = Addresses(self._host, port)
+        self._addresses = HostAddresses(self._host, port)
         self._epoll = select.epoll()
         self._known: dict[int, _Connection] = {}
         self._idle: list[_Connection] = []

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...run import timeline
-from ...run.specification import Load, Specification
+from ...run.specification import LoadSpec, Specification
 from .outcomes import Outcomes
 from .schedule import Schedule
 from .surge import Calm, Climb, explain_strain, explain_suffering
@@ -45,7 +45,7 @@ class Wanted:
     @classmethod
     def from_spec(cls, spec: Specification) -> Wanted:
         """Read it from a run's specification."""
-        load = spec.load or Load()
+        load = spec.load or LoadSpec()
         return cls(
             rate=load.rate,
             floor=load.floor or load.rate / 2,

@@ -18,7 +18,7 @@ from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
 from .governor import Governor, Wanted
 from .schedule import Schedule
-from .sender import Load
+from .sender import Sender
 
 #: The loop looks at the timeline and has what has finished written this often, in seconds.
 TICK_S = 0.03
@@ -32,7 +32,7 @@ def main(run: RunDir) -> int:
     """Send until told to stop; then wait for what is under way, at most one time-out, and write the summary."""
     be_prompt()
     life = Lifespan(run)
-    load = Load(run.spec.order_load)
+    load = Sender(run.spec.order_load)
     scribe = Scribe(run.file("load.jsonl"))
     started = tick = clock.read()
     schedule = Schedule(run.spec.order_load, started)

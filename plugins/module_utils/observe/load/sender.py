@@ -28,7 +28,7 @@ _OTHER_FILES = 64
 Task = tuple[int, int, float, str]
 
 
-class Load:
+class Sender:
     """Sends orders and turns their answers into lines of load.jsonl."""
 
     def __init__(self, load: Mapping[str, Any]) -> None:

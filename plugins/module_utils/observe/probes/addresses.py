@@ -20,7 +20,7 @@ REFRESH_S = 2.0
 Lookup = Callable[[str], str]
 
 
-class Addresses:
+class ServiceAddresses:
     """Addresses of services, looked up by a thread of their own so that no sample ever waits for the engine."""
 
     def __init__(self, lookup: Lookup, known: dict[str, str], services: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ GONE_TIMEOUT_S = 0.05
 
 
 @dataclass(frozen=True)
-class Sample:
+class ProbeAnswer:
     """One answer, or the lack of one. at, end: boottime seconds; kind: see http_client.KINDS; status: 0 if none."""
 
     at: float
@@ -35,7 +35,7 @@ class Sample:
 class Probe(Protocol):
     """Anything that takes one sample, bounded in time and without raising."""
 
-    def sample(self) -> Sample:
+    def sample(self) -> ProbeAnswer:
         """Ask once."""
 
 
@@ -51,13 +51,13 @@ class HttpProbe:
         self._path = slash + path or "/"
         self._expect = Expectation.parse(probe.get("expect") or {}, f"probe {name}: expect")
 
-    def sample(self) -> Sample:
+    def sample(self) -> ProbeAnswer:
         """Ask once."""
         reply = self._client.request("GET", self._path)
         body = reply.json() if self._expect.reads_body else None
         kind = self._expect.judge(reply, body)
         good = kind == "ok"
-        return Sample(
+        return ProbeAnswer(
             at=reply.sent,
             end=reply.end,
             ok=good,
@@ -81,13 +81,13 @@ class TcpProbe:
         self._address = address
         self._lost = lost
 
-    def sample(self) -> Sample:
+    def sample(self) -> ProbeAnswer:
         """Connect once."""
         address = self._address()
         at = clock.read()
         if not address:
             self._lost()
-            return Sample(
+            return ProbeAnswer(
                 at, clock.read(), False, 0, "other", "the service has no address: its container is down"
             )
         try:
@@ -98,6 +98,6 @@ class TcpProbe:
             self._there = False
             self._lost()
             words = os.strerror(error.errno) if error.errno else str(error)
-            return Sample(at, end, False, 0, kind_of(error), shorten(f"{address}:{self._port}: {words}"))
+            return ProbeAnswer(at, end, False, 0, kind_of(error), shorten(f"{address}:{self._port}: {words}"))
         self._there = True
-        return Sample(at, clock.read(), True, 0, "ok", None)
+        return ProbeAnswer(at, clock.read(), True, 0, "ok", None)

@@ -25,8 +25,8 @@ from ...host.priority import raise_priority
 from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
 from ...run.slow_host import observer_tick
-from .addresses import Addresses, first_known
-from .kinds import TIMEOUT_S, HttpProbe, Probe, Sample, TcpProbe
+from .addresses import ServiceAddresses, first_known
+from .kinds import TIMEOUT_S, HttpProbe, Probe, ProbeAnswer, TcpProbe
 from .schedule import Pace, Trouble, next_slot
 
 #: The timeline is looked at, and the samples are written, this often (s).
@@ -73,7 +73,7 @@ class Sampler:
                 self._wake.clear()
                 origin = clock.read()
 
-    def _line(self, sample: Sample) -> Line:
+    def _line(self, sample: ProbeAnswer) -> Line:
         return {
             **self._labels,
             "at": round(sample.at, 6),
@@ -85,7 +85,7 @@ class Sampler:
         }
 
 
-def build_samplers(run: RunDir, pace: Pace, out: deque[Line]) -> tuple[list[Sampler], Addresses]:
+def build_samplers(run: RunDir, pace: Pace, out: deque[Line]) -> tuple[list[Sampler], ServiceAddresses]:
     """Build a sampler for each of ``probes`` of a run's specification. Raises ChaosError on a bad one."""
     spec = run.spec
     probes = [probe.to_data() for probe in spec.probes]
@@ -95,7 +95,7 @@ def build_samplers(run: RunDir, pace: Pace, out: deque[Line]) -> tuple[list[Samp
     def lookup(service: str) -> str:
         return engine.container(spec.project, service).address if engine else ""
 
-    addresses = Addresses(lookup, first_known(spec.containers), services)
+    addresses = ServiceAddresses(lookup, first_known(spec.containers), services)
     addresses.refresh(services)
     return [Sampler(probe, _kind(probe, addresses), pace, out) for probe in probes], addresses
 
@@ -104,7 +104,7 @@ def _needs_lookup(probe: Mapping[str, Any]) -> bool:
     return probe["kind"] == "tcp" and not probe.get("address")
 
 
-def _kind(probe: Mapping[str, Any], addresses: Addresses) -> Probe:
+def _kind(probe: Mapping[str, Any], addresses: ServiceAddresses) -> Probe:
     if probe["kind"] == "http":
         return HttpProbe(probe)
     if probe.get("address"):

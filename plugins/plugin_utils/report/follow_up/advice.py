@@ -11,7 +11,7 @@ from typing import Any
 
 from ....module_utils.common.shapes import is_number
 from ...words import clean, format_number, format_quantity, format_threshold
-from .rules import FAILED, FALSE, POSITIVE, TRUE, WAITED, Rule, read_rules
+from .rules import FAILED, FALSE, POSITIVE, TRUE, WAITED, AdviceRule, read_rules
 
 Host = Mapping[str, Any]
 Finding = Mapping[str, Any]
@@ -43,7 +43,7 @@ def give_advice(host: Host) -> list[Advice]:
     return sorted(found, key=lambda advice: advice.weight)
 
 
-def _apply(rule: Rule, host: Host) -> list[Advice]:
+def _apply(rule: AdviceRule, host: Host) -> list[Advice]:
     for place, finding in enumerate(host["findings"]):
         if finding["id"] in rule.findings and condition_holds(rule.when, finding, host):
             sentence = _begun(rule.says.format(**_facts(finding, host)).replace(" ()", ""))

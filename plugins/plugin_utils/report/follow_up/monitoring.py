@@ -18,7 +18,7 @@ import yaml
 
 from ...words import clean, format_number
 from ..page.words import bound_texts, to_epoch
-from .signals import Signal
+from .signals import AlertSignal
 
 Record = Mapping[str, Any]
 _STORES = {"database": "pg_up", "cache": "redis_up"}
@@ -30,7 +30,7 @@ _KERNEL = {
 }
 
 
-def render_rules(record: Record, signals: Sequence[Signal], spec: Mapping[str, Any]) -> str:
+def render_rules(record: Record, signals: Sequence[AlertSignal], spec: Mapping[str, Any]) -> str:
     """Return rules for Prometheus (YAML), an alert for each signal that moved no later than the users felt it."""
     name = clean(record["experiment"]["name"])
     rules = []
@@ -59,7 +59,7 @@ def render_rules(record: Record, signals: Sequence[Signal], spec: Mapping[str, A
     )
 
 
-def expression_of(signal: Signal, spec: Mapping[str, Any]) -> str:
+def expression_of(signal: AlertSignal, spec: Mapping[str, Any]) -> str:
     """Return the expression that would have fired, "" where no usual exporter tells it."""
     if signal.source == "probe":
         probes: list[Mapping[str, Any]] = spec.get("probes") or []
@@ -75,7 +75,7 @@ def expression_of(signal: Signal, spec: Mapping[str, Any]) -> str:
     return _KERNEL.get(signal.name, "")
 
 
-def describe_signal(signal: Signal, record: Record) -> str:
+def describe_signal(signal: AlertSignal, record: Record) -> str:
     """Return when a signal moved, and how long before users felt it."""
     text = f"moved {format_number(round(signal.after_s, 3))} s after the injection of {clean(signal.fault)}"
     if signal.lead_s:
@@ -84,12 +84,12 @@ def describe_signal(signal: Signal, record: Record) -> str:
     return f"{text}; run {clean(record['run_id'])}"
 
 
-def _alert_name(name: str, signal: Signal) -> str:
+def _alert_name(name: str, signal: AlertSignal) -> str:
     words = re.findall(r"[A-Za-z0-9]+", f"{name} {signal.source} {signal.name}")
     return "".join(word[:1].upper() + word[1:] for word in words)
 
 
-def render_dashboard(record: Record, signals: Sequence[Signal], spec: Mapping[str, Any]) -> str:
+def render_dashboard(record: Record, signals: Sequence[AlertSignal], spec: Mapping[str, Any]) -> str:
     """Return a dashboard for Grafana (JSON): a panel for each signal, the faults of this run as annotations."""
     expressions = dict.fromkeys(filter(None, (expression_of(signal, spec) for signal in signals)))
     queries = dict.fromkeys(re.sub(r" (==|>) [\d.]+$", "", expression) for expression in expressions)
@@ -135,7 +135,7 @@ def render_annotations(record: Record) -> str:
     return json.dumps(bound_texts(found), indent=1, ensure_ascii=False) + "\n"
 
 
-def render_checks(record: Record, signals: Iterable[Signal], spec: Mapping[str, Any]) -> str:
+def render_checks(record: Record, signals: Iterable[AlertSignal], spec: Mapping[str, Any]) -> str:
     """Return the probes that moved as checks without any exporter (YAML): what to ask, what must come, how soon."""
     moved = {signal.name: signal for signal in signals if signal.source == "probe"}
     checks = []

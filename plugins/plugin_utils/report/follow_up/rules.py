@@ -17,7 +17,7 @@ FAILED, TRUE, FALSE, POSITIVE, WAITED = "failed", "true", "false", "positive", "
 
 
 @dataclass(frozen=True)
-class Rule:
+class AdviceRule:
     """``weight``: 1 is looked after first. ``findings``: ids, of which the first that is there and applies counts."""
 
     id: str
@@ -28,7 +28,7 @@ class Rule:
 
 
 @lru_cache(maxsize=1)
-def read_rules() -> tuple[Rule, ...]:
+def read_rules() -> tuple[AdviceRule, ...]:
     """Return the rules in the order of their file."""
     found = yaml.safe_load(_RULES.read_text(encoding="utf-8"))
-    return tuple(Rule(**{**one, "findings": tuple(one["findings"])}) for one in found)
+    return tuple(AdviceRule(**{**one, "findings": tuple(one["findings"])}) for one in found)

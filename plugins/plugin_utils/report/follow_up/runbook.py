@@ -13,7 +13,7 @@ from ...words import clean, format_number, format_quantity, seconds_between
 from ..finding_lines import finding_text
 from ..page.words import harmless_text
 from .advice import give_advice
-from .signals import Signal
+from .signals import AlertSignal
 
 Record = Mapping[str, Any]
 Host = Mapping[str, Any]
@@ -27,7 +27,7 @@ _SAW = {
 }
 
 
-def render_runbook(record: Record, host: Host, signals: Sequence[Signal]) -> str:
+def render_runbook(record: Record, host: Host, signals: Sequence[AlertSignal]) -> str:
     """Return the runbook (Markdown) of the scenario that a host's run played."""
     experiment = record["experiment"]
     lines = [
@@ -44,7 +44,7 @@ def render_runbook(record: Record, host: Host, signals: Sequence[Signal]) -> str
     return "\n".join(lines) + "\n"
 
 
-def _symptoms(host: Host, signals: Sequence[Signal]) -> Iterator[str]:
+def _symptoms(host: Host, signals: Sequence[AlertSignal]) -> Iterator[str]:
     seen, errors = host["questions"]["users_saw"], host["questions"]["errors_clear"]
     yield (
         f"- Users: {_SAW[seen['what']]}; {host['load']['errors']} of {host['load']['requests']} orders failed"

@@ -24,7 +24,7 @@ KERNEL = {
 
 
 @dataclass(frozen=True)
-class Signal:
+class AlertSignal:
     """``source``: probe, kernel, engine, users or log. ``after_s``: seconds after the injection.
 
     ``lead_s``: seconds before the first order failed, None where no order failed.
@@ -38,17 +38,19 @@ class Signal:
     lead_s: float | None
 
 
-def first_signals(host: Host, samples: Samples) -> list[Signal]:
+def first_signals(host: Host, samples: Samples) -> list[AlertSignal]:
     """Return for each fault what moved, the first first; the end of the next fault's time is the next injection."""
     faults = [one for one in host["faults"] if one["injected_at"]]
     begun = sorted(((to_epoch(one["injected_at"]), one) for one in faults), key=lambda each: each[0])
-    out: list[Signal] = []
+    out: list[AlertSignal] = []
     for index, (start, fault) in enumerate(begun):
         end = begun[index + 1][0] if index + 1 < len(begun) else samples.span.end
         moved = sorted(_moved(samples, start, end), key=lambda each: each[3])
         felt = next((at for source, _name, _words, at in moved if source == "users"), None)
         out += [
-            Signal(str(fault["id"]), source, name, words, at - start, None if felt is None else felt - at)
+            AlertSignal(
+                str(fault["id"]), source, name, words, at - start, None if felt is None else felt - at
+            )
             for source, name, words, at in moved
         ]
     return out

@@ -70,7 +70,7 @@ class Trend:
 
 
 @dataclass
-class Experiment:
+class ExperimentHistory:
     """All runs of one experiment in a folder, the newest first, and its findings' trends."""
 
     number: int
@@ -92,9 +92,9 @@ def render_index(folder: str) -> str:
     return render_template("index.html.j2", view)
 
 
-def gather_runs(found: Iterable[tuple[str, Record | str]]) -> tuple[dict[int, Experiment], list[str]]:
+def gather_runs(found: Iterable[tuple[str, Record | str]]) -> tuple[dict[int, ExperimentHistory], list[str]]:
     """Return the experiments by number, from records with the newest first, and sentences on what was no record."""
-    experiments: dict[int, Experiment] = {}
+    experiments: dict[int, ExperimentHistory] = {}
     odd = []
     for path, record in found:
         if isinstance(record, str):
@@ -102,7 +102,7 @@ def gather_runs(found: Iterable[tuple[str, Record | str]]) -> tuple[dict[int, Ex
             continue
         record = bound_texts(record)
         known = record["experiment"]
-        one = experiments.setdefault(known["number"], Experiment(known["number"], known["title"]))
+        one = experiments.setdefault(known["number"], ExperimentHistory(known["number"], known["title"]))
         one.runs.append(_run(path, record))
         for host in record["hosts"]:
             for finding in host["findings"]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ....evidence.evidence import Evidence
-from ....evidence.histograms import Total, series_keys, series_total, why_unwatched
+from ....evidence.histograms import SeriesTotal, series_keys, series_total, why_unwatched
 from ....evidence.phases import BASELINE, EARLY_S, Window, main_pids
 from ..registry import SPEED, Measured, per_fault
 from .connects import target_ports
@@ -192,7 +192,7 @@ def rtt_p50_ms(evidence: Evidence, window: Window) -> Measured:
     return Measured(middle / 1000, _text(evidence, words), found.count)
 
 
-def total_rtt(evidence: Evidence, window: Window, phase: str) -> Total:
+def total_rtt(evidence: Evidence, window: Window, phase: str) -> SeriesTotal:
     """Return the smoothed round trip times of the faulted path in a phase, as its client's end saw them."""
     client, ports = _path(evidence, window)
     return series_total(evidence, phase, _RTT, [client], port=ports, side="client")

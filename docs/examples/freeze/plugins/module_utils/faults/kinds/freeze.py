@@ -44,7 +44,7 @@ class Plan:
 
     service: str
     project: str
-    changes: Sequence[limits.Change]
+    changes: Sequence[limits.LimitChange]
 
     def lines(self) -> list[str]:
         """Return the plan in words, one line a container."""
@@ -88,14 +88,14 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
     return Plan(chosen[0].service, chosen[0].project, [_change(container) for container in chosen])
 
 
-def _change(container: Container) -> limits.Change:
+def _change(container: Container) -> limits.LimitChange:
     cgroup = limits.cgroup_of("freezer", container)
     name, running, frozen = _WORDS[cgroup.version]
     if cgroup.read(name) != running:
         raise ChaosError(
             f"Container {container.name} is frozen already; thaw it with: docker unpause {container.name}"
         )
-    return limits.Change(container, "freezer", {name: running}, {name: frozen})
+    return limits.LimitChange(container, "freezer", {name: running}, {name: frozen})
 
 
 def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
