@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The far end of a path when it is no service of the project: addresses and networks, IPv4 and IPv6. Pure.
+"""The far end of a path when it is no service of the project: addresses, networks and ports, IPv4 and IPv6. Pure.
 
 An address is text such as ``10.0.0.5`` or ``fd00::5``, a network such as ``10.0.0.0/24``; a network of one address is
 that address.
@@ -10,6 +10,7 @@ that address.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Union
 
@@ -19,7 +20,10 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 WIDEST = {4: 8, 6: 16}
 #: So many peers are tried by a connect of our own; all of them are cut or impaired.
 TRIED = 3
+#: The highest TCP port (RFC 9293, 3.1: 16 bits); 0 is none to connect to.
+PORT_MAX = 65535
 _WHOLE = {4: 32, 6: 128}
+_DIGITS = re.compile(r"[0-9]{1,5}")
 
 
 def list_addresses(value: Any) -> list[str]:
@@ -42,6 +46,13 @@ def write_host(address: str) -> str:
 def write_endpoint(address: str, port: int) -> str:
     """Return an address with a port as text."""
     return f"{write_host(address)}:{port}"
+
+
+def is_port(value: Any) -> bool:
+    """Return whether a value is a TCP port: a number, or its digits as text, as Ansible's ``-e`` gives them."""
+    if isinstance(value, str):
+        return _DIGITS.fullmatch(value) is not None and is_port(int(value))
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= PORT_MAX
 
 
 def _problem(what: str, value: str) -> str:

@@ -34,7 +34,7 @@ class ExternalService:
 
     def __str__(self) -> str:
         """Name it for a sentence."""
-        return f"{self.service} ({self.role}) on another host, {_where(self.address, self.port)},"
+        return f"{self.service} ({self.role}) on another host, {write_endpoint(self.address, self.port)},"
 
 
 def list_external(spec: Specification) -> dict[str, ExternalService]:
@@ -73,8 +73,9 @@ def refuse_external(faults: Iterable[tuple[str, Sequence[str]]], away: Mapping[s
         for service in services:
             if service in away:
                 one = away[service]
+                place = write_endpoint(one.address, one.port)
                 raise ChaosError(
-                    f"Service {service} ({one.role}) lives on another host, {_where(one.address, one.port)}, so fault "
+                    f"Service {service} ({one.role}) lives on another host, {place}, so fault "
                     f"{fault} cannot be injected from here; run the experiment there, with that host in "
                     "chaos_targets and its own chaos_project."
                 )
@@ -87,7 +88,7 @@ def time_connect(one: ExternalService) -> float:
         socket.create_connection((one.address, one.port), _TIMEOUT_S).close()
     except OSError as error:
         raise ChaosError(
-            f"The {one.role} does not answer at {_where(one.address, one.port)} from this host "
+            f"The {one.role} does not answer at {write_endpoint(one.address, one.port)} from this host "
             f"({error.strerror or error}); check chaos_external.{one.role}, and that the port is open to this host."
         ) from error
     return 1000 * (clock.read() - began)
@@ -97,7 +98,3 @@ def address_probe(wanted: ProbeSpec, away: Mapping[str, ExternalService]) -> Pro
     """Return a TCP probe with the address of a service that lives elsewhere filled in; any other as it is."""
     one = away.get(wanted.service)
     return replace(wanted, address=one.address, port=one.port) if one else wanted
-
-
-def _where(address: str, port: int) -> str:
-    return write_endpoint(address, port)

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..common.clock import Anchor
 from ..common.errors import ChaosError
+from ..common.peer_addresses import PORT_MAX
 from ..common.schema import (
     Described,
     Scalar,
@@ -44,7 +45,6 @@ STEADY_ROLES = ("readiness", "store", "health")
 SLOWEST = 50.0
 #: Longer no window is, nor does a fault live, s.
 WINDOW_MAX_S, TTL_MAX_S = 1800.0, 3600.0
-_PORT_MAX = 65535
 _IDENTITY = r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"
 _IDENTITY_WORDS = "1 to 64 letters, digits, -, _, . or :"
 #: What a user calls the parts, and the values of parts, whose variables have other names.
@@ -60,6 +60,11 @@ _SHARED = frozenset(
         "abort_when", "rescue", "require", "accept_noise", "database", "faults", "findings", "probes", "gauges",
     }
 )  # fmt: skip
+
+
+def take_port(*, least: int = 1) -> Any:
+    """A TCP port; absent it is None."""
+    return take_whole(None, least=least, most=PORT_MAX)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class LoadSpec(Described):
 
     url: str = take_text("")
     service: str = take_text("")
-    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
+    port: int | None = take_port()
     rate: float = take_number(0.0)
     watch_rate: float = take_number(0.0)
     burst_rate: float = take_number(0.0)
@@ -143,7 +148,7 @@ class ProbeSpec(Described):
     role: str = take_text("")
     service: str = take_text("")
     address: str = take_text("")
-    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
+    port: int | None = take_port()
     url: str = take_text("")
     path: str = take_text("")
     rate: float = take_number(1.0)
@@ -164,7 +169,7 @@ class Gauge(Described):
     query: str = take_text("")
     command: Any = take_anything()
     url: str = take_text("")
-    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
+    port: int | None = take_port()
     path: str = take_text("")
     values: Mapping[str, str] = take_text_mapping()
     more: Mapping[str, Any] = field(default_factory=dict)
@@ -187,7 +192,7 @@ class FaultSpec(Described):
     log_words: str = take_text("")
     peer: str = take_text("")
     peer_addresses: tuple[str, ...] = take_texts_or_one()
-    port: int | None = take_whole(None, least=0, most=_PORT_MAX)  # 0: none
+    port: int | None = take_port(least=0)  # 0: none
     only_port: bool = take_flag(False)
     mode: str = take_text("")
     engine: str = take_text("")
@@ -229,7 +234,7 @@ class Database(Described):
     name: str = take_text("")
     user: str = take_text("")
     address: str = take_text("")
-    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
+    port: int | None = take_port()
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -248,7 +253,7 @@ class ControlSpec(Described):
 
     source: str = rename_key("from", take_text(""))
     to: str = take_text("")
-    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
+    port: int | None = take_port()
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -275,7 +280,7 @@ class Place(Described):
     """Where a service answers that lives on another host."""
 
     address: str = take_text("")
-    port: int | None = take_whole(None, least=1, most=_PORT_MAX)
+    port: int | None = take_port()
     more: Mapping[str, Any] = field(default_factory=dict)
 
 

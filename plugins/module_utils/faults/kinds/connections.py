@@ -18,6 +18,7 @@ from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...common.json_files import write_json
 from ...common.jsonl import read_lines
+from ...common.peer_addresses import PORT_MAX, is_port
 from ...common.secret import Secret
 from ...host import netns
 from ...host.docker_engine import Container, DockerEngine
@@ -135,8 +136,8 @@ def check(fault: Mapping[str, Any]) -> list[str]:
         found.append(
             f"The limit of fault {identity} is {fault.get('limit')!r}; it must be a number: the new max_connections."
         )
-    if fault.get("port") is not None and not 0 < _whole(fault["port"]) < 65536:
-        found.append(f"The port of fault {identity} is {fault['port']!r}; it must be from 1 to 65535.")
+    if fault.get("port") is not None and not is_port(fault["port"]):
+        found.append(f"The port of fault {identity} is {fault['port']!r}; it must be from 1 to {PORT_MAX}.")
     return found
 
 

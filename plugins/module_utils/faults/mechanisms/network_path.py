@@ -33,7 +33,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "only_port": {"type": "bool", "default": False},
 }
 NEEDS_ROOT = "works inside a container's network namespace"
-_PORT_MAX = 65535
 #: A connect to see who of the peers is there waits so long (s).
 _ANSWER_S = 1.0
 
@@ -73,9 +72,9 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     elif fault["peer"] == fault.get("target"):
         found.append(f"The peer of fault {name} is its target {fault['peer']}; it must be another service.")
     for key in ("port", "control_port"):
-        if fault.get(key) and not _is_port(fault[key]):
+        if fault.get(key) and not peer_addresses.is_port(fault[key]):
             found.append(
-                f"The {key} of fault {name} is {fault[key]!r}; it must be a number from 1 to {_PORT_MAX}."
+                f"The {key} of fault {name} is {fault[key]!r}; it must be a number from 1 to {peer_addresses.PORT_MAX}."
             )
     if fault_entry.is_true(fault.get("only_port")) and not fault.get("port"):
         found.append(f"Fault {name} is to hit only one port of its peer and names none; set its port.")
@@ -307,11 +306,4 @@ def _is_address(text: str) -> bool:
     try:
         return bool(ipaddress.ip_address(text))
     except ValueError:
-        return False
-
-
-def _is_port(value: Any) -> bool:
-    try:
-        return not isinstance(value, bool) and 0 < int(value) <= _PORT_MAX
-    except (TypeError, ValueError):
         return False

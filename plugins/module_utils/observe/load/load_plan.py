@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from ...common.errors import ChaosError
+from ...common.peer_addresses import PORT_MAX, write_endpoint
 from ...exchange.orders import SPAN, Numbering
 from ...host.http_client import compile_expression
 
@@ -53,7 +54,7 @@ def validate_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
             found += _address(probe, where)
             found += _compiles(f"{where}.expect.expression", (probe.get("expect") or {}).get("expression"))
         elif kind == "tcp":
-            found += _number(probe, "port", 1, 65535, "(a TCP port)", where=where)
+            found += _port(probe, where)
             if not probe.get("service") and not probe.get("address"):
                 found.append(f"{where} needs a service or an address to connect to.")
         else:
@@ -102,7 +103,8 @@ def describe_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what the probes would do, line by line, for check mode."""
     lines = []
     for probe in probes:
-        where = probe.get("url") or f"{probe.get('address') or probe.get('service')}:{probe.get('port')}"
+        end = str(probe.get("address") or probe.get("service"))
+        where = probe.get("url") or write_endpoint(end, int(probe.get("port") or 0))
         fast = max(float(probe["rate"]), float(probe.get("fault_rate") or 0))
         outage = float(probe.get("outage_rate") or 0)
         lines.append(
@@ -223,8 +225,12 @@ def _address(part: Mapping[str, Any], where: str) -> list[str]:
         wrong = f"{where}.url must begin with http:// or https:// and a host; it is {part['url']!r}."
         return [] if good else [wrong]
     if part.get("service"):
-        return _number(part, "port", 1, 65535, "(a TCP port)", where=where)
+        return _port(part, where)
     return [f"{where} needs a url, or a service and a port."]
+
+
+def _port(part: Mapping[str, Any], where: str) -> list[str]:
+    return _number(part, "port", 1, PORT_MAX, "(a TCP port)", where=where)
 
 
 def _compiles(where: str, text: str | None) -> list[str]:
