@@ -64,7 +64,6 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.errors impor
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.start_capture import (
     is_blind,
     start_capture,
-    state_of,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver_result
@@ -91,7 +90,7 @@ def main() -> None:
             if module.params["state"] == "present"
             else processes.stop_process(run, "capture")
         )
-        bpf = state_of(run)
+        bpf = run.read_capture()
         module.exit_json(**deliver_result(run, changed=changed, bpf=bpf, blind=is_blind(bpf)))
     except ChaosError as error:
         module.fail_json(msg=str(error), changed=False, **empty)

@@ -26,7 +26,7 @@ from ..common.jsonl import Writer
 from ..common.shapes import Line
 from ..host import docker_socket
 from ..run import timeline
-from ..run.folder import RunDir
+from ..run.folder import NO_CAPTURE, RunDir
 from ..run.lifespan import Lifespan
 from ..run.specification import Specification
 from . import attribution, histograms, loader, positive_control, sources, spool
@@ -53,8 +53,7 @@ _NETNS_BIT = 1 << 62
 def main(run: RunDir) -> int:
     """Capture until told to stop; returns the exit code, 0 also where nothing can be captured."""
     life = Lifespan(run)
-    status: dict[str, Any] = {"status": "absent", "reason": None, "programs": [], "events": 0, "lost": 0}
-    status.update(positive_control=None, cpu_s=0.0)
+    status = {**NO_CAPTURE, "cpu_s": 0.0}
     try:
         tracer = loader.load_programs(
             choose_programs(run.spec), build_settings(run.spec), run.file("headers")

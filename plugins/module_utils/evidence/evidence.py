@@ -18,7 +18,7 @@ from ..common.errors import ChaosError
 from ..common.json_files import read_json
 from ..common.jsonl import read_lines
 from ..common.shapes import Line
-from ..run.folder import RunDir
+from ..run.folder import NO_CAPTURE, RunDir
 from ..run.specification import FaultSpec, Specification
 from ..run.timeline import Timeline, well_formed
 
@@ -97,7 +97,7 @@ class Evidence:
     probes: Sequence[Sample] = ()
     bpf: Sequence[Mapping[str, Any]] = ()
     histograms: Sequence[Mapping[str, Any]] = ()
-    capture: Mapping[str, Any] = field(default_factory=lambda: {"status": "absent"})
+    capture: Mapping[str, Any] = field(default_factory=NO_CAPTURE.copy)
     engine: Sequence[Mapping[str, Any]] = ()
     interference: Sequence[Mapping[str, Any]] = ()
     timeline: Timeline = field(default_factory=Timeline)
@@ -155,7 +155,7 @@ def load_evidence(run: RunDir) -> Evidence:
         probes=parse_samples(read_lines(run.file("probes.jsonl"))),
         bpf=sort_by_time(read_lines(run.file("bpf.jsonl"))),
         histograms=sort_by_time(read_lines(run.file("histograms.jsonl"))),
-        capture=read_json(run.file("capture.json")) or {"status": "absent"},
+        capture=run.read_capture(),
         engine=sort_by_time(read_lines(run.file("engine.jsonl"))),
         interference=sort_by_time(read_lines(run.file("interference.jsonl"))),
         timeline=Timeline(sort_by_time(well_formed(read_lines(run.file("timeline.jsonl"))))),

@@ -22,6 +22,7 @@ from ..evidence.phases import (
     orders_within,
 )
 from ..evidence.specified import FaultSpec
+from .capture import describe_capture
 from .interference import measure_interference
 from .open_questions import list_unanswered, phrase_questions
 from .proofs.effect import judge_proofs
@@ -237,16 +238,7 @@ def told_ledger(evidence: Evidence) -> Recorded:
 
 def told_capture(evidence: Evidence) -> Recorded:
     """Return what became of the kernel capture."""
-    capture = evidence.capture
-    own = sum(not event.get("control") for event in evidence.bpf)
-    return {
-        "status": capture.get("status", "absent"),
-        "programs": [str(name) for name in capture.get("programs") or []],
-        "events": max(own, int(capture.get("events") or 0)),
-        "lost": int(capture.get("lost") or 0),
-        "positive_control": capture.get("positive_control"),
-        "cpu_s": round_or_none(capture.get("cpu_s")),
-    }
+    return describe_capture(evidence.capture, sum(not event.get("control") for event in evidence.bpf))
 
 
 def told_timeline(evidence: Evidence) -> list[Recorded]:
@@ -289,7 +281,7 @@ def _notes(evidence: Evidence, judgement: Judgement) -> list[str]:
     notes = [*judgement.reasons, *_keepers(evidence)]
     if not evidence.captured:
         reason = evidence.capture.get("reason") or "its positive control was not seen"
-        status = evidence.capture.get("status", "absent")
+        status = evidence.capture["status"]
         notes.append(
             f"Kernel capture {status}: {str(reason).rstrip('.')}; findings that rest on it are unknown."
         )

@@ -16,6 +16,7 @@ from typing import Any
 from ..common.shapes import Recorded
 from ..evidence.evidence import Evidence
 from . import record as parts
+from .capture import describe_capture
 from .verdicts import decide_outcome, judge_restore
 
 _UNKNOWN = {"effect": "unknown", "hypothesis": "unknown", "restored": "unknown"}
@@ -118,9 +119,7 @@ def _blank(spec: Mapping[str, Any], reason: str) -> Recorded:
         "ledger": dict.fromkeys(ledger),
         "findings": [],
         "questions": questions,
-        "bpf": {
-            "status": "absent", "programs": [], "events": 0, "lost": 0, "positive_control": None, "cpu_s": None,
-        },
+        "bpf": describe_capture({}),
         "timeline": [],
         "leftovers": [],
         "notes": [f"The run was ended and its faults undone, but it could not be judged ({reason[:200]})."],

@@ -10,11 +10,11 @@ from typing import Any
 
 from ..bpf import spool
 from ..common.errors import ChaosError
-from ..common.json_files import read_json, write_json
+from ..common.json_files import write_json
 from ..host.facts import bcc_python, is_root
 from ..run import lease, processes
 from ..run.abort import refuse_more_faults
-from ..run.folder import RunDir
+from ..run.folder import NO_CAPTURE, RunDir
 
 #: Compiling takes seconds on a slow machine.
 _READY_S = 60.0
@@ -38,7 +38,7 @@ def start_capture(run: RunDir) -> bool:
             processes.start_process(run, "capture", python=python, timeout=_READY_S)
     except ChaosError as error:
         return _without(run, "failed", str(error))
-    found = state_of(run)
+    found = run.read_capture()
     if is_blind(found):
         refuse_more_faults(run, "the kernel capture is blind")
     return bool(found["status"] == "attached")
@@ -54,15 +54,7 @@ def is_blind(found: Mapping[str, Any]) -> bool:
     return found["status"] == "attached" and found.get("positive_control") is False
 
 
-def state_of(run: RunDir) -> dict[str, Any]:
-    """Return what the capture said of itself."""
-    return dict(
-        read_json(run.file("capture.json")) or {"status": "absent", "programs": [], "events": 0, "lost": 0}
-    )
-
-
 def _without(run: RunDir, status: str, reason: str) -> bool:
-    empty = {"programs": [], "events": 0, "lost": 0, "positive_control": None, "cpu_s": None}
-    write_json(run.file("capture.json"), {"status": status, "reason": reason, **empty})
+    write_json(run.file("capture.json"), {**NO_CAPTURE, "status": status, "reason": reason})
     run.log("warn", f"The kernel is not watched: {reason}", "capture")
     return False

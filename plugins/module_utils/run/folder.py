@@ -33,6 +33,10 @@ WORKING_FILES = (
     "secrets.json", "sessions.json", SEALING, RESERVE,
 )  # fmt: skip
 LEVELS = ("ok", "warn", "fail", "info")
+#: What stands for the word of a kernel capture (``capture.json``) where there is none.
+NO_CAPTURE: dict[str, Any] = {
+    "status": "absent", "reason": None, "programs": [], "events": 0, "lost": 0, "positive_control": None, "cpu_s": None,
+}  # fmt: skip
 
 
 def process_start(pid: int) -> int | None:
@@ -181,6 +185,10 @@ class RunDir:
     def read_timeline(self) -> Timeline:
         """Return what has happened in the run so far."""
         return Timeline(timeline.well_formed(read_lines(self.file("timeline.jsonl"))))
+
+    def read_capture(self) -> dict[str, Any]:
+        """Return what the kernel capture said of itself; where there is no word of one, that there was none."""
+        return {**NO_CAPTURE, **read_object(self.file("capture.json"))}
 
     def read_deadline(self) -> float:
         """Return the boottime at which the run ends by itself unless somebody renews it (0 if none was set)."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils.common.shapes import Recorded
+from ...module_utils.judge.capture import describe_capture
 
 
 def make_missing_host(host: str, outcome: str, reason: str, wave: int = 1) -> Recorded:
@@ -44,7 +45,7 @@ def make_missing_host(host: str, outcome: str, reason: str, wave: int = 1) -> Re
                 "first_log_line": None, "first_log_after_s": None,
             },
         },
-        "bpf": {"status": "absent", "programs": [], "events": 0, "lost": 0, "positive_control": None, "cpu_s": None},
+        "bpf": describe_capture({}),
         "timeline": [],
         "leftovers": [],
         "notes": [reason],
