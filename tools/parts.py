@@ -47,6 +47,8 @@ GATES = (
     "security",
 )
 PYTESTS = ("unit", "controller")
+#: What a gate is told where --full is not.
+QUICK = {"sanity": ["--quick"]}
 LANES = ("unit", "controller", *GATES)
 #: Workers of pytest where tests wait for processes of their own; the tests of a file stay together, in order. No more
 #: than processors: a fault with three seconds to live has to find its host awake.
@@ -105,9 +107,12 @@ def run_quietly(name: str, command: list[str]) -> Result:
     return Result(name, 1 - failed, failed, 0, seconds)
 
 
-def run_lane(name: str) -> Result:
+def run_lane(name: str, full: bool) -> Result:
     """Run a gate or a suite on the controller; others run beside it."""
-    return run_quietly(name, pytest(name) if name in PYTESTS else [str(ROOT / "tools" / "gates" / name)])
+    if name in PYTESTS:
+        return run_quietly(name, pytest(name, *([] if full else ["-m", marked("", full)])))
+    quick = [] if full else QUICK.get(name, [])
+    return run_quietly(name, [str(ROOT / "tools" / "gates" / name), *quick])
 
 
 def bring_up_lab() -> Result:
@@ -234,7 +239,9 @@ def main() -> int:
     live = sorted(wanted - {*LANES, "lint"}, key=lambda name: (STEPS.index(name.partition("/")[0]), name))
     with ThreadPoolExecutor(max_workers=2) as lanes, ThreadPoolExecutor(max_workers=1) as beside:
         exchange = beside.submit(bring_up_lab) if "lab" in live else None
-        results = [*lanes.map(run_lane, [name for name in LANES if name in wanted])]
+        results = [
+            *lanes.map(lambda name: run_lane(name, options.full), [name for name in LANES if name in wanted])
+        ]
         results += [exchange.result()] if exchange else []
     at_once = time.monotonic() - begin
     if "module" in live:  # a fault with seconds to live has to find its host awake: beside no gate
