@@ -50,7 +50,12 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import 
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import existing_paths
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import text
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.ending import WIDTH
-from ansible_collections.exchange.chaos.plugins.plugin_utils.words import clean, log_line, utc_now, wrap_line
+from ansible_collections.exchange.chaos.plugins.plugin_utils.words import (
+    escape_line,
+    log_line,
+    utc_now,
+    wrap_line,
+)
 
 _COLOURS = {
     "ok": constants.COLOR_OK,
@@ -125,7 +130,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
             for line in (
                 (str(each).splitlines() or [""]) if isinstance(each, str) else [self._dump_results(each)]
             ):
-                self._say(clean(line) if line.strip() else "")
+                self._say(escape_line(line) if line.strip() else "")
 
     def _failure(self, result: Any, level: str) -> None:
         """Show in one sentence why a task did not do what it should."""
@@ -134,7 +139,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
             label = self._hosts.label(str(result._host.get_name()))
             self._say(log_line(utc_now(), level, sentence, label), _COLOURS[level])
         if self._display.verbosity:
-            self._say(f"    in task: {clean(result._task.get_name())}", constants.COLOR_VERBOSE)
+            self._say(f"    in task: {escape_line(result._task.get_name())}", constants.COLOR_VERBOSE)
 
     def _show_report(self) -> None:
         if self._report is None:
@@ -154,11 +159,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._show_report()
         if self._display.verbosity:
-            self._say(f"PLAY {clean(play.get_name())}", constants.COLOR_HIGHLIGHT)
+            self._say(f"PLAY {escape_line(play.get_name())}", constants.COLOR_HIGHLIGHT)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         if self._display.verbosity:
-            self._say(f"TASK {clean(task.get_name())}", constants.COLOR_VERBOSE)
+            self._say(f"TASK {escape_line(task.get_name())}", constants.COLOR_VERBOSE)
 
     v2_playbook_on_cleanup_task_start = v2_playbook_on_task_start
 

@@ -37,7 +37,7 @@ from ansible.plugins.callback import CallbackBase
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live.follow import Follower
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import text
-from ansible_collections.exchange.chaos.plugins.plugin_utils.words import clean
+from ansible_collections.exchange.chaos.plugins.plugin_utils.words import escape_line
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -101,7 +101,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         try:
             act(*args, **kwargs)
         except Exception as error:
-            complaint = f"⚠ Report: {clean(error) or type(error).__name__}"
+            complaint = f"⚠ Report: {escape_line(error) or type(error).__name__}"
             if complaint not in self._complaints:
                 self._complaints.add(complaint)
                 self._display.display(complaint)

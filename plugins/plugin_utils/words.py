@@ -24,7 +24,7 @@ _BOUNDS = {"<=": "at worst", ">=": "at least", "==": "="}
 _BIDI = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
 
-def clean(text: object) -> str:
+def escape_line(text: object) -> str:
     """Return ``text`` as one line that no terminal or XML parser takes for a command.
 
     Log lines of the system under test end up here: line breaks become spaces, other control characters,
@@ -131,7 +131,7 @@ def seconds_between(start: str | None, end: str | None) -> float | None:
 
 def log_line(at: object, level: object, text: object, host: str = "") -> str:
     """Return ``[2026-11-23 18:00:00] ✓ Docker found``; ``host``, if given, stands in front of the text."""
-    return f"[{format_stamp(at)}] {level_mark(level)} {f'{clean(host)}: ' if host else ''}{clean(text)}"
+    return f"[{format_stamp(at)}] {level_mark(level)} {f'{escape_line(host)}: ' if host else ''}{escape_line(text)}"
 
 
 def format_number(value: float, against: object = None) -> str:
@@ -159,14 +159,14 @@ def format_scalar(value: object, against: object = None) -> str:
         return "yes" if value else "no"
     if isinstance(value, (int, float)):
         return format_number(value, against)
-    return clean(value)
+    return escape_line(value)
 
 
 def outcome_text(record: Mapping[str, Any]) -> str:
     """Return the outcome of a run or a host and what stayed open beside it: ``passed, data loss not measured``."""
     outcome = str(record["outcome"])
     still_open = record.get("open_questions") or [] if outcome in ("passed", "failed") else []
-    return ", ".join([outcome, *map(clean, still_open)])
+    return ", ".join([outcome, *map(escape_line, still_open)])
 
 
 def format_quantity(value: object, unit: str | None = None, against: object = None) -> str:
@@ -195,7 +195,7 @@ def format_span(low: float, high: float, unit: str | None = None, against: objec
 
 
 def _unit(unit: str | None) -> str:
-    return f" {clean(unit)}" if unit and unit != "ratio" else ""
+    return f" {escape_line(unit)}" if unit and unit != "ratio" else ""
 
 
 def format_threshold(limit: Mapping[str, Any] | None, unit: str | None) -> str:
@@ -212,4 +212,4 @@ def format_threshold(limit: Mapping[str, Any] | None, unit: str | None) -> str:
 def leftover_text(left: Mapping[str, Any]) -> str:
     """Return ``cgroup memory.max of trading-api: 512 → 64`` of one leftover."""
     before, after = ("none" if left[key] is None else format_scalar(left[key]) for key in ("before", "after"))
-    return f"{clean(left['kind'])} {clean(left['what'])}: {before} → {after}"
+    return f"{escape_line(left['kind'])} {escape_line(left['what'])}: {before} → {after}"

@@ -410,8 +410,11 @@ def test_packets_to_the_peer_alone_are_in_our_class(stage: Stage) -> None:
     stage.spaces.target.middle(PEER, SECOND, count=3)
     stage.spaces.target.middle(OTHER, PORT, count=3)
     assert netns.call_inside(pid, netem.count_passed) == counted
-    assert netns.call_inside(pid, netem.clean, table) == f"nftables table {table} deleted, queue deleted"
-    assert netns.call_inside(pid, netem.clean, table) == ""
+    assert (
+        netns.call_inside(pid, netem.remove_leftovers, table)
+        == f"nftables table {table} deleted, queue deleted"
+    )
+    assert netns.call_inside(pid, netem.remove_leftovers, table) == ""
 
 
 def test_somebody_elses_queue_is_not_touched(stage: Stage) -> None:

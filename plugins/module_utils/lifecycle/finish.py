@@ -26,7 +26,6 @@ from ..observe import application_log, start_capture
 from ..run import lease, processes, timeline
 from ..run.folder import RunDir, read_registration
 from ..run.journal import Journal
-from ..run.liveness import KEEPERS
 from ..run.state_dir import StateDir
 from ..snapshot import snapshot
 
@@ -36,7 +35,6 @@ _LEASE_S = 90.0
 _STEP_S = 0.1
 #: Share of a core that all long-lived processes of a run may cost the host.
 _BUDGET = 0.10
-OBSERVERS = ("load", "probes", "capture", "interference", "events")
 
 
 def main(run: RunDir) -> int:
@@ -86,7 +84,7 @@ def _close(run: RunDir, by: str) -> RunDir:
         ("cost", _tell_cost),
         # the play's own end has the time to wait for every order; who ends a run for it has not
         *((("orders", _account),) if by == "module" else ()),
-        ("stop", stop_observers),
+        ("stop", processes.stop_observers),
         ("events", start_capture.read_storms),
         ("reconcile", _reconcile),
         ("restore", _compare),
@@ -104,7 +102,7 @@ def _close(run: RunDir, by: str) -> RunDir:
         run.note(timeline.UNWRITTEN, lines=run.owed)
     run.note(timeline.FINISHED, by=by)
     _write_record(run)
-    _stop_watchdogs(run)
+    processes.stop_watchdogs(run)
     return StateDir(run.path.parent.parent).keep_record(run)
 
 
@@ -120,7 +118,7 @@ def _write_record(run: RunDir) -> None:
         except OSError as error:
             if not is_full(error):
                 raise
-            _stop_watchdogs(run)  # they run from one of the files that go
+            processes.stop_watchdogs(run)  # they run from one of the files that go
             run.drop_working_files()
             write_json(run.file("record.json"), record, sync=True)
     except OSError as error:
@@ -185,12 +183,6 @@ def _undo(run: RunDir, by: str) -> None:
         ) from error
 
 
-def stop_observers(run: RunDir) -> None:
-    """End every observer, the load first and the engine's events last."""
-    for command in OBSERVERS:
-        processes.stop_process(run, command)
-
-
 def _account(run: RunDir) -> None:
     if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
         close_account(run, DockerEngine.connect_for(run))
@@ -214,8 +206,8 @@ def _compare(run: RunDir) -> None:
 
 def _tell_keepers(run: RunDir) -> None:
     """Say that both watchdogs were gone when the run was ended: nobody here would have undone a fault in time."""
-    known = [read_registration(run.file("processes") / f"{name}.json") for name in KEEPERS]
-    lost = any(known) and not any(processes.living_process(run, name) for name in KEEPERS)
+    known = [read_registration(run.file("processes") / f"{name}.json") for name in processes.WATCHDOGS]
+    lost = any(known) and not any(processes.living_process(run, name) for name in processes.WATCHDOGS)
     if lost and not run.of_earlier_boot:
         run.note(timeline.KEEPERS_LOST)
         run.say("warn", "Both watchdogs of the run were dead when it was ended.")
@@ -250,7 +242,7 @@ def _tell_time(run: RunDir) -> None:
 def _tell_cost(run: RunDir) -> None:
     """Say what the run's own processes have cost the host, by process, while they are still there to be asked."""
     used = {}
-    for name in sorted((*OBSERVERS, "watchdog", "standby")):
+    for name in sorted((*processes.OBSERVERS, *processes.WATCHDOGS)):
         entry = processes.living_process(run, name)
         found = usage.of_process(int(entry["pid"])) if entry else None
         if found:
@@ -279,15 +271,6 @@ def _tell_step(run: RunDir) -> None:
             "what the application logged since then is dated that much off",
             "report",
         )
-
-
-def _stop_watchdogs(run: RunDir) -> None:
-    """End both watchdogs, the working one first as it would start another second; never the caller itself."""
-    run.note(timeline.WATCHDOGS_STOPPED)
-    for name in ("watchdog", "standby", "watchdog", "standby"):
-        entry = processes.living_process(run, name)
-        if entry and entry["pid"] != os.getpid():
-            processes.stop_process(run, name)
 
 
 def read_record(run: RunDir) -> dict[str, Any]:

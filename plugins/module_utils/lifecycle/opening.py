@@ -63,8 +63,8 @@ def _create(
         processes.start_process(run, "events")
     except BaseException as error:
         if run is not None:
-            for name in ("watchdog", "standby", "watchdog", "standby", "events"):
-                processes.stop_process(run, name)
+            processes.stop_watchdogs(run)
+            processes.stop_observers(run)
             state.discard_run(run)
         state.unlock_project(spec.project, run_id)
         state.tidy_up()

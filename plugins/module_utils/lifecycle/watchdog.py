@@ -34,8 +34,6 @@ from .finish import finish_run
 _TICK_S = 0.2
 _GUARD_S = 1.0
 _LONGEST_PAUSE_S = 30.0
-#: The observers whose death is worth a line; a finished one has said so in the timeline.
-OBSERVERS = ("events", "load", "probes", "capture", "interference")
 
 
 def main(run: RunDir) -> int:
@@ -166,7 +164,7 @@ class Watchdog:
 
     def _watch_observers(self) -> None:
         stopped = self._run.read_timeline().stopped_observers
-        for command in OBSERVERS:
+        for command in processes.OBSERVERS:  # one that is finished has said so in the timeline
             entry = self._run.file("processes") / f"{command}.json"
             if command not in stopped and entry.exists() and not processes.living_process(self._run, command):
                 self._say_once("warn", f"The {command} observer died during the run.")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from .folder import RunDir, process_start, read_registration
+from .processes import WATCHDOGS
 
 #: A run being opened has its folder, its specification and its watchdogs within this time.
 BEGINNING_S = 60.0
 #: The processes that look after a run.
-KEEPERS = ("watchdog", "standby")
 
 
 def registered_processes(run: RunDir) -> dict[str, dict[str, Any]]:
@@ -43,7 +43,7 @@ def is_abandoned(run: RunDir) -> bool:
 
 def _keepers(run: RunDir) -> list[bool]:
     """Whether each watchdog that a run has had is alive; empty while it has none yet."""
-    return [entry["alive"] for name, entry in registered_processes(run).items() if name in KEEPERS]
+    return [entry["alive"] for name, entry in registered_processes(run).items() if name in WATCHDOGS]
 
 
 def _age(path: Path) -> float:

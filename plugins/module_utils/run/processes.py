@@ -18,6 +18,12 @@ from ..common.errors import ChaosError
 from . import timeline
 from .folder import RunDir, process_start, read_registration
 
+#: The observers of a run, by the command that starts each, in the order in which they are ended: the load first, so
+#: that what it brings about is still seen, and the engine's events last.
+OBSERVERS = ("load", "probes", "capture", "interference", "events")
+#: The two that keep a run, by the names they register under; both are started by the command ``watchdog``.
+WATCHDOGS = ("watchdog", "standby")
+
 
 def start_process(
     run: RunDir, command: str, *, python: str | None = None, timeout: float = 15.0, name: str | None = None
@@ -89,6 +95,21 @@ def stop_process(run: RunDir, name: str, timeout: float = 10.0) -> bool:
     if not _signal_and_wait(int(entry["pid"]), signal.SIGTERM, timeout):
         _signal_and_wait(int(entry["pid"]), signal.SIGKILL, 5.0)
     return True
+
+
+def stop_observers(run: RunDir) -> None:
+    """End every observer that lives."""
+    for command in OBSERVERS:
+        stop_process(run, command)
+
+
+def stop_watchdogs(run: RunDir) -> None:
+    """End both watchdogs, the working one first and each again, as one starts the other; never the caller itself."""
+    run.note(timeline.WATCHDOGS_STOPPED)
+    for name in (*WATCHDOGS, *WATCHDOGS):
+        entry = living_process(run, name)
+        if entry and entry["pid"] != os.getpid():
+            stop_process(run, name)
 
 
 def _signal_and_wait(pid: int, number: int, timeout: float) -> bool:

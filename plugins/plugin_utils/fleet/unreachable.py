@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ..words import clean, utc_now
+from ..words import escape_line, utc_now
 
 Result = dict[str, Any]
 Run = Callable[[Any, Any, Any], Result]
@@ -41,7 +41,7 @@ def fail_when_unreachable(left: str = _LEFT, **more: Any) -> Callable[[Run], Run
             try:
                 return run(self, tmp, task_vars)
             except AnsibleConnectionFailure as error:
-                why = clean(getattr(error, "message", "") or error).rstrip(".")
+                why = escape_line(getattr(error, "message", "") or error).rstrip(".")
                 step = self._task.name or self._task.action
                 msg = f"Unreachable since {since} (step: {step}; {why}); {left}."
                 return {"failed": True, "changed": False, "msg": msg, KEY: since, **more}

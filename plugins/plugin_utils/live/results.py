@@ -14,7 +14,7 @@ from typing import Any
 from ...module_utils.common.shapes import is_number
 from ..record.clocks import correct_time
 from ..record.read import Record, read_any
-from ..words import clean, log_line
+from ..words import escape_line, log_line
 from .refusals import explain_refusal
 
 Result = Mapping[str, Any]
@@ -40,13 +40,13 @@ def failure_sentence(result: Result) -> str:
     if known:
         return known
     value = explain_refusal(result) or result.get("msg") or result.get("reason") or "failed without a message"
-    text = clean(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
+    text = escape_line(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
     # A module that broke, a command that failed: what it said last tells more than that it did.
     said = str(
         result.get("module_stderr") or result.get("module_stdout") or result.get("stderr") or ""
     ).strip()
     if said:
-        text = f"{text}: {clean(said.splitlines()[-1])}"
+        text = f"{text}: {escape_line(said.splitlines()[-1])}"
     return text
 
 
@@ -71,7 +71,7 @@ def _not_ours(result: Result) -> str:
     if not any(words in said for words in _NO_ANSWER):
         return ""
     printed = str(result.get("module_stdout") or result.get("module_stderr") or result.get("exception") or "")
-    first = next((line for line in map(clean, printed.splitlines()) if line.strip()), "nothing at all")
+    first = next((line for line in map(escape_line, printed.splitlines()) if line.strip()), "nothing at all")
     return (
         f"The Python that Ansible found on this host ran no module of ours; it printed: {first[:_FIRST_CHARS]}. "
         "Name one that runs by ansible_python_interpreter, such as /usr/bin/python3, or the Python of a version "
@@ -81,7 +81,7 @@ def _not_ours(result: Result) -> str:
 
 def says_already(result: Result, text: str) -> bool:
     """Return True if the result's own lines say ``text`` already."""
-    return any(clean(line.get("text", "")) == text for line in read_dicts(result, "chaos_lines"))
+    return any(escape_line(line.get("text", "")) == text for line in read_dicts(result, "chaos_lines"))
 
 
 def read_finished(result: Result) -> tuple[Record, dict[str, str]] | None:

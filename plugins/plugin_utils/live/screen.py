@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...module_utils.common.shapes import is_number
-from ..words import clean, clip_text, format_number
+from ..words import clip_text, escape_line, format_number
 
 _BAR = 20
 _ERASE = "\r\x1b[K"
@@ -21,15 +21,17 @@ def progress_line(state: Mapping[str, Any], host: str = "") -> str:
     state: phase, elapsed_s, total_s, requests, errors, p50_ms, text; each may be missing or null. A text says it all
     in the module's own words; without one, the line is made of the rest.
     """
-    told = clean(state.get("text") or "")
+    told = escape_line(state.get("text") or "")
     if not told:
         counts = [
             f"{format_number(float(state[key]))} {word}" for key, word in _COUNTS if is_number(state.get(key))
         ]
         if is_number(state.get("p50_ms")):
             counts.append(f"p50 {format_number(float(state['p50_ms']))} ms")
-        told = "  ".join(filter(None, (clean(state.get("phase") or ""), _time(state), ", ".join(counts))))
-    return "  ".join(filter(None, (f"{clean(host)}:" if host else "", _bar(state), told)))
+        told = "  ".join(
+            filter(None, (escape_line(state.get("phase") or ""), _time(state), ", ".join(counts)))
+        )
+    return "  ".join(filter(None, (f"{escape_line(host)}:" if host else "", _bar(state), told)))
 
 
 _COUNTS = (("requests", "requests"), ("errors", "failed"))

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..record.missing_host import is_stub
 from ..words import (
-    clean,
     clock_time,
+    escape_line,
     format_number,
     format_quantity,
     format_scalar,
@@ -42,16 +42,16 @@ def render_details(record: Record, width: int = WIDTH, *, brief: bool = False) -
         "ENVIRONMENT", [*_environment(record), *(line for host in hosts for line in _host(host, several))]
     )
     for host in hosts:
-        of = f" ({clean(host['host'])})" if several else ""
+        of = f" ({escape_line(host['host'])})" if several else ""
         out += _section(f"FAULTS AND THEIR PROOF{of}", _faults(host))
         out += _section(f"PHASES{of}", _phases(host, width))
         out += _section(f"WHAT ELSE THE HOST DID{of}", _interference(host))
         out += _section(f"ERRORS{of}", _errors(host))
         out += _section(f"LEFT BEHIND{of}", [f"  {leftover_text(each)}" for each in host["leftovers"]])
         if not (several and is_stub(host)):  # its only note stands in the environment
-            out += _section(f"NOTES{of}", [f"  {clean(each)}" for each in host["notes"]])
+            out += _section(f"NOTES{of}", [f"  {escape_line(each)}" for each in host["notes"]])
     out += _section(
-        "FINDINGS AND THEIR EVIDENCE", _findings(record, {clean(host["host"]) for host in folded})
+        "FINDINGS AND THEIR EVIDENCE", _findings(record, {escape_line(host["host"]) for host in folded})
     )
     if folded:
         rest = (
@@ -73,7 +73,10 @@ def _environment(record: Record) -> list[str]:
     length = seconds_between(record["started_at"], record["ended_at"])
     several = len(record["hosts"]) > 1
     return [
-        _row("run", f"{clean(record['run_id'])}, exchange.chaos {clean(record['collection_version'])}"),
+        _row(
+            "run",
+            f"{escape_line(record['run_id'])}, exchange.chaos {escape_line(record['collection_version'])}",
+        ),
         _row(
             "time",
             f"{format_stamp(record['started_at'])} to {format_stamp(record['ended_at'])} UTC, "
@@ -92,25 +95,27 @@ def _host(host: Host, several: bool) -> list[str]:
         return [
             _row(
                 "host",
-                f"{clean(host['host'])}, wave {host['wave']}: {host['outcome']}: {hosts_overview.explain_host(host)}",
+                f"{escape_line(host['host'])}, wave {host['wave']}: {host['outcome']}: "
+                f"{hosts_overview.explain_host(host)}",
             )
         ]
     if is_stub(host):
         return [
-            _row("host", f"{clean(host['host'])}, wave {host['wave']}: {host['outcome']}"),
+            _row("host", f"{escape_line(host['host'])}, wave {host['wave']}: {host['outcome']}"),
             _row("", "not looked at any further, so nothing is known of what it has and can"),
         ]
     has, load, ledger = host["capabilities"], host["load"], host["ledger"]
     tools = [
-        f"{key} {clean(has[key]) if has[key] else 'absent'}" for key in ("docker", "compose", "bcc", "python")
+        f"{key} {escape_line(has[key]) if has[key] else 'absent'}"
+        for key in ("docker", "compose", "bcc", "python")
     ]
     powers = [f"{'' if has[key] else 'no '}{key}" for key in ("root", "systemd")]
-    cgroup = f"cgroup {clean(has['cgroup']) if has['cgroup'] else 'absent'}"
+    cgroup = f"cgroup {escape_line(has['cgroup']) if has['cgroup'] else 'absent'}"
     clock = host["clock"]
     offset, doubt = (format_quantity(clock[key], "ms") for key in ("offset_ms", "uncertainty_ms"))
     return [
-        _row("host", f"{clean(host['host'])}, wave {host['wave']}: {outcome_text(host)}"),
-        _row("", ", ".join([f"kernel {clean(host['kernel'])}", *tools, cgroup, *powers])),
+        _row("host", f"{escape_line(host['host'])}, wave {host['wave']}: {outcome_text(host)}"),
+        _row("", ", ".join([f"kernel {escape_line(host['kernel'])}", *tools, cgroup, *powers])),
         *([_row("trials", "; ".join(_trials(has["trials"])))] if has["trials"] else []),
         _row("clock", f"{offset} from the controller's, ± {doubt}"),
         _row(
@@ -132,7 +137,7 @@ def _placebo(host: Host) -> list[str]:
     state = (
         "steady"
         if placebo["steady"]
-        else f"not steady: {'; '.join(map(clean, placebo['reasons'])) or 'cut short'}"
+        else f"not steady: {'; '.join(map(escape_line, placebo['reasons'])) or 'cut short'}"
     )
     median = placebo["latency_ms"]["p50"]
     text = f"{placebo['errors']} of {placebo['requests']} orders failed, p50 {format_quantity(median, 'ms')}, {state}"
@@ -140,7 +145,7 @@ def _placebo(host: Host) -> list[str]:
     surge = placebo["surge"]
     if surge:
         seen = f"{format_scalar(surge['rate'])} of {format_scalar(surge['reached'])} orders/s tried"
-        why = f", {clean(surge['reason'])}" if surge["reason"] else ""
+        why = f", {escape_line(surge['reason'])}" if surge["reason"] else ""
         rows.append(
             _row("surge", f"{seen}{why}; a loss of {format_quantity(surge['visible_ms'], 'ms')} will show")
         )
@@ -148,7 +153,7 @@ def _placebo(host: Host) -> list[str]:
 
 
 def _trials(trials: Mapping[str, str]) -> list[str]:
-    return [f"{clean(name)} {clean(result)}" for name, result in sorted(trials.items())]
+    return [f"{escape_line(name)} {escape_line(result)}" for name, result in sorted(trials.items())]
 
 
 def _orders(ledger: Mapping[str, Any]) -> str:
@@ -170,7 +175,7 @@ def _bpf(bpf: Mapping[str, Any]) -> str:
     if bpf["status"] == "absent":
         return "absent: what rests on it is unknown"
     control = {True: "seen", False: "NOT seen", None: "not made"}[bpf["positive_control"]]
-    programs = ", ".join(map(clean, bpf["programs"])) or "no programs"
+    programs = ", ".join(map(escape_line, bpf["programs"])) or "no programs"
     return (
         f"{bpf['status']} ({programs}): {bpf['events']} events, {bpf['lost']} lost, "
         f"our own connect {control}, CPU {format_quantity(bpf['cpu_s'], 's')}"
@@ -180,11 +185,11 @@ def _bpf(bpf: Mapping[str, Any]) -> str:
 def _faults(host: Host) -> list[str]:
     out = []
     for fault in host["faults"]:
-        engine = f" by {clean(fault['engine'])}" if fault["engine"] else ""
-        what = f"  {clean(fault['id'])}: {clean(fault['kind'])} of {clean(fault['target'])}{engine}"
+        engine = f" by {escape_line(fault['engine'])}" if fault["engine"] else ""
+        what = f"  {escape_line(fault['id'])}: {escape_line(fault['kind'])} of {escape_line(fault['target'])}{engine}"
         if fault["injected_at"] is None:
             begun = (
-                f"; what was begun of it was undone by {clean(fault['undone_by'])}"
+                f"; what was begun of it was undone by {escape_line(fault['undone_by'])}"
                 if fault["undone_by"]
                 else ""
             )
@@ -192,7 +197,9 @@ def _faults(host: Host) -> list[str]:
             continue
         length = format_quantity(seconds_between(fault["injected_at"], fault["undone_at"]), "s")
         undone = (
-            f"undone by {clean(fault['undone_by'])}" if fault["undone_by"] else "undone by nobody we know of"
+            f"undone by {escape_line(fault['undone_by'])}"
+            if fault["undone_by"]
+            else "undone by nobody we know of"
         )
         out.append(
             f"{what}, {clock_time(fault['injected_at'])} to {clock_time(fault['undone_at'])} ({length}), {undone}"
@@ -201,7 +208,7 @@ def _faults(host: Host) -> list[str]:
             value = f" {format_scalar(proof['value'])}" if proof["value"] is not None else ""
             at = f", {clock_time(proof['at'])}" if proof["at"] else ""
             out.append(
-                f"    {truth_mark(proof['holds'])} {proof['source']}: {clean(proof['fact'])}{value}{at}"
+                f"    {truth_mark(proof['holds'])} {proof['source']}: {escape_line(proof['fact'])}{value}{at}"
             )
     return out
 
@@ -219,13 +226,19 @@ def _phases(host: Host, width: int) -> list[str]:
     wide = sum(size for _name, size, _spare in _PHASE_COLUMNS) <= width
     rows = [[f"  {_PHASE_COLUMNS[0][0]}", *(name for name, _size, _spare in _PHASE_COLUMNS[1:])]]
     for phase in host["phases"]:
-        of = f" ({clean(phase['fault'])})" if phase["fault"] not in (None, phase["id"]) else ""
+        of = f" ({escape_line(phase['fault'])})" if phase["fault"] not in (None, phase["id"]) else ""
         length = seconds_between(phase["started_at"], phase["ended_at"])
         times = [phase["latency_ms"][key] for key in ("p50", "p95", "p99", "max")]
         shown = ["-" if value is None else format_number(value) for value in (length, *times)]
         counts = [str(phase["requests"]), str(phase["errors"])]
         rows.append(
-            [f"  {clean(phase['id'])}{of}", clock_time(phase["started_at"]), shown[0], *counts, *shown[1:]]
+            [
+                f"  {escape_line(phase['id'])}{of}",
+                clock_time(phase["started_at"]),
+                shown[0],
+                *counts,
+                *shown[1:],
+            ]
         )
     return [
         "".join(
@@ -259,9 +272,11 @@ def _interference(host: Host) -> list[str]:
         )
         largest = seen["largest"]
         parts += (
-            [f"largest {clean(largest['command'])} {format_quantity(largest['cores'])}"] if largest else []
+            [f"largest {escape_line(largest['command'])} {format_quantity(largest['cores'])}"]
+            if largest
+            else []
         )
-        out.append(f"  {clean(phase['id']):<22}{'; '.join(parts)}")
+        out.append(f"  {escape_line(phase['id']):<22}{'; '.join(parts)}")
     return out
 
 
@@ -270,11 +285,11 @@ def _errors(host: Host) -> list[str]:
     out = []
     if errors["kinds"]:
         kinds = sorted(errors["kinds"].items(), key=lambda each: (-each[1], each[0]))
-        out.append(_row("kinds", ", ".join(f"{count} {clean(kind)}" for kind, count in kinds)))
+        out.append(_row("kinds", ", ".join(f"{count} {escape_line(kind)}" for kind, count in kinds)))
     if errors["example"] is not None:
-        out.append(_row("example", clean(errors["example"])))
+        out.append(_row("example", escape_line(errors["example"])))
     if errors["first_log_line"] is not None:
-        out.append(_row("in the log", clean(errors["first_log_line"])))
+        out.append(_row("in the log", escape_line(errors["first_log_line"])))
     return out
 
 
@@ -288,7 +303,7 @@ def _findings(record: Record, folded: Set[str] = frozenset()) -> list[str]:
         name = f"{host}: " if host else ""
         out.append(f"{index:>4}. {verdict_mark(finding['verdict'])} {name}{finding_text(finding)}")
         if finding["evidence"]:
-            out.append(f"        {clean(finding['evidence'])}")
+            out.append(f"        {escape_line(finding['evidence'])}")
         if finding.get("control") is not None:
             out.append(f"        without a fault: {format_quantity(finding['control'], finding['unit'])}")
     return [*out, f"      … and {counted} ✓ of {len(folded)} other hosts, in the log"] if counted else out

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..record.missing_host import is_stub, owes_record
-from ..words import VERDICT_MARKS, clean, clip_text, leftover_text, outcome_text, verdict_mark
+from ..words import VERDICT_MARKS, clip_text, escape_line, leftover_text, outcome_text, verdict_mark
 from . import hosts_overview
 from .finding_lines import VERDICTS, render_findings
 from .five_questions import answer_questions
@@ -33,7 +33,7 @@ def render_ending(record: Record, files: Mapping[str, str], width: int = WIDTH) 
     rest = [
         *("", "FIVE QUESTIONS:", *(clip_text(each, width) for each in _questions(record))),
         *("", *(clip_text(each, width) for each in [*outcome_lines(record), *_verdicts(record)])),
-        *("", *(f"{title + ':':<12}{clean(files[kind])}" for kind, title in FILES if kind in files)),
+        *("", *(f"{title + ':':<12}{escape_line(files[kind])}" for kind, title in FILES if kind in files)),
     ]
     return ["KEY FINDINGS:", *_findings(record, LINES - 1 - len(rest), width), *rest]
 
@@ -112,7 +112,7 @@ def explain_verdicts(record: Record) -> dict[str, str]:
 def _cause(record: Record) -> str:
     """Return, for a run that came to no end of its own, why: the first note of its host."""
     notes = record["hosts"][0]["notes"]
-    return f": {clean(notes[0])}" if notes and record["outcome"] not in ("passed", "failed") else ""
+    return f": {escape_line(notes[0])}" if notes and record["outcome"] not in ("passed", "failed") else ""
 
 
 def _effect(record: Record) -> str:
@@ -138,7 +138,7 @@ def _proofs(proof: Sequence[Mapping[str, Any]]) -> list[str]:
     failed = [each for each in tried if each.get("required") and not each["holds"]]
     parts = [f"{sum(1 for each in tried if each['holds'])} of {len(tried)} proofs hold"]
     if failed:
-        parts.append(f"required and failed: {clean(failed[0]['fact'])}")
+        parts.append(f"required and failed: {escape_line(failed[0]['fact'])}")
     if len(tried) < len(proof):
         parts.append(f"not tried: {len(proof) - len(tried)}")
     return parts
@@ -176,5 +176,5 @@ def _restored(record: Record) -> str:
     if not left:
         return "0 differences found" if record["verdicts"]["restored"] != "unknown" else "not compared"
     host, first = left[0]
-    name = f"{clean(host['host'])}: " if len(record["hosts"]) > 1 else ""
+    name = f"{escape_line(host['host'])}: " if len(record["hosts"]) > 1 else ""
     return f"{len(left)} left behind, first {name}{leftover_text(first)}"

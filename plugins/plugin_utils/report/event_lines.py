@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from ...module_utils.common.peer_addresses import is_port, write_endpoint
 from ...module_utils.common.shapes import is_whole
+from ..words import escape_line
 
 #: What is longer is no name of an event.
 _NAME_MAX = 40
@@ -26,11 +28,13 @@ def format_event(event: Mapping[str, Any], at: float | str, host: str | None = N
     A pid of 0 says that the kernel did not tell which process it was.
     """
     clock = at[11:19] if isinstance(at, str) else f"{datetime.fromtimestamp(at, timezone.utc):%H:%M:%S}"
-    name = clean(event.get("event") or "?")[:_NAME_MAX]
-    who = clean(event.get("service") or event.get("container") or event.get("comm") or "?")
+    name = escape_line(event.get("event") or "?")[:_NAME_MAX]
+    who = escape_line(event.get("service") or event.get("container") or event.get("comm") or "?")
     details = ", ".join([f"PID: {_number(event.get('pid'))}", *_details(name, event)])
     control = " our own control" if event.get("control") else ""
-    return f"[{clock}] {f'{clean(host)} ' if host else ''}{name:<{_NAME_WIDTH}} {who} ({details}){control}"
+    return (
+        f"[{clock}] {f'{escape_line(host)} ' if host else ''}{name:<{_NAME_WIDTH}} {who} ({details}){control}"
+    )
 
 
 def errno_name(number: int) -> str:
@@ -52,18 +56,12 @@ def _number(value: Any) -> str:
     return str(value) if is_whole(value) and 0 <= value < 1 << 32 else "0"
 
 
-def clean(value: Any) -> str:
-    """Return text that can do no harm on a terminal or in a file of lines."""
-    return "".join(character if character.isprintable() else "?" for character in str(value))
-
-
 def render_peer(event: Mapping[str, Any]) -> str:
     """Return the other end of a connection as address:port, [address]:port for IPv6; "" if the event has none."""
-    address, port = event.get("raddr"), event.get("rport")
+    address, port = event.get("raddr"), event.get("rport") or 0
     if not address:
         return ""
-    text = clean(address)
-    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"
+    return write_endpoint(escape_line(address), int(port) if is_port(port) else 0)
 
 
 def _details(name: str, event: Mapping[str, Any]) -> list[str]:
@@ -89,11 +87,11 @@ def _details(name: str, event: Mapping[str, Any]) -> list[str]:
 
 
 def _exit(event: Mapping[str, Any]) -> list[str]:
-    found = [clean(event["comm"])] if event.get("comm") else []
+    found = [escape_line(event["comm"])] if event.get("comm") else []
     if event.get("exit_signal"):
         found.append(f"signal: {signal_name(int(event['exit_signal']))}")
         if event.get("by_pid"):
-            found.append(f"sent by: {clean(event.get('by_comm') or '?')} {_number(event['by_pid'])}")
+            found.append(f"sent by: {escape_line(event.get('by_comm') or '?')} {_number(event['by_pid'])}")
     elif event.get("exit_status") is not None:
         found.append(f"status: {event['exit_status']}")
     if event.get("main"):
@@ -102,7 +100,7 @@ def _exit(event: Mapping[str, Any]) -> list[str]:
 
 
 def _oom(event: Mapping[str, Any]) -> list[str]:
-    found = [clean(event["comm"])] if event.get("comm") else []
+    found = [escape_line(event["comm"])] if event.get("comm") else []
     if event.get("anon_kb") is not None:
         resident = sum(int(event.get(name) or 0) for name in ("anon_kb", "file_kb", "shmem_kb"))
         found.append(f"resident: {resident / 1024:.1f} MiB")
@@ -110,7 +108,9 @@ def _oom(event: Mapping[str, Any]) -> list[str]:
     if event.get("by_itself"):
         found.append("asked for memory itself")
     elif event.get("by_pid"):
-        found.append(f"memory asked for by: {clean(event.get('by_comm') or '?')} {_number(event['by_pid'])}")
+        found.append(
+            f"memory asked for by: {escape_line(event.get('by_comm') or '?')} {_number(event['by_pid'])}"
+        )
     return found
 
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...module_utils.common import stats
-from .event_lines import clean, errno_name, render_peer, signal_name
+from ..words import escape_line
+from .event_lines import errno_name, render_peer, signal_name
 
 _MOST_NAMED = 4
 #: Units of histograms as a person reads them: (name, how many of the unit are one).
@@ -46,14 +47,14 @@ def _histograms(lines: Sequence[Mapping[str, Any]]) -> str:
     """The 99th percentile of each series, over all phases and services."""
     series: dict[tuple[str, str], list[Sequence[float]]] = {}
     for line in lines:
-        key = (clean(line.get("series")), str(line.get("unit")))
+        key = (escape_line(line.get("series")), str(line.get("unit")))
         series.setdefault(key, []).extend(line.get("buckets") or [])
     found = []
     for (name, unit), buckets in series.items():
         p99 = stats.percentile_of_buckets(buckets, 99)
         if p99 is not None:
             word, many = _UNITS.get(unit, (unit, 1.0))
-            found.append(f"{name} {p99 / many:.3g} {clean(word)}")
+            found.append(f"{name} {p99 / many:.3g} {escape_line(word)}")
     return f"p99 up to: {', '.join(found)}"
 
 
@@ -91,10 +92,10 @@ def _beside(ours: Sequence[Any], capture: Mapping[str, Any] | None) -> str:
 
 def _capture(capture: Mapping[str, Any]) -> str:
     control = {True: "seen", False: "NOT seen", None: "not made"}[capture.get("positive_control")]
-    programs = ", ".join(map(clean, capture.get("programs") or [])) or "no programs"
+    programs = ", ".join(map(escape_line, capture.get("programs") or [])) or "no programs"
     cpu = capture.get("cpu_s")
     words = [
-        f"{clean(capture.get('status') or 'absent')} ({programs})",
+        f"{escape_line(capture.get('status') or 'absent')} ({programs})",
         f"{int(capture.get('lost') or 0)} lost",
         f"our own connect {control}",
     ]
@@ -102,7 +103,7 @@ def _capture(capture: Mapping[str, Any]) -> str:
 
 
 def _service(event: Mapping[str, Any]) -> str:
-    return clean(event.get("service") or "?")
+    return escape_line(event.get("service") or "?")
 
 
 def _exit(event: Mapping[str, Any]) -> str:
@@ -112,7 +113,7 @@ def _exit(event: Mapping[str, Any]) -> str:
 
 
 def _top(counts: Counter[str], most: int = _MOST_NAMED) -> str:
-    shown = [f"{clean(name)} {count}" for name, count in counts.most_common(most)]
+    shown = [f"{escape_line(name)} {count}" for name, count in counts.most_common(most)]
     rest = sum(counts.values()) - sum(count for _name, count in counts.most_common(most))
     return ", ".join([*shown, *([f"others {rest}"] if rest else [])]) or "none"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ...module_utils.common.shapes import is_number
-from ..words import NOT_MEASURED, clean, format_quantity, format_scalar, format_span, format_threshold
+from ..words import NOT_MEASURED, escape_line, format_quantity, format_scalar, format_span, format_threshold
 
 Finding = Mapping[str, Any]
 #: Number, what is said, verdict.
@@ -26,7 +26,9 @@ def finding_text(finding: Finding) -> str:
     """Return ``Recovery: 0.86 to 0.9 s (≤ 60 s)``: title, value, unit and threshold of one finding."""
     limit, unit = finding["threshold"], finding["unit"]
     value = format_quantity(finding["value"], unit, limit["value"] if limit else None)
-    return " ".join(filter(None, (f"{clean(finding['title'])}: {value}", format_threshold(limit, unit))))
+    return " ".join(
+        filter(None, (f"{escape_line(finding['title'])}: {value}", format_threshold(limit, unit)))
+    )
 
 
 def number_findings(record: Mapping[str, Any]) -> list[tuple[int, str, Finding]]:
@@ -39,7 +41,7 @@ def number_findings(record: Mapping[str, Any]) -> list[tuple[int, str, Finding]]
         return [(index, "", each) for index, each in enumerate(hosts[0]["findings"], 1)]
     numbers: dict[str, int] = {}
     found = [
-        (numbers.setdefault(each["id"], len(numbers) + 1), clean(host["host"]), each)
+        (numbers.setdefault(each["id"], len(numbers) + 1), escape_line(host["host"]), each)
         for host in hosts
         for each in host["findings"]
     ]
@@ -81,7 +83,7 @@ def _together(part: Sequence[tuple[str, Finding]], of: int, verdict: str) -> str
     named = verdict != "pass" and len(part) <= APART and len(part) < of
     if named:
         count = ", ".join(host for host, _each in part)
-    text = f"{clean(first['title'])}: {_range([each for _host, each in part])} on {count}"
+    text = f"{escape_line(first['title'])}: {_range([each for _host, each in part])} on {count}"
     known = [one for one in part if one[1]["value"] is not None]
     if 0 < len(known) < len(part):
         text += f", {len(part) - len(known)} of them {NOT_MEASURED}"

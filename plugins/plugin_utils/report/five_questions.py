@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...module_utils.common.shapes import Recorded
-from ..words import clean, format_quantity
+from ..words import escape_line, format_quantity
 from .hosts_overview import say_where
 
 Host = dict[str, Any]
@@ -52,7 +52,7 @@ def _worst(bad: Sequence[Host], hosts: Sequence[Host], size: Callable[[Host], fl
     if len(hosts) == 1:
         return host, ""
     others = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-    return host, f" on {clean(host['host'])}{others}"
+    return host, f" on {escape_line(host['host'])}{others}"
 
 
 def _recovered(hosts: Sequence[Host]) -> str:

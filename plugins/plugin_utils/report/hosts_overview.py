@@ -10,7 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..record.merge import OUTCOMES, QUESTIONS
-from ..words import clean, clip_text, count_columns, format_number, leftover_text, pad_text, verdict_mark
+from ..words import (
+    clip_text,
+    count_columns,
+    escape_line,
+    format_number,
+    leftover_text,
+    pad_text,
+    verdict_mark,
+)
 from .finding_lines import finding_text
 
 Host = Mapping[str, Any]
@@ -54,7 +62,7 @@ def name_hosts(hosts: Sequence[Host]) -> str:
     """Return ``a, b, c``, or ``12 hosts`` where there are too many to name."""
     if len(hosts) > NAMED:
         return f"{len(hosts)} hosts"
-    return ", ".join(clean(host["host"]) for host in hosts)
+    return ", ".join(escape_line(host["host"]) for host in hosts)
 
 
 def say_where(among: Sequence[Host], hosts: Sequence[Host]) -> str:
@@ -75,7 +83,7 @@ def explain_host(host: Host) -> str:
         left = [leftover_text(each) for each in host["leftovers"]]
         return f"not restored: {_first(left)}" if left else "not restored"
     if host["outcome"] in ("aborted", "invalid", "skipped"):
-        return clean(notes[0]) if notes else str(host["outcome"])
+        return escape_line(notes[0]) if notes else str(host["outcome"])
     failed = [finding_text(each) for each in host["findings"] if each["verdict"] == "fail"]
     if verdicts["hypothesis"] == "fail" and failed:
         return f"hypothesis: {_first(failed)}"
@@ -144,7 +152,7 @@ def _cells(host: Host) -> list[str]:
         host["questions"]["recovery_s"],
     )
     return [
-        clean(host["host"]),
+        escape_line(host["host"]),
         str(host["wave"]),
         str(host["outcome"]),
         *(str(host["verdicts"][key]) for key in QUESTIONS),

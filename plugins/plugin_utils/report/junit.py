@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..record.missing_host import is_stub
-from ..words import clean, format_quantity, leftover_text, outcome_text, seconds_between
+from ..words import escape_line, format_quantity, leftover_text, outcome_text, seconds_between
 from .finding_lines import finding_text
 
 Record = dict[str, Any]
@@ -35,7 +35,7 @@ def render_junit(record: Record) -> str:
 
 
 def _class(record: Record) -> str:
-    return clean(record["experiment"]["name"])
+    return escape_line(record["experiment"]["name"])
 
 
 def _time(record: Record) -> str:
@@ -47,8 +47,8 @@ def _suite(root: ET.Element, record: Record, host: Mapping[str, Any]) -> None:
         root,
         "testsuite",
         {
-            "name": f"{_class(record)} on {clean(host['host'])}",
-            "hostname": clean(host["host"]),
+            "name": f"{_class(record)} on {escape_line(host['host'])}",
+            "hostname": escape_line(host["host"]),
             "timestamp": record["started_at"][:19],
             "time": _time(record),
         },
@@ -62,11 +62,11 @@ def _suite(root: ET.Element, record: Record, host: Mapping[str, Any]) -> None:
         ("kernel", host["kernel"]),
         ("bpf", host["bpf"]["status"]),
     ):
-        ET.SubElement(properties, "property", {"name": name, "value": clean(value)})
-    name = f"{_class(record)}.{clean(host['host'])}"
+        ET.SubElement(properties, "property", {"name": name, "value": escape_line(value)})
+    name = f"{_class(record)}.{escape_line(host['host'])}"
     if host["outcome"] in ("invalid", "aborted"):
         case = ET.SubElement(suite, "testcase", {"classname": name, "name": "outcome", "time": "0"})
-        told = "; ".join(clean(note) for note in host["notes"])
+        told = "; ".join(escape_line(note) for note in host["notes"])
         ET.SubElement(
             case, "error", {"type": host["outcome"], "message": f"the run is {host['outcome']}"}
         ).text = told
@@ -74,19 +74,19 @@ def _suite(root: ET.Element, record: Record, host: Mapping[str, Any]) -> None:
         verdict = host["verdicts"][key]
         proof = [leftover_text(left) for left in host["leftovers"]] if key == "restored" else []
         if is_stub(host):  # it knows nothing but why
-            proof = [clean(note) for note in host["notes"]]
+            proof = [escape_line(note) for note in host["notes"]]
         _case(suite, name, f"verdict: {key}", verdict, f"{meaning}: {verdict}", "\n".join(proof))
     for text in host.get("open_questions") or []:
-        _case(suite, name, f"question: {clean(text)}", "unknown", clean(text), "")
+        _case(suite, name, f"question: {escape_line(text)}", "unknown", escape_line(text), "")
     for finding in host["findings"]:
         text, value = finding_text(finding), format_quantity(finding["value"], finding["unit"])
         _case(
             suite,
             name,
-            f"finding: {clean(finding['id'])}",
+            f"finding: {escape_line(finding['id'])}",
             finding["verdict"],
             text,
-            clean(finding["evidence"]),
+            escape_line(finding["evidence"]),
             value,
         )
     for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):

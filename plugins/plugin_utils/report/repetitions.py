@@ -14,7 +14,7 @@ from ...module_utils.common.shapes import is_number
 from ...module_utils.common.stats import median
 from ..record.merge import QUESTIONS, worst_outcome, worst_verdict
 from ..record.read import load_record
-from ..words import VERDICT_MARKS, clean, format_quantity
+from ..words import VERDICT_MARKS, escape_line, format_quantity
 from .tables import render_table
 
 Record = Mapping[str, Any]
@@ -90,7 +90,11 @@ def _figure(value: object) -> float | None:
 def _lines(summary: Mapping[str, Any], several: bool) -> list[str]:
     rows = [["finding", "verdicts", "median", "worst", "interval of the median"]]
     for each in summary["findings"]:
-        title = clean(each["title"]) if not several else f"{clean(each['host'])}: {clean(each['title'])}"
+        title = (
+            escape_line(each["title"])
+            if not several
+            else f"{escape_line(each['host'])}: {escape_line(each['title'])}"
+        )
         marks = " ".join(
             f"{each['verdicts'][key]} {mark}"
             for key, mark in VERDICT_MARKS.items()

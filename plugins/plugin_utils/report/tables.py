@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..words import clean
+from ..words import escape_line
 
 _MARKS = {"passed": "✓", "skipped": "⚠", "pass": "✓", "fail": "✗", "ready": "✓", "degraded": "⚠"}
 _VERDICTS = ("effect", "hypothesis", "restored")
@@ -35,10 +35,10 @@ def render_suite(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
         rows.append(
             [
                 f"{int(one['number']):02d}",
-                clean(one["title"]),
+                escape_line(one["title"]),
                 f"{_MARKS.get(outcome, '✗')} {outcome}",
                 *(f"{_MARKS.get(verdict, '?')} {verdict}" for verdict in said),
-                clean(one.get("record") or ""),
+                escape_line(one.get("record") or ""),
             ]
         )
     passed = sum(one.get("outcome") == "passed" for one in outcomes)
@@ -69,12 +69,12 @@ def render_readiness(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         cells = [
             [
                 f"{int(row['number']):02d}",
-                clean(row["title"]),
-                f"{_MARKS.get(str(row['ready']), '✗')} {clean(row['ready'])}",
-                "; ".join(clean(sentence) for sentence in row.get("why") or []),
+                escape_line(row["title"]),
+                f"{_MARKS.get(str(row['ready']), '✗')} {escape_line(row['ready'])}",
+                "; ".join(escape_line(sentence) for sentence in row.get("why") or []),
             ]
             for row in rows
             if str(row["host"]) == host
         ]
-        lines += [f"READINESS of {clean(host)}", *render_table(cells)]
+        lines += [f"READINESS of {escape_line(host)}", *render_table(cells)]
     return lines

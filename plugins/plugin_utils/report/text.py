@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..record.clocks import align_clocks
-from ..words import clean, log_line, outcome_text
+from ..words import escape_line, log_line, outcome_text
 from . import hosts_overview
 from .details import render_details
 from .ending import WIDTH, render_ending
@@ -21,7 +21,7 @@ _LEVELS = {"passed": "ok", "failed": "fail", "invalid": "fail", "aborted": "fail
 
 def render_banner(title: str) -> list[str]:
     """Return the first lines of a log."""
-    return [_RULE, f"CHAOS EXPERIMENT: {clean(title)}", _RULE, ""]
+    return [_RULE, f"CHAOS EXPERIMENT: {escape_line(title)}", _RULE, ""]
 
 
 def render_timeline(record: Record) -> list[str]:

@@ -28,6 +28,10 @@ NOUNS = frozenset({"present", "absent", "percentile", "median"})
 PROTOCOL = ("plugins/module_utils/faults/contract.py", "Fault", "module_utils/faults/kinds")
 #: Bare words that hid in the code before; none comes back, neither as a function nor as a method.
 FORBIDDEN = "told why word of at up left moved reach yes keep heed tell rows words begin"
+#: What was written several times before, each a little differently: one function for all, and none of its name beside.
+ONCE = """
+    clean escape_line is_number is_port is_whole percentile stop_observers stop_watchdogs write_endpoint
+"""
 #: Words for things that have another name now, as identifiers.
 OLD_TERMS = frozenset({"Target", "open_run", "Away", "punctual", "netpath", "rundir", "aims", "clues"})
 
@@ -137,6 +141,17 @@ def test_a_class_s_name_means_one_thing(tmp_path: Path) -> None:
         (tmp_path / place).parent.mkdir()
         (tmp_path / place).write_text(f"class Sample: ...\nclass Of{place[-5].upper()}: ...")
     assert shared_class_names(tmp_path) == {"Sample": places}
+
+
+def test_what_all_need_is_written_once() -> None:
+    found = [
+        node.name.lstrip("_")
+        for path in sorted(PLUGINS.glob("*_utils/**/*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and not any(each.arg == "self" for each in node.args.args[:1])
+    ]
+    counted = {name: found.count(name) for name in ONCE.split()}
+    assert {name: count for name, count in counted.items() if count != 1} == {}
 
 
 def test_old_terms_do_not_come_back() -> None:

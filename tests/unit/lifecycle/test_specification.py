@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import specification
-from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import (
+    FaultSpec,
+    Specification,
+    Windows,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.module.core_support import Host, Project
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -281,3 +289,16 @@ def test_a_pit_of_brackets_is_told() -> None:
 def test_several_problems_are_one_sentence_with_the_rest_behind() -> None:
     assert specification.first_sentence(["One."]) == "One."
     assert specification.first_sentence(["One.", "Two.", "Three."]) == "One. (2 more: Two. Three.)"
+
+
+def test_a_window_s_default_is_the_variable_s() -> None:
+    variables = yaml.safe_load((ROOT / "roles" / "chaos" / "defaults" / "main.yml").read_text())
+    windows = {name: value for name, value in vars(Windows()).items() if isinstance(value, float)}
+    assert {"ttl_margin_s", "baseline_s", "steady_s", "recovery_timeout_s"} <= set(windows)
+    assert {name: float(variables[f"chaos_{name}"]) for name in windows} == windows
+
+
+def test_a_fault_lives_for_its_window_and_the_margin_that_all_share(good: dict[str, Any]) -> None:
+    spec = Specification.read({**good, "windows": {"ttl_margin_s": 7}})
+    assert spec.ttl_of(FaultSpec(id="cut", kind="partition", window_s=20.0)) == 27.0
+    assert spec.ttl_of(FaultSpec(id="cut", kind="partition", window_s=20.0, ttl_s=3.0)) == 3.0

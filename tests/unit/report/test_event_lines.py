@@ -167,4 +167,7 @@ def test_a_name_or_a_process_that_is_none_makes_no_line_of_its_own(pid: object) 
     line = format_event(forged, 0.0)
     assert line.isprintable()
     assert "PID: 0" in line
+    attempt = format_event({"event": "CONN_ATTEMPT", "raddr": "10.0.0.5\x1b[2J", "rport": pid}, 0.0)
+    assert attempt.isprintable()
+    assert attempt.rpartition(" ")[2].endswith(":0)")
     assert len(line) < 200

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
+from ansible_collections.exchange.chaos.plugins.module_utils.entry import COMMANDS
+from ansible_collections.exchange.chaos.plugins.module_utils.run import processes, timeline
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir, process_start
 
 #: Stands in for the runtime: registers as the real one does, and then behaves as its command says.
@@ -113,3 +114,32 @@ def _command_lines() -> list[str]:
             except OSError:
                 continue
     return found
+
+
+def test_observers_are_the_runtime_s_commands_that_keep_and_end_nothing(run: RunDir) -> None:
+    others = {"finish", "recover", "watchdog"}
+    assert set(processes.OBSERVERS) == set(COMMANDS) - others
+
+
+def test_observers_are_ended_with_the_load_first_and_the_engine_s_events_last(run: RunDir) -> None:
+    for command in ("events", "probes", "load"):
+        processes.start_process(run, command)
+    processes.stop_observers(run)
+    stopped = [event["command"] for event in run.read_timeline().named(timeline.OBSERVER_STOPPED)]
+    assert stopped == ["load", "probes", "events"]
+    assert not any(processes.living_process(run, command) for command in processes.OBSERVERS)
+
+
+def test_both_watchdogs_are_ended_but_not_by_itself_the_one_that_asks(run: RunDir) -> None:
+    for command in processes.WATCHDOGS:
+        processes.start_process(run, command)
+    processes.stop_watchdogs(run)
+    assert not any(processes.living_process(run, name) for name in processes.WATCHDOGS)
+    run.register_process("watchdog")
+    processes.start_process(run, "standby")
+    processes.stop_watchdogs(run)
+    assert processes.living_process(run, "standby") is None
+    known = processes.living_process(run, "watchdog")
+    assert known is not None, "it ended itself"
+    assert known["pid"] == os.getpid()
+    run.file("processes/watchdog.json").unlink()  # or the fixture would end this process

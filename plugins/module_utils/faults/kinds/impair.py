@@ -177,10 +177,10 @@ def undo(entry: Entry, scene: Scene) -> str:
     """End the engine's process, and take away what is left in each container's namespace as it is now."""
     table = nftables.table_name(scene.run.path.name, entry.undo["fault"])
     if entry.undo["op"] == NETEM:
-        return network_path.undo_each(entry, scene, netem.clean, table)
+        return network_path.undo_each(entry, scene, netem.remove_leftovers, table)
     ended = _is_for(entry, scene) and processes.stop_process(scene.run, relay.COMMAND)
     said = f"detour ended{_packets_taken(scene)}; " if ended else ""
-    return said + network_path.undo_each(entry, scene, tun.clean, table)
+    return said + network_path.undo_each(entry, scene, tun.remove_leftovers, table)
 
 
 def in_force(entry: Entry, scene: Scene) -> list[Proof]:

@@ -107,7 +107,7 @@ def send(ip: Any, commands: Sequence[Command]) -> None:
         ip.tc(command, **arguments)
 
 
-def clean(table: str) -> str:
+def remove_leftovers(table: str) -> str:
     """Take away what is left of it where this process is, and say what it was; empty if nothing was."""
     done = [f"nftables table {table} deleted"] if nftables.remove_table(table) else []
     with IPRoute() as ip:

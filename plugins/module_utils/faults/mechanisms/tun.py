@@ -104,7 +104,7 @@ def drop_rules() -> bool:
     return found
 
 
-def clean(table: str) -> str:
+def remove_leftovers(table: str) -> str:
     """Take away what is left of a detour where this process is, and say what it was; empty if nothing was."""
     done = [f"nftables table {table} deleted"] if nftables.remove_table(table) else []
     if count_packets() is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ....module_utils.common.shapes import is_number
-from ...words import clean, format_number, format_quantity, format_threshold
+from ...words import escape_line, format_number, format_quantity, format_threshold
 from .rules import FAILED, FALSE, POSITIVE, TRUE, WAITED, AdviceRule, read_rules
 
 Host = Mapping[str, Any]
@@ -71,14 +71,14 @@ def _facts(finding: Finding, host: Host) -> dict[str, str]:
     limit, seen = finding["threshold"], host["questions"]["users_saw"]
     kinds = host["questions"]["errors_clear"]["kinds"]
     return {
-        "title": clean(finding["title"]),
+        "title": escape_line(finding["title"]),
         "value": format_quantity(finding["value"], finding["unit"], limit["value"] if limit else None),
         "limit": format_threshold(limit, finding["unit"]).strip("()"),
         "bound": format_quantity(limit["value"], finding["unit"]) if limit else "",
-        "target": clean(find_target(finding, host)),
+        "target": escape_line(find_target(finding, host)),
         "failed": str(host["load"]["errors"]),
         "requests": str(host["load"]["requests"]),
-        "kind": clean(max(kinds, key=lambda kind: kinds[kind], default="errors")),
+        "kind": escape_line(max(kinds, key=lambda kind: kinds[kind], default="errors")),
         "p50": "?" if seen["p50_ms"] is None else format_number(seen["p50_ms"]),
         "before": "?" if seen["baseline_p99_ms"] is None else format_number(seen["baseline_p99_ms"]),
     }

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from ...words import clean, format_number
+from ...words import escape_line, format_number
 from ..page.words import bound_texts, to_epoch
 from .signals import AlertSignal
 
@@ -32,7 +32,7 @@ _KERNEL = {
 
 def render_rules(record: Record, signals: Sequence[AlertSignal], spec: Mapping[str, Any]) -> str:
     """Return rules for Prometheus (YAML), an alert for each signal that moved no later than the users felt it."""
-    name = clean(record["experiment"]["name"])
+    name = escape_line(record["experiment"]["name"])
     rules = []
     seen = set()
     for signal in signals:
@@ -48,12 +48,13 @@ def render_rules(record: Record, signals: Sequence[AlertSignal], spec: Mapping[s
                 "for": "0s",
                 "labels": {"severity": "page" if signal.source == "users" else "warning", "experiment": name},
                 "annotations": {
-                    "summary": f"{clean(signal.words)}: seen in experiment {name}, fault {clean(signal.fault)}",
+                    "summary": f"{escape_line(signal.words)}: seen in experiment {name}, "
+                    f"fault {escape_line(signal.fault)}",
                     "description": describe_signal(signal, record),
                 },
             }
         )
-    head = f"# From what moved in run {clean(record['run_id'])}. Metric names are those of the usual exporters.\n"
+    head = f"# From what moved in run {escape_line(record['run_id'])}. Metric names are those of the usual exporters.\n"
     return head + yaml.safe_dump(
         {"groups": [{"name": f"chaos-{name}", "rules": rules}]}, sort_keys=False, width=120
     )
@@ -68,7 +69,7 @@ def expression_of(signal: AlertSignal, spec: Mapping[str, Any]) -> str:
             return f"probe_success{{instance={json.dumps(str(probe['url']))}}} == 0"
         return f"{_STORES[signal.name]} == 0" if signal.name in _STORES else ""
     if signal.source == "engine":
-        service = json.dumps(clean(signal.name))
+        service = json.dumps(escape_line(signal.name))
         return f"time() - container_last_seen{{container_label_com_docker_compose_service={service}}} > 2"
     if signal.source == "users":
         return 'sum(rate(http_requests_total{code=~"5.."}[1m])) / sum(rate(http_requests_total[1m])) > 0.02'
@@ -77,11 +78,11 @@ def expression_of(signal: AlertSignal, spec: Mapping[str, Any]) -> str:
 
 def describe_signal(signal: AlertSignal, record: Record) -> str:
     """Return when a signal moved, and how long before users felt it."""
-    text = f"moved {format_number(round(signal.after_s, 3))} s after the injection of {clean(signal.fault)}"
+    text = f"moved {format_number(round(signal.after_s, 3))} s after the injection of {escape_line(signal.fault)}"
     if signal.lead_s:
         side = "before" if signal.lead_s > 0 else "after"
         text += f", {format_number(round(abs(signal.lead_s), 3))} s {side} the first order failed"
-    return f"{text}; run {clean(record['run_id'])}"
+    return f"{text}; run {escape_line(record['run_id'])}"
 
 
 def _alert_name(name: str, signal: AlertSignal) -> str:
@@ -145,8 +146,8 @@ def render_checks(record: Record, signals: Iterable[AlertSignal], spec: Mapping[
             continue
         checks.append(
             {
-                "name": clean(probe["name"]),
-                "ask": clean(probe.get("url") or f"{probe.get('service')}:{probe.get('port')}"),
+                "name": escape_line(probe["name"]),
+                "ask": escape_line(probe.get("url") or f"{probe.get('service')}:{probe.get('port')}"),
                 "expect": probe.get("expect") or "a connection",
                 "within_s": probe.get("timeout_s"),
                 "seen": describe_signal(signal, record),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ...words import clean, format_number, format_quantity, seconds_between
+from ...words import escape_line, format_number, format_quantity, seconds_between
 from ..finding_lines import finding_text
 from ..page.words import harmless_text
 from .advice import give_advice
@@ -113,4 +113,4 @@ def _plain(text: object) -> str:
 
 def _code(text: object) -> str:
     """Return text for a span of code, which no backtick of its own ends."""
-    return clean(harmless_text(text)).replace("`", "'")
+    return escape_line(harmless_text(text)).replace("`", "'")

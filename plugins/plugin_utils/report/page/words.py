@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from ...words import VERDICT_MARKS, clean, format_number, parse_time, verdict_mark
+from ...words import VERDICT_MARKS, escape_line, format_number, parse_time, verdict_mark
 
 #: So many characters of one text are shown; what is longer is cut, and says so.
 LONGEST = 2000
@@ -19,7 +19,7 @@ def harmless_text(text: object) -> str:
 
     Escaping is not done here: jinja2 and the standard library's XML writer do it where the text is set.
     """
-    return clean(cut_text(str(text)))
+    return escape_line(cut_text(str(text)))
 
 
 def cut_text(text: str) -> str:
