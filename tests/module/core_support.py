@@ -241,8 +241,13 @@ class Host:
         prefix: Sequence[str] = (),
         **arguments: Any,
     ) -> dict[str, Any]:
-        """Call a module as Ansible does, in a process of its own; with ``prefix`` under another user."""
+        """Call a module as Ansible does, in a process of its own; with ``prefix`` under another user.
+
+        A halt is one of this project's runs, unless told otherwise: beside it other tests run theirs.
+        """
         given: dict[str, Any] = {"state_dir": str(self.state_dir), **arguments}
+        if name == "halt":
+            given = {"project": self.project.name, **given}
         if name == "kill":
             defaults: dict[str, Any] = {
                 "project": self.project.name,

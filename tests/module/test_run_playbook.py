@@ -211,6 +211,7 @@ def _store(project: Project) -> Any:
     return project.running(f"{project.name}-store-1")
 
 
+@pytest.mark.alone  # it ends whatever runs on this host
 def test_halt_undoes_everything_through_its_playbook(host: Host, folder: Path) -> None:
     hold(host)
     found = play(folder, "playbooks/halt.yml")

@@ -55,7 +55,7 @@ time.clock_gettime = lambda which: _clock_gettime(which) + ({off} if which == ti
 """
 ANCHOR = (
     "import json; from ansible_collections.exchange.chaos.plugins.module_utils.common import clock; "
-    "print(json.dumps(vars(clock.anchor())))"
+    "print(json.dumps(vars(clock.take_anchor())))"
 )
 
 
