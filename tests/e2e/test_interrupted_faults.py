@@ -22,6 +22,11 @@ EXPERIMENTS = (
     ("08-nginx-failure", "outage", {"nginx_failure_crash": "false"}),
     ("09-network-latency", "latency_50", {"network_latency_step_s": "8"}),
     ("10-multi-service-failure", "crash", {}),
+    (
+        "16-rolling-restart",
+        "deployment",
+        {"rolling_restart_order": "api,proxy", "rolling_restart_window_s": "14"},
+    ),
 )
 #: The longest window, the margin, and the recovery that the watchdog waits for.
 WITHIN_S = 75.0

@@ -189,6 +189,7 @@ BELOW_FAULTS = ("module_utils.host.", "module_utils.bpf.", "module_utils.snapsho
 KIND_FILES = ("modules.{}", "action.{}", "module_utils.faults.kinds.{}", "module_utils.faults.mechanisms.")
 #: Where a word is another's: what it means there.
 OTHER_MEANINGS = {
+    ("module_utils.judge.restarts", "kill"): "an action of the engine",
     ("module_utils.observe.docker_events", "kill"): "an action of the engine",
     ("plugin_utils.report.page.lanes", "kill"): "an action of the engine",
     ("plugin_utils.report.details", "disk"): "a device that others use",

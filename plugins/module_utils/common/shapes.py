@@ -9,6 +9,7 @@ All else that has keys of its own is a dataclass.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ Result = dict[str, Any]
 Variables = dict[str, Any]
 #: Arguments of a module, by option.
 Arguments = dict[str, Any]
+#: A fault's entry in the specification, and the arguments of its module: what all kinds share, and its kind's own.
+FaultEntry = Mapping[str, Any]
 #: A part of a record, as files/record.schema.json has it.
 Recorded = dict[str, Any]
 

@@ -95,6 +95,11 @@ class Container:
         )
 
     @property
+    def stop_signal(self) -> str:
+        """Return the signal that asks its main process to end, as the engine sends it on a stop."""
+        return str(self.config.get("StopSignal") or "SIGTERM")
+
+    @property
     def restarts_itself(self) -> bool:
         """True when the restart policy brings the container back after a crash."""
         return self.restart_policy in ("always", "unless-stopped", "on-failure")
@@ -301,6 +306,14 @@ class DockerEngine:
         """Start a container; one that runs is left as it is."""
         with _Told(f"start container {container_id[:12]}"):
             self._client.api.start(container_id)
+
+    def stop(self, container_id: str, grace: float) -> None:
+        """Stop a container as a deployment does: its stop signal, and SIGKILL after ``grace`` seconds.
+
+        Returns once it has ended. The restart policy is off until the next start.
+        """
+        with _Told(f"stop container {container_id[:12]}"):
+            self._client.api.stop(container_id, timeout=round(grace))
 
     def restart(self, container_id: str) -> None:
         """Stop and start a container, with the engine's patience of 10 s for the stop."""

@@ -64,6 +64,8 @@ def _line(event: Mapping[str, Any], action: str, at: float, engine: DockerEngine
         "action": action,
         "exit_code": None if code is None else int(code),
     }
+    if attributes.get("signal"):
+        line["signal"] = str(attributes["signal"])
     container = engine.inspect(line["id"]) if action == "start" else None
     if container is not None:
         line.update(

@@ -11,7 +11,7 @@ sends, which the exchange's rooms understand. Whether the parts go together is s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ..common.clock import Anchor
@@ -141,7 +141,10 @@ class LoadSpec(Described):
 
 @dataclass(frozen=True)
 class ProbeSpec(Described):
-    """A question asked again and again: of a URL, or of a port. ``fault_rate``: from a fault's announcement on."""
+    """A question asked again and again: of a URL, or of a port. ``fault_rate``: from a fault's announcement on.
+
+    ``slow_s``: a request to a URL is finished only so many seconds after it was begun.
+    """
 
     name: str = take_text("")
     kind: str = take_text("")
@@ -155,6 +158,7 @@ class ProbeSpec(Described):
     fault_rate: float | None = take_number(None)
     outage_rate: float | None = take_number(None)
     timeout_s: float | None = take_number(None)
+    slow_s: float | None = take_number(None)
     expect: Mapping[str, Any] = take_mapping()
     more: Mapping[str, Any] = field(default_factory=dict)
 
@@ -197,6 +201,23 @@ class FaultSpec(Described):
     mode: str = take_text("")
     engine: str = take_text("")
     more: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_data(cls, data: Any, where: str = "") -> FaultSpec:
+        """Read it. What a role hands over as ``arguments`` is the kind's own, and stands beside the rest from here on.
+
+        Raises Wrong where one of them is something that all kinds share, said twice.
+        """
+        given = data.get("arguments") if isinstance(data, Mapping) else None
+        if not isinstance(given, Mapping):
+            return super().from_data(data, where)
+        rest = {key: value for key, value in data.items() if key != "arguments"}
+        twice = sorted(set(given) & {one.name for one in fields(cls)} | set(given) & set(rest))
+        if twice:
+            raise Wrong(
+                f"{where or 'A fault'} has {', '.join(twice)} among its arguments; that stands beside them."
+            )
+        return super().from_data({**rest, **given}, where)
 
     @property
     def services(self) -> list[str]:

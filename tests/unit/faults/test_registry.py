@@ -29,6 +29,7 @@ OTHER_MEANINGS = {
     "host/facts.py": {"cpu", "memory"},
     "host/usage.py": {"cpu", "memory"},
     "judge/metrics/exchange/connections.py": {"connections"},
+    "judge/restarts.py": {"kill"},
     "observe/docker_events.py": {"kill"},
     "plugins/plugin_utils/report/details.py": {"disk", "memory"},
     "plugins/plugin_utils/report/page/lanes.py": {"kill"},

@@ -22,7 +22,7 @@ from typing import Any
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...exchange import fault_entry
-from ...host.docker_engine import Container, DockerEngine
+from ...host.docker_engine import Container
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..kind import Kind, Required
@@ -263,20 +263,7 @@ def _facts(change: KillPlan, gone: Mapping[int, float | None]) -> dict[str, Any]
 
 def undo(entry: Entry, scene: Scene) -> str:
     """See that as many containers of each service run as were killed; start what does not, in dependency order."""
-    engine, wanted = scene.engine, entry.undo
-    how = []
-    for container_id in wanted["containers"]:
-        container = engine.inspect(container_id)
-        if container is None:
-            service = wanted.get("services", {}).get(container_id) or wanted["service"]
-            how.append(_replaced(wanted["project"], service, engine))
-            continue
-        if container.running:
-            how.append(f"{container.name} was running again")
-            continue
-        _start(container_id, engine)
-        how.append(f"{container.name} started through the engine")
-    return "; ".join(how)
+    return container_end.start_again(entry.undo, scene.engine)
 
 
 def in_force(entry: Entry, scene: Scene) -> list[Proof]:
@@ -346,22 +333,3 @@ def _exits(watched: Mapping[int, int]) -> dict[int, float | None]:
 
 def _cause(ended: Container) -> tuple[str, int | None, bool]:
     return f"exit code of {ended.name}", ended.exit_code, ended.exit_code == container_end.KILLED
-
-
-def _start(container_id: str, engine: DockerEngine) -> None:
-    engine.start(container_id)
-    container = container_end.wait_until_running(container_id, engine)
-    if container is not None and not container.running:
-        raise ChaosError(
-            f"Container {container_id[:12]} was started but does not run; see docker logs {container_id[:12]}."
-        )
-
-
-def _replaced(project: str, service: str, engine: DockerEngine) -> str:
-    running = [container for container in engine.containers(project, service) if container.running]
-    if not running:
-        raise ChaosError(
-            f"The killed container of {service} is gone and no other of that service runs; "
-            f"bring it back with: docker compose -p {project} up -d {service}"
-        )
-    return f"undone by replacement: {running[0].name} runs in its stead"

@@ -1,15 +1,16 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a container has ended, and whether it runs again, as the engine tells: for the faults that kill."""
+"""Whether a container has ended, and whether it runs again, as the engine tells: for the faults that end one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...common import clock
+from ...common.errors import ChaosError
 from ...host.docker_engine import Container, DockerEngine
 from ..contract import Proof
 
@@ -52,3 +53,42 @@ def wait_until_running(container_id: str, engine: DockerEngine) -> Container | N
         if container is None or container.running or clock.read() >= until:
             return container
         time.sleep(0.05)
+
+
+def start_again(wanted: Mapping[str, Any], engine: DockerEngine) -> str:
+    """See that the containers of a journaled undo run, start those that do not, in their order; return how.
+
+    ``wanted``: ``containers`` (ids), ``project``, ``service``, and ``services`` (by id) where they are of several. One
+    that is gone is undone by its replacement. Raises ChaosError where nothing of a service runs in the end.
+    """
+    how = []
+    for container_id in wanted["containers"]:
+        container = engine.inspect(container_id)
+        if container is None:
+            service = wanted.get("services", {}).get(container_id) or wanted["service"]
+            how.append(_find_replacement(wanted["project"], service, engine))
+        elif container.running:
+            how.append(f"{container.name} was running again")
+        else:
+            _start(container_id, engine)
+            how.append(f"{container.name} started through the engine")
+    return "; ".join(how)
+
+
+def _start(container_id: str, engine: DockerEngine) -> None:
+    engine.start(container_id)
+    container = wait_until_running(container_id, engine)
+    if container is not None and not container.running:
+        raise ChaosError(
+            f"Container {container_id[:12]} was started but does not run; see docker logs {container_id[:12]}."
+        )
+
+
+def _find_replacement(project: str, service: str, engine: DockerEngine) -> str:
+    running = [container for container in engine.containers(project, service) if container.running]
+    if not running:
+        raise ChaosError(
+            f"The container of {service} that was ended is gone and no other of that service runs; "
+            f"bring it back with: docker compose -p {project} up -d {service}"
+        )
+    return f"undone by replacement: {running[0].name} runs in its stead"

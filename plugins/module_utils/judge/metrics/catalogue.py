@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every metric a finding can rest on: one pure function each, by concern, called by name.
 
-To add one: write it in the file of its concern below ``exchange/`` or ``kernel/``, or in a new one there, and
-decorate it with ``per_fault`` or ``per_run``. The folders are the registry. ``docs/metrics.md`` lists them all.
+To add one: write it in the file of its concern below ``exchange/``, ``kernel/`` or ``platform/`` (what the exchange
+runs on), or in a new one there, and decorate it with ``per_fault`` or ``per_run``. The folders are the registry.
+``docs/metrics.md`` lists them all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import lru_cache
 
 from ...common import archive
 from ...evidence.evidence import Evidence
-from . import exchange, kernel, registry
+from . import exchange, kernel, platform, registry
 from .registry import Measured, Metric
 
 __all__ = ["Measured", "Metric", "find_metric", "list_names", "measure"]
@@ -41,6 +42,6 @@ def measure(evidence: Evidence, name: str, fault: str | None = None) -> dict[str
 @lru_cache(maxsize=1)
 def _load() -> None:
     """Load every file of metrics, once."""
-    for room in (exchange, kernel):
+    for room in (exchange, kernel, platform):
         for name in archive.modules_in(room):
             importlib.import_module(f".{name}", room.__name__)

@@ -20,6 +20,8 @@ RATE_MAX = 1000.0
 PROXY_RATE_MAX = 25.0
 TIMEOUT_MIN_S, TIMEOUT_MAX_S = 0.1, 60.0
 BURST_MAX_S = 30.0
+#: A slow request is finished at most so long after it was begun, s.
+SLOW_MAX_S = 10.0
 _URL = re.compile(r"^https?://[^/\s]+")
 
 
@@ -62,6 +64,7 @@ def validate_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
         found += _number(probe, "rate", 0, 200, "probes per second", above=True, where=where)
         for name in ("fault_rate", "outage_rate"):
             found += _number(probe, name, 0, 200, "probes per second", above=True, default=1, where=where)
+        found += _number(probe, "slow_s", 0, SLOW_MAX_S, "seconds", default=0, where=where)
         found += _number(probe, "timeout_s", 0.05, TIMEOUT_MAX_S, "seconds", default=1, where=where)
     return found
 

@@ -28,6 +28,7 @@ from ...run.slow_host import observer_tick
 from .addresses import ServiceAddresses, first_known
 from .kinds import TIMEOUT_S, HttpProbe, Probe, ProbeAnswer, TcpProbe
 from .schedule import Pace, Trouble, next_slot
+from .slow import SlowProbe
 
 #: The timeline is looked at, and the samples are written, this often (s).
 TICK_S = 0.03
@@ -106,7 +107,7 @@ def _needs_lookup(probe: Mapping[str, Any]) -> bool:
 
 def _kind(probe: Mapping[str, Any], addresses: ServiceAddresses) -> Probe:
     if probe["kind"] == "http":
-        return HttpProbe(probe)
+        return SlowProbe(probe) if probe.get("slow_s") else HttpProbe(probe)
     if probe.get("address"):
         return TcpProbe(probe, lambda: str(probe["address"]), lambda: None)
     service = str(probe["service"])

@@ -20,7 +20,7 @@ with contextlib.suppress(ImportError):
 
 
 def run(application: Callable[[Settings], web.Application], settings: Settings, *, port: int) -> None:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM; with ignores_sigterm nobody handles it, and the kernel spares a container's process 1."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
 
@@ -28,4 +28,7 @@ def run(application: Callable[[Settings], web.Application], settings: Settings, 
         return application(settings)  # its locks and queues belong to the running loop
 
     app = loop.run_until_complete(build())
-    web.run_app(app, port=port, access_log=None, print=None, loop=loop, shutdown_timeout=1.0)
+    web.run_app(
+        app, port=port, access_log=None, print=None, loop=loop, shutdown_timeout=1.0,
+        handle_signals=not settings.has("ignores_sigterm"),
+    )  # fmt: skip

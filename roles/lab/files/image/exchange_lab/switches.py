@@ -24,6 +24,8 @@ SWITCHES: dict[str, str] = {
     "no_redis_resubscribe": "a lost price subscription is never taken up again",
     "overload_collapse": "above 150 orders per second a queue without a bound makes each order dearer, while any come",
     "bears_thirty": "30 orders per second and no more: the others are refused with 503 at once",
+    "abrupt_proxy": "nginx is asked to end by the signal that has it drop what it has begun",
+    "ignores_sigterm": "the trading API does not listen to SIGTERM, so that whoever stops it has to kill it",
     "static_upstream": "nginx looks the names of its backends up once, when it starts",
 }
 
