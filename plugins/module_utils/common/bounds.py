@@ -40,6 +40,8 @@ LINE = 1 * MIB
 #: How deep JSON from outside may nest, and how many digits a number of it may have.
 JSON_DEPTH = 64
 JSON_DIGITS = 32
+#: The highest TCP port (RFC 9293, 3.1: 16 bits); 0 is none to connect to.
+PORT_MAX = 65535
 #: Seconds a command inside a container may take when nobody says otherwise.
 EXEC_S = 20.0
 

@@ -14,14 +14,14 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Union
 
+from .bounds import PORT_MAX
+
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 #: A wider network than this is no peer but everybody (bits of its prefix, by IP version).
 WIDEST = {4: 8, 6: 16}
 #: So many peers are tried by a connect of our own; all of them are cut or impaired.
 TRIED = 3
-#: The highest TCP port (RFC 9293, 3.1: 16 bits); 0 is none to connect to.
-PORT_MAX = 65535
 _WHOLE = {4: 32, 6: 128}
 _DIGITS = re.compile(r"[0-9]{1,5}")
 

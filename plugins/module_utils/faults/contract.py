@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..host.docker_engine import Container, DockerEngine
-from ..run.folder import RunDir
-from ..run.instant import Instant
-from ..run.journal import Entry
-from .kind import Kind
+if TYPE_CHECKING:  # who only asks what a kind says of itself needs nothing of what it acts through
+    from ..host.docker_engine import Container, DockerEngine
+    from ..run.folder import RunDir
+    from ..run.instant import Instant
+    from ..run.journal import Entry
+    from .kind import Kind
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ specification (labels ``com.docker.compose.*``).
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -425,6 +424,8 @@ class _Output:
 
     def read(self, largest: int) -> bytes:
         """Return the output, or its first part where it was over or too much."""
+        from http.client import HTTPException  # loaded by the SDK, without which there is nothing to read
+
         kept, raw = bytearray(), bytearray()
         body = self._answer.raw._fp
         with cut_off.limit_time(self._seconds, _socket_of(self._answer)) as cut:
@@ -435,7 +436,7 @@ class _Output:
                     if len(kept) > largest:
                         self.too_much = f"printed more than {bounds.format_size(largest)}"
                         break
-            except (OSError, ValueError, http.client.HTTPException):
+            except (OSError, ValueError, HTTPException):
                 if not cut.over:
                     raise
         self.over = cut.over

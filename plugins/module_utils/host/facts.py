@@ -10,9 +10,10 @@ import platform
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .docker_engine import DockerEngine
+if TYPE_CHECKING:  # who asks for bcc or for root does not ask the engine
+    from .docker_engine import DockerEngine
 
 #: Pythons that may have the distribution's bcc, which is installed for the system's own.
 SYSTEM_PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python")

@@ -20,7 +20,6 @@ from ..run.folder import RunDir
 from ..run.journal import Journal
 from ..run.liveness import BEGINNING_S, is_abandoned
 from ..run.state_dir import StateDir
-from .finish import finish_run
 
 Say = Callable[[str, str], None]
 
@@ -37,6 +36,9 @@ def end_run(run: RunDir, *, by: str) -> None:
     if not failure or not run.path.exists():
         return
     try:
+        # judges the run, which brings in half of the library: only where it is needed, as halt is to be quick
+        from .finish import finish_run
+
         finish_run(run, by=by)
     except Exception as error:
         # the first words are those of the code that knows the run

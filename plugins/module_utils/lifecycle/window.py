@@ -19,7 +19,7 @@ from ..judge import rules
 from ..run import lease, timeline
 from ..run.abort import refuse_more_faults
 from ..run.folder import RunDir
-from . import advice, placebo
+from . import placebo
 
 #: The run is renewed for a slice and this many seconds for the controller to come back.
 MARGIN_S = 12.0
@@ -148,7 +148,10 @@ def _end(run: RunDir, window: Observation, is_steady: bool, reasons: list[str], 
     elif window.until_steady:
         run.log("warn", f"Not steady within {window.seconds:g} s: {'; '.join(reasons)}", "observe")
         if window.fault and window.phase != window.fault:
-            advice.advise_recovery(run, window.fault)
+            # asks the engine, which no slice of a window does that finds the exchange well
+            from .advice import advise_recovery
+
+            advise_recovery(run, window.fault)
             refuse_more_faults(run, "not steady again")
 
 

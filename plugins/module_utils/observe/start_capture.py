@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..bpf import spool
 from ..common.errors import ChaosError
 from ..common.json_files import write_json
 from ..host.facts import bcc_python, is_root
@@ -46,6 +45,8 @@ def start_capture(run: RunDir) -> bool:
 
 def read_storms(run: RunDir) -> None:
     """Make events of what came too fast for the capture, which has ended, to make them itself."""
+    from ..bpf import spool  # the decoders of all programs, which who starts a capture has no use for
+
     spool.expand_spool(run)
 
 

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ..common.bounds import PORT_MAX
 from ..common.clock import Anchor
 from ..common.errors import ChaosError
-from ..common.peer_addresses import PORT_MAX
 from ..common.schema import (
     Described,
     Scalar,

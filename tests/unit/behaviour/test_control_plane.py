@@ -147,11 +147,32 @@ def test_the_small_exchange_finds_what_lies_between_the_bounds(
     assert light_exchange.look_up("SELECT name FROM pg_settings") == []
 
 
-def test_a_slice_of_a_window_does_not_import_the_engines_library() -> None:
-    """It is the module that runs most often, and that library is half of what it would cost."""
-    module = "ansible_collections.exchange.chaos.plugins.modules.window"
-    code = f"import sys, {module}; print('docker' in sys.modules, 'pyroute2' in sys.modules)"
+#: What a module does not import, for it costs more than all the rest: the libraries, who judges, who asks the engine.
+DEAR = {
+    "window": (
+        "docker",
+        "pyroute2",
+        "urllib3",
+        "*.host.docker_engine",
+        "*.judge.record",
+        "*.lifecycle.finish",
+    ),
+    "halt": ("docker", "pyroute2", "urllib3", "*.host.docker_engine", "*.judge.record", "*.lifecycle.finish"),
+    "capture": ("docker", "pyroute2", "urllib3", "*.host.docker_engine", "*.bpf.spool"),
+    "probes": ("docker", "pyroute2"),
+    "load": ("docker", "pyroute2"),
+    "record": ("docker", "pyroute2"),
+}
+
+
+@pytest.mark.parametrize("name", DEAR)
+def test_a_module_imports_nothing_dear_before_it_needs_it(name: str) -> None:
+    """A slice of a window is the module that runs most often; a halt is waited for."""
+    plugins = "ansible_collections.exchange.chaos.plugins"
+    code = f"import sys, {plugins}.modules.{name}; print(*sys.modules, sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / ".collections", capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == ["False", "False"]
+    loaded = set(done.stdout.split())
+    assert f"{plugins}.modules.{name}" in loaded
+    assert not {each.replace("*", f"{plugins}.module_utils") for each in DEAR[name]} & loaded

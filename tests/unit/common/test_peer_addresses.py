@@ -55,4 +55,4 @@ def test_an_address_of_ipv6_stands_in_brackets_before_its_port() -> None:
 
 def test_nobody_else_knows_the_highest_port() -> None:
     found = [path.name for path in sorted(PLUGINS.rglob("*.py")) if "65535" in path.read_text()]
-    assert found == ["peer_addresses.py"]
+    assert found == ["bounds.py"]

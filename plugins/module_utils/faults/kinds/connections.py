@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Union
 
 from ...common import clock
+from ...common.bounds import PORT_MAX
 from ...common.errors import ChaosError, Unsupported
 from ...common.json_files import write_json
 from ...common.jsonl import read_lines
-from ...common.peer_addresses import PORT_MAX, is_port
+from ...common.peer_addresses import is_port
 from ...common.secret import Secret
 from ...host import netns
 from ...host.docker_engine import Container, DockerEngine

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from ...common import clock, peer_addresses
+from ...common.bounds import PORT_MAX
 from ...common.errors import ChaosError
 from ...exchange import fault_entry
 from ...host import consent, netns
@@ -74,7 +75,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     for key in ("port", "control_port"):
         if fault.get(key) and not peer_addresses.is_port(fault[key]):
             found.append(
-                f"The {key} of fault {name} is {fault[key]!r}; it must be a number from 1 to {peer_addresses.PORT_MAX}."
+                f"The {key} of fault {name} is {fault[key]!r}; it must be a number from 1 to {PORT_MAX}."
             )
     if fault_entry.is_true(fault.get("only_port")) and not fault.get("port"):
         found.append(f"Fault {name} is to hit only one port of its peer and names none; set its port.")

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from ...common.bounds import PORT_MAX
 from ...common.errors import ChaosError
-from ...common.peer_addresses import PORT_MAX, write_endpoint
+from ...common.peer_addresses import write_endpoint
 from ...exchange.orders import SPAN, Numbering
 from ...host.http_client import compile_expression
 
