@@ -7,9 +7,10 @@
     python tools/journeys.py [-v] [ROOT]
 
 A fault's argument passes each file on the way from the role to the undo that spells its name: as a parameter, an
-attribute, a key or a word of YAML. A BPF event and an order pass the modules of ours that are loaded by the process
-that meets them, for that is what a reader may have to open. ROOT is a checkout, also one from before the packages;
-docs/architecture.md has the table.
+attribute, a key or a word of YAML. It comes from one experiment's role, so of those the one with the most such files
+counts, however many experiments there are. A BPF event and an order pass the modules of ours that are loaded by the
+process that meets them, for that is what a reader may have to open. ROOT is a checkout, also one from before the
+packages; docs/architecture.md has the table.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ CODE = ("plugins/module_utils", "plugins/plugin_utils", "plugins/modules", "plug
 DATA = ("roles", "plugins/doc_fragments")
 #: What only speaks of a fault afterwards, or of another thing by the same word, is no room on its way.
 ASIDE = re.compile(r"(^|/)(bpf|evidence|clues|judge|metrics|record|report|lab)")
+#: A file of an experiment's role; those that all experiments share are no experiment's.
+OF_EXPERIMENT = re.compile(r"roles/(?!chaos/|host/|lab/)[^/]+/")
 #: The process that meets it: its module in the packages, and what it was called before there were any.
 PROCESSES = {
     "a BPF event": ("bpf/capture.py", "capture.py"),
@@ -60,7 +63,14 @@ def follow_argument(root: Path, name: str) -> list[str]:
             if word.search(text):
                 found.append(path)
     rooms = [str(path.relative_to(root)) for path in found]
-    return [room for room in rooms if not ASIDE.search(room)]
+    return choose_role([room for room in rooms if not ASIDE.search(room)])
+
+
+def choose_role(rooms: list[str]) -> list[str]:
+    """Return rooms without those of other experiments' roles than the one that has the most of them."""
+    roles = [match.group() for room in rooms for match in [OF_EXPERIMENT.match(room)] if match]
+    most = max(sorted(set(roles)), key=roles.count, default="")
+    return [room for room in rooms if not OF_EXPERIMENT.match(room) or room.startswith(most)]
 
 
 def load_modules(root: Path, first: Path) -> list[str]:

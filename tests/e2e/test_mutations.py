@@ -52,7 +52,7 @@ def test_a_run_without_load_is_invalid(tmp_path: Path) -> None:
 def test_an_undo_that_undoes_nothing_fails_the_host(tmp_path: Path) -> None:
     before = support.container("postgres")
     change = (
-        "plugins/module_utils/faults/kinds/kill.py",
+        "plugins/module_utils/faults/mechanisms/container_end.py",
         "        _start(container_id, engine)\n",
         "",
     )

@@ -19,7 +19,11 @@ from typing import Any
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import jsonl
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.exchange import reconcile, trial_order
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange import (
+    order_book,
+    reconcile,
+    trial_order,
+)
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.database import Store
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders import Numbering
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container, DockerEngine
@@ -191,7 +195,7 @@ def test_orders_that_stay_open_are_cancelled(
     """Sells alone find no counterpart, so all of them wait in the book."""
     monkeypatch.setattr(reconcile, "AFTER_S", 0.5)
     run = open_run({**spec, "side": {"field": "side", "values": ["SELL", "SELL"]}})
-    before = trial_order.read_depth(spec)
+    before = order_book.read_depth(spec)
     run.write_event("book", depth=before)
     processes.start_process(run, "load")
     time.sleep(0.8)
@@ -386,7 +390,7 @@ def test_an_order_that_cannot_be_cancelled_is_a_warning(
     found = trial_order.place_trial_order({**spec, "cancel": {"path": "/api/nothing/{order_id}"}}, store)
     assert not found.cancelled
     assert "could not be cancelled (status 404" in found.warnings[0]
-    assert trial_order.cancel_all(spec, [found.order_id]) == (1, [])
+    assert order_book.cancel_all(spec, [found.order_id]) == (1, [])
 
 
 def test_an_exchange_that_fails_once_is_asked_again(

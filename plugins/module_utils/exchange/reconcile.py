@@ -19,8 +19,8 @@ from ..run.folder import RunDir
 from ..run.timeline import Timeline
 from .database import Store, store_of_run
 from .ledger import faults_struck, reconcile_orders
+from .order_book import cancel_all, read_depth
 from .orders import Numbering
-from .trial_order import cancel_all, read_depth
 
 #: Beyond the client's time-out, for what the service still does after its client has gone (s).
 AFTER_S = 5.0

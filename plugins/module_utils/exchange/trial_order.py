@@ -1,23 +1,23 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our orders in the exchange, one or all: a free range of numbers, preflight's trial, what stays open, the book."""
+"""Preflight's one order: a free range of numbers, then sent, found in the database and cancelled again."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
-from ..host.http_client import Client, Reply, compile_expression, shorten
+from ..host.http_client import Client, Reply, shorten
 from .database import Store
-from .orders import SPAN, SPANS, Judge, Numbering, OrderTemplate, fill_path
+from .order_book import cancel_all, cancel_order, read_depth
+from .orders import SPAN, SPANS, Judge, Numbering, OrderTemplate
 
 #: An order counts as found when the look-up shows it within this time (s): a store may lag its API.
 FOUND_S = 3.0
@@ -28,9 +28,6 @@ _TRIES = 20
 _TRIES_WIDE = 3
 #: A wide range is worth looking for where so many would fit beside each other.
 _RANGES = 16
-_CANCELLING = 8
-#: Levels of the book on both sides, wherever the answer keeps them.
-DEPTH = "length([data.bids, data.asks, bids, asks][])"
 
 
 def choose_numbers(store: Store, price: Mapping[str, Any]) -> dict[str, int]:
@@ -123,42 +120,6 @@ def place_trial_order(load: Mapping[str, Any], store: Store) -> TrialOrder:
         book = load.get("book") or "load.book (not set)"
         result.warnings.append(f"The depth of the book could not be read from {book}.")
     return result
-
-
-def cancel_order(load: Mapping[str, Any], client: Client, order_id: str) -> tuple[bool, str]:
-    """Cancel one order through the API; returns whether it went, and the API's words if not."""
-    how = load.get("cancel")
-    if not how:
-        return False, "load.cancel is not set"
-    reply = client.request(str(how.get("method", "DELETE")), fill_path(str(how["path"]), order_id=order_id))
-    if not reply.kind and 200 <= reply.status < 300:
-        return True, ""
-    return False, reply.detail or f"status {reply.status}: {Judge(load)(reply).error or reply.text()}"
-
-
-def cancel_all(load: Mapping[str, Any], order_ids: Iterable[str]) -> tuple[int, list[str]]:
-    """Cancel orders through the API, a few at a time; returns how many went, and each failure in words."""
-    ids = list(order_ids)
-    if not ids:
-        return 0, []
-    client = Client(load["url"], timeout=float(load["timeout_s"]), connections=_CANCELLING)
-    with ThreadPoolExecutor(_CANCELLING) as pool:
-        results = list(pool.map(lambda order_id: cancel_order(load, client, order_id), ids))
-    failures = [f"order {order_id}: {words}" for order_id, (went, words) in zip(ids, results) if not went]
-    return len(ids) - len(failures), failures
-
-
-def read_depth(load: Mapping[str, Any], client: Client | None = None) -> int | None:
-    """Return the number of levels in the book of the load's symbol, None when it cannot be read."""
-    if not load.get("book"):
-        return None
-    client = client or Client(load["url"], timeout=float(load["timeout_s"]))
-    symbol = str(load["order"]["body"].get("symbol", ""))
-    reply = client.request("GET", fill_path(str(load["book"]), symbol=symbol))
-    if reply.kind or reply.status != 200:
-        return None
-    found = compile_expression(load.get("depth") or DEPTH, "load.depth")(reply.json())
-    return int(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
 
 
 def _wait_for(store: Store, numbering: Numbering, number: int) -> int:

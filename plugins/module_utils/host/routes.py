@@ -33,11 +33,11 @@ def find_interface(ip: Any, address: str) -> set[int]:
     return {int(index) for index in found if index and index != _LOOPBACK}
 
 
-def find_interfaces(ip: Any, peer: str) -> set[int]:
+def find_interfaces(ip: Any, far_end: str) -> set[int]:
     """Return the interfaces that lead to an address, or to any part of a network: its parts may go different ways."""
-    found = find_interface(ip, peer_addresses.pick_address(peer))
-    if peer_addresses.is_network(peer):
-        wanted = peer_addresses.parse_network(peer)
+    found = find_interface(ip, peer_addresses.pick_address(far_end))
+    if peer_addresses.is_network(far_end):
+        wanted = peer_addresses.parse_network(far_end)
         for route in ip.get_routes(family=_INET if wanted.version == 4 else _INET6, table=_MAIN):
             dst, index = route.get_attr("RTA_DST"), route.get_attr("RTA_OIF")
             if dst and index and index != _LOOPBACK:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.exchange import trial_order
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange import order_book, trial_order
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders import (
     SPAN,
     Judge,
@@ -198,4 +198,4 @@ def test_a_database_without_room_is_told_in_words() -> None:
     ],
 )
 def test_the_depth_of_a_book_counts_both_sides(book: dict[str, Any], levels: int) -> None:
-    assert compile_expression(trial_order.DEPTH, "depth")(book) == levels
+    assert compile_expression(order_book.DEPTH, "depth")(book) == levels
