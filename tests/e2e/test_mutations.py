@@ -53,7 +53,7 @@ def test_an_undo_that_undoes_nothing_fails_the_host(tmp_path: Path) -> None:
     before = support.container("postgres")
     change = (
         "plugins/module_utils/faults/mechanisms/container_end.py",
-        "        _start(container_id, engine)\n",
+        "            _start(container_id, engine)\n",
         "",
     )
     try:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def changes() -> Iterator[tuple[str, str, str]]:
+def changes() -> Iterator[tuple[str, str, str, str]]:
     """Yield (test file, path, old text) of each tuple (path, old, new) in the end-to-end tests."""
     for test in sorted((ROOT / "tests" / "e2e").glob("test_*.py")):
         for node in ast.walk(ast.parse(test.read_text())):
@@ -22,16 +22,21 @@ def changes() -> Iterator[tuple[str, str, str]]:
                 continue
             texts = [part.value for part in node.elts if isinstance(part, ast.Constant)]
             if len(texts) == len(node.elts) == 3 and str(texts[0]).startswith(("plugins/", "roles/")):
-                yield test.name, str(texts[0]), str(texts[1])
+                yield test.name, str(texts[0]), str(texts[1]), str(texts[2])
 
 
 CHANGES = list(changes())
 
 
 def test_there_are_mutations_to_look_at() -> None:
-    assert len({test for test, _path, _old in CHANGES}) >= 5
+    assert len({test for test, _path, _old, _new in CHANGES}) >= 5
 
 
-@pytest.mark.parametrize(("test", "path", "old"), CHANGES, ids=lambda value: str(value)[:40])
-def test_what_a_mutation_changes_stands_once(test: str, path: str, old: str) -> None:
-    assert (ROOT / path).read_text().count(old) == 1, test
+@pytest.mark.parametrize(("test", "path", "old", "new"), CHANGES, ids=lambda value: str(value)[:40])
+def test_what_a_mutation_changes_stands_once_and_what_comes_of_it_is_code(
+    test: str, path: str, old: str, new: str
+) -> None:
+    text = (ROOT / path).read_text()
+    assert text.count(old) == 1, test
+    if path.endswith(".py"):
+        compile(text.replace(old, new), path, "exec")
