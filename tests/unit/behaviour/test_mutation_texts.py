@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def changes() -> Iterator[tuple[str, str, str, str]]:
-    """Yield (test file, path, old text) of each tuple (path, old, new) in the end-to-end tests."""
+    """Yield (test file, path, old text, new text) of each tuple (path, old, new) in the end-to-end tests."""
     for test in sorted((ROOT / "tests" / "e2e").glob("test_*.py")):
         for node in ast.walk(ast.parse(test.read_text())):
             if not isinstance(node, ast.Tuple):
