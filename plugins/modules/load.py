@@ -133,7 +133,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.results import 
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import attach_run
 
 
-def present(run: RunDir, check: bool, probes: bool) -> Result:
+def make_present(run: RunDir, check: bool, probes: bool) -> Result:
     """Start the process unless it runs, and with ``probes`` theirs."""
     load, probed = run.spec.order_load, [probe.to_data() for probe in run.spec.probes] if probes else []
     plan = [*load_plan.describe_load(load), *load_plan.describe_probes(probed)]
@@ -152,7 +152,7 @@ def present(run: RunDir, check: bool, probes: bool) -> Result:
     return _answer(run, check, changed=not running or started, plan=plan, ledger={})
 
 
-def absent(run: RunDir, check: bool, _probes: bool) -> Result:
+def make_absent(run: RunDir, check: bool, _probes: bool) -> Result:
     """End the process and account for its orders; once that is done, tell the account again."""
     known = read_json(run.file("ledger.json"))
     running = processes.living_process(run, "load")
@@ -191,7 +191,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    act = present if module.params["state"] == "present" else absent
+    act = make_present if module.params["state"] == "present" else make_absent
     try:
         run = attach_run(module.params["run_id"], module.params["state_dir"], of="module load")
         module.exit_json(**act(run, module.check_mode, module.params["probes"]))

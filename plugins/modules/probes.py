@@ -75,14 +75,14 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.results import 
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import attach_run
 
 
-def present(run: RunDir, check: bool) -> Result:
+def make_present(run: RunDir, check: bool) -> Result:
     """Start the process unless it runs."""
     plan = load_plan.describe_probes([probe.to_data() for probe in run.spec.probes])
     changed = not processes.living_process(run, "probes") if check else start.start_probes(run)
     return _answer(run, check, changed=changed, plan=plan)
 
 
-def absent(run: RunDir, check: bool) -> Result:
+def make_absent(run: RunDir, check: bool) -> Result:
     """End the process."""
     running = processes.living_process(run, "probes")
     if running and not check:
@@ -109,7 +109,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    act = present if module.params["state"] == "present" else absent
+    act = make_present if module.params["state"] == "present" else make_absent
     try:
         run = attach_run(module.params["run_id"], module.params["state_dir"], of="module probes")
         module.exit_json(**act(run, module.check_mode))

@@ -100,7 +100,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.results import 
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
-def present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result:
+def make_present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result:
     """Preflight, then open the run; in check mode stop before anything is made."""
     run_id = module.params["run_id"]
     spec = slow_host.ease_probes(require_sound(module.params["spec"] or {}))
@@ -141,7 +141,7 @@ def present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result:
     return deliver_result(run, changed=True, before=lines.lines, plan=plan, skipped_reason="")
 
 
-def absent(module: AnsibleModule, state: StateDir) -> Result:
+def make_absent(module: AnsibleModule, state: StateDir) -> Result:
     """Remove a collected record; a run under way is none."""
     run_id = module.params["run_id"]
     if state.run_dir(run_id).path.exists():
@@ -174,7 +174,11 @@ def main() -> None:
     state, lines = StateDir(module.params["state_dir"]), Lines()
     archive.complete_from(Path(module.params["runtime"] or ""))
     try:
-        act = present(module, state, lines) if module.params["state"] == "present" else absent(module, state)
+        act = (
+            make_present(module, state, lines)
+            if module.params["state"] == "present"
+            else make_absent(module, state)
+        )
         module.exit_json(**act)
     except Unsupported as error:
         lines.say("warn", f"Skipped: {error}")

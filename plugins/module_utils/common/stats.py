@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 
-def percentile(values: Sequence[float], q: float) -> float | None:
+def find_percentile(values: Sequence[float], q: float) -> float | None:
     """Return the ``q``-th percentile (0 < q <= 100) by nearest rank, None of no values.
 
     Nearest rank always returns a value that was measured: the smallest one that at least ``q`` per cent of
@@ -21,9 +21,9 @@ def percentile(values: Sequence[float], q: float) -> float | None:
     return ordered[max(0, math.ceil(q / 100 * len(ordered)) - 1)]
 
 
-def median(values: Sequence[float]) -> float | None:
+def find_median(values: Sequence[float]) -> float | None:
     """Return the median by nearest rank, None of no values."""
-    return percentile(values, 50)
+    return find_percentile(values, 50)
 
 
 def percentile_of_buckets(buckets: Sequence[Sequence[float]], q: float) -> float | None:

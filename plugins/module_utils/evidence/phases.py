@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from ..common.stats import percentile, round_or_none
+from ..common.stats import find_percentile, round_or_none
 from ..exchange import fault_entry
 from ..exchange.ledger import PLACEBO
 from ..run.specification import FaultSpec
@@ -253,8 +253,8 @@ def latency_percentiles(orders: Sequence[Order]) -> dict[str, float | None]:
     """Return p50, p95, p99 and max (nearest rank) of all finished attempts, whatever became of them."""
     values = [order.latency_ms for order in orders]
     return {
-        "p50": round_or_none(percentile(values, 50)),
-        "p95": round_or_none(percentile(values, 95)),
-        "p99": round_or_none(percentile(values, 99)),
+        "p50": round_or_none(find_percentile(values, 50)),
+        "p95": round_or_none(find_percentile(values, 95)),
+        "p99": round_or_none(find_percentile(values, 99)),
         "max": round_or_none(max(values, default=None)),
     }

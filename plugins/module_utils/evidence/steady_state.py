@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from ..common.stats import percentile
+from ..common.stats import find_percentile
 from ..run.specification import Specification, Thresholds
 from .evidence import Evidence, Order, Sample
 
@@ -89,7 +89,9 @@ class Signal:
             return f"{self.name}: {failed} of {len(points)} samples bad" if failed else None
         if failed > limits.error_ratio * len(points):
             return f"{self.name}: {failed} of {len(points)} failed, more than {limits.error_ratio:.2%}"
-        p99 = percentile([point.latency_ms for point in points if not point.failed and not point.alone], 99)
+        p99 = find_percentile(
+            [point.latency_ms for point in points if not point.failed and not point.alone], 99
+        )
         if p99 is not None and p99 > limits.p99_ms:
             return f"{self.name}: 99th percentile {p99:.0f} ms, above {limits.p99_ms:.0f} ms"
         return None

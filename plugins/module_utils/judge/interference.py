@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from ..common.shapes import Recorded
-from ..common.stats import percentile, round_or_none
+from ..common.stats import find_percentile, round_or_none
 from ..evidence.evidence import Evidence
 from ..evidence.phases import orders_within
 
@@ -71,14 +71,14 @@ class Interference:
 def measure_interference(evidence: Evidence, start: float, end: float) -> Interference:
     """Sum up [start, end), boottime."""
     late = [1000 * (order.sent - order.at) for order in orders_within(evidence.orders, start, end)]
-    late_ms = percentile(late, 99) if len(late) >= _FEWEST_ORDERS else None
+    late_ms = find_percentile(late, 99) if len(late) >= _FEWEST_ORDERS else None
     seen = [line for line in evidence.interference if start <= line["t"] < end]
     if len(seen) < _FEWEST:
         return Interference(len(seen), late_ms=late_ms)
     return Interference(
         samples=len(seen),
         **{key: _mean(seen, key) for key in _MEANS},
-        run_delay_ms=percentile(_known(seen, "run_delay_ms"), 99),
+        run_delay_ms=find_percentile(_known(seen, "run_delay_ms"), 99),
         late_ms=late_ms,
         taken=sum(_is_taken(line) for line in seen) / len(seen),
         largest=max(

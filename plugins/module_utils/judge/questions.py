@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..common.shapes import Recorded
-from ..common.stats import percentile, round_or_none
+from ..common.stats import find_percentile, round_or_none
 from ..evidence.evidence import Evidence, Order
 from ..evidence.phases import Window, fault_onset, fault_windows, find_baseline, restarted_at, users_orders
 from .metrics.catalogue import measure
@@ -65,7 +65,7 @@ def users_saw(evidence: Evidence, found: Sequence[Window]) -> Recorded:
     """Count errors and slow answers from the first fault on, of the orders that stand for users, with percentiles."""
     before = find_baseline(evidence)
     quiet = _latencies(users_orders(evidence.orders, before.start, before.end)) if before else []
-    p99_before = percentile(quiet, 99)
+    p99_before = find_percentile(quiet, 99)
     limit = max(evidence.spec.thresholds.p99_ms, SLOW_TIMES * (p99_before or 0.0))
     orders = [
         order
@@ -80,8 +80,8 @@ def users_saw(evidence: Evidence, found: Sequence[Window]) -> Recorded:
         "orders": len(orders),
         "errors": errors,
         "slow": slow,
-        "p50_ms": round_or_none(percentile(latencies, 50)),
-        "p99_ms": round_or_none(percentile(latencies, 99)),
+        "p50_ms": round_or_none(find_percentile(latencies, 50)),
+        "p99_ms": round_or_none(find_percentile(latencies, 99)),
         "baseline_p99_ms": round_or_none(p99_before),
     }
 

@@ -88,7 +88,9 @@ def run(kind: Fault) -> None:
             raise ChaosError(first_sentence(problems))
         if module.check_mode:
             module.exit_json(**preview_fault(kind, wanted))
-        module.exit_json(**(present(kind, wanted) if parameters["state"] == "present" else absent(wanted)))
+        module.exit_json(
+            **(make_present(kind, wanted) if parameters["state"] == "present" else make_absent(wanted))
+        )
     except ChaosError as error:
         # for the action of all fault modules: the wave must hear of an abort that no window will tell of
         aborted = abort_reason(StateDir(parameters["state_dir"]), parameters["run_id"])
@@ -237,7 +239,7 @@ def preview_fault(fault: Fault, wanted: Mapping[str, Any]) -> Result:
     return make_result(True, lines, before="", after=_text(lines))
 
 
-def present(fault: Fault, wanted: Mapping[str, Any]) -> Result:
+def make_present(fault: Fault, wanted: Mapping[str, Any]) -> Result:
     """Inject the fault in its run, unless this very fault was injected already."""
     run = attach_run(wanted["run_id"], wanted.get("state_dir"), of=f"module {wanted['kind']}")
     external.refuse_external(
@@ -280,7 +282,7 @@ def _agreed(run: RunDir, wanted: Mapping[str, Any]) -> Instant | None:
     return agreed
 
 
-def absent(wanted: Mapping[str, Any]) -> Result:
+def make_absent(wanted: Mapping[str, Any]) -> Result:
     """Undo the fault if it is in force; twice is once."""
     run = attach_run(wanted["run_id"], wanted.get("state_dir"), of=f"module {wanted['kind']}, undoing")
     entries = [entry for entry in Journal(run).open_entries() if entry.fault == wanted["id"]]

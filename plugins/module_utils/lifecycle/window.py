@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..common import clock
 from ..common.jsonl import Tail
 from ..common.shapes import Result
-from ..common.stats import percentile
+from ..common.stats import find_percentile
 from ..evidence import evidence, steady_state
 from ..evidence.evidence import Evidence
 from ..evidence.phases import BASELINE, PLACEBO_RECOVERY
@@ -217,7 +217,7 @@ def _progress(seen: Evidence, window: Observation, begun: float, since: float, i
     """Say how far the window is and what the orders since ``since`` met."""
     orders = [order for order in seen.orders if order.at >= max(begun, since)]
     failed = sum(order.failed for order in orders)
-    p50 = percentile([order.latency_ms for order in orders if not order.failed], 50)
+    p50 = find_percentile([order.latency_ms for order in orders if not order.failed], 50)
     elapsed = min(clock.read() - begun, window.seconds)
     median = "no order good" if p50 is None else f"median {p50:.1f} ms"
     return {

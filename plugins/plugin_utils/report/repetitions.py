@@ -11,7 +11,7 @@ from typing import Any
 
 from ...module_utils.common.intervals import percentile_bounds
 from ...module_utils.common.shapes import is_number
-from ...module_utils.common.stats import median
+from ...module_utils.common.stats import find_median
 from ..record.merge import QUESTIONS, worst_outcome, worst_verdict
 from ..record.read import load_record
 from ..words import VERDICT_MARKS, escape_line, format_quantity
@@ -73,7 +73,7 @@ def _spread(host: str, name: str, each: Sequence[Finding]) -> dict[str, Any]:
         "title": str(each[0]["title"]),
         "unit": each[0]["unit"],
         "verdicts": dict(verdicts),
-        "median": median(values),
+        "median": find_median(values),
         "worst": (min if least_is_worst else max)(values, default=None),
         "interval": interval,
         "flaky": len(verdicts) > 1,

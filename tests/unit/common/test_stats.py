@@ -9,8 +9,8 @@ import random
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.stats import (
-    median,
-    percentile,
+    find_median,
+    find_percentile,
     round_or_none,
 )
 
@@ -28,7 +28,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.stats import
     ],
 )
 def test_percentile(values: list[float], q: float, expected: float | None) -> None:
-    assert percentile(values, q) == expected
+    assert find_percentile(values, q) == expected
 
 
 def test_percentile_is_the_smallest_value_that_enough_do_not_exceed() -> None:
@@ -36,13 +36,13 @@ def test_percentile_is_the_smallest_value_that_enough_do_not_exceed() -> None:
     for _ in range(200):
         values = [source.uniform(0, 10) for _ in range(source.randint(1, 40))]
         q = source.uniform(0.1, 100)
-        found = percentile(values, q)
+        found = find_percentile(values, q)
         assert found in values
         assert sum(value <= found for value in values) >= q / 100 * len(values) - 1e-9
         assert sum(value < found for value in values) < q / 100 * len(values)
 
 
 def test_median_and_rounding() -> None:
-    assert median([5.0, 1.0, 9.0]) == 5.0
+    assert find_median([5.0, 1.0, 9.0]) == 5.0
     assert round_or_none(None) is None
     assert round_or_none(1.23456) == 1.235

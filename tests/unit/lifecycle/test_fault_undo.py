@@ -63,7 +63,7 @@ def test_a_run_whose_fault_is_undone_lives_as_long_as_any_other(run: RunDir) -> 
         "kind": "kill",
         "linger": 0.0,
     }
-    assert fault_module.absent(wanted)["changed"] is True
+    assert fault_module.make_absent(wanted)["changed"] is True
     assert run.read_deadline() == pytest.approx(clock.read() + lease.LEASE_S + 3, abs=1)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ...common import clock
 from ...common.errors import ChaosError
 from ...common.json_files import write_json
-from ...common.stats import median
+from ...common.stats import find_median
 from ...host import cgroups, disks
 from ...host.cgroups import Cgroup
 from ...host.docker_engine import Container
@@ -211,7 +211,7 @@ def apply(change: DiskPlan, entry: Entry, scene: Scene) -> Applied:
         "pids": [change.target.pid],
         "engine": f"cgroup v{cgroup.version}" if change.mode == "limit" else change.tool,
         "device": change.device,
-        "fsync_before_s": median(before),
+        "fsync_before_s": find_median(before),
         "bytes_before": bytes_before,
         "busy_before_s": busy_before,
         "counted_at": at,
@@ -243,14 +243,14 @@ def _inside(cgroup: Cgroup, folder: Path) -> list[float]:
 
 def _tell(run: RunDir, fault: str, moment: str, seconds: Sequence[float]) -> None:
     run.write_event(
-        timeline.MEASURED, fault=fault, name="fsync", moment=moment, value=median(seconds),
+        timeline.MEASURED, fault=fault, name="fsync", moment=moment, value=find_median(seconds),
         trials=[round(one, 6) for one in seconds],
     )  # fmt: skip
 
 
 def _slower(mode: str, before: Sequence[float], inside: Sequence[float]) -> Proof:
     """The system call's own time, by a process of ours in the service's cgroup."""
-    was, now = median(before) or 0.0, median(inside) or 0.0
+    was, now = find_median(before) or 0.0, find_median(inside) or 0.0
     ratio = now / was if was else 0.0
     wanted = SLOWER if mode == "limit" else 1.5
     value = f"{1000 * was:.2f} ms → {1000 * now:.1f} ms ({ratio:.0f} times)"

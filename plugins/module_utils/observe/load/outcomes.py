@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...common.stats import percentile
+from ...common.stats import find_percentile
 
 #: Seconds of outcomes that are kept: the baseline that a surge is compared with, and room to spare.
 KEPT_S = 30.0
@@ -81,7 +81,7 @@ class Outcomes:
 def latency_ms(outcomes: Iterable[Outcome], q: float = 50) -> float | None:
     """Return a percentile of the latency of the good orders that are not the surge's, None of too few to tell."""
     values = [one.latency_ms for one in outcomes if one.ok and not one.surge]
-    return percentile(values, q) if len(values) >= FEWEST else None
+    return find_percentile(values, q) if len(values) >= FEWEST else None
 
 
 #: Fewer good orders than this have no median worth the name.

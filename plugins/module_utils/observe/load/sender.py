@@ -13,7 +13,7 @@ from typing import Any
 
 from ...common import clock
 from ...common.shapes import Line
-from ...common.stats import percentile
+from ...common.stats import find_percentile
 from ...exchange.orders import Judge, OrderTemplate, Verdict
 from ...host.http_client import Reply
 from .connections import Connections
@@ -120,8 +120,8 @@ class Sender:
             "late_ms": {
                 name: None if value is None else round(value, 3)
                 for name, value in (
-                    ("p50", percentile(late, 50)),
-                    ("p99", percentile(late, 99)),
+                    ("p50", find_percentile(late, 50)),
+                    ("p99", find_percentile(late, 99)),
                     ("max", max(late, default=None)),
                 )
             },

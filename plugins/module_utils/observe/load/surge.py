@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...common.stats import percentile
+from ...common.stats import find_percentile
 from .outcomes import Outcomes, latency_ms
 
 #: Orders per second on top of the others; the run's own most follows them.
@@ -75,7 +75,7 @@ def explain_suffering(outcomes: Outcomes, since: float, now: float, calm: Calm, 
     median = latency_ms(seen)
     if median is not None and median > calm.most_ms:
         return f"the median answer took {median:.0f} ms at {what}, and {calm.p50:.0f} ms before"
-    late = percentile([one.late_ms for one in seen], 90)
+    late = find_percentile([one.late_ms for one in seen], 90)
     if late is not None and late > LATE_MS:
         return f"this host sent its orders {late:.0f} ms late at {what}"
     return ""
@@ -89,7 +89,7 @@ def visible_ms(outcomes: Outcomes, start: float, end: float) -> float | None:
     for instant in instants:
         before = bisect_right(ends, instant)
         gaps.append(1000 * (instant - ends[before - 1]) if before else float("inf"))
-    found = percentile(gaps, VISIBLE_Q)
+    found = find_percentile(gaps, VISIBLE_Q)
     return None if found is None or found == float("inf") else round(found, 1)
 
 

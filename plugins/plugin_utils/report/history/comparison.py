@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from ....module_utils.common.stats import median
+from ....module_utils.common.stats import find_median
 from ...words import NOT_MEASURED, format_quantity, format_span, format_threshold
 
 Record = Mapping[str, Any]
@@ -176,7 +176,7 @@ def _value(finding: Mapping[str, Any]) -> Value | None:
 
 
 def _middle(values: Sequence[Value]) -> float:
-    return median([(low + high) / 2 for low, high in values]) or 0.0
+    return find_median([(low + high) / 2 for low, high in values]) or 0.0
 
 
 def _range(values: Sequence[Value]) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 
 from ....module_utils.common.shapes import is_number
-from ....module_utils.common.stats import percentile
+from ....module_utils.common.stats import find_percentile
 from ...record.samples import COLUMNS, Band, Requests, Samples, Span
 from ...words import format_number
 from ..event_lines import format_event
@@ -156,7 +156,7 @@ def _percentiles(
     for kind, q in (("p99", 99.0), ("p95", 95.0), ("p50", 50.0)):
         data, pen = [], False
         for index, one in enumerate(parts):
-            value = percentile(one.latencies, q)
+            value = find_percentile(one.latencies, q)
             if value is None:
                 pen = False
                 continue

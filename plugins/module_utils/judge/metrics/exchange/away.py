@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ....common import intervals
-from ....common.stats import percentile
+from ....common.stats import find_percentile
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, fault_onset, find_baseline, users_orders
 from ..registry import LATENCY, SPEED, Measured, per_fault
@@ -46,7 +46,7 @@ def latency_while_away(evidence: Evidence, window: Window) -> Measured:
     good = [order for order in evidence.orders if order.ok]
     quiet = [order.latency_ms for order in users_orders(good, before.start, before.end)]
     during = [order.latency_ms for order in users_orders(good, start, end)]
-    then, now = percentile(quiet, 95), percentile(during, 95)
+    then, now = find_percentile(quiet, 95), find_percentile(during, 95)
     if then is None or now is None or len(during) < _FEWEST:
         text = f"load.jsonl: {len(during)} good orders of the steady stream while away, {len(quiet)} before"
         return Measured(None, text)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ....common import intervals
-from ....common.stats import median, percentile
+from ....common.stats import find_median, find_percentile
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Phase, Window, fault_onset, find_baseline, users_orders
 from ..kernel.connects import explain_unseen, list_connects
@@ -45,8 +45,8 @@ def queueing_or_failing(evidence: Evidence, window: Window) -> Measured:
         )
     limits = evidence.spec.thresholds
     failed = sum(order.failed for order in sent)
-    usual = percentile([order.latency_ms for order in before], 99) or 0.0
-    late = percentile([order.latency_ms for order in sent if order.ok], 99) or 0.0
+    usual = find_percentile([order.latency_ms for order in before], 99) or 0.0
+    late = find_percentile([order.latency_ms for order in sent if order.ok], 99) or 0.0
     limit = max(limits.p99_ms, _SLOW_TIMES * usual)
     text = (
         f"load.jsonl: {failed} of {len(sent)} orders failed; 99th percentile of the good ones {late:.0f} ms, "
@@ -61,7 +61,7 @@ def queueing_or_failing(evidence: Evidence, window: Window) -> Measured:
 def added_wait_ms(evidence: Evidence, window: Window) -> Measured:
     """Milliseconds by which the median of acknowledged orders grew while the fault was held."""
     good = [order.latency_ms for order in _sent(evidence, window) if order.ok]
-    during, usual = median(good), median([order.latency_ms for order in _before(evidence)])
+    during, usual = find_median(good), find_median([order.latency_ms for order in _before(evidence)])
     if during is None or usual is None:
         return Measured(None, "load.jsonl: no acknowledged order while the fault was held, or none before")
     usually = [order.latency_ms for order in _before(evidence)]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ....common import peer_addresses
-from ....common.stats import median
+from ....common.stats import find_median
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, fault_onset, find_baseline
 from ..exchange.recovery import port_opened, trouble_ends
@@ -135,7 +135,7 @@ def reconnect_storm(evidence: Evidence, window: Window) -> Measured:
 def retry_interval_s(evidence: Evidence, window: Window) -> Measured:
     """Median seconds between two tries of one process to connect while the target was away."""
     gaps = [gap for series in _gaps(evidence, window).values() for gap in series]
-    middle = median(gaps)
+    middle = find_median(gaps)
     if explain_unseen(evidence, window) or middle is None:
         return explain_unseen(evidence, window) or Measured(
             None, "bpf.jsonl: no process tried twice while the target was away"
@@ -222,5 +222,5 @@ def _gaps(evidence: Evidence, window: Window) -> dict[int, list[float]]:
 
 def _growth(gaps: Sequence[float]) -> float:
     third = max(1, len(gaps) // 3)
-    first, last = median(gaps[:third]), median(gaps[-third:])
+    first, last = find_median(gaps[:third]), find_median(gaps[-third:])
     return (last or 0.0) / max(first or 0.0, ROUND_S)

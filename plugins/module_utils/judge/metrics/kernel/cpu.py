@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ....common import intervals
-from ....common.stats import percentile
+from ....common.stats import find_percentile
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Window, find_baseline, latency_percentiles, orders_within, users_orders
 from ..registry import LATENCY, Measured, per_fault
@@ -81,7 +81,7 @@ def latency_back_s(evidence: Evidence, window: Window) -> Measured:
     if window.undone is None:
         return Measured(None, "the fault was not undone")
     before, _during, after = split_orders(evidence, window)
-    usual = percentile([order.latency_ms for order in before if not order.failed], 50)
+    usual = find_percentile([order.latency_ms for order in before if not order.failed], 50)
     if usual is None:
         return Measured(None, "load.jsonl: no good orders before the fault")
     limit, at = max(usual * _BACK_TIMES, usual + _BACK_MS), window.undone

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ....common.stats import median, percentile
+from ....common.stats import find_median, find_percentile
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window, orders_within
 from ..exchange.cache import find_reading, find_reading_before
@@ -41,7 +41,7 @@ def order_per_fsync(evidence: Evidence, window: Window) -> Measured:
     """Median order latency while the disk was slow, in units of an fsync's: how many writes an order waited for."""
     inside = [float(event["value"]) for event in _trials(evidence, window, "begin", "end")]
     orders = orders_within(evidence.orders, window.injected, window.undone or window.end)
-    disk_s, order_ms = median(inside), percentile([order.latency_ms for order in orders], 50)
+    disk_s, order_ms = find_median(inside), find_percentile([order.latency_ms for order in orders], 50)
     if not disk_s or order_ms is None:
         return Measured(None, "no fsync was timed in the window, or no order sent in it")
     text = f"load.jsonl: median order {order_ms:.1f} ms; timeline.jsonl: fsync {1000 * disk_s:.1f} ms"

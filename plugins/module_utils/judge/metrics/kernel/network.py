@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ....common import intervals
-from ....common.stats import median
+from ....common.stats import find_median
 from ....evidence.evidence import Evidence, Order
 from ....evidence.phases import Window, engine_events, fault_windows, find_baseline, users_orders
 from ..exchange.recovery import find_recovery
@@ -133,7 +133,7 @@ def retransmits_back_off(evidence: Evidence, window: Window) -> Measured:
 def gave_up_after_s(evidence: Evidence, window: Window) -> Measured:
     """Median age of the connects to the peer that the application closed unanswered: its own time-out, as seen."""
     found = [event for event in _held(evidence, window, "CONN_GAVE_UP") if event.get("duration_ms")]
-    middle = median([float(event["duration_ms"]) / 1000 for event in found])
+    middle = find_median([float(event["duration_ms"]) / 1000 for event in found])
     if explain_unseen(evidence, window) or middle is None:
         return explain_unseen(evidence, window) or Measured(
             None, "bpf.jsonl: no connect was given up unanswered"
@@ -145,7 +145,7 @@ def gave_up_after_s(evidence: Evidence, window: Window) -> Measured:
 def added_latency_ms(evidence: Evidence, window: Window) -> Measured:
     """Median latency of the acknowledged orders while the fault was held, less that of the baseline."""
     during, before = _good(_sent(evidence, window)), _good(_before(evidence))
-    middle, usual = median(during), median(before)
+    middle, usual = find_median(during), find_median(before)
     if middle is None or usual is None:
         return Measured(None, "load.jsonl: no acknowledged orders while it was held, or none before")
     text = (
@@ -210,7 +210,7 @@ def latency_after(evidence: Evidence, window: Window) -> Measured:
         return Measured(None, "steady state did not come back")
     start = max(found.latest, window.undone or window.injected)
     after = _good(users_orders(evidence.orders, start, window.end))
-    middle, usual = median(after), median(_good(_before(evidence)))
+    middle, usual = find_median(after), find_median(_good(_before(evidence)))
     if middle is None or usual is None:
         return Measured(None, "load.jsonl: no acknowledged orders after it, or none before")
     text = f"load.jsonl: median {middle:.1f} ms of {len(after)} orders, before: {usual:.1f} ms"
