@@ -82,10 +82,13 @@ class Report:
         return self.stem.with_name(f"{self.stem.name}.log").read_text()
 
     def raw(self, name: str) -> list[dict[str, Any]]:
+        """One raw file's lines but for its clock's."""
+        return [line for line in self.raw_lines(name) if "anchor" not in line]
+
+    def raw_lines(self, name: str) -> list[dict[str, Any]]:
         """One raw file's lines."""
         (path,) = self.stem.parent.glob(f"{self.stem.name}.*.{name}.jsonl.gz")
-        lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-        return [line for line in lines if "anchor" not in line]
+        return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
     def finding(self, identity: str) -> dict[str, Any]:
         """One finding of the only host."""
