@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +39,9 @@ def run(
     assert done.returncode == 0, done.stdout[-8000:]
     return support.report(folder), done.stdout, seen
 
+
+#: A sleep of 1 ms that wakes later than this, seconds, tells of a machine that others use too.
+IDLE_S = 0.001
 
 Run = tuple[support.Report, str, list[dict[str, Any]]]
 
@@ -190,6 +194,16 @@ def interval(report: support.Report, identity: str) -> tuple[float, float]:
     stamps = re.findall(r"(?:last bad|first good) (\S+Z)", report.finding(identity)["evidence"])
     assert len(stamps) == 2, report.finding(identity)
     return moment(stamps[0]), moment(stamps[1])
+
+
+def jitter() -> float:
+    """How late a sleep of 1 ms wakes up, 99th percentile of 500, in seconds."""
+    late = []
+    for _ in range(500):
+        begun = time.perf_counter()
+        time.sleep(0.001)
+        late.append(time.perf_counter() - begun - 0.001)
+    return sorted(late)[494]
 
 
 def slowest_answer(report: support.Report, begin: float, end: float) -> float:

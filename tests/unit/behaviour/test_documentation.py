@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,9 @@ def pages() -> list[str]:
     return [str(page.relative_to(ROOT)) for page in PAGES if page.name != "CHANGELOG.md"]
 
 
+@cache
 def variables() -> set[str]:
+    """Return every variable that a role declares."""
     found: set[str] = set()
     for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
         for entry in yaml.safe_load(path.read_text())["argument_specs"].values():
