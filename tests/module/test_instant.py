@@ -26,18 +26,20 @@ COUNT, ARM_S = 20, 15.0
 #: Kills a process of its own at the instant given, then keeps the processor, as a module does.
 FIRE = """
 import json, os, signal, subprocess, sys
-from ansible_collections.exchange.chaos.plugins.module_utils import clock, instant
-from ansible_collections.exchange.chaos.plugins.module_utils.rundir import RunDir, write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
+from ansible_collections.exchange.chaos.plugins.module_utils.run import instant, timeline
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 run = RunDir(sys.argv[1])
-write_json(run.file("spec.json"), {"anchor": vars(clock.anchor())})
-run.write_event("opened")
+write_json(run.file("spec.json"), {"anchor": vars(clock.take_anchor())})
+run.write_event(timeline.OPENED)
 victim = subprocess.Popen(["sleep", "1000"])
 pidfd = os.pidfd_open(victim.pid)
 agreed = instant.Instant(run, "crash", run.anchor.wall(float(sys.argv[2])))
 with agreed.moment():
-    at = clock.now()
+    at = clock.read()
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    done = clock.now()
+    done = clock.read()
 victim.wait()
 sum(range(1_000_000))
 print(json.dumps([at, done]))
