@@ -102,7 +102,7 @@ def test_the_watchdog_has_it_before_there_is_anything_to_undo(
     monkeypatch.setattr(watchdog, "load_sdk", lambda: asked.append("sdk"))
     monkeypatch.setattr(RunDir, "register_process", lambda run, name: asked.append(name))
     monkeypatch.setattr(watchdog.Watchdog, "__init__", lambda *_: None)
-    monkeypatch.setattr(watchdog.Watchdog, "keep", lambda _self: 0)
+    monkeypatch.setattr(watchdog.Watchdog, "keep_watch", lambda _self: 0)
     monkeypatch.setattr(watchdog, "Lifespan", lambda *_args, **_named: None)
     assert watchdog.main(RunDir(tmp_path)) == 0
     assert asked == ["sdk", "pyroute2", "watchdog"]
@@ -115,6 +115,6 @@ def test_a_watchdog_without_it_keeps_the_run_all_the_same(
     monkeypatch.setitem(sys.modules, "pyroute2", None)
     monkeypatch.setattr(RunDir, "register_process", lambda *_: None)
     monkeypatch.setattr(watchdog.Watchdog, "__init__", lambda *_: None)
-    monkeypatch.setattr(watchdog.Watchdog, "keep", lambda _self: 0)
+    monkeypatch.setattr(watchdog.Watchdog, "keep_watch", lambda _self: 0)
     monkeypatch.setattr(watchdog, "Lifespan", lambda *_args, **_named: None)
     assert watchdog.main(RunDir(tmp_path)) == 0
