@@ -16,6 +16,7 @@ SLOTS = 57
 pytestmark = pytest.mark.usefixtures("ready")
 
 
+@pytest.mark.full  # in `make test`, module/test_connections takes real sessions until one is refused
 def test_an_exchange_with_a_pool_bears_it(tmp_path: Path) -> None:
     report = live.passed(PLAYBOOK, tmp_path, **SHORT)
     proofs = {

@@ -64,6 +64,7 @@ def test_sigterm_in_the_crash_leaves_nothing(tmp_path: Path) -> None:
         live.settle(LEASE_S)
 
 
+@pytest.mark.full  # in `make test`, module/test_run_playbook plays halt.yml while a container is held down
 def test_halt_ends_an_outage_at_once(tmp_path: Path) -> None:
     """From another terminal, while the first still watches; the first then says that it was aborted."""
     held = {**OUTAGE, "database_sudden_death_outage_s": "15"}

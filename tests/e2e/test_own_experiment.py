@@ -15,6 +15,7 @@ EXAMPLE = support.ROOT / "docs" / "examples" / "market_data_outage"
 SHORT = {**support.QUICK, "market_data_outage_s": "4"}
 
 
+@pytest.mark.full  # in `make test`, test_own_fault plays a role and a playbook of one's own
 def test_an_experiment_of_ones_own_is_a_role_and_a_playbook(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
