@@ -12,7 +12,7 @@ author: The exchange.chaos authors (@exchange-chaos)
 description:
   - Looks at the host (consent, Docker engine, kernel, bcc, disk), at the exchange (project, services, health) and at
     what an earlier run may have left, which it undoes.
-  - Sends nothing to the exchange and opens no run; the trial order belongs to M(exchange.chaos.run).
+  - Opens no run, and sends nothing to the exchange unless O(load) is given.
 options:
   state_dir:
     description: Folder on the host that holds runs, locks and uncollected records.
@@ -34,6 +34,16 @@ options:
   password:
     description: The password of the application's own role, where PostgreSQL asks for one inside its own container.
     type: str
+  load:
+    description:
+      - How orders go in, as M(exchange.chaos.run) takes it. One is sent then, found in the database and cancelled, as at
+        the beginning of each run; what is wrong with it makes every experiment impossible, and is said.
+      - Not in check mode.
+    type: dict
+  database:
+    description: Where that order has to be found, as M(exchange.chaos.run) takes it, without O(password).
+    type: dict
+    default: {}
   experiments:
     description: "What may be run: dictionaries of C(number), C(name), C(title), C(needs) and C(faults)."
     type: list
@@ -117,6 +127,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.faults import plann
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, preflight
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import first_sentence
+from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import load_plan
 from ansible_collections.exchange.chaos.plugins.module_utils.run import claims
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
@@ -160,11 +171,31 @@ def examine_host(parameters: Arguments, lines: Lines, *, act: bool) -> Result:
     finally:  # with those of runs that were ended just now
         found["uncollected"] = [record.path.name for record in state.list_records()]
     common = [line["text"] for line in lines.lines if line["level"] == "warn"]
+    if act and parameters["load"] is not None:
+        try:
+            _send_trial_order(parameters, report, engine)
+        except ChaosError as error:
+            lines.say("fail", str(error))
+            found["rows"] = [_row(one, "impossible", [str(error)]) for one in parameters["experiments"]]
+            return found
     found["rows"] = [
         _examined(parameters, experiment, report.facts, engine, common)
         for experiment in parameters["experiments"]
     ]
     return found
+
+
+def _send_trial_order(parameters: Arguments, report: preflight.Report, engine: DockerEngine) -> None:
+    """Send the one order that every run begins with. Raises ChaosError with what is wrong."""
+    given = {key: parameters[key] for key in ("project", "services", "external", "load", "database")}
+    spec = Specification.read(given)
+    problems = load_plan.validate_load(spec.order_load)
+    if problems:
+        raise ChaosError(first_sentence(problems))
+    report.targets = engine.containers(spec.project)
+    password = parameters["password"] or spec.database.password
+    resolved = preflight.resolve_specification(report, spec)
+    preflight.try_order(report, engine, resolved, {**spec.database.to_data(), "password": password})
 
 
 def _examined(
@@ -218,6 +249,8 @@ def main() -> None:
             "services": {"type": "dict", "required": True},
             "external": {"type": "dict", "default": {}},
             "password": {"type": "str", "no_log": True},
+            "load": {"type": "dict"},
+            "database": {"type": "dict", "default": {}},
             "experiments": {"type": "list", "elements": "dict", "required": True},
             "remote": {"type": "bool", "default": True},
             "runtime": {"type": "path"},
