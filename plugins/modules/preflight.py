@@ -36,8 +36,8 @@ options:
     type: str
   load:
     description:
-      - How orders go in, as M(exchange.chaos.run) takes it. One is sent then, found in the database and cancelled, as at
-        the beginning of each run; what is wrong with it makes every experiment impossible, and is said.
+      - How orders go in, as M(exchange.chaos.run) takes it. One is sent then, found in the database and cancelled, as
+        at the beginning of each run; what is wrong with it makes every experiment impossible, and is said.
       - Not in check mode.
     type: dict
   database:
