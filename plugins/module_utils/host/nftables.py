@@ -49,6 +49,7 @@ class Chain:
 
     ``does`` is drop, ``mark`` (sets the packet's mark to ``value``; the route is looked up anew) or ``priority``
     (sets its class for a queue). A packet that carries a mark already is not marked.
+    ``protocol``: of IP, if one alone is meant; ``spares``: the mark of packets to which nothing happens.
     """
 
     name: str
@@ -56,6 +57,8 @@ class Chain:
     towards: bool
     does: str
     value: int = 0
+    protocol: int | None = None
+    spares: int | None = None
 
 
 @dataclass(frozen=True)
@@ -231,8 +234,12 @@ def _matches(rules: Ruleset, chain: Chain, peers: _Set) -> list[Any]:
         found += _equals(_meta(_META_L4PROTO), bytes([_TCP]))
         offset = 2 if chain.towards else 0
         found += _equals(_payload(_TRANSPORT_HEADER, offset, 2), rules.port.to_bytes(2, "big"))
+    if chain.protocol is not None:
+        found += _equals(_meta(_META_L4PROTO), bytes([chain.protocol]))
     if chain.does == "mark":
         found += _equals(_meta(_META_MARK), bytes(4))
+    if chain.spares is not None:
+        found += _differs(_meta(_META_MARK), chain.spares.to_bytes(4, "little"))
     found.append(
         _payload(_NETWORK_HEADER, peers.destination if chain.towards else peers.source, peers.length)
     )
@@ -266,6 +273,11 @@ def _payload(base: int, offset: int, length: int) -> Any:
 def _equals(loaded: Any, value: bytes) -> list[Any]:
     data = {"attrs": [("NFTA_DATA_VALUE", value)]}
     return [loaded, genex("cmp", {"sreg": _REGISTER, "op": 0, "data": data})]
+
+
+def _differs(loaded: Any, value: bytes) -> list[Any]:
+    data = {"attrs": [("NFTA_DATA_VALUE", value)]}
+    return [loaded, genex("cmp", {"sreg": _REGISTER, "op": 1, "data": data})]
 
 
 def _cut(length: int, prefix: int) -> Any:

@@ -15,6 +15,7 @@ SWITCHES: dict[str, str] = {
     "silent_errors": "failures answer 500 with an empty body, and nothing is logged",
     "slow_ready": "readiness is looked at every 5 seconds only, and the last answer is repeated meanwhile",
     "no_timeout": "no time limit on connects, queries and orders: a silent peer means waiting for ever",
+    "lookup_per_order": "the database's name is looked up anew for every order, and an order fails without it",
     "memory_leak": "10 KiB stay behind with every order",
     "cpu_hungry": "every order burns 5 ms of processor time",
     "no_group_commit": "one transaction for each order, however many are waiting",

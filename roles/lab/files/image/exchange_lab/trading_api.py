@@ -148,12 +148,22 @@ class TradingApi:
                 pass
         if self.settings.has("no_cache_fallback"):
             await self.cache.check()
+        if self.settings.has("lookup_per_order"):
+            await self.look_up_database()
         outcome = await self.matcher.place(order)
         if outcome == "UNKNOWN_USER":
             raise BadRequest("UNKNOWN_USER", "There is no such user.", f"user_id {order.user_id}")
         self.tell(order.order_id, order.symbol, outcome)
         # PENDING: accepted.  What matching made of it is told by GET.
         return answer({"order_id": order.order_id, "status": "PENDING"}, status=201)
+
+    async def look_up_database(self) -> None:
+        """Ask for the address of the database; raises StoreUnavailable without one."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.getaddrinfo(self.settings.database_host, self.settings.database_port)
+        except OSError as error:
+            raise StoreUnavailable(f"{self.settings.database_host}: {error}", sent=False) from error
 
     async def list_orders(self, request: web.Request) -> web.Response:
         """GET /api/orders?limit=: the latest orders."""
