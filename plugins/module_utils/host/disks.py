@@ -25,6 +25,8 @@ PROC = Path("/proc")
 SYS = Path("/sys")
 #: What an engine mounts into every container beside its volumes.
 _ENGINE_FILES = ("/etc/resolv.conf", "/etc/hostname", "/etc/hosts")
+#: What a filesystem of the ext family has in its first folder from the beginning.
+_LOST_AND_FOUND = "lost+found"
 #: More processes of a container than this are not looked at.
 _MOST_PROCESSES = 2000
 #: One trial's write.
@@ -33,12 +35,16 @@ BYTES = 16 * 1024
 
 @dataclass(frozen=True)
 class Mount:
-    """A mount of a container: where, of which kind and source, and its device as ``major:minor``."""
+    """A mount of a container: where, of which kind and source, and its device as ``major:minor``.
+
+    ``root``: the folder of its filesystem that is mounted there.
+    """
 
     point: str
     kind: str
     source: str
     device: str
+    root: str = "/"
 
 
 def read_mounts(pid: int, *, proc: Path = PROC) -> list[Mount]:
@@ -52,7 +58,8 @@ def read_mounts(pid: int, *, proc: Path = PROC) -> list[Mount]:
         left, _dash, right = line.partition(" - ")
         words, kind_source = left.split(), right.split()
         point = words[4].encode().decode("unicode_escape")
-        found.append(Mount(point, kind_source[0], kind_source[1], words[2]))
+        root = words[3].encode().decode("unicode_escape")
+        found.append(Mount(point, kind_source[0], kind_source[1], words[2], root))
     return found
 
 
@@ -133,6 +140,32 @@ def _on_a_disk(container: Container, folder: str, mount: Mount) -> Mount:
             "no disk whose speed could be limited for it; give it a volume on a disk to learn how it bears a slow one."
         )
     return mount
+
+
+def find_others(pid: int, mount: Mount, data: str = "", *, proc: Path = PROC) -> str:
+    """Return what else a filesystem holds than the folder ``data`` of a mount; empty where it holds nothing.
+
+    Without ``data`` it is the mount's own folder. Looked at from the filesystem's first folder down to the one that is
+    meant, as it is mounted in the container of ``pid``, else on this host. Where it is nowhere whole, that is said.
+    """
+    below = os.path.relpath(data, mount.point) if data else "."
+    parts = [part for part in (*mount.root.split("/"), *below.split("/")) if part not in ("", ".")]
+    folder = proc / str(pid) / "root" / mount.point.lstrip("/")
+    if mount.root != "/":
+        known = read_mounts(os.getpid(), proc=proc)
+        whole = [one for one in known if one.device == mount.device and one.root == "/"]
+        if not whole:
+            return "nobody can look at all of it from here"
+        folder = Path(whole[-1].point)
+    for part in parts:
+        try:
+            beside = sorted({one.name for one in os.scandir(folder)} - {part, _LOST_AND_FOUND})
+        except OSError as error:
+            return f"{folder} cannot be read: {error.strerror}"
+        if beside:
+            return f"such as {folder / beside[0]}"
+        folder /= part
+    return ""
 
 
 def find_disk(mount: Mount, *, sys: Path = SYS) -> str:

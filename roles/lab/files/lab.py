@@ -363,6 +363,39 @@ def ports(wanted: dict[str, int]) -> Json:
 # -- down ------------------------------------------------------------------------------------------------
 
 
+def disk(home: str, own: bool, size_mb: int = 0) -> Json:
+    """Have a filesystem of its own for the database, an image of ``size_mb`` mounted below ``home``; or have none."""
+    folder = Path(home)
+    image, mount = folder / "database.img", folder / "database"
+    if not own:
+        gone = docker("volume", "ls", "--quiet", "--filter", f"name=^{PROJECT}_postgres-own$").split()
+        for volume in gone:
+            docker("volume", "rm", volume)
+        return {"changed": unmount(folder) or bool(gone)}
+    if mount.is_mount():
+        return {"changed": False}
+    mount.mkdir(parents=True, exist_ok=True)
+    if not image.exists():
+        with image.open("wb") as made:
+            made.truncate(size_mb * 1024 * 1024)
+        run("mke2fs", "-q", "-F", "-t", "ext4", "-m", "1", str(image))
+    run("mount", "-o", "loop", str(image), str(mount))
+    (mount / "data").mkdir(exist_ok=True)
+    return {"changed": True}
+
+
+def unmount(folder: Path) -> bool:
+    """Take the database's own filesystem away, its loop device and its image; whether there was any."""
+    image, mount = folder / "database.img", folder / "database"
+    if mount.is_mount():
+        run("umount", str(mount))
+    there = image.exists()
+    image.unlink(missing_ok=True)
+    if mount.is_dir():
+        mount.rmdir()
+    return there
+
+
 def down(home: str) -> Json:
     """Take away all that is ours; idempotent.  The engine goes only if we started it and nobody else uses it."""
     folder = Path(home)
@@ -374,6 +407,7 @@ def down(home: str) -> Json:
         if engine_answers():
             removed += remove_objects()
             removed += stop_engine(folder)
+    unmount(folder)
     if folder.is_dir():
         shutil.rmtree(folder)
         removed.append(f"folder {folder}")
@@ -438,6 +472,7 @@ def main(words: list[str]) -> int:
         "base": base,
         "image": image,
         "ports": ports,
+        "disk": disk,
         "down": down,
     }
     try:
