@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common import clock
-from ...common.errors import ChaosError
+from ...common.errors import ChaosError, Unsupported
 from ...common.json_files import write_json
 from ...common.jsonl import read_lines
 from ...common.shapes import FaultEntry, Line
@@ -124,7 +124,7 @@ def trial(fault: FaultEntry, chosen: Sequence[Container], site: Site) -> str:
 def from_spec(fault: FaultEntry, chosen: Sequence[Container], site: Site) -> FillPlan:
     """Plan it for the one running container.
 
-    Raises ChaosError where the filesystem holds more than the volume and nobody accepted that.
+    Raises Unsupported where the filesystem holds more than the volume and nobody accepted that.
     """
     if not chosen or not chosen[0].running or chosen[0].pid <= 0:
         what = f"{chosen[0].name} is {chosen[0].status}" if chosen else "there is no container"
@@ -135,7 +135,7 @@ def from_spec(fault: FaultEntry, chosen: Sequence[Container], site: Site) -> Fil
     folder = f"/proc/{container.pid}/root{mount.point}"
     others = disks.find_others(container.pid, mount, path or disks.find_data_folder(container.pid))
     if others and not fault_entry.is_true(fault.get("accept_shared_disk")):
-        raise ChaosError(
+        raise Unsupported(
             f"The filesystem under {mount.point} of {container.name} holds more than this volume ({others}), and all "
             "of it would be full: give the volume a filesystem of its own, or set chaos_accept_shared_disk: true if "
             f"the others may be hit; then {_floor(fault) // _MEGABYTE} MB stay free."
