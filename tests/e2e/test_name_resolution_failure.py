@@ -35,7 +35,7 @@ def test_open_connections_go_on_without_names(tmp_path: Path) -> None:
 def test_a_lookup_for_every_order_is_red(tmp_path: Path) -> None:
     with live.weakened("lookup_per_order"):
         report = live.failed(PLAYBOOK, tmp_path, **SHORT)
-    assert report.finding("acknowledged")["verdict"] == "fail"
+    assert report.finding("failed_for_names")["verdict"] == "fail"
     assert "SERVFAIL" in report.finding("questions")["evidence"]
     assert resolves()
 

@@ -64,6 +64,27 @@ def test_a_storm_is_held_against_before(before: int, during: int, times: float, 
     assert verdict(known, "name_question_storm", max=10) == ("fail" if times > 10 else "pass")
 
 
+def test_orders_that_fail_for_a_name_are_told_from_others(tmp_path: Path) -> None:
+    known = run_with(tmp_path, 1, 4)
+    spec = known.spec.to_data()
+    spec["faults"][0]["log_words"] = "name resolution|gaierror"
+    failed = [
+        replace(
+            one, ok=False, kind="error", status=500, error="postgres: Temporary failure in name resolution"
+        )
+        if AT <= one.at < AT + 1
+        else replace(one, ok=False, kind="error", status=500, error="store is full")
+        if AT + 1 <= one.at < AT + 2
+        else one
+        for one in known.orders
+    ]
+    known = replace(known, spec=type(known.spec).from_data(spec), orders=failed)
+    found = measure(known, "failed_for_names", "names")["names"]
+    assert found.value == sum(AT <= one.at < AT + 1 for one in failed) > 0
+    assert verdict(known, "failed_for_names", max=0) == "fail"
+    assert verdict(run_with(tmp_path / "none", 1, 1), "failed_for_names", max=0) == "unknown"
+
+
 def test_without_a_count_of_the_target_nothing_is_claimed(tmp_path: Path) -> None:
     known = run_with(tmp_path, 1, 4, service="redis")
     for name in ("name_questions", "name_question_storm"):
