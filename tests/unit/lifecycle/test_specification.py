@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.exchange.chaos.plugins.module_utils.common.schema import Wrong
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import specification
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import (
     FaultSpec,
@@ -29,6 +30,19 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def good(tmp_path: Any) -> dict[str, Any]:
     return copy.deepcopy(Host(Project("lab", client=None), tmp_path).spec())
+
+
+def test_a_kinds_own_arguments_stand_beside_the_rest() -> None:
+    """A role may name them below ``arguments``, so that no role but its own has to know them."""
+    found = FaultSpec.from_data(
+        {"id": "a", "kind": "own", "target": "api", "arguments": {"grace": 5, "pause": "2"}}
+    )
+    assert found.more == {"grace": 5, "pause": "2"}
+    assert "arguments" not in found.to_data()
+    for twice in ({"arguments": {"kind": "kill"}}, {"grace": 1, "arguments": {"grace": 5}}):
+        with pytest.raises(Wrong) as refused:
+            FaultSpec.from_data({"id": "a", **twice}, "faults[0]")
+        assert "that stands beside them" in refused.value.sentences[0]
 
 
 def test_a_good_one_has_no_problem(good: dict[str, Any]) -> None:
