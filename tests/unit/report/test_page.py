@@ -305,7 +305,7 @@ def test_later_keys_are_shown_when_they_are_there(tmp_path: Path) -> None:
     host = record["hosts"][0]
     host["findings"][0].update(control=0.004, interval=[0.011, 0.013])
     host["phases"][0]["interference"] = {"cpu_stolen": 0.25}
-    host["placebo"] = {"requests": 77, "errors": 3}
+    host["placebo"] = {"requests": 77, "errors": 3, "reasons": [], "surge": None}
     host["open_questions"] = ["data loss was not measured here"]
     text = Parsed(render_page(record, str(tmp_path / "s"))).text
     for told in (

@@ -165,8 +165,9 @@ def _told(value: object, unit: str | None) -> str:
     if isinstance(value, Mapping):
         if "value" in value:
             return _told(value["value"], str(value["unit"]) if value.get("unit") else unit)
-        return ", ".join(f"{key} {_told(each, None)}" for key, each in value.items() if each is not None)
-    if isinstance(value, (list, tuple)) and not all(is_number(each) for each in value):
+        told = {key: _told(each, None) for key, each in value.items()}
+        return ", ".join(f"{key} {text}" for key, text in told.items() if text)
+    if isinstance(value, (list, tuple)) and not (value and all(is_number(each) for each in value)):
         return ", ".join(_told(each, unit) for each in value)
     return format_quantity(value, unit)
 
