@@ -22,6 +22,9 @@ LIMITS = (
     "cpu.max",
     "blkio.throttle.*_device",
     "io.max",
+    "freezer.state",
+    "cgroup.freeze",
+    "pids.max",
 )
 #: nft is not everywhere; pyroute2 speaks its protocol. Packets are counted anew all the time, so rules are counted.
 _RULES = """

@@ -21,7 +21,7 @@ def test_an_experiment_of_ones_own_is_a_role_and_a_playbook(
 ) -> None:
     support.lab()
     monkeypatch.setenv("ANSIBLE_ROLES_PATH", str(EXAMPLE / "roles"))
-    report = live.passed(str(EXAMPLE / "11-market-data-outage.yml"), tmp_path, **SHORT)
+    report = live.passed(str(EXAMPLE / "91-market-data-outage.yml"), tmp_path, **SHORT)
     assert report.record["experiment"]["name"] == "market_data_outage"
     assert report.finding("prices")["verdict"] == "pass"
     assert report.finding("degradation")["value"] == "kept_serving"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.e2e import live, support
 
-EXAMPLE = support.ROOT / "docs" / "examples" / "freeze"
-SHORT = {**support.QUICK, "service_freeze_s": "4"}
+EXAMPLE = support.ROOT / "docs" / "examples" / "process_limit"
+SHORT = {**support.QUICK, "service_process_limit_s": "4"}
 
 
 def files(folder: Path) -> set[Path]:
@@ -26,6 +26,7 @@ def files(folder: Path) -> set[Path]:
 
 def test_a_kind_of_fault_of_ones_own_touches_its_own_files_alone(tmp_path: Path) -> None:
     support.lab()
+    before = live.limits("postgres", "pids.max")
     tree, untouched = support.copy_tree(tmp_path / "tree"), support.copy_tree(tmp_path / "untouched")
     added = files(EXAMPLE)
     assert not added & files(untouched), "it takes nobody's place"
@@ -33,20 +34,19 @@ def test_a_kind_of_fault_of_ones_own_touches_its_own_files_alone(tmp_path: Path)
 
     reports = tmp_path / "reports"
     reports.mkdir()
-    report = live.run("playbooks/11-service-freeze.yml", reports, passes=None, tree=tree, **SHORT)
+    report = live.run("playbooks/90-process-limit.yml", reports, passes=None, tree=tree, **SHORT)
 
     fault = live.fault(report)
-    assert (fault["kind"], fault["target"]) == ("freeze", "market-simulator")
+    assert (fault["kind"], fault["target"]) == ("process_limit", "postgres")
     required = {proof["fact"].partition(" ")[0]: proof for proof in fault["proof"] if proof.get("required")}
-    assert set(required) == {"freezer", "processor"}, "both ends of the window, by the kernel"
+    assert set(required) == {"pids.max", "a", "forks"}, "both ends of the window, by the kernel"
     assert all(proof["holds"] and proof["source"] == "kernel" for proof in required.values())
+    assert required["a"]["value"] == "EAGAIN"
+    assert required["forks"]["value"] > 0
     verdicts = report.record["verdicts"]
     assert (verdicts["effect"], verdicts["restored"]) == ("pass", "pass"), report.log[-6000:]
     assert support.leftovers() == []
-    assert set(live.limits("market-simulator", "freezer.state", "cgroup.freeze").values()) <= {
-        "THAWED\n",
-        "0\n",
-    }
+    assert live.limits("postgres", "pids.max") == before
 
     assert files(tree) == files(untouched) | added
     changed = [

@@ -26,6 +26,7 @@ _V1_FILES = {
         "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
         "memory.stat": "cache 1024\nrss 24000000\ntotal_rss 24000000\n",
     },
+    "freezer": {"freezer.state": "THAWED\n"},
     "blkio": {
         "blkio.throttle.write_bps_device": "8:16 1048576\n",
         "blkio.throttle.read_bps_device": "",
@@ -39,6 +40,8 @@ _V2_FILES = {
     "cpu.stat": (
         "usage_usec 31250000\nuser_usec 1\nsystem_usec 1\nnr_periods 612\nnr_throttled 7\nthrottled_usec 2500000\n"
     ),
+    "cgroup.freeze": "0\n",
+    "cgroup.events": "populated 1\nfrozen 0\n",
     "memory.max": "268435456\n",
     "memory.swap.max": "268435456\n",
     "memory.current": "36663296\n",

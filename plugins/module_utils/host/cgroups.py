@@ -23,6 +23,7 @@ _KNOWN_BY: Mapping[str, tuple[str, str]] = {
     "memory": ("memory.limit_in_bytes", "memory.max"),
     "blkio": ("blkio.throttle.write_bps_device", "io.max"),
     "freezer": ("freezer.state", "cgroup.freeze"),
+    "pids": ("pids.max", "pids.max"),
 }
 #: Version 2 has these names for a device without limits.
 _NO_LIMITS = {"rbps": "max", "wbps": "max", "riops": "max", "wiops": "max"}
@@ -90,7 +91,7 @@ class Cgroup:
 def find_cgroup(
     controller: str, pid: int, container_id: str, *, root: Path = ROOT, proc: Path = PROC
 ) -> Cgroup:
-    """Return the cgroup that limits a container for a controller: cpu, cpuacct, memory, blkio or freezer.
+    """Return the cgroup that limits a container for a controller: cpu, cpuacct, memory, blkio, freezer or pids.
 
     ``pid`` is its main process. Raises Unsupported when this host has no such controller, ChaosError when the process
     is gone or lives in a cgroup that is not the container's own.

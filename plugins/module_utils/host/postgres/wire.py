@@ -274,6 +274,25 @@ class _Opening:
         )
 
 
+def hear_first_byte(host: str, port: int, patience: float) -> dict[str, Any]:
+    """Connect, ask whether TLS is spoken, and return {connected, answer, seconds}.
+
+    ``answer`` is what came back within ``patience`` seconds: S or N of a server that lives, ``closed`` of one that hung
+    up, empty for nothing. Where no connection came about, it says why.
+    """
+    began, connected = clock.read(), False
+    try:
+        with socket.create_connection((host, port), patience) as connection:
+            connected = True
+            connection.sendall(struct.pack("!II", 8, _SSL_REQUEST))
+            answer = connection.recv(1).decode("latin-1") or "closed"
+    except socket.timeout:
+        answer = ""
+    except OSError as error:
+        answer = error.strerror or str(error)
+    return {"connected": connected, "answer": answer, "seconds": round(clock.read() - began, 3)}
+
+
 def attempt_login(login: Mapping[str, Any]) -> dict[str, str]:
     """Open one session, close it at once, and return {sqlstate, message}, both empty when it was opened.
 

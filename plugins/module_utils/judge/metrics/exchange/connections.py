@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from ....common import intervals
@@ -114,6 +115,17 @@ def connections_left_open(evidence: Evidence, window: Window) -> Measured:
         f"bpf.jsonl: {opened} opened, {ended} ended from the fault until the end",
         opened + ended,
     )
+
+
+@per_fault("connections_piled_up", "connections", without_fault=True)
+def connections_piled_up(evidence: Evidence, window: Window) -> Measured:
+    """How many more connections to the target the application held at the worst than when the fault began."""
+    start, end = _held(evidence, window)
+    opened, ended = (list_connects(evidence, window, name, start, end) for name in ("CONN_OK", "CONN_CLOSED"))
+    steps = sorted([(float(one["t"]), 1) for one in opened] + [(float(one["t"]), -1) for one in ended])
+    most = max(accumulate(step for _at, step in steps), default=0)
+    text = f"bpf.jsonl: {len(opened)} opened and {len(ended)} ended while the fault was held"
+    return explain_unseen(evidence, window) or Measured(max(0, most), text, len(steps), seconds=end - start)
 
 
 @per_fault("connection_limit_kept", None)

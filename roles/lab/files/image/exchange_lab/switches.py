@@ -14,6 +14,7 @@ SWITCHES: dict[str, str] = {
     "synchronous_commit_off": "commits are answered before they are on disk",
     "silent_errors": "failures answer 500 with an empty body, and nothing is logged",
     "slow_ready": "readiness is looked at every 5 seconds only, and the last answer is repeated meanwhile",
+    "shallow_ready": "readiness looks whether a connection is open, and asks nothing through it",
     "no_timeout": "no time limit on connects, queries and orders: a silent peer means waiting for ever",
     "lookup_per_order": "the database's name is looked up anew for every order, and an order fails without it",
     "memory_leak": "10 KiB stay behind with every order",
@@ -31,7 +32,8 @@ SWITCHES: dict[str, str] = {
 }
 
 # What the profile `fragile` switches on: everything but what would keep the exchange from coming back by
-# itself (no_reconnect, static_upstream), but how much it bears, and but what another switch in here would hide.
+# itself (no_reconnect, static_upstream), but how much it bears, and but what another switch in here would hide
+# (shallow_ready would hide slow_ready).
 FRAGILE: tuple[str, ...] = (
     "ack_before_store",
     "die_with_database",

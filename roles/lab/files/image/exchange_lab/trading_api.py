@@ -306,6 +306,8 @@ class TradingApi:
 
         Those who ask pile up exactly when it is slow, and each question of their own would make it slower.
         """
+        if self.settings.has("shallow_ready"):
+            return "" if self.store.up else self.store.cause
         if self.checking is None or self.checking.done():
             self.checking = asyncio.get_running_loop().create_task(self.ask_store())
         return await asyncio.shield(self.checking)

@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: freeze
-short_description: Freeze a compose service, and let it go on
+module: process_limit
+short_description: Let a compose service start no more processes, and let it again
 version_added: 0.3.0
 author: The exchange.chaos authors (@exchange-chaos)
 description:
-  - A fault of a chaos experiment. The kernel's freezer stops every process of the service's cgroup, version 1 or 2;
-    connections stay open and nobody answers. Needs root.
-  - With O(state=absent) the processes go on, which know nothing of it.
+  - A fault of a chaos experiment. The limit of processes of the service's cgroup, version 1 or 2, is set to what it
+    has, or lower than it was; what runs goes on, and whatever has to be forked fails. Needs root.
+  - With O(state=absent) writes back what was there, to the byte.
   - The change and its undo are in the run's journal, on disk, before anything is written.
     The host undoes it after O(ttl) seconds, whatever becomes of the controller.
 extends_documentation_fragment:
@@ -22,19 +22,22 @@ extends_documentation_fragment:
 attributes:
   diff_mode:
     support: full
-options: {}
+options:
+  processes:
+    description: Processes, and threads, that it may have. Left out, as many as it has.
+    type: int
 """
 
 EXAMPLES = r"""
-- name: Freeze the market simulator, as the run's specification has it
-  exchange.chaos.freeze:
+- name: Let the database start no more processes, as the run's specification has it
+  exchange.chaos.process_limit:
     run_id: "{{ chaos_run_id }}"
-    fault: freeze
+    fault: forks
 
-- name: Let it go on
-  exchange.chaos.freeze:
+- name: Let it again
+  exchange.chaos.process_limit:
     run_id: "{{ chaos_run_id }}"
-    fault: freeze
+    fault: forks
     state: absent
 """
 
@@ -55,7 +58,7 @@ plan:
   type: list
   elements: str
 proof:
-  description: What shows that the fault took effect, from the kernel and the engine.
+  description: What shows that the fault took effect, from the kernel.
   returned: always
   type: list
   elements: dict
@@ -65,13 +68,13 @@ diff:
   type: dict
 """
 
-from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import freeze
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import process_limit
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 
 
 def main() -> None:
     """Parse, call, report."""
-    fault_module.run(freeze)
+    fault_module.run(process_limit)
 
 
 if __name__ == "__main__":
