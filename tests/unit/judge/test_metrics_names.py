@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import fault_windows
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import measure
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs.registry import observers_of
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FindingSpec
 from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
 
@@ -83,6 +85,30 @@ def test_orders_that_fail_for_a_name_are_told_from_others(tmp_path: Path) -> Non
     assert found.value == sum(AT <= one.at < AT + 1 for one in failed) > 0
     assert verdict(known, "failed_for_names", max=0) == "fail"
     assert verdict(run_with(tmp_path / "none", 1, 1), "failed_for_names", max=0) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "holds"),
+    [
+        ("servfail", "SERVFAIL", True),
+        ("servfail", "NOERROR", False),
+        ("nothing", "NOERROR", False),
+        ("late", "NOERROR", None),
+    ],
+)
+def test_the_targets_own_questions_prove_the_fault(
+    answer: str, code: str, holds: bool | None, tmp_path: Path
+) -> None:
+    known = run_with(tmp_path, 1, 4, code)
+    spec = known.spec.to_data()
+    spec["faults"][0]["arguments"] = {"answer": answer}
+    known = replace(known, spec=type(known.spec).from_data(spec))
+    seen = observers_of("resolve").seen
+    assert seen is not None
+    (proof,) = seen(known, fault_windows(known)[0])
+    assert proof.holds is holds
+    assert f" {code}" in str(proof.value)
+    assert seen(run_with(tmp_path / "none", 0, 0), fault_windows(known)[0]) == []
 
 
 def test_without_a_count_of_the_target_nothing_is_claimed(tmp_path: Path) -> None:
