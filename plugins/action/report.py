@@ -26,6 +26,11 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import 
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import find_problems
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import render, text
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.telemetry.hand_over import (
+    check_destinations,
+    hand_over,
+)
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report.telemetry.problems import TelemetryProblem
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import parse_time, utc_now
 
@@ -83,6 +88,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         except ValueError as error:
             raise ReportRefused(f"at is {at!r}: a time in UTC like {utc_now()} is needed.") from error
         report_files.check_folder(arguments["report_dir"])
+        try:
+            check_destinations(arguments["otel_endpoint"], arguments["metrics_file"])
+        except TelemetryProblem as error:
+            raise ReportRefused(str(error)) from error
         wanted = report_files.stem_of(os.path.abspath(arguments["report_dir"]), arguments["number"], at)
         report = {"state": "reserved", "stem": wanted, "hosts": [str(host) for host in arguments["hosts"]]}
         if self._task.check_mode:
@@ -129,8 +138,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if self._task.check_mode:
             return {**result, "chaos_report": {"state": "planned", "stem": stem}, "chaos_record": None}
         report_files.create_file(path, f"{json.dumps(record, indent=1, ensure_ascii=False)}\n", sync=True)
-        if warnings:
-            result["warnings"] = warnings
+        untold = hand_over(record, arguments["otel_endpoint"], arguments["metrics_file"])
+        result["chaos_report"]["untold"] = untold
+        if warnings or untold:
+            result["warnings"] = [*warnings, *untold]
         if not presence.is_present(presence.REPORT):
             self._display.display(
                 "The record is written; for the report of this run: "

@@ -15,6 +15,8 @@ description:
   - Works on the controller alone. Nothing is carried to a host and no connection is needed.
   - With O(state=reserved) a name for all report files of a run is taken, and the log begun.
   - With O(state=written) the records of the hosts become the record of the run, on disk before the task ends.
+  - Then it is told to monitoring, where that was asked for. Whatever goes wrong with that is a warning, and changes
+    nothing about the run.
   - With O(state=rendered) a record that lies on disk is turned into the files that people and machines read.
   - The log itself is written by the callback P(exchange.chaos.report#callback) while the run goes on.
     Where that is not enabled, the task says in one line how to get the report.
@@ -88,6 +90,23 @@ options:
     description: How far apart hosts that agreed on one instant may have been hit, for the finding C(simultaneity).
     type: float
     default: 10.0
+  otel_endpoint:
+    description:
+      - Where an OpenTelemetry collector takes OTLP over HTTP, such as V(http://127.0.0.1:4318). When
+        O(state=written), the spans of the run, its hosts, phases and faults are sent there, in ten seconds at most.
+        Empty for nowhere.
+      - What is no such address is refused when O(state=reserved).
+      - Needs C(opentelemetry-sdk) and C(opentelemetry-exporter-otlp-proto-http) on the controller.
+    type: str
+    default: ""
+  metrics_file:
+    description:
+      - A file for a node exporter's textfile collector, which holds the newest run of each experiment as
+        OpenMetrics text. Renewed when O(state=written). Empty for none.
+      - What cannot be such a file is refused when O(state=reserved).
+      - Needs C(prometheus_client) on the controller.
+    type: str
+    default: ""
   record:
     description: A record on disk. Required when O(state=rendered).
     type: path

@@ -9,6 +9,7 @@ Every line is on its way to the disk as soon as it is known: a run that is kille
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from ..record import report_files
@@ -18,7 +19,7 @@ from ..report import bpf_log, text
 from ..report.ending import WIDTH
 from ..report.junit import render_junit
 from ..report.page import page_file
-from ..words import log_line, utc_now
+from ..words import escape_line, log_line, utc_now
 from .results import Hosts, Result, failure_sentence, read_dicts, read_finished, read_mapping, says_already
 
 Record = dict[str, Any]
@@ -51,6 +52,7 @@ class Follower:
             return
         self.last = found
         if report.get("state") == "written" and self._stem:
+            self._log([log_line(utc_now(), "warn", sentence) for sentence in _sentences(report)])
             stem, self._stem = self._stem, None  # whatever comes of it, this log is closed
             self._close(stem, found[0])
 
@@ -121,6 +123,12 @@ class Follower:
     def _close_log(self, stem: str, record: Record) -> None:
         lines = text.render_report(record, report_files.existing_paths(stem), self.width)
         report_files.append_text(f"{stem}{report_files.ENDINGS['log']}", _text(lines))
+
+
+def _sentences(report: Mapping[str, Any]) -> list[str]:
+    """Return what kept monitoring from being told of the run."""
+    untold = report.get("untold")
+    return [escape_line(each) for each in untold] if isinstance(untold, list) else []
 
 
 def _text(lines: list[str]) -> str:
