@@ -33,7 +33,8 @@ demo: ## Bring up the embedded exchange and run experiment 01 against it
 	$(MAKE) --no-print-directory lab; \
 	awk -v a=$$begin -v b=$$EPOCHREALTIME 'BEGIN { printf "✓ Set up in %.1f s; the experiment starts now\n", b - a }'; \
 	ansible-playbook playbooks/01-database-sudden-death.yml $(ARGS); rc=$$?; \
-	echo "✓ Open the page named above in a browser: one file, no network needed; from another machine, copy that file"; \
+	echo "✓ Open the page named above in a browser: one file that needs no network."; \
+	echo "  On another machine, copy that file there."; \
 	exit $$rc
 
 lab-down: setup ## Take the embedded exchange away

@@ -11,12 +11,14 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 
-from .read import Record, RecordError, load_record
+from .read import Record, RecordError, load_record, own_users
 from .report_files import FileError
 
 _NAME = re.compile(r"chaos-exp-\d{2,}-\d{8}-\d{6}(-\d+)?\.json")
 #: Of more records in a folder the newest are read.
 MOST = 2000
+#: So many earlier runs a page looks back on, and so much it reads for them.
+EARLIER, EARLIER_BYTES = 6, 6 * 1024 * 1024
 
 
 def record_paths(folder: str) -> list[str]:
@@ -54,3 +56,40 @@ def load_named_records(patterns: Sequence[str]) -> list[Record]:
             raise RecordError(f"No record is named like {pattern}.")
         found += [load_record(path) for path in paths]
     return found
+
+
+def find_earlier(record: Record, folder: str) -> list[tuple[str, Record]]:
+    """Return the runs of the same experiment that lie in a folder and began before, the newest first, with paths.
+
+    Of more than EARLIER those are the newest; files of other users and what is no record are passed over, and no more
+    than EARLIER_BYTES are read: a page waits for it.
+    """
+    number = record["experiment"]["number"]
+    try:
+        paths = [path for path in record_paths(folder) if _number_in(path) == number]
+    except FileError:
+        return []
+    found: list[tuple[str, Record]] = []
+    left = EARLIER_BYTES
+    for path in paths:
+        here = os.lstat(path)
+        left -= here.st_size
+        if len(found) == EARLIER or left < 0:
+            break
+        if here.st_uid not in own_users():
+            continue
+        try:
+            read = load_record(path)
+        except RecordError:
+            continue
+        if read["experiment"]["name"] == record["experiment"]["name"] and _is_before(read, record):
+            found.append((path, read))
+    return found
+
+
+def _number_in(path: str) -> int:
+    return int(os.path.basename(path).split("-")[2])
+
+
+def _is_before(one: Record, other: Record) -> bool:
+    return bool(one["run_id"] != other["run_id"] and one["started_at"] < other["started_at"])

@@ -100,7 +100,7 @@ def judge_finding(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, A
     broken = [sum(one["verdict"] == "fail" for one in side) for side in (old, new)]
     if limit["value"] in (0, False) and broken[1] and not broken[0]:
         return WORSE, f"it must be {limit['value']:d}, and was not in {broken[1]} of {len(new)} runs"
-    before, after = ([each for each in map(_value, side) if each is not None] for side in (old, new))
+    before, after = ([each for each in map(read_value, side) if each is not None] for side in (old, new))
     if not (len(before) == len(old) and len(after) == len(new)):
         return _by_verdict(old, new)
     if len(before) < FEWEST or len(after) < FEWEST:
@@ -164,7 +164,8 @@ def _above(low: Sequence[Value], high: Sequence[Value]) -> float:
     return sum(1.0 if b[0] > a[1] else 0.0 if b[1] < a[0] else 0.5 for a in low for b in high)
 
 
-def _value(finding: Mapping[str, Any]) -> Value | None:
+def read_value(finding: Mapping[str, Any]) -> Value | None:
+    """Return the value of a finding as the least and the most that it can be, None if it is no number."""
     value = finding["value"]
     if isinstance(value, bool):
         return None
@@ -187,7 +188,7 @@ def _range(values: Sequence[Value]) -> float:
 def _told(findings: Sequence[Mapping[str, Any]]) -> str:
     """Return the values of one side: the only one, or from the least to the most and of how many runs."""
     unit = findings[-1]["unit"]
-    values = [each for each in map(_value, findings) if each is not None]
+    values = [each for each in map(read_value, findings) if each is not None]
     if len(findings) == 1:
         return format_quantity(findings[0]["value"], unit, findings[0]["threshold"]["value"])
     if len(values) == len(findings):

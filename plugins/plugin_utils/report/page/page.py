@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from ....module_utils.common.shapes import Recorded, is_number
 from ...record.clocks import align_clocks
+from ...record.folder import find_earlier
 from ...record.missing_host import is_stub
 from ...record.report_files import existing_paths
 from ...record.samples import Link, Samples, read_samples
@@ -38,6 +39,9 @@ from ..finding_lines import VERDICTS, number_findings, render_findings
 from ..five_questions import answer_questions
 from ..follow_up.advice import give_advice
 from ..follow_up.signals import first_signals
+from ..history.comparison import SAME
+from ..history.earlier import set_beside, sum_up
+from .answers import pick_worst_view, tell_cleanliness, tell_faults, tell_first_sign, tell_warning
 from .distributions import count_distributions, draw_distribution
 from .fleet import draw_spread
 from .service_map import describe_link, draw_service_map
@@ -54,6 +58,8 @@ DOTS, FEWEST = 8000, 400
 IN_FULL = 12
 #: Of more hosts than this a finding that reads alike is one line; each host has its own further down.
 APART = 4
+#: So many findings are set beside those of earlier runs; of several hosts only what changed.
+MOST_BESIDE = 40
 #: Names of raw samples in the words of a finding's evidence, and the lane of the timeline that shows them.
 _RAW = re.compile(r"\b(load|probes|bpf|engine|histograms|journal|timeline|ledger|run)\.jsonl?\b")
 _LANES = {"load": "latency", "probes": "probes", "bpf": "kernel", "engine": "containers"}
@@ -65,6 +71,10 @@ def render_page(record: Record, source: str) -> str:
     """Return the page of a record. ``source`` is the stem beside which its raw samples lie."""
     record = bound_texts(align_clocks(record))
     hosts = [_host(record, index, source) for index in range(len(record["hosts"]))]
+    before = find_earlier(record, os.path.dirname(source) or ".")
+    earlier = [bound_texts(each) for _path, each in before]
+    beside = set_beside(record, earlier)
+    reasons = {key: plain_marks(text) for key, text in ending.explain_verdicts(record).items()}
     view = {
         "record": record,
         "several": len(record["hosts"]) > 1,
@@ -72,7 +82,13 @@ def render_page(record: Record, source: str) -> str:
         "findings": _findings(record) if len(record["hosts"]) <= APART else [],
         "lines": render_findings(record) if len(record["hosts"]) > APART else [],
         "questions": answer_questions(record["hosts"]),
-        "reasons": {key: plain_marks(text) for key, text in ending.explain_verdicts(record).items()},
+        "further": _further(record, hosts, reasons["restored"], sum_up(record, earlier, beside)),
+        "reasons": reasons,
+        "beside": [one for one in beside if one.verdict != SAME or len(hosts) == 1][:MOST_BESIDE],
+        "before": [
+            (each, _link(os.path.basename(path)[: -len(".json")] + ".html", "page"))
+            for (path, _record), each in zip(before, earlier)
+        ],
         "outcome_lines": ending.outcome_lines(record),
         "hosts": hosts,
         "advice": _advice(hosts),
@@ -222,6 +238,7 @@ def _host(record: Record, index: int, source: str) -> Recorded:
         "service_links": sorted(samples.links.items(), key=lambda each: -_weight(each[1])) if full else [],
         "advice": give_advice(host),
         "signals": first_signals(host, samples),
+        "spec": samples.spec,
         "evidence": [
             (number_, finding, link_evidence(finding["evidence"], name, samples))
             for number_, finding in _numbers(record, host)
@@ -233,6 +250,27 @@ def _host(record: Record, index: int, source: str) -> Recorded:
         "placebo": _told(host.get("placebo"), None),
         "open_questions": [_told(each, None) for each in host.get("open_questions") or []],
     }
+
+
+def _further(
+    record: Record, hosts: Sequence[Recorded], restored: str, worse: str
+) -> list[tuple[str, str, str]]:
+    """Return what else a stranger asks, with the answer and the part of the page that shows more."""
+    several = len(hosts) > 1
+    view = pick_worst_view(hosts)
+    host, signals, name = view["host"], view["signals"], view["name"]
+    moved = f"{name}-signals" if signals else name
+    return [
+        ("What broke, and when?", tell_faults(record["hosts"]), f"{name}-faults" if host["faults"] else name),
+        ("Who noticed first?", tell_first_sign(host, signals, view["missing"], several), moved),
+        (
+            "Is the host as it was?",
+            tell_cleanliness(record["verdicts"]["restored"], restored),
+            name if view["blank"] else f"{name}-restored",
+        ),
+        ("How to be warned next time?", tell_warning(host, signals, view["missing"], view["spec"]), moved),
+        ("Is it worse than before?", worse, "earlier"),
+    ]
 
 
 def _advice(hosts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -123,9 +123,9 @@ def _outline_phases(parent: str, name: str, host: Recorded) -> Iterator[SpanOutl
 
 
 def _name_phase(phase: Recorded) -> str:
-    """Return what a phase is called: each fault has phases of the same names."""
-    of = f" of {harmless_text(phase['fault'])}" if phase["fault"] else ""
-    return f"{harmless_text(phase['id'])}{of}"
+    """Return what a phase is called: with its fault, where its own name does not say so."""
+    name, fault = harmless_text(phase["id"]), harmless_text(phase["fault"] or "")
+    return name if fault in name else f"{name} of {fault}"
 
 
 def _outline_faults(parent: str, name: str, host: Recorded, run_end_ns: int) -> Iterator[SpanOutline]:

@@ -79,8 +79,8 @@ def attributes(span: Any) -> dict[str, Any]:
     return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in span.attributes}
 
 
-def of_fault(fault: str | None) -> str:
-    return f" of {fault}" if fault else ""
+def of_fault(phase: str, fault: str | None) -> str:
+    return f" of {fault}" if fault and fault not in phase else ""
 
 
 def nanoseconds(at: str) -> int:
@@ -111,7 +111,7 @@ def test_names_parents_and_times_are_those_of_the_record(
     for span, host in zip(hosts, shown["hosts"]):
         below = [each for each in spans if each.parent_span_id == span.span_id]
         phases = {
-            f"phase {one['id']}{of_fault(one['fault'])}": (
+            f"phase {one['id']}{of_fault(one['id'], one['fault'])}": (
                 nanoseconds(one["started_at"]),
                 nanoseconds(one["ended_at"]),
             )
