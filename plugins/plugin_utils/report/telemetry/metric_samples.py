@@ -27,11 +27,11 @@ MEANINGS = {
     "orders": "Orders of the ledger by what became of them.",
     "requests": "Requests of a phase.",
     "request_errors": "Those of them that failed.",
-    "request_latency_seconds": "From the intended send time to the answer, by quantile.",
+    "request_latency_seconds": "From the intended send time to the answer: p50, p95, p99, max.",
     "fault_injected_timestamp_seconds": "When a fault took effect.",
     "fault_undone_timestamp_seconds": "When it was undone; none while it is not.",
 }
-_QUANTILES = {"p50": "0.5", "p95": "0.95", "p99": "0.99", "max": "1"}
+_STATISTICS = ("p50", "p95", "p99", "max")
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ def _host(host: Recorded) -> Iterator[tuple[str, dict[str, object], object]]:
         labels = {"phase": phase["id"], "fault": phase["fault"] or ""}
         yield "requests", labels, phase["requests"]
         yield "request_errors", labels, phase["errors"]
-        for key, quantile in _QUANTILES.items():
+        for key in _STATISTICS:
             took = phase["latency_ms"][key]
             yield (
                 "request_latency_seconds",
-                {**labels, "quantile": quantile},
+                {**labels, "statistic": key},
                 took if took is None else took / 1000,
             )
     for fault in host["faults"]:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from tests.unit import fleets
 from tests.unit.report.test_page import HOSTILE, poisoned
 
 openmetrics = pytest.importorskip("prometheus_client.openmetrics.parser")
+PROMTOOL = shutil.which("promtool")
 classic = pytest.importorskip("prometheus_client.parser")
 
 
@@ -60,12 +63,26 @@ def test_it_says_what_the_record_says(tmp_path: Path, sample: str) -> None:
         which = {"phase": phase["id"], "fault": phase["fault"] or ""}
         assert value(path, "requests", **which) == phase["requests"]
         took = phase["latency_ms"]["p99"]
-        assert value(path, "request_latency_seconds", **which, quantile="0.99") == (
+        assert value(path, "request_latency_seconds", **which, statistic="p99") == (
             None if took is None else pytest.approx(took / 1000)
         )
     for finding in host["findings"]:
         holds = {"pass": 1, "fail": 0, "unknown": None}[finding["verdict"]]
         assert value(path, "finding_holds", finding=finding["id"]) == holds
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="no promtool here: Debian's package prometheus has it")
+def test_promtool_finds_nothing_to_say(tmp_path: Path) -> None:
+    assert hand_over(fleets.three(), "", str(tmp_path / "chaos.prom")) == []
+    done = subprocess.run(
+        [str(PROMTOOL), "check", "metrics"],
+        stdin=(tmp_path / "chaos.prom").open(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_of_an_interval_the_worse_end_counts(tmp_path: Path) -> None:
