@@ -1,4 +1,8 @@
-"""Experiment 15 on the embedded exchange, its database on a filesystem of its own; refused on the host's own disk."""
+"""Experiment 15 on the embedded exchange, its database on a filesystem of its own; refused on the host's own disk.
+
+In `make test` module/test_disk_filler fills such a filesystem and gives it back. Here the whole exchange has to move to
+one, and back.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,10 @@ PLAYBOOK = "playbooks/15-disk-full.yml"
 SHORT = {**support.QUICK, "disk_full_s": "8"}
 MOUNT = Path("/var/lib/exchange-chaos-lab/database")
 
-pytestmark = pytest.mark.skipif(not Path("/dev/loop-control").exists(), reason="needs loop devices")
+pytestmark = [
+    pytest.mark.skipif(not Path("/dev/loop-control").exists(), reason="needs loop devices"),
+    pytest.mark.full,
+]
 
 
 def lab(**variables: object) -> None:
@@ -58,7 +65,6 @@ def test_orders_are_refused_clearly_and_come_in_again(tmp_path: Path) -> None:
         assert live.verdicts(report)[name] == "pass", report.finding(name)
 
 
-@pytest.mark.full
 @pytest.mark.usefixtures("own_disk")
 def test_an_exchange_that_answers_first_loses_orders(tmp_path: Path) -> None:
     lab(lab_database_disk="own", lab_switches=["ack_before_store", "silent_errors"])
@@ -67,7 +73,6 @@ def test_an_exchange_that_answers_first_loses_orders(tmp_path: Path) -> None:
     lab(lab_database_disk="own")
 
 
-@pytest.mark.full
 @pytest.mark.usefixtures("own_disk")
 def test_all_of_ours_killed_in_the_window_gives_the_room_back(tmp_path: Path) -> None:
     live.ready()
@@ -89,9 +94,7 @@ def test_all_of_ours_killed_in_the_window_gives_the_room_back(tmp_path: Path) ->
     live.ready()
 
 
-@pytest.mark.full
 def test_a_disk_that_others_use_is_refused(tmp_path: Path) -> None:
-    """In `make test`: unit/faults/test_disk_fill."""
     lab()
     report = live.run(PLAYBOOK, tmp_path, passes=False, **SHORT)
     assert report.record["outcome"] == "skipped"
