@@ -230,7 +230,7 @@ def _saturate(change: DiskPlan, entry: Entry, run: RunDir) -> None:
         {
             "tool": change.tool,
             "until": entry.expires,
-            "lock": str(run.path.parent),
+            "lock_folder": str(run.path.parent),
         },
     )
     processes.start_process(run, "contend")

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common import clock
+from ...common.bounds import PORT_MAX
 from ...common.errors import ChaosError
-from ...common.peer_addresses import PORT_MAX, is_port
+from ...common.peer_addresses import is_port
 from ...common.shapes import Arguments, FaultEntry
 from ...host import cgroups, netns
 from ...host.docker_engine import Container

@@ -35,7 +35,7 @@ def main(run: RunDir) -> int:
     given = read_json(run.file(PARAMETERS))
     folder = run.file(_FOLDER)
     # a folder that is there anyway: no file of a lock stays behind
-    lock = os.open(str(given["lock"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    lock = os.open(str(given["lock_folder"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

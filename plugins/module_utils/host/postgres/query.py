@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One read-only question to a PostgreSQL over TCP, for a database that has no container on this host.
+"""Questions to a PostgreSQL over TCP: read-only to one that has no container on this host, or in a session of ours.
 
-By the simple query protocol, in a transaction that may read only and ends: one session, asked and closed. Source:
-PostgreSQL documentation, "Frontend/Backend Protocol", Simple Query, and its message formats.
+By the simple query protocol; :func:`run_query` in a transaction that may read only and ends: one session, asked and
+closed. Source: PostgreSQL documentation, "Frontend/Backend Protocol", Simple Query, and its message formats.
 """
 
 from __future__ import annotations
@@ -62,6 +62,18 @@ def run_query(login: Login, sql: str, *, within: float = 20.0) -> list[list[str]
     finally:
         with contextlib.suppress(OSError):
             session.close()
+
+
+def ask_session(session: Session, sql: str, *, within: float) -> list[list[str]]:
+    """Ask in a session that is open already, and stays so; returns rows of text.
+
+    Raises ChaosError with the server's complaint or when it takes longer than ``within`` seconds, OSError when the
+    session ended.
+    """
+    answer = _query(session.connection, sql, clock.read() + within)
+    if answer.error:
+        raise ChaosError(answer.error)
+    return answer.rows
 
 
 def _where(login: Login) -> str:
