@@ -29,6 +29,7 @@ options:
         key: width
 """
 
+import os
 import shutil
 import sys
 from typing import Any
@@ -145,9 +146,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         if self._report is None:
             return
         (record, files), self._report = self._report, None
-        lines = text.render_report(
-            record, {**files, **existing_paths(_stem(files))} if files else files, self._width, brief=True
-        )
+        there = {kind: path for kind, path in files.items() if os.path.lexists(path)}
+        if files:
+            there.update(existing_paths(_stem(files)))
+        lines = text.render_report(record, there, self._width, brief=True)
         for line in lines:
             self._say(line, _colour(line))
 

@@ -1,6 +1,7 @@
 """What the page of a run costs: seconds, memory and size, for many hosts and for many requests.
 
-Usage: python -m tests.bench.page_cost [--hosts 100] [--requests 1000000] [--earlier 6] [--folder FOLDER]
+Usage: PYTHONPATH=.collections .venv/bin/python -m tests.bench.page_cost
+           [--hosts 100] [--requests 1000000] [--earlier 6] [--folder FOLDER]
 
 Two runs are made out of a recorded one (tests/unit/data/runs/01): one of so many hosts, each with all the raw samples
 of that run, and one of a host with so many requests, a fifth of them failed. Beside each lie earlier records, which the

@@ -18,11 +18,13 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import R
 
 DATA = Path(__file__).resolve().parent / "data" / "runs"
 NUMBERS = tuple(range(1, 11))
+#: A run of experiment 01 on the exchange with every weakness of its profile ``fragile``: it failed.
+FRAGILE = DATA.parent / "fragile"
 
 
-def evidence(number: int, folder: Path) -> Evidence:
+def evidence(number: int, folder: Path, data: Path = DATA) -> Evidence:
     """Lay a run's raw files out as they were on its host, and load them."""
-    for path in (DATA / f"{number:02d}").glob("*.jsonl.gz"):
+    for path in (data / f"{number:02d}").glob("*.jsonl.gz"):
         _anchor, *lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
         if path.name == "run.jsonl.gz":
             for line in map(json.loads, lines):
@@ -32,13 +34,13 @@ def evidence(number: int, folder: Path) -> Evidence:
     return load_evidence(RunDir(folder))
 
 
-def report(number: int, folder: Path) -> tuple[dict[str, Any], str]:
+def report(number: int, folder: Path, data: Path = DATA, day: int = 24) -> tuple[dict[str, Any], str]:
     """Lay a run's record and raw samples out as its report had them; return the record and the stem of the files."""
-    work = folder / f"run-{number:02d}"
+    work = folder / f"run-{number:02d}-{day:02d}"
     work.mkdir()
-    record = run_record(evidence(number, work))
-    stem = folder / f"chaos-exp-{number:02d}-20261124-020000"
+    record = run_record(evidence(number, work, data))
+    stem = folder / f"chaos-exp-{number:02d}-202611{day:02d}-020000"
     (folder / f"{stem.name}.json").write_text(json.dumps(record))
-    for path in (DATA / f"{number:02d}").glob("*.jsonl.gz"):
+    for path in (data / f"{number:02d}").glob("*.jsonl.gz"):
         shutil.copyfile(path, folder / f"{stem.name}.{record['hosts'][0]['host']}.{path.name}")
     return record, str(stem)

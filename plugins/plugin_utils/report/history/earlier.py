@@ -56,9 +56,10 @@ def sum_up(record: Recorded, earlier: Sequence[Recorded], found: Sequence[Beside
     parts = [f"{len(titles)} {kind} ({_shorten(titles)})" for kind, titles in named.items() if titles]
     what = "; ".join(parts) or "nothing beyond what they showed"
     then = "as then" if last["outcome"] == record["outcome"] else f"then {last['outcome']}"
+    last_of = "It" if len(earlier) == 1 else "The last of them"
     return (
         f"{'Yes' if named[WORSE] else 'No'}, by this run alone, of {len(found)} findings beside {runs}: {what}. "
-        f"The last of them began {format_stamp(last['started_at'])} UTC; now {record['outcome']}, {then}."
+        f"{last_of} began {format_stamp(last['started_at'])} UTC; now {record['outcome']}, {then}."
     )
 
 

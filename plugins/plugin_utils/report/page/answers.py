@@ -23,20 +23,23 @@ _UNKNOWN = "the raw samples are not beside the record"
 _ANSWERS = {"pass": "Yes", "fail": "No", "unknown": "Not known"}
 
 
-def tell_faults(hosts: Sequence[Recorded]) -> str:
-    """Return what was broken, from when to when, and who undid it; of several hosts from the first to the last."""
+def tell_faults(hosts: Sequence[Recorded]) -> list[str]:
+    """Return what was broken, from when to when, and who undid it; of several hosts from the first to the last.
+
+    This and the answers below are lines, one a fault.
+    """
     injected = [(host, fault) for host in hosts for fault in host["faults"] if fault["injected_at"]]
-    sentences = []
+    lines = []
     for name in dict.fromkeys(str(fault["id"]) for _host, fault in injected):
         where = [host for host, fault in injected if fault["id"] == name]
         same = [fault for _host, fault in injected if fault["id"] == name]
         begun = min(fault["injected_at"] for fault in same)
         on = f" on {name_hosts(where)}" if len(hosts) > 1 else ""
-        sentences.append(
+        lines.append(
             f"{name}: {same[0]['kind']} of {same[0]['target']}{on}, "
             f"{begun[:10]} {clock_time(begun)}{_tell_undo(same, begun)}"
         )
-    return "; ".join(sentences) or "Nothing: no fault was injected."
+    return lines or ["Nothing: no fault was injected."]
 
 
 def _tell_undo(faults: Sequence[Recorded], begun: str) -> str:
@@ -51,48 +54,47 @@ def _tell_undo(faults: Sequence[Recorded], begun: str) -> str:
 
 def tell_first_sign(
     host: Recorded, signals: Sequence[AlertSignal], missing: Sequence[str], several: bool
-) -> str:
+) -> list[str]:
     """Return for each fault what moved first, and how long before or after the first order failed.
 
     missing: the raw samples that are not there; without them nobody knows.
     """
     if not signals and missing:
-        return f"Not known: {_UNKNOWN}."
-    sentences = []
+        return [f"Not known: {_UNKNOWN}."]
+    lines = []
     for fault, moved in _by_fault(host, signals):
         if not moved:
-            sentences.append(f"{fault}: nobody, no order failed and nothing else that was watched moved")
+            lines.append(f"{fault}: nobody, no order failed and nothing else that was watched moved")
             continue
         first = moved[0]
-        words = "" if first.source == "users" else f" ({first.words})"
-        after = f"{_WATCHERS.get(first.source, first.source)}{words}, {_seconds(first.after_s)} after the injection"
-        felt = (
-            "no order failed"
-            if first.lead_s is None
-            else f"the first order failed {_seconds(first.lead_s)} later"
-        )
-        sentences.append(f"{fault}: {after}" + ("" if first.source == "users" else f"; {felt}"))
-    on = f" On {host['host']}, the worst host." if several and sentences else ""
-    return f"{'. '.join(sentences) or 'Nobody: there was nothing to notice'}.{on}"
+        told = f"{fault}: {_WATCHERS.get(first.source, first.source)}, {_seconds(first.after_s)} after the injection"
+        if first.source != "users":
+            told += f", as {first.words}; "
+            told += "no order failed" if first.lead_s is None else _tell_felt(first.lead_s)
+        lines.append(told)
+    if several and lines:
+        lines.append(f"On {host['host']}, the worst host.")
+    return lines or ["Nobody: there was nothing to notice."]
+
+
+def _tell_felt(lead_s: float) -> str:
+    return f"the first order failed {_seconds(lead_s)} later"
 
 
 def tell_warning(
     host: Recorded, signals: Sequence[AlertSignal], missing: Sequence[str], spec: Recorded
-) -> str:
+) -> list[str]:
     """Return on what an alert would have come before users felt the fault, with how long before."""
     if not signals and missing:
-        return f"Not known: {_UNKNOWN}."
-    sentences = []
+        return [f"Not known: {_UNKNOWN}."]
+    lines = []
     for fault, moved in _by_fault(host, signals):
         early = [one for one in moved if one.source != "users" and (one.lead_s is None or one.lead_s > 0)]
-        named = "; ".join(_tell_alert(one, spec) for one in early[:2])
-        if named:
-            sentences.append(f"{fault}: alert on {named}")
+        if early:
+            lines.append(f"{fault}: alert on {'; or on '.join(_tell_alert(one, spec) for one in early[:2])}")
         elif moved:
-            sentences.append(
-                f"{fault}: no sign came before the first failed order, so alert on failed orders"
-            )
-    return f"{'. '.join(sentences)}." if sentences else "Nothing moved that an alert could rest on."
+            lines.append(f"{fault}: no sign came before the first failed order, so alert on failed orders")
+    return lines or ["Nothing moved that an alert could rest on."]
 
 
 def _tell_alert(signal: AlertSignal, spec: Recorded) -> str:
@@ -112,7 +114,7 @@ def _tell_alert(signal: AlertSignal, spec: Recorded) -> str:
         if signal.lead_s is None
         else f"{_seconds(signal.lead_s)} before the first failed order"
     )
-    return f"“{signal.words}”{f' ({check})' if check else ''}, {lead}"
+    return f"“{signal.words}”{f', {check}' if check else ''}, {lead}"
 
 
 def tell_cleanliness(verdict: str, reason: str) -> str:

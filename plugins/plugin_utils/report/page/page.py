@@ -254,8 +254,8 @@ def _host(record: Record, index: int, source: str) -> Recorded:
 
 def _further(
     record: Record, hosts: Sequence[Recorded], restored: str, worse: str
-) -> list[tuple[str, str, str]]:
-    """Return what else a stranger asks, with the answer and the part of the page that shows more."""
+) -> list[tuple[str, list[str], str]]:
+    """Return what else a stranger asks, with the lines of the answer and the part of the page that shows more."""
     several = len(hosts) > 1
     view = pick_worst_view(hosts)
     host, signals, name = view["host"], view["signals"], view["name"]
@@ -265,11 +265,11 @@ def _further(
         ("Who noticed first?", tell_first_sign(host, signals, view["missing"], several), moved),
         (
             "Is the host as it was?",
-            tell_cleanliness(record["verdicts"]["restored"], restored),
+            [tell_cleanliness(record["verdicts"]["restored"], restored)],
             name if view["blank"] else f"{name}-restored",
         ),
         ("How to be warned next time?", tell_warning(host, signals, view["missing"], view["spec"]), moved),
-        ("Is it worse than before?", worse, "earlier"),
+        ("Is it worse than before?", [worse], "earlier"),
     ]
 
 

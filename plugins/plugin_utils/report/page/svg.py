@@ -25,6 +25,7 @@ COLOURS = {
     "fault": "#f2b27a",
     "placebo": "#b9cdf0",
     "steady": "#dfe7df",
+    "unsteady": "#fdf3dc",
     "p50": "#1d3557",
     "p95": "#6a4c93",
     "p99": "#a8326e",

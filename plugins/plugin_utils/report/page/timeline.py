@@ -73,7 +73,8 @@ def _shade(drawing: Drawing, axis: TimeAxis, host: Host, bottom: float) -> None:
         if fault["injected_at"]
     ]
     placebo = host.get("placebo")
-    if isinstance(placebo, Mapping) and placebo.get("started_at") and placebo.get("ended_at"):
+    shown = any(kind == "placebo" for _begun, _ended, kind, _named, _title in bands)
+    if not shown and isinstance(placebo, Mapping) and placebo.get("started_at") and placebo.get("ended_at"):
         text = "Placebo: the same load and the same observing, without a fault"
         bands.append((placebo["started_at"], placebo["ended_at"], "placebo", "placebo", text))
     taken = [0.0, 0.0, 0.0]  # how far to the right each row of names is written
@@ -85,7 +86,9 @@ def _shade(drawing: Drawing, axis: TimeAxis, host: Host, bottom: float) -> None:
             opacity="0.45" if kind == "fault" else "0.6", data_band=kind, data_name=named,
             data_from=f"{to_epoch(begun):.6f}", data_to=f"{to_epoch(ended):.6f}" if ended else "",
         )  # fmt: skip
-        words = {"steady": "steady state", "placebo": "placebo"}.get(kind, f"fault: {named}")
+        words = {"steady": "steady state", "unsteady": "not steady yet", "placebo": "placebo"}.get(
+            kind, f"fault: {named}"
+        )
         row = next((index for index, used in enumerate(taken) if used <= x), len(taken) - 1)
         taken[row] = x + 6.2 * len(harmless_text(words)) + 8
         drawing.text(x + 2, 12 + 12 * row, words, font_weight="600" if kind == "fault" else "400")
@@ -95,6 +98,8 @@ def _meaning(phase: Host) -> tuple[str, str, str]:
     """Return class, name and words of the band of a phase, class "" for one that is no band of its own."""
     if phase["fault"] is not None:
         return "", "", ""
+    if str(phase["id"]).startswith("unsteady"):
+        return "unsteady", phase["id"], "Before any fault, while the exchange was not steady yet"
     kind = "placebo" if "placebo" in phase["id"] else "steady"
     what = "the same load and observing, without a fault" if kind == "placebo" else "before any fault"
     return kind, phase["id"], f"{phase['id']}: {what}"
