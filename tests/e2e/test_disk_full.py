@@ -61,16 +61,8 @@ def test_orders_are_refused_clearly_and_come_in_again(tmp_path: Path) -> None:
         fact.startswith("a write of") and "No space left" in str(value) for fact, value in proofs.items()
     )
     assert any("own log" in fact for fact in proofs), "PostgreSQL itself met the end of its disk"
-    for name in ("data_loss", "error_clarity", "recovery_since_undo"):
-        assert live.verdicts(report)[name] == "pass", report.finding(name)
-
-
-@pytest.mark.usefixtures("own_disk")
-def test_an_exchange_that_answers_first_loses_orders(tmp_path: Path) -> None:
-    lab(lab_database_disk="own", lab_switches=["ack_before_store", "silent_errors"])
-    report = live.failed(PLAYBOOK, tmp_path, **SHORT)
-    assert report.finding("data_loss")["verdict"] == "fail"
-    lab(lab_database_disk="own")
+    assert live.verdicts(report)["data_loss"] == "pass", report.finding("data_loss")
+    assert report.finding("error_clarity")["value"] > 0.9
 
 
 @pytest.mark.usefixtures("own_disk")
@@ -94,8 +86,18 @@ def test_all_of_ours_killed_in_the_window_gives_the_room_back(tmp_path: Path) ->
     live.ready()
 
 
+def test_an_exchange_that_answers_first_loses_orders(tmp_path: Path) -> None:
+    lab(lab_database_disk="own", lab_switches=["ack_before_store"])
+    try:
+        report = live.failed(PLAYBOOK, tmp_path, **SHORT)
+    finally:
+        lab()
+    assert report.finding("data_loss")["verdict"] == "fail"
+    assert report.finding("acknowledged")["value"] > 0.9, "answered as if there were room"
+
+
 def test_a_disk_that_others_use_is_refused(tmp_path: Path) -> None:
-    lab()
+    live.ready()
     report = live.run(PLAYBOOK, tmp_path, passes=False, **SHORT)
     assert report.record["outcome"] == "skipped"
     assert "set chaos_accept_shared_disk: true" in report.log
