@@ -245,6 +245,7 @@ def test_check_mode_says_whom_it_would_ask(fleet: Fleet) -> None:
     assert (fleet.state(2) / "records" / RUN / "record.json").exists()
 
 
+@pytest.mark.full
 def test_a_host_that_is_not_in_the_inventory_waits(fleet: Fleet) -> None:
     path = fleet.left(fleets.host(1), {**LOST, "host": "host-9"})
     screen = fleet.run(code=2, chaos_record=str(path))
@@ -278,6 +279,7 @@ def test_what_a_collection_that_was_killed_brought_home_is_not_lost(fleet: Fleet
     assert f"{NAME}-4.host-2.bpf.jsonl.gz" in fleet.files()
 
 
+@pytest.mark.full
 def test_the_same_of_a_run_without_a_record(fleet: Fleet) -> None:
     brought(str(fleet.reports / NAME), "host-1")
     brought(str(fleet.reports / f"{NAME}-2"), "host-2")
@@ -305,6 +307,7 @@ def test_the_spread_is_held_against_the_runs_own_limit(fleet: Fleet, monkeypatch
     assert asked == [50.0, LIMIT_MS]
 
 
+@pytest.mark.full
 def test_another_run_of_the_same_second_is_not_mixed_in(fleet: Fleet) -> None:
     path = fleet.left(fleets.host(1), LOST)
     other = json.loads(path.read_text()) | {"run_id": f"{RUN}-2"}

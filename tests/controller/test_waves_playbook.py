@@ -112,6 +112,7 @@ def test_ansibles_batches_are_our_waves(fleet: Fleet) -> None:
     assert "localhost" not in log, "what the controller says is nobody's line"
 
 
+@pytest.mark.full
 def test_one_host_needs_no_gate_and_one_wave_is_the_default(fleet: Fleet) -> None:
     screen = fleet.play()
     assert fleet.code == 0, screen
@@ -123,6 +124,7 @@ def test_one_host_needs_no_gate_and_one_wave_is_the_default(fleet: Fleet) -> Non
     assert fleet.hosts_of() == {"h1": (1, "passed")}
 
 
+@pytest.mark.full
 def test_a_sample_is_drawn_and_its_seed_draws_it_again(fleet: Fleet) -> None:
     screen = fleet.play(chaos_sample=2)
     assert fleet.code == 0, screen
@@ -137,7 +139,14 @@ def test_a_sample_is_drawn_and_its_seed_draws_it_again(fleet: Fleet) -> None:
     assert [len(batch) for batch in fleet.batches] == [1, 1]
 
 
-@pytest.mark.parametrize("outcome", ["failed", "aborted", "invalid", "skipped", "broken"])
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        "failed",
+        "broken",
+        *(pytest.param(name, marks=pytest.mark.full) for name in ("aborted", "invalid", "skipped")),
+    ],
+)
 def test_a_canary_that_did_not_pass_spares_the_rest_and_is_reported(fleet: Fleet, outcome: str) -> None:
     screen = fleet.play(chaos_waves=[1, "100%"], stub_outcomes={"h1": outcome})
     assert fleet.batches == [["h1"]]
@@ -173,6 +182,7 @@ def test_a_host_that_cannot_be_reached_is_in_the_record_and_stops_the_next_wave(
     assert "Wave 1 of 2 did not pass (h2: aborted)" in screen
 
 
+@pytest.mark.full
 def test_the_only_host_that_cannot_be_reached_leaves_a_record_too(fleet: Fleet) -> None:
     fleet.hosts = {"h1": GONE}
     screen = fleet.play()
@@ -193,6 +203,7 @@ def test_a_first_wave_that_is_all_out_of_reach_spares_the_rest_and_is_reported(f
     assert note == "Not touched: wave 1 did not pass (h1: aborted, h2: aborted), so wave 2 did not begin."
 
 
+@pytest.mark.full
 def test_in_a_suite_each_experiment_has_its_own_waves(fleet: Fleet) -> None:
     screen = fleet.play(
         playbook="suite.yml", chaos_waves=[1, "100%"], stub_first={}, stub_second={"h1": "failed"}
@@ -222,6 +233,7 @@ def test_a_bad_value_is_one_sentence_before_anything_happens(
     assert not fleet.batches
 
 
+@pytest.mark.full
 def test_waves_in_the_inventory_do_not_count(fleet: Fleet) -> None:
     fleet.variables = "chaos_waves=1"
     (told,) = complaints(fleet.play())
@@ -245,6 +257,7 @@ def test_a_guard_rail_of_the_targets_alone_is_refused_and_one_of_all_counts(flee
     assert fleet.code == 0, screen
 
 
+@pytest.mark.full
 def test_more_hosts_than_forks_and_another_strategy_are_refused(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +275,7 @@ def test_more_hosts_than_forks_and_another_strategy_are_refused(
     assert fleet.batches == before
 
 
+@pytest.mark.full
 def test_check_mode_shows_every_wave_and_leaves_nothing(fleet: Fleet) -> None:
     screen = fleet.play("--check", chaos_waves=[1, "100%"], stub_outcomes={"h1": "failed"})
     assert fleet.code == 0, screen
@@ -281,6 +295,7 @@ def test_an_experiment_is_repeated_with_a_record_for_each_run_and_one_summary(fl
     assert len(list((fleet.folder / "reports").glob("*.log"))) == 3
 
 
+@pytest.mark.full
 def test_the_worst_of_several_runs_decides_the_exit_code(fleet: Fleet) -> None:
     fleet.hosts = {"h1": "ansible_connection=local"}
     screen = fleet.play(chaos_repeat=2, stub_outcomes={"h1": "failed"})

@@ -289,3 +289,28 @@ def test_a_lower_limit_is_put_back_as_it_was(host: Host, store: Any, written: st
 def restart(container: Any) -> None:
     container.restart()
     wait_for(lambda: psql(container, "SELECT 1") == (0, "1"), 30)
+
+
+@pytest.mark.parametrize(
+    ("statement", "most"),
+    [('ALTER ROLE "trading_user"', 12), ('ALTER DATABASE "trading_db"', 7)],
+    ids=["role", "database"],
+)
+def test_a_limit_of_its_own_is_not_taken_for_the_servers(
+    project: Project, store: Any, statement: str, most: int
+) -> None:
+    """Refused with the limit, and the remedy that the refusal names is carried out."""
+    fault = {**FAULT, "id": "exhausted"}
+    engine = DockerEngine.connect()
+    targets = engine.containers(project.name, "store")
+    site = Site(targets, True, engine)
+    assert psql(store, f"{statement} CONNECTION LIMIT {most}")[0] == 0
+    try:
+        with pytest.raises(ChaosError) as refused:
+            connections.trial(fault, targets, site)
+        assert f"{most} is the most by {statement} CONNECTION LIMIT" in str(refused.value)
+        remedy = str(refused.value).partition("Lift it for the run (")[2].partition(")")[0]
+        assert psql(store, remedy)[0] == 0
+        assert connections.trial(fault, targets, site).startswith("ok")
+    finally:
+        psql(store, f"{statement} CONNECTION LIMIT -1")

@@ -174,13 +174,27 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
         )
     if site.engine is None:
         return "ok"
-    usage = _server(plan, site.engine).count_connections("exchange.chaos trial")
+    server = _server(plan, site.engine)
+    usage = server.count_connections("exchange.chaos trial")
+    _refuse_cap(plan, server, usage.limit - usage.reserved - usage.others)
     milder = (
         f"; role {plan.user} is a superuser, so even the slots reserved for superusers are taken"
         if plan.superuser
         else ""
     )
     return f"ok: {usage.others} of {usage.limit} connections in use, {usage.reserved} reserved{milder}"
+
+
+def _refuse_cap(plan: SessionsPlan, server: Server, free: int) -> None:
+    """Raise ChaosError where a limit of the role, or of its database, is met before the server's own."""
+    caps = {} if plan.superuser else server.read_caps(plan.user)
+    for statement, most in caps.items():
+        if most < free:
+            raise ChaosError(
+                f"PostgreSQL in {plan.target.name} has {free} free connections, but {most} is the most by "
+                f"{statement} CONNECTION LIMIT: that limit would be exhausted, not the server's. Lift it for the run "
+                f"({statement} CONNECTION LIMIT -1), or lower the server's instead (mode limit)."
+            )
 
 
 def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> Plan:

@@ -25,6 +25,7 @@ _FILE_SETTING = (
     "SELECT setting FROM pg_file_settings WHERE name = 'max_connections' "
     "AND sourcefile LIKE '%postgresql.auto.conf' ORDER BY seqno DESC LIMIT 1"
 )
+_DATABASE_CAP = "SELECT datconnlimit FROM pg_database WHERE datname = current_database()"
 #: A server that a crowd connects to answers late; seconds, less than the engine's own patience.
 _PATIENCE = {"PGCONNECT_TIMEOUT": "15"}
 _UP_S = 60.0
@@ -66,6 +67,15 @@ class Server:
         if not rows:
             raise ChaosError(f"PostgreSQL has no role {role}; name the application's in chaos_database.user.")
         return rows[0] == ["t"]
+
+    def read_caps(self, role: str) -> dict[str, int]:
+        """Return the most sessions that a role, and this database, may have by a limit of their own, by its statement."""
+        found = {
+            f"ALTER ROLE {quote_name(role)}": f"SELECT rolconnlimit FROM pg_roles WHERE rolname = '{quote_text(role)}'",
+            f"ALTER DATABASE {quote_name(self._database)}": _DATABASE_CAP,
+        }
+        caps = {statement: int(self._ask(sql)[0][0]) for statement, sql in found.items()}
+        return {statement: most for statement, most in caps.items() if most >= 0}
 
     def end_sessions(self, name: str) -> None:
         """Have the server end the sessions with that application_name."""
@@ -136,6 +146,11 @@ def find_administrator(container: Container, named: str = "") -> str:
     """Return the role that may read everything: the one named, else the image's POSTGRES_USER, else postgres."""
     pairs = (str(pair).partition("=") for pair in container.config.get("Env") or [])
     return named or next((value for key, _sign, value in pairs if key == "POSTGRES_USER"), "") or "postgres"
+
+
+def quote_name(name: str) -> str:
+    """Return a name for use as an identifier in SQL."""
+    return '"{}"'.format(name.replace('"', '""'))
 
 
 def quote_text(text: str) -> str:
