@@ -69,7 +69,7 @@ class Server:
         return rows[0] == ["t"]
 
     def read_caps(self, role: str) -> dict[str, int]:
-        """Return the most sessions that a role, and this database, may have by a limit of their own, by its statement."""
+        """Return the most sessions that a role, and this database, may have by limits of their own: by statement."""
         found = {
             f"ALTER ROLE {quote_name(role)}": f"SELECT rolconnlimit FROM pg_roles WHERE rolname = '{quote_text(role)}'",
             f"ALTER DATABASE {quote_name(self._database)}": _DATABASE_CAP,
