@@ -8,14 +8,19 @@ What the server has is asked of it by the SDK's own exec, as its superuser, neve
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import connections
@@ -314,3 +319,35 @@ def test_a_limit_of_its_own_is_not_taken_for_the_servers(
         assert connections.trial(fault, targets, site).startswith("ok")
     finally:
         psql(store, f"{statement} CONNECTION LIMIT -1")
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import session_holder
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+session_holder._PATIENT_S = 0.5
+session_holder.netns.enter_netns = lambda pid: None  # the listener is this host's
+sys.exit(session_holder.main(RunDir(Path(sys.argv[1]))))
+"""
+
+
+def test_a_server_that_takes_connections_and_answers_nothing_is_told_of(tmp_path: Path) -> None:
+    """Who waits for the holder hears how far it is, so that its last words say more than nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        login = {
+            "host": "127.0.0.1",
+            "port": silent.getsockname()[1],
+            "user": "u",
+            "database": "d",
+            "name": "n",
+        }
+        wanted = {"pid": os.getpid(), "expires": clock.read() + 2.5, "login": {**login, "password": ""}}
+        (tmp_path / "sessions.json").write_text(json.dumps(wanted))
+        done = subprocess.run(
+            [sys.executable, "-c", HOLD, str(tmp_path)], capture_output=True, text=True, timeout=30, check=False,
+            cwd=core_support.ROOT / ".collections",
+        )  # fmt: skip
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("0 sessions taken, the server not full yet; its last answer: "), done.stderr
+    assert "timed out" in last

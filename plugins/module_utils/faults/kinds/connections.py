@@ -37,6 +37,8 @@ MODES = ("sessions", "limit")
 #: Where PostgreSQL listens inside its container's network namespace, and whom official images trust there.
 _LOOPBACK = "127.0.0.1"
 _START_S = 30.0
+#: A loaded server lets in so many sessions a second at least; for a server of many, that is waited for besides.
+_LEAST_PER_S = 10
 _GONE_S = 5.0
 #: A server that is just starting is waited for this long before its sessions are counted.
 _ANSWERS_S = 20.0
@@ -233,13 +235,15 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         raise ChaosError("Another fault of this run holds the database's sessions already.")
     name = mark(run)
     came_in = server.try_login(change.user)[0]
-    _measured(run, entry.fault, "before", server.count_connections(name))
+    before = server.count_connections(name)
+    _measured(run, entry.fault, "before", before)
+    patience = _START_S + before.limit / _LEAST_PER_S
     run.file(session_holder.SAMPLES).unlink(missing_ok=True)
     wanted = {"pid": change.target.pid, "expires": entry.expires, "login": _login(change, name)}
     write_json(run.file(session_holder.PARAMETERS), wanted)
     with scene.instant():
-        lease.renew_lease(run, 2 * _START_S)
-    ready = processes.start_process(run, session_holder.COMMAND, timeout=_START_S)
+        lease.renew_lease(run, 2 * patience)
+    ready = processes.start_process(run, session_holder.COMMAND, timeout=patience)
     proofs = [
         Proof(
             "tcp",

@@ -38,6 +38,8 @@ _PATIENT_S = 10.0
 _BRIEF_S = 0.5
 #: How long after its expiry a holder that hangs may still be there, seconds.
 _LATE_S = 1.0
+#: How often it says how far it is until the server is full, seconds.
+_SAYS_S = 1.0
 #: More sessions than this in one go, and we look at the clock and at our orders again.
 _AT_ONCE = 200
 
@@ -57,7 +59,7 @@ def main(run: RunDir) -> int:
 
     holder = Holder(Login(**wanted["login"]), over)
     samples = Writer(run.file(SAMPLES))
-    began, ready = clock.read(), False
+    began, ready, said = clock.read(), False, 0.0
     while not over():
         try:
             holder.take()
@@ -70,6 +72,10 @@ def main(run: RunDir) -> int:
             run.register_process(
                 COMMAND, began=began, full_at=holder.at, held=len(holder.sessions), refusal=holder.refusal
             )
+        if not ready and clock.read() >= said + _SAYS_S:
+            said = clock.read()
+            sys.stderr.write(f"{holder.describe_progress()}\n")
+            sys.stderr.flush()
         clock.sleep(PAUSE_S)
     holder.release()
     return 0
@@ -127,6 +133,11 @@ class Holder:
     def sample(self) -> dict[str, Any]:
         """Return what is held now: ``full`` when the last try that was answered was refused for want of a slot."""
         return {"t": clock.read(), "held": len(self.sessions), "full": self.full, "problem": self.problem}
+
+    def describe_progress(self) -> str:
+        """Return how many sessions are held and what the last try came to, for who waits for the server to be full."""
+        last = self.problem or (self.refusal or {"message": "it let us in"})["message"]
+        return f"{len(self.sessions)} sessions taken, the server not full yet; its last answer: {last}"
 
     def release(self) -> None:
         """End every session."""
