@@ -22,6 +22,7 @@ EXPERIMENTS = (
     ("08-nginx-failure", "outage", {"nginx_failure_crash": "false"}),
     ("09-network-latency", "latency_50", {"network_latency_step_s": "8"}),
     ("10-multi-service-failure", "crash", {}),
+    ("11-market-surge", "rush", {"market_surge_s": "8"}),
     ("12-database-freeze", "freeze", {"database_freeze_s": "8"}),
     ("13-database-lock", "lock", {"database_lock_s": "8"}),
     ("14-name-resolution-failure", "names", {"name_resolution_failure_s": "8"}),

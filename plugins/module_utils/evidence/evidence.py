@@ -18,6 +18,7 @@ from ..common.errors import ChaosError
 from ..common.json_files import read_json
 from ..common.jsonl import read_lines
 from ..common.shapes import Line
+from ..exchange import rush
 from ..run.folder import NO_CAPTURE, RunDir
 from ..run.specification import FaultSpec, Specification
 from ..run.timeline import Timeline, well_formed
@@ -28,6 +29,8 @@ RATE_LIMITED = 429
 DROPPED = "dropped"
 #: Streams of the load: what stands for users and runs always, and what is added around a kill to show a short loss.
 STEADY, SURGE = "steady", "burst"
+#: The stream of a fault that consists of orders.
+MARKET = rush.STREAM
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Order:
     ok: bool
     kind: str
     error: str | None
+    #: Of a fault that consists of orders: which of its clients sent it, and by which way it came.
+    client: int | None = None
+    way: str = ""
 
     @property
     def latency_ms(self) -> float:
@@ -56,8 +62,8 @@ class Order:
 
     @property
     def surge(self) -> bool:
-        """True for an order of the surge, which is there to show a short loss and stands for no user."""
-        return self.stream == SURGE
+        """True for an order that stands for no user: of the surge, which shows a short loss, or of a fault itself."""
+        return self.stream in (SURGE, MARKET)
 
     @property
     def telling(self) -> bool:
@@ -178,6 +184,8 @@ def parse_orders(lines: Sequence[Mapping[str, Any]]) -> list[Order]:
             ok=bool(line["ok"]),
             kind=str(line.get("kind", "other")),
             error=line.get("error"),
+            client=line.get("client"),
+            way=str(line.get("way") or ""),
         )
         for line in lines
         if "sent" in line and "end" in line

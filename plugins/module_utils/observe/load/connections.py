@@ -162,6 +162,10 @@ class Connections(Generic[Token]):
             self._connect(task.connection, OSError("it has no address"))
         return True
 
+    def fileno(self) -> int:
+        """Return a descriptor that select(2) takes: it is readable when something came on one of the connections."""
+        return self._epoll.fileno()
+
     @property
     def waiting_since(self) -> float | None:
         """When the oldest request under way was sent, None while none is."""

@@ -43,8 +43,9 @@ def main(run: RunDir) -> int:
         now = clock.read()
         if now >= tick:
             tick = now + every
-            lines = load.take()
-            for event in governor.tick(now, life.marks(), lines, load.waiting_since):
+            lines, marks = load.take(), life.marks()
+            load.take_events(marks)
+            for event in governor.tick(now, marks, lines, load.waiting_since):
                 run.write_event(**event)
             scribe.write(*lines)
             if not ready and (load.acknowledged or now - started >= READY_S):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...common.stats import find_percentile
+from ...exchange.rush import STREAM
 
 #: Seconds of outcomes that are kept: the baseline that a surge is compared with, and room to spare.
 KEPT_S = 30.0
@@ -26,6 +27,7 @@ class Outcome:
     sent: float
     end: float
     ok: bool
+    #: On top of what stands for users: the surge around a kill, or a fault that consists of orders.
     surge: bool
     #: Says something of the exchange: it was sent, and not refused for our own rate.
     telling: bool
@@ -44,7 +46,7 @@ class Outcome:
     def from_line(cls, line: Mapping[str, Any]) -> Outcome:
         """Read a line of load.jsonl."""
         telling = line["status"] != _RATE_LIMITED and line["kind"] != "dropped"
-        surge = line["stream"] == SURGE
+        surge = line["stream"] in (SURGE, STREAM)
         return cls(
             float(line["at"]), float(line["sent"]), float(line["end"]), bool(line["ok"]), surge, telling
         )

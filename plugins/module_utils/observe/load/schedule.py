@@ -9,9 +9,10 @@ An open loop: a stream's instants depend on its rate alone, never on how the ser
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from ...exchange.rush import STREAM, Rush
 from ...run import timeline
 
 _NEVER = float("inf")
@@ -37,12 +38,26 @@ class Stream:
         return at if at < self.end else _NEVER
 
 
+@dataclass
+class RushStream(Stream):
+    """Orders as they come when a market opens; ``rate`` is that of the height."""
+
+    rush: Rush = field(default_factory=lambda: Rush(1.0, 1.0))
+
+    @property
+    def next(self) -> float:
+        """The instant of the next order; infinite when the stream has ended."""
+        at = self.start + self.rush.due_at(self.sent)
+        return at if at < self.end else _NEVER
+
+
 class Schedule:
     """All streams of a run.
 
     ``steady`` runs always. ``watch`` comes on top from the announcement of a fault, or of none, until it is over.
     ``burst``, the surge, comes on top around a kill: from its announcement until just after it, and never longer than
     ``burst_s``, so that a kill that never comes does not keep it. In the placebo it follows :meth:`surge` alone.
+    ``market`` are the orders that a fault itself consists of, from its injection until they are through or it is over.
     """
 
     def __init__(self, load: Mapping[str, Any], start: float) -> None:
@@ -67,6 +82,11 @@ class Schedule:
                     self._begin("burst", self.surge_rate, t, t + self._burst_s)
             elif name == timeline.FAULT_INJECTED:
                 self._end("burst", t + _AFTERMATH_S)
+                if event.get("orders") and not self._held:
+                    rush = Rush.from_data(event["orders"])
+                    self._streams.append(RushStream(STREAM, rush.rate, t, t + rush.seconds, rush=rush))
+            elif name == timeline.FAULT_UNDONE:
+                self._end(STREAM, t)
             elif name in (timeline.STEADY, timeline.PLACEBO_END):
                 self._watching = False
                 self._end("watch", t)
@@ -95,7 +115,7 @@ class Schedule:
             self._begin("watch", self._watch_rate, now, _NEVER)
 
     def _replace_all(self, rate: float, now: float) -> None:
-        for name in ("steady", "watch", "burst"):
+        for name in ("steady", "watch", "burst", STREAM):
             self._end(name, now)
         if rate > 0:
             self._streams.append(Stream("steady", rate, now))

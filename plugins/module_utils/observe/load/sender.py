@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from ...common import clock
 from ...common.shapes import Line
 from ...common.stats import find_percentile
 from ...exchange.orders import Judge, OrderTemplate, Verdict
+from ...exchange.rush import STREAM, Rush
 from ...host.http_client import Reply
+from ...run import timeline
+from ...run.timeline import Event
+from .clients import Clients, RushClient
 from .connections import Connections
 from .schedule import most_outstanding
 
@@ -24,8 +29,16 @@ MOST_OUTSTANDING = 2000
 #: Descriptors that the process needs besides its connections.
 _OTHER_FILES = 64
 
-#: One order under way: its number, its side (0 or 1), when it was meant to go out, and its stream.
-Task = tuple[int, int, float, str]
+
+@dataclass(frozen=True)
+class Task:
+    """One order under way: its number, its side (0 or 1), when it was meant to go out, its stream, and whose it is."""
+
+    number: int | None
+    side: int
+    at: float
+    stream: str
+    client: RushClient | None = None
 
 
 class Sender:
@@ -37,52 +50,70 @@ class Sender:
         self._judge = Judge(load)
         most = min(most_outstanding(load), MOST_OUTSTANDING, allow_files() - _OTHER_FILES)
         self._connections: Connections[Task] = Connections(
-            load["url"], timeout=float(load["timeout_s"]), most=most
+            str(load["url"]), timeout=float(load["timeout_s"]), most=most
         )
+        self._url, self._timeout = str(load["url"]), float(load["timeout_s"])
+        self._clients: Clients[Task] | None = None
         self._lines: list[dict[str, Any]] = []
         self._late_ms: list[float] = []
         self.scheduled = self.finished = self.dropped = 0
         self.acknowledged = False
 
+    def take_events(self, events: Iterable[Event]) -> None:
+        """Take in new lines of the timeline: a fault may bring clients of its own, and its undo lets them leave."""
+        for event in events:
+            if event.get("event") == timeline.FAULT_INJECTED and event.get("orders"):
+                self._clients = Clients(Rush.from_data(event["orders"]), self._url, timeout=self._timeout)
+            elif event.get("event") == timeline.FAULT_UNDONE and self._clients is not None:
+                self._clients.leaving = True
+
     def send(self, at: float, stream: str) -> None:
         """Send the next order, meant for instant ``at``; a pool or a range that is exhausted is written down."""
-        number: int | None
+        client, connections = None, self._connections
+        if stream == STREAM and self._clients is not None:
+            client, connections = self._clients.take_turn()
         if self.scheduled < self._numbering.orders:
             number, side = self._numbering.nth(self.scheduled)
+            task = Task(number, side, at, stream, client)
             body = self._template.body(number, side)
-            sent = self._connections.request(
-                self._template.method, self._template.path, body, (number, side, at, stream)
-            )
+            sent = connections.request(self._template.method, self._template.path, body, task)
             reason = "all connections of the load were waiting for answers"
         else:
-            number, side, sent = None, self.scheduled % 2, False
+            task, sent = Task(None, self.scheduled % 2, at, stream, client), False
             reason = f"the run's {self._numbering.orders} order numbers are used up"
         self.scheduled += 1
         now = clock.read()
         self._late_ms.append((now - at) * 1000)
         if not sent:
             reply = Reply(now, now, 0, b"", "dropped", reason)
-            self._finish(number, side, at, stream, reply, Verdict(False, "dropped", None, reason))
+            self._finish(task, reply, Verdict(False, "dropped", None, reason))
 
     def wait(self, seconds: float) -> None:
         """Read answers for at most so many seconds, or until the first came."""
-        for (number, side, at, stream), reply in self._connections.poll(seconds):
-            self._finish(number, side, at, stream, reply, self._judge(reply))
+        clients = self._clients
+        ended = (
+            self._connections.poll(seconds) if clients is None else clients.poll(self._connections, seconds)
+        )
+        for task, reply in ended:
+            self._finish(task, reply, self._judge(reply))
+        if clients is not None and clients.leaving and not clients.under_way:
+            clients.close()
+            self._clients = None
 
-    def _finish(
-        self, number: int | None, side: int, at: float, stream: str, reply: Reply, verdict: Verdict
-    ) -> None:
+    def _finish(self, task: Task, reply: Reply, verdict: Verdict) -> None:
         if verdict.kind == "dropped":
             self.dropped += 1
         else:
             self.finished += 1
         self.acknowledged = self.acknowledged or verdict.ok
+        whose = {} if task.client is None else {"client": task.client.number, "way": task.client.way}
         self._lines.append(
             {
-                "n": number,
-                "stream": stream,
-                "side": self._template.sides[side],
-                "at": round(at, 6),
+                "n": task.number,
+                "stream": task.stream,
+                **whose,
+                "side": self._template.sides[task.side],
+                "at": round(task.at, 6),
                 "sent": round(reply.sent, 6),
                 "end": round(reply.end, 6),
                 "status": reply.status,
@@ -101,7 +132,8 @@ class Sender:
     @property
     def in_flight(self) -> int:
         """Orders that were sent and have not ended."""
-        return self._connections.under_way
+        theirs = 0 if self._clients is None else self._clients.under_way
+        return self._connections.under_way + theirs
 
     @property
     def waiting_since(self) -> float | None:

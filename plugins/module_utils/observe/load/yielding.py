@@ -60,7 +60,8 @@ class Yielding:
             name, t = event.get("event"), float(event.get("t") or 0)
             if name == timeline.FAULT_INJECTED:
                 self._in_fault, self._since, self._bad_since = True, t, None
-                self._held = holding.get(str(event.get("fault")), False)
+                # orders of ours that keep an exchange down explain nothing: they are what yields
+                self._held = holding.get(str(event.get("fault")), False) and not event.get("orders")
             elif name == timeline.FAULT_UNDONE and self._in_fault:
                 if self._held:
                     self._return("the fault was undone", FULL, t)

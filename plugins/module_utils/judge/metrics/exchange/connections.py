@@ -128,6 +128,16 @@ def connections_piled_up(evidence: Evidence, window: Window) -> Measured:
     return explain_unseen(evidence, window) or Measured(max(0, most), text, len(steps), seconds=end - start)
 
 
+@per_fault("connections_taken", "connections")
+def connections_taken(evidence: Evidence, window: Window) -> Measured:
+    """Connections that the kernel took for the target while the fault was held (Tcp PassiveOpens of its namespace)."""
+    told = [event for event in evidence.timeline.measured(fault=window.id) if "taken" in event]
+    if not told:
+        return Measured(None, "timeline.jsonl: nobody read the kernel's counts")
+    value = int(told[-1]["taken"])
+    return Measured(value, f"timeline.jsonl: {value} more at its end than at its begin", value)
+
+
 @per_fault("connection_limit_kept", None)
 def connection_limit_kept(evidence: Evidence, window: Window) -> Measured:
     """Is max_connections after the undo what it was before, and is no session of ours left in the server?"""

@@ -28,6 +28,7 @@ SWITCHES: dict[str, str] = {
     "bears_thirty": "30 orders per second and no more: the others are refused with 503 at once",
     "abrupt_proxy": "nginx is asked to end by the signal that has it drop what it has begun",
     "ignores_sigterm": "the trading API does not listen to SIGTERM, so that whoever stops it has to kill it",
+    "few_connections": "orders of eight connections alone are taken, first come; the others are refused with 503",
     "static_upstream": "nginx looks the names of its backends up once, when it starts",
 }
 

@@ -137,7 +137,8 @@ class TradingApi:
 
     async def create_order(self, request: web.Request) -> web.Response:
         """POST /api/orders: 201 once it is stored (or before, with ack_before_store)."""
-        await self.capacity.admit(time.monotonic())
+        peer = request.transport.get_extra_info("peername") if request.transport else ""
+        await self.capacity.admit(time.monotonic(), str(peer))
         limit = float("inf") if self.settings.has("no_timeout") else self.settings.order_timeout
         order = validation.order(await request.read(), time.monotonic() + limit)
         if self.settings.has("memory_leak"):
