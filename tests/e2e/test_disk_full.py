@@ -98,6 +98,6 @@ def test_an_exchange_that_answers_first_loses_orders(tmp_path: Path) -> None:
 
 def test_a_disk_that_others_use_is_refused(tmp_path: Path) -> None:
     live.ready()
-    report = live.run(PLAYBOOK, tmp_path, passes=False, **SHORT)
-    assert report.record["outcome"] == "skipped"
+    report = live.run(PLAYBOOK, tmp_path, passes=True, **SHORT)
+    assert report.record["outcome"] == "skipped", "by itself that is no failure; in a suite it is one"
     assert "set chaos_accept_shared_disk: true" in report.log
