@@ -18,7 +18,7 @@ _NAME = re.compile(r"chaos-exp-\d{2,}-\d{8}-\d{6}(-\d+)?\.json")
 #: Of more records in a folder the newest are read.
 MOST = 2000
 #: So many earlier runs a page looks back on, and so much it reads for them.
-EARLIER, EARLIER_BYTES = 6, 6 * 1024 * 1024
+EARLIER, EARLIER_BYTES = 6, 2 * 1024 * 1024
 
 
 def record_paths(folder: str) -> list[str]:
