@@ -342,6 +342,8 @@ def test_log_that_vanished_is_one_warning_and_no_end(bench: Bench) -> None:
     assert "KEY FINDINGS:" in screen
     assert bench.file(".xml").exists()
     assert not list(bench.reports.glob("*.log"))
+    assert not [line for line in screen if line.startswith("log:")], "what is not there is not named"
+    assert [line for line in screen if line.startswith("page:")]
 
 
 BAD = """

@@ -370,3 +370,14 @@ def test_a_value_is_counted_below_the_next_power_of_two(high: float, power: int)
     one = Distribution("t", "ms")
     one.add("before", high, 3)
     assert one.counts["before"] == {power: 3}
+
+
+def test_what_came_before_steady_state_is_called_so_and_the_placebo_once(tmp_path: Path) -> None:
+    record, stem = recorded.report(1, tmp_path, recorded.FRAGILE)
+    phases = [phase["id"] for phase in record["hosts"][0]["phases"]]
+    assert phases.count("unsteady") == 3
+    assert "placebo" in phases
+    assert record["hosts"][0]["placebo"]
+    html = render_page(record, stem)
+    drawn = re.findall(r"<text[^>]*>([^<]+)</text>", html)
+    assert [drawn.count(each) for each in ("not steady yet", "steady state", "placebo")] == [3, 1, 1]
