@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: A folder with more modules than these shows no plan any more.
 MOST_MODULES = 16
 
-LIBRARY = "common host run exchange evidence snapshot faults observe judge lifecycle"
+LIBRARY = "common host run exchange discovery evidence snapshot faults observe judge lifecycle"
 #: Who may import whom in plugins/module_utils: docs/architecture.md draws it.
 MODULE_UTILS = {
     "entry": "",
@@ -30,6 +30,7 @@ MODULE_UTILS = {
     "host": "common",
     "run": "common host",
     "exchange": "common host run",
+    "discovery": "common host run exchange",
     "evidence": "common run exchange",
     "bpf": "common host run exchange",
     "snapshot": "common host run exchange",

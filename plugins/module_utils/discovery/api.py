@@ -1,0 +1,145 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asks the API what it says of itself: by GET alone, each with a patience, all of it with a time.
+
+No order is sent, and nothing that an API might take for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from ..common import bounds
+from ..host.http_client import Client, Reply
+from .order_form import DOCUMENTS, ORDER_PATHS, OrderForm, list_readings, read_document, read_listed
+
+#: Seconds for one answer, and for all questions to one service.
+_PATIENCE_S, _WHOLE_S = 2.0, 25.0
+_HEALTH = (
+    "/health",
+    "/api/health",
+    "/healthz",
+    "/api/v1/health",
+    "/status",
+    "/actuator/health",
+    "/live",
+    "/",
+)
+_READY = ("/ready", "/readyz", "/health/ready", "/api/ready", "/readiness", "/actuator/health/readiness")
+_BOOKS = (
+    "/api/orderbook/{symbol}",
+    "/orderbook/{symbol}",
+    "/api/book/{symbol}",
+    "/book/{symbol}",
+    "/api/v1/orderbook/{symbol}",
+)
+#: What an address answers that is there, though it wants more than a plain GET.
+_THERE = (400, 401, 403, 405, 422)
+_GOOD_WORDS = ("healthy", "ok", "up", "pass", "ready", "alive", "green")
+
+
+@dataclass
+class Asked:
+    """What an API told: the form of an order, its probes, and everything that was tried in vain."""
+
+    url: str
+    form: OrderForm | None = None
+    readiness: dict[str, Any] = field(default_factory=dict)
+    health: dict[str, Any] = field(default_factory=dict)
+    tried: list[str] = field(default_factory=list)
+    answers: bool = False
+
+
+class Questioner:
+    """Asks one service, as long as its time lasts."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare; nothing is connected yet."""
+        self._client = Client(url, timeout=_PATIENCE_S)
+        self._deadline = bounds.Deadline(_WHOLE_S)
+        self.url = url
+        self.tried: list[str] = []
+
+    def ask(self, path: str) -> Reply | None:
+        """Return the answer to a GET, None when there was none or time is up."""
+        if self._deadline.passed:
+            return None
+        reply = self._client.request("GET", path)
+        self.tried.append(f"GET {path}: {reply.status or reply.kind}")
+        return reply if reply.status else None
+
+
+def ask_api(url: str) -> Asked:
+    """Return what the service at a URL tells of itself."""
+    questioner = Questioner(url)
+    asked = Asked(url)
+    document = None
+    for path in DOCUMENTS:
+        reply = questioner.ask(path)
+        if reply is None and not questioner.tried[-1].endswith("timeout"):
+            break  # nobody answers there at all
+        document = reply.json() if reply and reply.status == 200 else None
+        asked.form = read_document(document)
+        if asked.form:
+            asked.form.how = f"the API's own description, {path}"
+            break
+    asked.form = asked.form or _find_listed(questioner)
+    readings = list_readings(document)
+    asked.readiness = _find_probe(questioner, _READY, readings)
+    asked.health = _find_probe(questioner, _HEALTH, readings)
+    asked.tried = questioner.tried
+    asked.answers = any(word[-3:].isdigit() for word in questioner.tried)
+    return asked
+
+
+def _find_listed(questioner: Questioner) -> OrderForm | None:
+    """Return the form of an order from the first path at which orders are listed, or at least something is."""
+    there = ""
+    for path in ORDER_PATHS:
+        reply = questioner.ask(f"{path}?limit=1")
+        if reply and reply.status == 200 and reply.json() is not None:
+            return read_listed(path, reply.json())
+        if reply and reply.status in _THERE and not there:
+            there = path
+    return read_listed(there, None) if there else None
+
+
+def _find_probe(questioner: Questioner, likely: Iterable[str], offered: Iterable[str]) -> dict[str, Any]:
+    """Return path and expectation of the first path that is good now: {} where none is."""
+    paths = [*likely]
+    words = {path.strip("/").rpartition("/")[2] for path in paths if path != "/"}
+    paths += [path for path in offered if path.rpartition("/")[2] in words and path not in paths]
+    for path in paths:
+        reply = questioner.ask(path)
+        if reply and reply.status == 200:
+            return {"path": path, "expect": {"status": 200, **_expect(reply.json())}}
+    return {}
+
+
+def _expect(body: Any) -> dict[str, str]:
+    """Return the expression by which a health's body says that all is well, where it says so in a known word."""
+    for key in ("status", "state", "health"):
+        word = body.get(key) if isinstance(body, dict) else None
+        if isinstance(word, str) and word.lower() in _GOOD_WORDS:
+            return {"expression": f"{key} == '{word}'"}
+    return {}
+
+
+def find_book(url: str, symbol: str) -> str:
+    """Return the path of the book of a symbol, "" where none of the usual ones answers."""
+    questioner = Questioner(url)
+    for path in _BOOKS:
+        reply = questioner.ask(path.replace("{symbol}", quote(symbol, safe="")))
+        if reply and reply.status == 200 and isinstance(reply.json(), (dict, list)):
+            return path
+    return ""
+
+
+def has_path(url: str, path: str) -> bool:
+    """Return whether a service answers 200 to a GET."""
+    reply = Questioner(url).ask(path)
+    return reply is not None and reply.status == 200

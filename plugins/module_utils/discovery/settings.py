@@ -1,0 +1,389 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was found, as the variables of an inventory: each with its value, how it was found, what is missing. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from .api import Asked
+from .facts import ProjectFacts
+from .links import OUTSIDE
+from .order_form import ANY_ID, ERROR, OrderForm
+from .orders_table import Catalogue, OrdersTable, Recent, list_waiting_words, write_lookups
+from .parts import Parts
+
+#: The parts an exchange must have, and those it may have.
+NEEDED = ("database", "cache", "api", "proxy")
+OPTIONAL = ("simulator", "order_flow")
+#: How the values of these variables stand within others.
+USER, SYMBOL = "{{ chaos_user_id }}", "{{ chaos_symbol }}"
+#: Decimals of a price that the numbers of orders need at least.
+_DECIMALS = (5, 8)
+_LIMIT = re.compile(r"limit|lmt", re.IGNORECASE)
+_SELL = re.compile(r"sell|ask|short|^s$|^a$", re.IGNORECASE)
+_BUY = re.compile(r"buy|bid|long|^b$", re.IGNORECASE)
+_OURS = re.compile(r"chaos|test|demo|sandbox|resilien", re.IGNORECASE)
+
+
+@dataclass
+class Setting:
+    """One variable. ``how``: of the whole value; ``parts``: of its keys; ``missing``: key (or "") → what was tried."""
+
+    variable: str
+    value: Any = None
+    how: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return it as data."""
+        return asdict(self)
+
+
+@dataclass
+class Login:
+    """How the database is asked: its name and user, and where these were found; ``why`` it could not be asked."""
+
+    name: str = ""
+    user: str = ""
+    how: str = ""
+    why: str = ""
+
+
+@dataclass
+class Stored:
+    """What the database told: its catalogue, the table of orders, the latest of them, a user and a symbol."""
+
+    login: Login = field(default_factory=Login)
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    orders: OrdersTable | None = None
+    recent: Recent = field(default_factory=Recent)
+    user: str = ""
+    user_how: str = ""
+    symbol: str = ""
+    symbol_how: str = ""
+
+
+def list_logins(project: ProjectFacts, parts: Parts) -> list[Login]:
+    """Return the ways to log in to the database, the likeliest first: what the API does, then what environments say."""
+    store, api = parts.service_of("database"), parts.service_of("api")
+    if not store:
+        return []
+    own = {address for one in project.list_of(api) for address in one.addresses}
+    sessions = [session for one in project.list_of(store) for session in one.sessions]
+    found = [
+        Login(one.database, one.user, f"PostgreSQL's own sessions: {_of(api)} is connected as this user")
+        for one in sessions
+        if one.address in own
+    ]
+    for service in (store, api):
+        for one in project.list_of(service):
+            known = one.environment
+            for name in known.databases:
+                for user in known.users or ():
+                    how = f"{name.variable} and {user.variable} in the environment of {service}"
+                    found.append(Login(name.value, user.value, how))
+            for user in known.users:
+                how = f"{user.variable} in the environment of {service}; its database has the same name by default"
+                found.append(Login(user.value, user.value, how))
+    found += [Login(one.database, one.user, "PostgreSQL's own sessions") for one in sessions]
+    found.append(Login("postgres", "postgres", "PostgreSQL's defaults"))
+    return list({(one.name, one.user): one for one in reversed(found)}.values())[::-1]
+
+
+def _of(service: str) -> str:
+    return service or "a service"
+
+
+def choose_trader(stored: Stored) -> None:
+    """Fill in a user and a symbol that exist, from the latest orders: one for tests if there is any."""
+    recent = stored.recent
+    if not stored.user:
+        users = recent.values_of("user")
+        if users:
+            stored.user = users[0]
+            stored.user_how = (
+                "who placed most of the latest orders; name one of yours, who may trade for a test"
+            )
+    if stored.symbol:
+        return
+    own = [one for one in recent.values_of("symbol", user=stored.user) if stored.user]
+    every = recent.values_of("symbol")
+    for found, how in (
+        (
+            [one for one in [*own, *every] if _OURS.search(one)],
+            "a symbol whose name says that it is for tests",
+        ),
+        (own, "what this user trades most; name one that is yours alone"),
+        (every, "what is traded most; name one that is yours alone"),
+    ):
+        if found:
+            stored.symbol, stored.symbol_how = found[0], f"{how} (of the latest {len(recent.rows)} orders)"
+            return
+
+
+def build_settings(
+    project: ProjectFacts, parts: Parts, stored: Stored, asked: Asked | None, ports: Mapping[str, str]
+) -> list[Setting]:
+    """Return the variables of an inventory for a project. ``ports``: how a port was found, where it was asked for."""
+    found = [
+        Setting("chaos_project", project.name, "docker compose ls"),
+        _list_services(parts),
+        _list_ports(project, parts, ports),
+    ]
+    external = _find_external(parts)
+    found += [external] if external else []
+    found.append(_describe_url(project, parts, asked))
+    form = asked.form if asked else None
+    found.append(_describe_database(stored, form))
+    found.append(
+        _plain(
+            "chaos_user_id", stored.user, stored.user_how, "a user in orders or in what they refer to", stored
+        )
+    )
+    found.append(
+        _plain(
+            "chaos_symbol", stored.symbol, stored.symbol_how, "a symbol in orders, or a table of them", stored
+        )
+    )
+    found += _describe_orders(stored, form, asked)
+    found += _describe_probes(asked)
+    return found
+
+
+def _list_services(parts: Parts) -> Setting:
+    found = Setting("chaos_services", {})
+    for role in (*NEEDED, *OPTIONAL):
+        if role in parts.found:
+            found.value[role] = parts.found[role].service
+            found.parts[role] = parts.found[role].how
+        elif role in NEEDED:
+            found.missing[role] = parts.missing.get(role, "nothing like it was found")
+    return found
+
+
+def _list_ports(project: ProjectFacts, parts: Parts, ports: Mapping[str, str]) -> Setting:
+    found = Setting("chaos_ports", {}, "inside the containers")
+    for role in NEEDED:
+        part = parts.found.get(role)
+        if part and part.port:
+            published = project.published_of(part.service, part.port)
+            out = (
+                f"published at {published}"
+                if published
+                else "not published; reached by the container's address"
+            )
+            found.value[role] = part.port
+            found.parts[role] = f"{ports.get(role) or 'it listens there (the kernel)'}; {out}"
+        elif part:
+            found.missing[role] = (
+                f"no container of {part.service} listens on a TCP port that others can reach"
+            )
+    return found
+
+
+def _find_external(parts: Parts) -> Setting | None:
+    """Return where a store lives that is none of the project's, by the connections that leave it."""
+    found = Setting("chaos_external", {})
+    for role, port in (("database", 5432), ("cache", 6379)):
+        away = [link for link in parts.links if link.server == OUTSIDE and link.port == port]
+        if role not in parts.found and away:
+            found.value[role] = {"address": away[0].address, "port": port}
+            found.parts[role] = f"{away[0].client} is connected to it (the kernel's table)"
+    return found if found.value else None
+
+
+def _describe_url(project: ProjectFacts, parts: Parts, asked: Asked | None) -> Setting:
+    if asked is None:
+        tried = parts.missing.get("api", "the API runs nowhere")
+        return Setting("chaos_api_url", missing={"": f"no API was asked: {tried}"})
+    if asked.answers:
+        return Setting("chaos_api_url", "", f"empty: found by itself, at {asked.url} now, where it answers")
+    return Setting(
+        "chaos_api_url", missing={"": f"{asked.url} gave no answer ({'; '.join(asked.tried[:3])})"}
+    )
+
+
+def _describe_database(stored: Stored, form: OrderForm | None) -> Setting:
+    login, orders = stored.login, stored.orders
+    if not login.name:
+        return Setting("chaos_database", missing={"": login.why or "no database was found"})
+    found = Setting("chaos_database", {"name": login.name, "user": login.user}, login.how)
+    if orders is None:
+        found.missing["lookup"] = login.why or (
+            f"none of the {len(stored.catalogue.tables)} tables that {login.user} may read has columns of a price, a "
+            "quantity and a side"
+        )
+        return found
+    fields = form.fields if form else {}
+    places = {
+        "user": "{user_id}" if fields.get("user") == "user_id" else stored.user,
+        "symbol": "{symbol}" if fields.get("symbol") == "symbol" else stored.symbol,
+    }
+    words = orders.words_of("status", stored.catalogue) or stored.recent.values_of("status")
+    found.value.update(write_lookups(orders, list_waiting_words(words), places))
+    told = ", ".join(f"{part} {name}" for part, name in orders.columns.items())
+    found.parts["lookup"] = f"the catalogue: table {orders.table.schema}.{orders.table.name} ({told})"
+    return found
+
+
+def _plain(variable: str, value: str, how: str, tried: str, stored: Stored) -> Setting:
+    if value:
+        return Setting(variable, value, how)
+    return Setting(variable, missing={"": stored.login.why or f"{tried}: there is none"})
+
+
+def _describe_orders(stored: Stored, form: OrderForm | None, asked: Asked | None) -> list[Setting]:
+    """Return the variables of what an order looks like."""
+    if form is None:
+        tried = f"{'; '.join(asked.tried)}" if asked and asked.tried else "no API was found to ask"
+        return [Setting("chaos_order", missing={"": tried})]
+    fields, guessed = _complete_fields(stored, form)
+    how = f"{form.how}{guessed}"
+    cancel = form.cancel or {"method": "DELETE", "path": f"{form.path}/{{order_id}}"}
+    sure = form.cancel and form.how.startswith("the API's own")
+    accept: dict[str, Any] = {"status": form.statuses}
+    if form.expression:
+        accept["expression"] = form.expression
+    return [
+        _describe_order(stored, form, fields, how),
+        _describe_side(stored, form, fields),
+        _describe_price(stored, fields),
+        Setting("chaos_order_accept", accept, how),
+        Setting(
+            "chaos_order_id",
+            form.order_id,
+            "whichever of these the answer has" if form.order_id == ANY_ID else how,
+        ),
+        Setting("chaos_order_error", ERROR, "whichever of these a refusal has"),
+        Setting("chaos_order_cancel", cancel, how if sure else "as most APIs have it; a trial order shows"),
+        Setting(
+            "chaos_order_book",
+            form.book,
+            how if form.book else "no path of a book answered; its depth is not compared",
+        ),
+    ]
+
+
+def _complete_fields(stored: Stored, form: OrderForm) -> tuple[dict[str, str], str]:
+    """Return which field carries which part of an order; what the API does not tell has the column's name."""
+    fields = dict(form.fields)
+    columns = stored.orders.columns if stored.orders else {}
+    added = [
+        part
+        for part in ("user", "symbol", "side", "kind", "quantity", "price")
+        if part not in fields and part in columns
+    ]
+    if form.how.startswith("the API's own"):
+        added = [part for part in added if part in ("quantity", "price", "side")]
+    for part in added:
+        fields[part] = columns[part]
+    names = ", ".join(fields[part] for part in added)
+    return fields, f"; {names} as the table's columns are called" if added else ""
+
+
+def _describe_order(stored: Stored, form: OrderForm, fields: Mapping[str, str], how: str) -> Setting:
+    body: dict[str, Any] = dict(form.fixed)
+    found = Setting("chaos_order", {"method": "POST", "path": form.path, "body": body}, how)
+    if "user" in fields:
+        body[fields["user"]] = int(stored.user) if _is_number(stored, "user") else USER
+    if "symbol" in fields:
+        body[fields["symbol"]] = int(stored.symbol) if _is_number(stored, "symbol") else SYMBOL
+    if "kind" in fields:
+        words = _words(stored, form, "kind")
+        limit = next((word for word in words if _LIMIT.search(word)), "")
+        body[fields["kind"]] = limit or "LIMIT"
+        found.parts["body"] = "" if limit else f"{fields['kind']} is a guess: nothing names its words"
+    body[fields.get("quantity", "quantity")] = 1
+    for name in form.unknown:
+        found.missing[f"body.{name}"] = "the API's description asks for it and names no value"
+    return found
+
+
+def _is_number(stored: Stored, part: str) -> bool:
+    """Return whether a part is a number in the table, and so in the API."""
+    value = stored.user if part == "user" else stored.symbol
+    if stored.orders is None or part not in stored.orders.columns:
+        return False
+    kind = stored.orders.table.columns[stored.orders.columns[part]]
+    return kind in ("integer", "bigint", "smallint") and re.fullmatch(r"\d{1,18}", value) is not None
+
+
+def _words(stored: Stored, form: OrderForm, part: str) -> list[str]:
+    """Return the words that a field takes: those the API names, else the table's, else those of recent orders."""
+    if form.words.get(part):
+        return form.words[part]
+    if stored.orders:
+        return stored.orders.words_of(part, stored.catalogue) or stored.recent.values_of(part)
+    return []
+
+
+def _describe_side(stored: Stored, form: OrderForm, fields: Mapping[str, str]) -> Setting:
+    words = _words(stored, form, "side")
+    sell = next((word for word in words if _SELL.search(word)), "")
+    buy = next((word for word in words if _BUY.search(word)), "")
+    name = fields.get("side", "side")
+    if sell and buy:
+        source = "the API's own description" if form.words.get("side") else "the table, or its latest orders"
+        return Setting("chaos_order_side", {"field": name, "values": [sell, buy]}, f"{source}; selling first")
+    tried = "neither the API's description, nor the column's words, nor the latest orders name both sides"
+    return Setting("chaos_order_side", {"field": name}, missing={"values": tried})
+
+
+def _describe_price(stored: Stored, fields: Mapping[str, str]) -> Setting:
+    name = fields.get("price", "price")
+    found = Setting("chaos_order_price", {"field": name, "base": _base_price(stored)})
+    found.parts["base"] = "the latest price of this symbol, without its decimals, else 100"
+    least, most = _DECIMALS
+    decimals = stored.orders.decimals if stored.orders else None
+    if decimals is not None and decimals >= least:
+        found.value["decimals"] = min(decimals, most)
+        found.parts["decimals"] = "as many as the column keeps"
+    else:
+        kind = ""
+        if stored.orders:
+            kind = stored.orders.table.columns[stored.orders.columns["price"]]
+        found.missing["decimals"] = (
+            f"the price's column is {kind or 'not known'}; a run needs one that keeps {least} decimals exactly"
+        )
+    return found
+
+
+def _base_price(stored: Stored) -> str:
+    for text in stored.recent.values_of("price", symbol=stored.symbol):
+        try:
+            whole = int(Decimal(text))
+        except (InvalidOperation, ValueError, OverflowError):
+            continue
+        if 0 < whole < 10**9:
+            return str(whole)
+    return "100"
+
+
+def _describe_probes(asked: Asked | None) -> list[Setting]:
+    found = []
+    for variable, probe, other in (
+        ("chaos_readiness", asked.readiness if asked else {}, asked.health if asked else {}),
+        ("chaos_health", asked.health if asked else {}, asked.readiness if asked else {}),
+    ):
+        if probe:
+            found.append(Setting(variable, probe, f"GET {probe['path']} answered as it is to"))
+        elif other:
+            found.append(
+                Setting(variable, other, f"no path of its own; GET {other['path']} answered as it is to")
+            )
+        else:
+            tried = "; ".join(asked.tried[-12:]) if asked and asked.tried else "no API was found to ask"
+            found.append(Setting(variable, missing={"": tried}))
+    return found
+
+
+def count_missing(settings: Sequence[Setting]) -> int:
+    """Return how many values are still to be filled in."""
+    return sum(len(one.missing) for one in settings)
