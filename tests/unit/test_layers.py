@@ -44,6 +44,7 @@ PLUGIN_UTILS = {
     "words": "",
     "fleet": "words",
     "transport": "words fleet",
+    "discovery": "words",
     "record": "words",
     "report": "words record",
     "live": "words record report",

@@ -43,7 +43,7 @@ _GOOD_WORDS = ("healthy", "ok", "up", "pass", "ready", "alive", "green")
 
 
 @dataclass
-class Asked:
+class ApiAnswers:
     """What an API told: the form of an order, its probes, and everything that was tried in vain."""
 
     url: str
@@ -73,10 +73,10 @@ class Questioner:
         return reply if reply.status else None
 
 
-def ask_api(url: str) -> Asked:
+def ask_api(url: str) -> ApiAnswers:
     """Return what the service at a URL tells of itself."""
     questioner = Questioner(url)
-    asked = Asked(url)
+    asked = ApiAnswers(url)
     document = None
     for path in DOCUMENTS:
         reply = questioner.ask(path)

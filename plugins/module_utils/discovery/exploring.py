@@ -19,9 +19,9 @@ from ..exchange.database import Store
 from ..exchange.endpoints import find_endpoint
 from ..exchange.trial_order import choose_numbers, place_trial_order
 from ..host.docker_engine import Container, DockerEngine
-from .api import Asked, ask_api, find_book, has_path
+from .api import ApiAnswers, ask_api, find_book, has_path
 from .facts import ProjectFacts
-from .links import Link
+from .links import ServiceLink
 from .parts import Part, Parts, find_parts
 from .reading import read_project
 from .settings import SYMBOL, USER, Setting, Stored, build_settings, list_logins
@@ -38,7 +38,7 @@ class Discovery:
     """What was found of one project; ``secrets``: service → names of variables that hold one."""
 
     settings: list[Setting]
-    links: list[Link]
+    links: list[ServiceLink]
     products: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, list[str]] = field(default_factory=dict)
 
@@ -97,9 +97,9 @@ def discover_project(engine: DockerEngine, name: str, say: Say) -> Discovery:
     return Discovery(settings, list(parts.links), products, secrets)
 
 
-def _ask_candidates(facts: ProjectFacts, parts: Parts, containers: list[Container]) -> Asked | None:
+def _ask_candidates(facts: ProjectFacts, parts: Parts, containers: list[Container]) -> ApiAnswers | None:
     """Ask each service that may be the API, the likeliest first, and take the first that knows of orders."""
-    first: Asked | None = None
+    first: ApiAnswers | None = None
     for candidate in parts.candidates[:_CANDIDATES]:
         ports = [each.port for each in facts.listeners_of(candidate.service) if not each.on_loopback]
         for port in sorted(ports, key=lambda one: one != candidate.port)[:_PORTS]:
@@ -118,7 +118,7 @@ def _ask_candidates(facts: ProjectFacts, parts: Parts, containers: list[Containe
 
 
 def _choose_proxy_port(
-    facts: ProjectFacts, parts: Parts, containers: list[Container], asked: Asked | None
+    facts: ProjectFacts, parts: Parts, containers: list[Container], asked: ApiAnswers | None
 ) -> dict[str, str]:
     """Take the proxy's port through which the API's health is answered, and say so; one that answers none stays."""
     proxy, path = parts.found.get("proxy"), str((asked.health if asked else {}).get("path") or "")

@@ -40,7 +40,7 @@ class Connection:
 
 
 @dataclass(frozen=True)
-class Session:
+class ServedSession:
     """A session as PostgreSQL names it in the title of the process that serves it."""
 
     user: str
@@ -80,7 +80,7 @@ class ContainerFacts:
     processes: Sequence[str] = ()
     listeners: Sequence[Listener] = ()
     connections: Sequence[Connection] = ()
-    sessions: Sequence[Session] = ()
+    sessions: Sequence[ServedSession] = ()
     environment: Environment = field(default_factory=Environment)
 
 

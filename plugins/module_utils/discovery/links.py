@@ -15,17 +15,17 @@ HOST, OUTSIDE = "this host", "elsewhere"
 
 
 @dataclass(frozen=True)
-class Link:
-    """``client`` connects to ``server`` at a port; ``connections`` is how many were seen, of which some had ended."""
+class ServiceLink:
+    """``client`` connects to ``server`` at a port; ``seen``: how many connections, also those that had ended."""
 
     client: str
     server: str
     port: int
-    connections: int
+    seen: int
     address: str = ""
 
 
-def draw_links(project: ProjectFacts) -> list[Link]:
+def draw_links(project: ProjectFacts) -> list[ServiceLink]:
     """Return the links between services, and those with the host and what lies beyond, by client and server.
 
     Each connection between two containers is in both their tables; the client's counts, for it knows both ends.
@@ -37,17 +37,17 @@ def draw_links(project: ProjectFacts) -> list[Link]:
             if key:
                 counts[key] = counts.get(key, 0) + 1
     return [
-        Link(client, server, port, count, address)
+        ServiceLink(client, server, port, count, address)
         for (client, server, port, address), count in sorted(counts.items())
     ]
 
 
-def find_clients(links: Sequence[Link], server: str, port: int = 0) -> dict[str, int]:
+def find_clients(links: Sequence[ServiceLink], server: str, port: int = 0) -> dict[str, int]:
     """Return how many connections each client has to a service (and port), the most first."""
     counts: dict[str, int] = {}
     for link in links:
         if link.server == server and port in (0, link.port):
-            counts[link.client] = counts.get(link.client, 0) + link.connections
+            counts[link.client] = counts.get(link.client, 0) + link.seen
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from .orders_table import flatten, match_names
+from .orders_table import flatten_name, match_names
 
 #: Where an API describes itself, by habit of its kind.
 DOCUMENTS = (
@@ -27,6 +27,9 @@ DOCUMENTS = (
 )
 #: Where orders are listed and placed, where nobody says.
 ORDER_PATHS = ("/api/orders", "/orders", "/api/v1/orders", "/v1/orders", "/api/order", "/order")
+#: An object of an API's own description.
+Node = Mapping[str, Any]
+
 _ORDERS = re.compile(r"(^|/)orders?/?$", re.IGNORECASE)
 _BOOK = re.compile(r"book|depth", re.IGNORECASE)
 #: A path that is written as it is; one with other letters is nobody's.
@@ -92,7 +95,7 @@ def list_readings(document: Any) -> list[str]:
     ]
 
 
-def _prefix(document: Mapping[str, Any]) -> str:
+def _prefix(document: Node) -> str:
     """Return what stands before every path: of Swagger 2 its basePath, of OpenAPI 3 its first server's path."""
     base = document.get("basePath")
     servers = document.get("servers")
@@ -105,14 +108,14 @@ def _prefix(document: Mapping[str, Any]) -> str:
     return text if _PATH.fullmatch(text) and "{" not in text else ""
 
 
-def _list_operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def _list_operations(document: Node) -> Iterator[tuple[str, str, Node]]:
     for path, methods in list(document["paths"].items())[:500]:
         for method, operation in methods.items() if isinstance(methods, dict) else ():
             if isinstance(operation, dict) and _PATH.fullmatch(str(path)):
                 yield str(path), str(method).lower(), operation
 
 
-def _body_of(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Mapping[str, Any]:
+def _body_of(document: Node, operation: Node) -> Node:
     """Return the schema of what is sent, {} where no JSON is."""
     body = _resolve(document, operation.get("requestBody"))
     if body:
@@ -124,7 +127,7 @@ def _body_of(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Mappi
     return {}
 
 
-def _schema_of(document: Mapping[str, Any], holder: Mapping[str, Any]) -> Mapping[str, Any]:
+def _schema_of(document: Node, holder: Node) -> Node:
     """Return the schema of a body or an answer: of OpenAPI 3 that of its JSON, of Swagger 2 its own."""
     content = holder.get("content")
     if isinstance(content, dict):
@@ -134,7 +137,7 @@ def _schema_of(document: Mapping[str, Any], holder: Mapping[str, Any]) -> Mappin
     return _flatten_schema(document, holder.get("schema"))
 
 
-def _flatten_schema(document: Mapping[str, Any], schema: Any, steps: int = _STEPS) -> dict[str, Any]:
+def _flatten_schema(document: Node, schema: Any, steps: int = _STEPS) -> dict[str, Any]:
     """Return a schema with its reference resolved and its parts (allOf, the first useful of anyOf and oneOf) put in."""
     found = dict(_resolve(document, schema))
     if steps <= 0:
@@ -156,7 +159,7 @@ def _flatten_schema(document: Mapping[str, Any], schema: Any, steps: int = _STEP
     return found
 
 
-def _resolve(document: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
+def _resolve(document: Node, value: Any) -> Node:
     """Return what a reference within the document (``#/components/…``) leads to; {} for what is no object."""
     for _step in range(_STEPS):
         if not isinstance(value, dict):
@@ -175,7 +178,7 @@ def _list_of(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _read_fields(document: Mapping[str, Any], schema: Mapping[str, Any], form: OrderForm) -> None:
+def _read_fields(document: Node, schema: Node, form: OrderForm) -> None:
     """Take the fields of an order from its schema; of what else is required a value that is allowed."""
     properties = {str(name): _flatten_schema(document, one) for name, one in schema["properties"].items()}
     form.fields = {
@@ -203,7 +206,7 @@ def _read_fields(document: Mapping[str, Any], schema: Mapping[str, Any], form: O
             form.unknown.append(str(name))
 
 
-def _read_answer(document: Mapping[str, Any], operation: Mapping[str, Any], form: OrderForm) -> None:
+def _read_answer(document: Node, operation: Node, form: OrderForm) -> None:
     """Take the status of an acknowledgement and the place of the order's id from the described answer."""
     answers = operation.get("responses")
     if not isinstance(answers, dict):
@@ -226,13 +229,13 @@ def _read_answer(document: Mapping[str, Any], operation: Mapping[str, Any], form
     form.expression = "success" if "success" in properties else ""
 
 
-def _find_id(names: Mapping[str, Any]) -> str:
-    flat = {flatten(str(name)): str(name) for name in names}
-    return next((flat[flatten(one)] for one in _IDS if flatten(one) in flat), "")
+def _find_id(names: Node) -> str:
+    flat = {flatten_name(str(name)): str(name) for name in names}
+    return next((flat[flatten_name(one)] for one in _IDS if flatten_name(one) in flat), "")
 
 
 def _read_neighbours(
-    operations: Sequence[tuple[str, str, Mapping[str, Any]]], path: str, prefix: str, form: OrderForm
+    operations: Sequence[tuple[str, str, Node]], path: str, prefix: str, form: OrderForm
 ) -> None:
     """Take how an order is cancelled, and where the book is, from the paths beside the order's."""
     for other, method, _operation in operations:

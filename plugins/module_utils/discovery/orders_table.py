@@ -191,16 +191,16 @@ def read_catalogue(rows: Sequence[Sequence[str]]) -> Catalogue:
 
 def match_names(names: Sequence[str]) -> dict[str, str]:
     """Return which of some names plays which part of an order, by :data:`NAMES`; letters' case and _ do not matter."""
-    flat = {flatten(name): name for name in names}
+    flat = {flatten_name(name): name for name in names}
     found: dict[str, str] = {}
     for part, likely in NAMES.items():
-        name = next((flat[flatten(one)] for one in likely if flatten(one) in flat), "")
+        name = next((flat[flatten_name(one)] for one in likely if flatten_name(one) in flat), "")
         if name and name not in found.values():
             found[part] = name
     return found
 
 
-def flatten(name: str) -> str:
+def flatten_name(name: str) -> str:
     """Return a name without what parts its words: ``userId`` and ``user_id`` are one."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
@@ -240,7 +240,7 @@ def ask_users(table: Table, key: str) -> str:
         name
         for name, kind in table.columns.items()
         if re.match(r"text|character", kind)
-        and flatten(name) in ("name", "username", "login", "email", "handle")
+        and flatten_name(name) in ("name", "username", "login", "email", "handle")
     ]
     if not texts:
         return ""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .facts import ContainerFacts, ProjectFacts
-from .links import HOST, OUTSIDE, Link, draw_links, find_clients
+from .links import HOST, OUTSIDE, ServiceLink, draw_links, find_clients
 
 #: Names of processes, and words in names of images, by part: (part, product).
 _PROCESSES = {
@@ -77,7 +77,7 @@ class Parts:
     found: dict[str, Part] = field(default_factory=dict)
     candidates: list[Part] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
-    links: Sequence[Link] = ()
+    links: Sequence[ServiceLink] = ()
 
     def service_of(self, role: str) -> str:
         """Return the service of a role, empty where there is none."""
@@ -177,7 +177,7 @@ def _choose(project: ProjectFacts, parts: Parts, role: str, known: Mapping[str, 
         ends = [link for link in parts.links if name in (link.server, link.client)]
         return (
             not running,
-            -sum(link.connections for link in ends if HOST not in (link.client, link.server)),
+            -sum(link.seen for link in ends if HOST not in (link.client, link.server)),
             name,
         )
 

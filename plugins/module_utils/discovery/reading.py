@@ -18,7 +18,7 @@ from ..common import bounds, clock
 from ..host.docker_engine import Container, DockerEngine
 from ..host.netns import read_netns_number
 from .environment import read_environment
-from .facts import Connection, ContainerFacts, Listener, ProjectFacts, Session
+from .facts import Connection, ContainerFacts, Listener, ProjectFacts, ServedSession
 from .sockets import ESTABLISHED, LISTEN, TIME_WAIT, Socket, parse_table
 
 #: How often the tables of sockets are looked at, and how long apart (s): not every client stays connected.
@@ -57,7 +57,7 @@ class _Seen:
     listeners: dict[int, Listener] = field(default_factory=dict)
     connections: dict[tuple[int, str, int], Connection] = field(default_factory=dict)
     processes: dict[str, None] = field(default_factory=dict)
-    sessions: dict[Session, None] = field(default_factory=dict)
+    sessions: dict[ServedSession, None] = field(default_factory=dict)
 
     def look(self, children: Mapping[int, Sequence[int]], proc: Path, *, alone: bool) -> None:
         """Look at its processes and sockets; ``alone``: nobody else lives in its network namespace."""
@@ -73,7 +73,7 @@ class _Seen:
             if name == "postgres":
                 found = _SESSION.match(_read_title(proc / str(pid) / "cmdline"))
                 if found:
-                    self.sessions[Session(*found.groups())] = None
+                    self.sessions[ServedSession(*found.groups())] = None
 
     def _sort_sockets(self, sockets: Sequence[Socket], owners: Mapping[int, str], *, alone: bool) -> None:
         """Tell listeners and connections of this container, and which of its connections others began."""

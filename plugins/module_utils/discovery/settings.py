@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from .api import Asked
+from .api import ApiAnswers
 from .facts import ProjectFacts
 from .links import OUTSIDE
 from .order_form import ANY_ID, ERROR, OrderForm
@@ -47,7 +47,7 @@ class Setting:
 
 
 @dataclass
-class Login:
+class DatabaseLogin:
     """How the database is asked: its name and user, and where these were found; ``why`` it could not be asked."""
 
     name: str = ""
@@ -60,7 +60,7 @@ class Login:
 class Stored:
     """What the database told: its catalogue, the table of orders, the latest of them, a user and a symbol."""
 
-    login: Login = field(default_factory=Login)
+    login: DatabaseLogin = field(default_factory=DatabaseLogin)
     catalogue: Catalogue = field(default_factory=Catalogue)
     orders: OrdersTable | None = None
     recent: Recent = field(default_factory=Recent)
@@ -70,15 +70,17 @@ class Stored:
     symbol_how: str = ""
 
 
-def list_logins(project: ProjectFacts, parts: Parts) -> list[Login]:
+def list_logins(project: ProjectFacts, parts: Parts) -> list[DatabaseLogin]:
     """Return the ways to log in to the database, the likeliest first: what the API does, then what environments say."""
     store, api = parts.service_of("database"), parts.service_of("api")
     if not store:
         return []
     own = {address for one in project.list_of(api) for address in one.addresses}
     sessions = [session for one in project.list_of(store) for session in one.sessions]
-    found = [
-        Login(one.database, one.user, f"PostgreSQL's own sessions: {_of(api)} is connected as this user")
+    found: list[DatabaseLogin] = [
+        DatabaseLogin(
+            one.database, one.user, f"PostgreSQL's own sessions: {_of(api)} is connected as this user"
+        )
         for one in sessions
         if one.address in own
     ]
@@ -88,13 +90,16 @@ def list_logins(project: ProjectFacts, parts: Parts) -> list[Login]:
             for name in known.databases:
                 for user in known.users or ():
                     how = f"{name.variable} and {user.variable} in the environment of {service}"
-                    found.append(Login(name.value, user.value, how))
+                    found.append(DatabaseLogin(name.value, user.value, how))
             for user in known.users:
                 how = f"{user.variable} in the environment of {service}; its database has the same name by default"
-                found.append(Login(user.value, user.value, how))
-    found += [Login(one.database, one.user, "PostgreSQL's own sessions") for one in sessions]
-    found.append(Login("postgres", "postgres", "PostgreSQL's defaults"))
-    return list({(one.name, one.user): one for one in reversed(found)}.values())[::-1]
+                found.append(DatabaseLogin(user.value, user.value, how))
+    found += [DatabaseLogin(one.database, one.user, "PostgreSQL's own sessions") for one in sessions]
+    found.append(DatabaseLogin("postgres", "postgres", "PostgreSQL's defaults"))
+    first: dict[tuple[str, str], DatabaseLogin] = {}
+    for login in found:
+        first.setdefault((login.name, login.user), login)
+    return list(first.values())
 
 
 def _of(service: str) -> str:
@@ -129,7 +134,7 @@ def choose_trader(stored: Stored) -> None:
 
 
 def build_settings(
-    project: ProjectFacts, parts: Parts, stored: Stored, asked: Asked | None, ports: Mapping[str, str]
+    project: ProjectFacts, parts: Parts, stored: Stored, asked: ApiAnswers | None, ports: Mapping[str, str]
 ) -> list[Setting]:
     """Return the variables of an inventory for a project. ``ports``: how a port was found, where it was asked for."""
     found = [
@@ -199,7 +204,7 @@ def _find_external(parts: Parts) -> Setting | None:
     return found if found.value else None
 
 
-def _describe_url(project: ProjectFacts, parts: Parts, asked: Asked | None) -> Setting:
+def _describe_url(project: ProjectFacts, parts: Parts, asked: ApiAnswers | None) -> Setting:
     if asked is None:
         tried = parts.missing.get("api", "the API runs nowhere")
         return Setting("chaos_api_url", missing={"": f"no API was asked: {tried}"})
@@ -239,7 +244,7 @@ def _plain(variable: str, value: str, how: str, tried: str, stored: Stored) -> S
     return Setting(variable, missing={"": stored.login.why or f"{tried}: there is none"})
 
 
-def _describe_orders(stored: Stored, form: OrderForm | None, asked: Asked | None) -> list[Setting]:
+def _describe_orders(stored: Stored, form: OrderForm | None, asked: ApiAnswers | None) -> list[Setting]:
     """Return the variables of what an order looks like."""
     if form is None:
         tried = f"{'; '.join(asked.tried)}" if asked and asked.tried else "no API was found to ask"
@@ -292,9 +297,9 @@ def _describe_order(stored: Stored, form: OrderForm, fields: Mapping[str, str], 
     body: dict[str, Any] = dict(form.fixed)
     found = Setting("chaos_order", {"method": "POST", "path": form.path, "body": body}, how)
     if "user" in fields:
-        body[fields["user"]] = int(stored.user) if _is_number(stored, "user") else USER
+        body[fields["user"]] = int(stored.user) if _stores_number(stored, "user") else USER
     if "symbol" in fields:
-        body[fields["symbol"]] = int(stored.symbol) if _is_number(stored, "symbol") else SYMBOL
+        body[fields["symbol"]] = int(stored.symbol) if _stores_number(stored, "symbol") else SYMBOL
     if "kind" in fields:
         words = _words(stored, form, "kind")
         limit = next((word for word in words if _LIMIT.search(word)), "")
@@ -306,7 +311,7 @@ def _describe_order(stored: Stored, form: OrderForm, fields: Mapping[str, str], 
     return found
 
 
-def _is_number(stored: Stored, part: str) -> bool:
+def _stores_number(stored: Stored, part: str) -> bool:
     """Return whether a part is a number in the table, and so in the API."""
     value = stored.user if part == "user" else stored.symbol
     if stored.orders is None or part not in stored.orders.columns:
@@ -366,7 +371,7 @@ def _base_price(stored: Stored) -> str:
     return "100"
 
 
-def _describe_probes(asked: Asked | None) -> list[Setting]:
+def _describe_probes(asked: ApiAnswers | None) -> list[Setting]:
     found = []
     for variable, probe, other in (
         ("chaos_readiness", asked.readiness if asked else {}, asked.health if asked else {}),

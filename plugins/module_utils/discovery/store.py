@@ -24,7 +24,7 @@ from .orders_table import (
     read_catalogue,
 )
 from .parts import Part
-from .settings import Login, Stored, choose_trader
+from .settings import DatabaseLogin, Stored, choose_trader
 
 #: Ways to log in that are tried.
 _LOGINS = 6
@@ -35,7 +35,7 @@ _WANTS = "no password supplied"
 class _Database:
     """One database, as one user."""
 
-    def __init__(self, engine: DockerEngine, project: str, part: Part, login: Login) -> None:
+    def __init__(self, engine: DockerEngine, project: str, part: Part, login: DatabaseLogin) -> None:
         self._engine, self._project = engine, project
         self._database = {
             "service": part.service, "name": login.name, "user": login.user, "port": part.port or 5432
@@ -46,7 +46,7 @@ class _Database:
         return query_rows(self._engine, self._project, self._database, question)
 
 
-def ask_store(engine: DockerEngine, project: str, part: Part, logins: Sequence[Login]) -> Stored:
+def ask_store(engine: DockerEngine, project: str, part: Part, logins: Sequence[DatabaseLogin]) -> Stored:
     """Return what the database tells, by the first way in that shows a table of orders, else the first that works."""
     refused, best = "", None
     for login in logins[:_LOGINS]:
@@ -61,10 +61,12 @@ def ask_store(engine: DockerEngine, project: str, part: Part, logins: Sequence[L
             _ask_orders(database, found)
             return found
         best = best or found
-    return best or Stored(Login(why=refused or "no user of it was found in an environment or a session"))
+    return best or Stored(
+        DatabaseLogin(why=refused or "no user of it was found in an environment or a session")
+    )
 
 
-def _explain(login: Login, error: str) -> str:
+def _explain(login: DatabaseLogin, error: str) -> str:
     """Return why a way in did not work, without the question that was asked."""
     said = shorten(error.partition(". Check")[0])
     if _WANTS in error:

@@ -1,0 +1,138 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action behind exchange.chaos.discover: has the module look at a host; the inventory is written here."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.exchange.chaos.plugins.action.report import untag_value
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result, Variables
+from ansible_collections.exchange.chaos.plugins.modules import discover as module
+from ansible_collections.exchange.chaos.plugins.plugin_utils.discovery import connections_map, inventory
+from ansible_collections.exchange.chaos.plugins.plugin_utils.discovery.inventory import FoundHost
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
+from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
+
+_ARGUMENTS = argument_spec.read_arguments(module.DOCUMENTATION)
+#: How Ansible reaches a host: taken over as the inventory that was given has it. No password is among them.
+_CONNECTION = (
+    "ansible_connection", "ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file",
+    "ansible_python_interpreter", "ansible_become_method", "chaos_become",
+)  # fmt: skip
+_THIS_PYTHON = "{{ ansible_playbook_python }}"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
+    """Looks by the module, writes by itself; check mode looks and writes nothing."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _requires_connection = True
+
+    @unreachable.fail_when_unreachable("nothing was changed there")
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
+        """Do what ``state`` says; what cannot be done is one sentence."""
+        result: Result = super().run(tmp, task_vars)
+        _validation, given = self.validate_argument_spec(argument_spec=_ARGUMENTS)
+        arguments = untag_value(given)
+        if arguments["state"] == "found":
+            remote = self._connection.transport != "local"
+            asked = {"project": arguments["project"], "trial": arguments["trial"], "remote": remote}
+            return dict(self._execute_module(module_args=asked, task_vars=task_vars))
+        try:
+            return {**result, **self._write(arguments, dict(task_vars or {}).get("hostvars") or {})}
+        except FileExistsError as error:
+            sentence = (
+                f"{error.filename} is there already and may hold what you changed: name another file by "
+                "discover_inventory, or add -e discover_replace=true."
+            )
+            return {**result, "failed": True, "msg": sentence}
+        except FileError as error:
+            return {**result, "failed": True, "msg": str(error)}
+
+    def _write(self, arguments: Arguments, known: Mapping[str, Any]) -> Result:
+        """Write the inventory and the map; ``known``: the variables of every host. Raises FileError."""
+        answers = {name: one for name, one in arguments["hosts"].items() if _is_found(one)}
+        if not answers:
+            raise FileError("No inventory was written: no host found an exchange.")
+        hosts = [
+            FoundHost(
+                name,
+                read_connection(known.get(name) or {}),
+                inventory.read_settings(one["settings"]),
+                inventory.read_secrets(one.get("secrets")),
+            )
+            for name, one in answers.items()
+        ]
+        project = name_project(hosts)
+        path = os.path.abspath(arguments["path"] or f"inventory-{project}.yml")
+        drawing = f"{os.path.splitext(path)[0]}.mmd"
+        links = [link for one in answers.values() for link in connections_map.read_links(one.get("links"))]
+        products = {
+            name: what
+            for one in answers.values()
+            for name, what in connections_map.read_products(one.get("products")).items()
+        }
+        drawn = connections_map.draw_map(list(dict.fromkeys(links)), products)
+        text = inventory.render_inventory(
+            hosts, project=project, at=utc_now(), head=list_next_steps(path, drawing)
+        )
+        missing = len(list(inventory.list_fill_ins(text)))
+        if not self._task.check_mode:
+            for place, content in ((path, text), (drawing, connections_map.draw_mermaid(links, products))):
+                if arguments["replace"] and os.path.isfile(place) and not os.path.islink(place):
+                    os.unlink(place)
+                report_files.create_file(place, content)
+        return {
+            "changed": True,
+            "path": path,
+            "missing": missing,
+            "map": drawn,
+            "chaos_lines": [{"at": utc_now(), **line} for line in tell_written(path, drawing, missing)],
+        }
+
+
+def _is_found(answer: Any) -> bool:
+    return isinstance(answer, dict) and bool(answer.get("settings")) and not answer.get("failed")
+
+
+def name_project(hosts: list[FoundHost]) -> str:
+    """Return the project's name as a file's name takes it."""
+    names = [one.value for one in hosts[0].settings if one.variable == "chaos_project"]
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", str(names[0] if names else ""))[:80].lstrip(".-") or "exchange"
+
+
+def read_connection(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how Ansible reaches a host, from its variables; no secret is among them."""
+    found = {name: untag_value(known[name]) for name in _CONNECTION if known.get(name) not in (None, "")}
+    if found.get("ansible_connection") == "local" and "ansible_python_interpreter" in found:
+        found["ansible_python_interpreter"] = _THIS_PYTHON
+    return found
+
+
+def list_next_steps(path: str, drawing: str) -> list[str]:
+    """Return what to do with an inventory, a line each."""
+    return [
+        f"Who connects to whom: {os.path.basename(drawing)}",
+        f"Next: ansible-playbook -i {os.path.basename(path)} playbooks/00-preflight.yml, then 00-placebo.yml, then 01.",
+        "How hosts are reached stands as the inventory had it that was given; passwords do not.",
+    ]
+
+
+def tell_written(path: str, drawing: str, missing: int) -> list[dict[str, str]]:
+    """Return lines for people on what was written."""
+    left = f"{missing} thing{'s' if missing != 1 else ''} to fill in (look for '{inventory.FILL_IN}')"
+    return [
+        {"level": "ok", "text": f"Inventory: {path}"},
+        {"level": "ok", "text": f"Map (Mermaid): {drawing}"},
+        {"level": "warn" if missing else "ok", "text": left if missing else "Nothing is left to fill in"},
+    ]
