@@ -15,7 +15,15 @@ from urllib.parse import quote
 
 from ..common import bounds
 from ..host.http_client import Client, Reply
-from .order_form import DOCUMENTS, ORDER_PATHS, OrderForm, list_readings, read_document, read_listed
+from .order_form import (
+    DOCUMENTS,
+    ORDER_PATHS,
+    OrderForm,
+    list_readings,
+    list_symbols,
+    read_document,
+    read_listed,
+)
 
 #: Seconds for one answer, and for all questions to one service.
 _PATIENCE_S, _WHOLE_S = 2.0, 25.0
@@ -36,6 +44,15 @@ _BOOKS = (
     "/api/book/{symbol}",
     "/book/{symbol}",
     "/api/v1/orderbook/{symbol}",
+)
+_MARKETS = (
+    "/api/market",
+    "/market",
+    "/api/symbols",
+    "/symbols",
+    "/api/instruments",
+    "/instruments",
+    "/api/tickers",
 )
 #: What an address answers that is there, though it wants more than a plain GET.
 _THERE = (400, 401, 403, 405, 422)
@@ -137,6 +154,17 @@ def find_book(url: str, symbol: str) -> str:
         if reply and reply.status == 200 and isinstance(reply.json(), (dict, list)):
             return path
     return ""
+
+
+def find_symbols(url: str) -> tuple[str, list[str]]:
+    """Return the first of the usual paths at which a market's symbols are listed, and these; ("", []) for none."""
+    questioner = Questioner(url)
+    for path in _MARKETS:
+        reply = questioner.ask(path)
+        found = list_symbols(reply.json()) if reply and reply.status == 200 else []
+        if found:
+            return path, found
+    return "", []
 
 
 def has_path(url: str, path: str) -> bool:

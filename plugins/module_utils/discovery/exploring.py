@@ -8,7 +8,7 @@ A trial order is the one thing that is ever sent, and only where it was asked fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +19,12 @@ from ..exchange.database import Store
 from ..exchange.endpoints import find_endpoint
 from ..exchange.trial_order import choose_numbers, place_trial_order
 from ..host.docker_engine import Container, DockerEngine
-from .api import ApiAnswers, ask_api, find_book, has_path
+from .api import ApiAnswers, ask_api, find_book, find_symbols, has_path
 from .facts import ProjectFacts
 from .links import ServiceLink
 from .parts import Part, Parts, find_parts
 from .reading import read_project
-from .settings import SYMBOL, USER, Setting, Stored, build_settings, list_logins
+from .settings import SYMBOL, USER, Setting, Stored, build_settings, choose_listed, list_logins
 from .store import ask_store
 
 Say = Callable[[str, str], None]
@@ -81,8 +81,11 @@ def discover_project(engine: DockerEngine, name: str, say: Say) -> Discovery:
         stored = ask_store(engine, name, parts.found["database"], list_logins(facts, parts))
     if stored.login.why:
         say("warn", f"The database: {stored.login.why}")
+    if not stored.symbol:
+        _find_symbol(facts, parts, containers, stored)
     if asked and asked.form and stored.symbol and not asked.form.book:
         asked.form.book = find_book(asked.url, stored.symbol)
+        asked.form.book_how = f"GET {asked.form.book} was answered"
     ports = _choose_proxy_port(facts, parts, containers, asked)
     settings = build_settings(facts, parts, stored, asked, ports)
     secrets = {
@@ -101,13 +104,8 @@ def _ask_candidates(facts: ProjectFacts, parts: Parts, containers: list[Containe
     """Ask each service that may be the API, the likeliest first, and take the first that knows of orders."""
     first: ApiAnswers | None = None
     for candidate in parts.candidates[:_CANDIDATES]:
-        ports = [each.port for each in facts.listeners_of(candidate.service) if not each.on_loopback]
-        for port in sorted(ports, key=lambda one: one != candidate.port)[:_PORTS]:
-            try:
-                address, outside = find_endpoint(containers, candidate.service, port)
-            except ChaosError:
-                continue
-            asked = ask_api(f"http://{write_endpoint(address, outside)}")
+        for port, url in _list_urls(facts, candidate, containers):
+            asked = ask_api(url)
             if asked.form:
                 more = f", and GET {asked.form.path} is there" if candidate is not parts.candidates[0] else ""
                 parts.found["api"] = Part("api", candidate.service, port, f"{candidate.how}{more}")
@@ -117,6 +115,27 @@ def _ask_candidates(facts: ProjectFacts, parts: Parts, containers: list[Containe
     return first
 
 
+def _find_symbol(facts: ProjectFacts, parts: Parts, containers: list[Container], stored: Stored) -> None:
+    """Look for a symbol where a market is listed: at the API, through the proxy, at what simulates a market."""
+    for part in [parts.found[role] for role in ("api", "proxy", "simulator") if role in parts.found]:
+        for _port, url in _list_urls(facts, part, containers):
+            path, symbols = find_symbols(url)
+            if symbols:
+                choose_listed(stored, symbols, f"listed by GET {path} of {part.service}")
+                return
+
+
+def _list_urls(facts: ProjectFacts, part: Part, containers: list[Container]) -> Iterator[tuple[int, str]]:
+    """Yield each port of a service with where it is reached from here, the likeliest first."""
+    ports = [each.port for each in facts.listeners_of(part.service) if not each.on_loopback]
+    for port in sorted(ports, key=lambda one: one != part.port)[:_PORTS]:
+        try:
+            address, outside = find_endpoint(containers, part.service, port)
+        except ChaosError:
+            continue
+        yield port, f"http://{write_endpoint(address, outside)}"
+
+
 def _choose_proxy_port(
     facts: ProjectFacts, parts: Parts, containers: list[Container], asked: ApiAnswers | None
 ) -> dict[str, str]:
@@ -124,13 +143,8 @@ def _choose_proxy_port(
     proxy, path = parts.found.get("proxy"), str((asked.health if asked else {}).get("path") or "")
     if proxy is None or not path:
         return {}
-    ports = [each.port for each in facts.listeners_of(proxy.service) if not each.on_loopback]
-    for port in sorted(ports, key=lambda one: one != proxy.port)[:_PORTS]:
-        try:
-            address, outside = find_endpoint(containers, proxy.service, port)
-        except ChaosError:
-            continue
-        if has_path(f"http://{write_endpoint(address, outside)}", path):
+    for port, url in _list_urls(facts, proxy, containers):
+        if has_path(url, path):
             parts.found["proxy"] = Part("proxy", proxy.service, port, proxy.how, proxy.product)
             return {"proxy": f"GET {path} is answered through it"}
     return {"proxy": f"it listens there (the kernel), but GET {path} is not answered with 200 through it"}

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..common import bounds
 from .orders_table import flatten_name, match_names
 
 #: Where an API describes itself, by habit of its kind.
@@ -36,8 +37,20 @@ _BOOK = re.compile(r"book|depth", re.IGNORECASE)
 _PATH = re.compile(r"/[\w./{}-]*", re.ASCII)
 _GOOD = ("201", "200", "202", "2XX", "default")
 _STEPS = 24
+#: Rows of a list, and letters of a symbol, that are looked at.
+_MOST, _LONGEST = 500, 60
 _ENVELOPES = ("data", "order", "result", "item", "payload")
-_LISTS = (*_ENVELOPES, "orders", "items", "results", "content", "records")
+_LISTS = (
+    *_ENVELOPES,
+    "orders",
+    "items",
+    "results",
+    "content",
+    "records",
+    "symbols",
+    "instruments",
+    "tickers",
+)
 _IDS = ("order_id", "id", "uuid", "order_uuid")
 #: What an API's refusal calls its cause: of those that are known, whichever is there.
 ERROR = "error.details || error.message || error.code || detail || message || error"
@@ -59,6 +72,7 @@ class OrderForm:
     order_id: str = ANY_ID
     cancel: dict[str, str] = field(default_factory=dict)
     book: str = ""
+    book_how: str = ""
     how: str = ""
 
 
@@ -268,6 +282,17 @@ def read_listed(path: str, body: Any) -> OrderForm:
         form.order_id = f"{name} || data.{name} || order.{name}"
     form.cancel = {"method": "DELETE", "path": f"{path}/{{order_id}}"}
     return form
+
+
+def list_symbols(body: Any) -> list[str]:
+    """Return the symbols in an answer that lists a market: texts, or objects with a field of a symbol's name."""
+    found = []
+    for row in _find_rows(body)[1][:_MOST]:
+        name = match_names([str(key) for key in row]).get("symbol", "") if isinstance(row, dict) else ""
+        symbol = row.get(name) if name else row
+        if isinstance(symbol, str) and symbol:
+            found.append(bounds.fit_line(symbol, _LONGEST))
+    return found
 
 
 def _find_rows(body: Any) -> tuple[str, list[Any]]:

@@ -133,6 +133,15 @@ def choose_trader(stored: Stored) -> None:
             return
 
 
+def choose_listed(stored: Stored, symbols: Sequence[str], how: str) -> None:
+    """Take one of the symbols that a market lists, one for tests if there is any."""
+    ours = [one for one in symbols if _OURS.search(one)]
+    stored.symbol = (ours or list(symbols))[0]
+    stored.symbol_how = (
+        f"{how}; {'its name says that it is for tests' if ours else 'name one that is yours alone'}"
+    )
+
+
 def build_settings(
     project: ProjectFacts, parts: Parts, stored: Stored, asked: ApiAnswers | None, ports: Mapping[str, str]
 ) -> list[Setting]:
@@ -226,7 +235,7 @@ def _describe_database(stored: Stored, form: OrderForm | None) -> Setting:
             "quantity and a side"
         )
         return found
-    fields = form.fields if form else {}
+    fields = _complete_fields(stored, form)[0] if form else {}
     places = {
         "user": "{user_id}" if fields.get("user") == "user_id" else stored.user,
         "symbol": "{symbol}" if fields.get("symbol") == "symbol" else stored.symbol,
@@ -260,18 +269,22 @@ def _describe_orders(stored: Stored, form: OrderForm | None, asked: ApiAnswers |
         _describe_order(stored, form, fields, how),
         _describe_side(stored, form, fields),
         _describe_price(stored, fields),
-        Setting("chaos_order_accept", accept, how),
+        Setting("chaos_order_accept", accept, form.how),
         Setting(
             "chaos_order_id",
             form.order_id,
-            "whichever of these the answer has" if form.order_id == ANY_ID else how,
+            "whichever of these the answer has" if form.order_id == ANY_ID else form.how,
         ),
         Setting("chaos_order_error", ERROR, "whichever of these a refusal has"),
-        Setting("chaos_order_cancel", cancel, how if sure else "as most APIs have it; a trial order shows"),
+        Setting(
+            "chaos_order_cancel", cancel, form.how if sure else "as most APIs have it; a trial order shows"
+        ),
         Setting(
             "chaos_order_book",
             form.book,
-            how if form.book else "no path of a book answered; its depth is not compared",
+            form.book_how or form.how
+            if form.book
+            else "no path of a book answered; its depth is not compared",
         ),
     ]
 

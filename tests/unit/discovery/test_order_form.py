@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.discovery.order_form import (
     ANY_ID,
     list_readings,
+    list_symbols,
     read_document,
     read_listed,
 )
@@ -138,3 +139,17 @@ def test_an_enveloped_list() -> None:
 )
 def test_the_id_of_other_lists(body: Any, expected: str) -> None:
     assert read_listed("/orders", body).order_id == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"success": True, "data": [{"symbol": "A-B", "price": 1}, {"symbol": 7}]}, ["A-B"]),
+        (["X", "Y\n", ""], ["X", "Y"]),
+        ({"symbols": [{"ticker": "T"}]}, ["T"]),
+        ({"data": "none"}, []),
+        (None, []),
+    ],
+)
+def test_the_symbols_of_a_market(body: Any, expected: list[str]) -> None:
+    assert list_symbols(body) == expected

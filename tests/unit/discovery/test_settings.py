@@ -29,6 +29,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.discovery.settings 
     Setting,
     Stored,
     build_settings,
+    choose_listed,
     choose_trader,
     count_missing,
 )
@@ -151,6 +152,23 @@ def test_a_price_that_is_a_float_is_to_be_filled_in() -> None:
 def test_without_an_api_what_was_tried_is_said(variable: str) -> None:
     (tried,) = settings(stored(), None)[variable].missing.values()
     assert "API" in tried
+
+
+def test_a_listed_symbol_is_taken_where_there_is_no_order() -> None:
+    known = Stored()
+    choose_listed(known, ["BTC", "TEST-1"], "listed by GET /market")
+    assert known.symbol == "TEST-1"
+    choose_listed(known, ["BTC"], "listed by GET /market")
+    assert (known.symbol, known.symbol_how) == ("BTC", "listed by GET /market; name one that is yours alone")
+
+
+def test_of_an_empty_table_the_look_ups_have_places_for_user_and_symbol() -> None:
+    found = catalogue()
+    table = find_orders_table(read_catalogue(rows("orders", {**ORDERS, "user_id": "uuid", "symbol": "text"})))
+    known = Stored(DatabaseLogin("markets", "trader", "sessions"), found, table)
+    asked = ApiAnswers("http://127.0.0.1:8000", read_listed("/orders", []), answers=True)
+    lookup = settings(known, asked)["chaos_database"].value["lookup"]
+    assert "user_id = '{user_id}' AND symbol = '{symbol}'" in lookup
 
 
 def test_a_symbol_for_tests_goes_before_others() -> None:
