@@ -65,6 +65,14 @@ def test_a_tool_that_looks_into_the_database_is_not_the_api() -> None:
     assert "api" not in find_parts(tools_alone).found
 
 
+def test_a_replica_that_is_connected_to_the_database_is_not_the_api() -> None:
+    api = stacks.container("core", 2, listens=[(8000, "java")], to=[("172.20.0.3", 5432)])
+    store = stacks.container("db", 3, listens=[(5432, "postgres")])
+    replica = stacks.container("api-replica", 4, listens=[(5432, "postgres")], to=[("172.20.0.3", 5432)])
+    parts = find_parts(ProjectFacts("p", [api, store, replica]))
+    assert [part.service for part in parts.candidates] == ["core"]
+
+
 def test_behind_a_pooler_the_api_is_who_asks_it() -> None:
     api = stacks.container("core", 2, listens=[(8000, "java")], to=[("172.20.0.4", 6432)])
     store = stacks.container("db", 3, listens=[(5432, "postgres")])

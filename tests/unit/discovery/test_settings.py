@@ -64,9 +64,7 @@ def catalogue(**changed: str) -> Catalogue:
          "other_schema": "market", "other_table": "accounts", "other_columns": ["id"]},
     ]  # fmt: skip
     answer = (
-        rows("orders_history", ORDERS)
-        + rows("orders", {**ORDERS, **changed})
-        + rows("notes", {"a|b": "text"})
+        rows("order_audit", ORDERS) + rows("orders", {**ORDERS, **changed}) + rows("notes", {"a|b": "text"})
     )
     return read_catalogue([*answer, *([json.dumps(one)] for one in more), ["no JSON"]])
 
