@@ -59,7 +59,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         except FileError as error:
             return {**result, "failed": True, "msg": str(error)}
 
-    def _write(self, arguments: Arguments, known: Mapping[str, Any]) -> Result:
+    def _write(self, arguments: Arguments, known: Mapping[str, Variables]) -> Result:
         """Write the inventory and the map; ``known``: the variables of every host. Raises FileError."""
         answers = {name: one for name, one in arguments["hosts"].items() if _is_found(one)}
         if not answers:
@@ -111,7 +111,7 @@ def name_project(hosts: list[FoundHost]) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", str(names[0] if names else ""))[:80].lstrip(".-") or "exchange"
 
 
-def read_connection(known: Mapping[str, Any]) -> dict[str, Any]:
+def read_connection(known: Variables) -> Variables:
     """Return how Ansible reaches a host, from its variables; no secret is among them."""
     found = {name: untag_value(known[name]) for name in _CONNECTION if known.get(name) not in (None, "")}
     if found.get("ansible_connection") == "local" and "ansible_python_interpreter" in found:
