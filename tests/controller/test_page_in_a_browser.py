@@ -23,7 +23,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
 OTHERS = ("fleet", "failed", "invalid", "skipped", "aborted")
-NAMES = (*(f"{number:02d}" for number in recorded.NUMBERS), *OTHERS)
+NAMES = (*(f"{number:02d}" for number in recorded.NUMBERS), "fragile", *OTHERS)
 #: Findings of these weights would keep somebody from reading the page.
 SERIOUS = ("serious", "critical")
 
@@ -42,6 +42,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str,
     """Record and page of each run."""
     folder = tmp_path_factory.mktemp("pages")
     made = {f"{number:02d}": recorded.report(number, folder) for number in recorded.NUMBERS}
+    made["fragile"] = recorded.report(1, folder, recorded.FRAGILE, day=30)  # "01" lies beside it, and came before
     for name in OTHERS:
         hosts = [fleets.host(1), fleets.host(2, "failed"), fleets.host(3)]
         records = {"fleet": fleets.record(hosts), "aborted": fleets.record([fleets.unreachable(1)])}
@@ -127,7 +128,7 @@ def test_without_scripts_it_says_the_same(browser: Any, run: tuple[dict[str, Any
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["01", "09", "fleet", "failed"])
+@pytest.mark.parametrize("name", ["01", "09", "fragile", "fleet", "failed"])
 def test_everybody_can_read_it(
     browser: Any, pages: dict[str, tuple[dict[str, Any], Path]], name: str, scheme: str
 ) -> None:
@@ -140,7 +141,7 @@ def test_everybody_can_read_it(
     assert told == []
 
 
-@pytest.mark.parametrize("name", ["01", "fleet", "failed", "invalid"])
+@pytest.mark.parametrize("name", ["01", "fragile", "fleet", "failed", "invalid"])
 def test_it_fits_a_phone(browser: Any, pages: dict[str, tuple[dict[str, Any], Path]], name: str) -> None:
     shown = browser.new_page(viewport={"width": 390, "height": 800})
     shown.goto(pages[name][1].as_uri())
