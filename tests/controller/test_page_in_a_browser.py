@@ -42,7 +42,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str,
     """Record and page of each run."""
     folder = tmp_path_factory.mktemp("pages")
     made = {f"{number:02d}": recorded.report(number, folder) for number in recorded.NUMBERS}
-    made["fragile"] = recorded.report(1, folder, recorded.FRAGILE, day=30)  # "01" lies beside it, and came before
+    made["fragile"] = recorded.report(
+        1, folder, recorded.FRAGILE, day=30
+    )  # "01" lies beside it, and came before
     for name in OTHERS:
         hosts = [fleets.host(1), fleets.host(2, "failed"), fleets.host(3)]
         records = {"fleet": fleets.record(hosts), "aborted": fleets.record([fleets.unreachable(1)])}

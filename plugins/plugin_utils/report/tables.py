@@ -24,10 +24,13 @@ def render_table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def render_suite(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the summary of a suite, a line an experiment: outcome, the three verdicts, where its record is."""
+    """Return the summary of a suite, a line an experiment with outcome and verdicts, then where each record is.
+
+    A path has a line of its own: beside the verdicts it would not fit a terminal of 80 columns.
+    """
     if not outcomes:
         return ["No experiment of this suite was run."]
-    rows = [["#", "experiment", "outcome", *_VERDICTS, "record"]]
+    rows = [["#", "experiment", "outcome", *_VERDICTS]]
     for one in outcomes:
         verdicts = one.get("verdicts") or {}
         said = [str(verdicts.get(name, "unknown")) for name in _VERDICTS]
@@ -38,11 +41,15 @@ def render_suite(outcomes: Sequence[Mapping[str, Any]]) -> list[str]:
                 escape_line(one["title"]),
                 f"{_MARKS.get(outcome, '✗')} {outcome}",
                 *(f"{_MARKS.get(verdict, '?')} {verdict}" for verdict in said),
-                escape_line(one.get("record") or ""),
             ]
         )
     passed = sum(one.get("outcome") == "passed" for one in outcomes)
-    return ["SUITE", *render_table(rows), f"{passed} of {len(outcomes)} passed"]
+    records = [
+        f"record {int(one['number']):02d}: {escape_line(one['record'])}"
+        for one in outcomes
+        if one.get("record")
+    ]
+    return ["SUITE", *render_table(rows), *records, f"{passed} of {len(outcomes)} passed"]
 
 
 def not_passed(outcomes: Sequence[Mapping[str, Any]], may_skip: Sequence[str] = ()) -> list[str]:

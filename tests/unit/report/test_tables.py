@@ -33,8 +33,16 @@ def test_a_suite_shows_each_outcome_with_its_verdicts_and_counts() -> None:
     assert "✗ failed" in lines[3]
     assert "✗ fail " in lines[3]
     assert "? unknown" in lines[4]
-    assert lines[3].endswith("/tmp/10.json")
-    assert len({line.index("/tmp") for line in lines[2:5]}) == 1, "the columns stand below each other"
+    assert lines[5:8] == ["record 01: /tmp/1.json", "record 10: /tmp/10.json", "record 03: /tmp/3.json"]
+    assert len({line.index("✓ pass", 30) for line in lines[2:4]}) == 1, "the columns stand below each other"
+
+
+def test_the_table_of_a_suite_fits_eighty_columns() -> None:
+    longest = {
+        **one(6, "failed", effect="unknown", hypothesis="unknown"),
+        "title": "Connection pool exhaustion",
+    }
+    assert max(len(line) for line in tables.render_suite([longest]) if not line.startswith("record")) <= 80
 
 
 def test_a_suite_without_experiments_says_so() -> None:
