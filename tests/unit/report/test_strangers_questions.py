@@ -152,6 +152,15 @@ def test_whether_it_is_worse_than_last_week(run: tuple[dict[str, Any], Parts]) -
     assert re.search(r"Acknowledged orders lost\s*\d+ orders\s*0 orders\s*1\s*worse", page.text["earlier"])
 
 
+def test_earlier_runs_are_linked_to_what_is_there(tmp_path: Path) -> None:
+    _record, before = recorded.report(1, tmp_path, day=23)
+    record, stem = recorded.report(1, tmp_path, recorded.FRAGILE, day=30)
+    name = Path(before).name
+    assert f'href="./{name}.json">record</a>' in render_page(record, stem)
+    Path(f"{before}.html").write_text("page")
+    assert f'href="./{name}.html">page</a>' in render_page(record, stem)
+
+
 def test_the_documentation_s_table_is_what_the_page_says(run: tuple[dict[str, Any], Parts]) -> None:
     _record, page = run
     docs = (Path(__file__).resolve().parents[3] / "docs" / "page.md").read_text()

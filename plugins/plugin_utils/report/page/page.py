@@ -85,10 +85,7 @@ def render_page(record: Record, source: str) -> str:
         "further": _further(record, hosts, reasons["restored"], sum_up(record, earlier, beside)),
         "reasons": reasons,
         "beside": [one for one in beside if one.verdict != SAME or len(hosts) == 1][:MOST_BESIDE],
-        "before": [
-            (each, _link(os.path.basename(path)[: -len(".json")] + ".html", "page"))
-            for (path, _record), each in zip(before, earlier)
-        ],
+        "before": [(each, _link_page(path)) for (path, _record), each in zip(before, earlier)],
         "outcome_lines": ending.outcome_lines(record),
         "hosts": hosts,
         "advice": _advice(hosts),
@@ -204,6 +201,16 @@ def link_evidence(text: object, name: str, samples: Samples) -> Markup:
 
 def _link(file: str, text: object) -> Markup:
     return Markup('<a href="{}">{}</a>').format(f"./{quote(file)}", harmless_text(text))
+
+
+def _link_page(record: str) -> Markup:
+    """Return a link to the page beside an earlier record, or to the record where it has none."""
+    page = f"{record[: -len('.json')]}.html"
+    return (
+        _link(os.path.basename(page), "page")
+        if os.path.isfile(page)
+        else _link(os.path.basename(record), "record")
+    )
 
 
 def _links(source: str) -> list[Markup]:
