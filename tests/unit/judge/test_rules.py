@@ -136,7 +136,7 @@ def test_waiting_for_disks_counts_unless_the_fault_makes_the_exchange_wait(run: 
     noisy = host(run, {**QUIET, "psi_io": 0.8}, in_outage)
     assert verdicts(noisy)["recovery_s"].verdict == "pass", "a database that was killed reads its log again"
     waiting = {kind for kind in registry.known_kinds() if registry.describe_kind(kind).waits_for_disk}
-    assert {"disk", "memory", "kill"} == waiting
+    assert {"disk", "disk_fill", "memory", "kill"} == waiting
     other = replace(
         noisy, timeline=Timeline([{**event, "waits_for_disk": False} for event in noisy.timeline])
     )

@@ -19,7 +19,9 @@ RUN = "exp-01-20261123-180000"
 
 
 def examined(state: Path, *, act: bool = True) -> dict[str, Any]:
-    parameters = {"state_dir": str(state), "project": "lab", "remote": True, "experiments": []}
+    parameters = {
+        "state_dir": str(state), "project": "lab", "remote": True, "experiments": [], "load": None, "database": {},
+    }  # fmt: skip
     return preflight.examine_host(parameters, Lines(), act=act)
 
 

@@ -64,7 +64,7 @@ def test_an_alert_is_what_comes_before_users_and_names_its_check(host: dict[str,
     users = sign("users", "orders", 0.3, 0.0)
     (told,) = answers.tell_warning(host, [early, users, late], [], spec)
     assert told == (
-        "crash: alert on “probe ready moved”, http://127.0.0.1:8080/ready, 0.2 s before the first failed order"
+        "crash: alert on 'probe ready moved', http://127.0.0.1:8080/ready, 0.2 s before the first failed order"
     )
     (told,) = answers.tell_warning(host, [users, late], [], spec)
     assert told == "crash: no sign came before the first failed order, so alert on failed orders"

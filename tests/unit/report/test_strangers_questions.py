@@ -135,7 +135,7 @@ def test_how_to_be_warned_next_time(run: tuple[dict[str, Any], Parts]) -> None:
     _record, page = run
     told = page.answers["How to be warned next time?"]
     for fault in ("crash", "outage"):
-        assert re.search(rf"{fault}: alert on “.+”, .+, 0\.\d+ s before the first failed order", told)
+        assert re.search(rf"{fault}: alert on '.+', .+, 0\.\d+ s before the first failed order", told)
 
 
 def test_how_to_run_it_again(run: tuple[dict[str, Any], Parts]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -52,11 +53,11 @@ def run(tmp_path: Path) -> Iterator[RunDir]:
 
 
 def test_a_process_is_started_apart_from_us_and_once(run: RunDir) -> None:
-    os.dup2(0, 50, inheritable=True)
+    open_on = fcntl.fcntl(0, fcntl.F_DUPFD, 50)  # inheritable
     try:
         started = processes.start_process(run, "works")
     finally:
-        os.close(50)
+        os.close(open_on)
     assert started["pid"] != os.getpid()
     assert started["sid"] == started["pid"], "a session of its own: no terminal's end reaches it"
     assert started["cwd"] == "/", "it holds no folder that somebody may want to unmount"

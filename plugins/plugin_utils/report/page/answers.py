@@ -114,7 +114,7 @@ def _tell_alert(signal: AlertSignal, spec: Recorded) -> str:
         if signal.lead_s is None
         else f"{_seconds(signal.lead_s)} before the first failed order"
     )
-    return f"“{signal.words}”{f', {check}' if check else ''}, {lead}"
+    return f"'{signal.words}'{f', {check}' if check else ''}, {lead}"
 
 
 def tell_cleanliness(verdict: str, reason: str) -> str:
