@@ -111,7 +111,7 @@ def open_run(tmp_path: Path) -> Iterator[Callable[..., RunDir]]:
 
     yield begin
     for run in runs:
-        for name in ("load", "probes"):
+        for name in processes.OBSERVERS:
             processes.stop_process(run, name, timeout=0.1)
 
 
