@@ -48,7 +48,7 @@ def names(events: list[dict[str, object]]) -> dict[object, int]:
 
 @pytest.mark.parametrize(
     "mode",
-    # polled only where bcc is older than 0.17; tried with all else that is slow
+    # polled where an older bcc has nothing else; tried with all else that is slow
     [pytest.param(mode, marks=pytest.mark.full) if mode.endswith("polled") else mode for mode in MODES],
 )
 def test_counts_refused_and_good_connects_of_a_container(
