@@ -16,7 +16,7 @@ from .guard_rails import TargetError
 #: Seconds that a slice of a window lasts at most where several hosts share a wave: siblings learn of an abort after it.
 SLICE_S = 2.0
 #: Seconds that the siblings' next pass takes at most, for as many hosts as the bound is promised for.
-PASS_S, PASS_HOSTS = 3.0, 5
+PASS_S, PASS_HOSTS = 5.0, 5
 _NO_LIMIT_S = 3600.0
 _COUNT = re.compile(r"[1-9]\d*")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")

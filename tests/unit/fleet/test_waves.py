@@ -119,7 +119,7 @@ def test_the_plan_names_every_host_its_wave_the_seed_and_the_bound() -> None:
         "Wave 2 of 3, if wave 1 passed: host-2, host-3",
         "Wave 3 of 3, if wave 2 passed: host-4, host-5",
         "Each fault begins on each host of a wave as soon as Ansible comes to it",
-        "A host that aborts stops the others of its wave within a slice of 2 s and one pass, 5 s at most",
+        "A host that aborts stops the others of its wave within a slice of 2 s and one pass, 7 s at most",
     ]
     assert "one agreed time" in "".join(waves.describe_plan(drawn, pattern="exchange", simultaneous=True))
     alone = waves.Radius(["localhost"], [["localhost"]], "")
