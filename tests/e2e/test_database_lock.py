@@ -27,7 +27,7 @@ def test_an_exchange_with_time_limits_bears_it(tmp_path: Path) -> None:
     assert all(proof["holds"] and proof["source"] == "engine" for proof in proofs.values())
     assert "AccessExclusiveLock on relation" in proofs["locks of ours on trading.orders"]["value"]
     assert report.finding("waiters")["value"] > 0
-    assert report.finding("gives_up")["verdict"] == "pass"
+    assert report.finding("gives_up")["value"] <= 2
     assert locks_of_ours() == ["0"]
 
 
