@@ -16,15 +16,14 @@ from typing import Any, Union
 
 from ...common import clock
 from ...common.bounds import PORT_MAX
-from ...common.errors import ChaosError, Unsupported
+from ...common.errors import ChaosError
 from ...common.json_files import write_json
 from ...common.jsonl import read_lines
 from ...common.peer_addresses import is_port
 from ...common.secret import Secret
-from ...host import netns
 from ...host.docker_engine import Container, DockerEngine
 from ...host.postgres.server import Server, Usage, find_administrator
-from ...host.postgres.wire import TOO_MANY, attempt_login
+from ...host.postgres.wire import TOO_MANY
 from ...run import lease, processes, timeline
 from ...run.folder import RunDir
 from ...run.journal import Entry
@@ -32,14 +31,12 @@ from ..contract import Applied, Proof, Scene, Site
 from ..kind import Kind, Process, Required
 from ..mechanisms import connection_limit, session_holder
 from ..mechanisms.connection_limit import LimitPlan
+from ..mechanisms.own_sessions import LOOPBACK, find_database, leave_none, mark_of, require_login
 
 MODES = ("sessions", "limit")
-#: Where PostgreSQL listens inside its container's network namespace, and whom official images trust there.
-_LOOPBACK = "127.0.0.1"
 _START_S = 30.0
 #: A loaded server lets in so many sessions a second at least; for a server of many, that is waited for besides.
 _LEAST_PER_S = 10
-_GONE_S = 5.0
 #: A server that is just starting is waited for this long before its sessions are counted.
 _ANSWERS_S = 20.0
 #: A sample speaks for this long at most: a holder that died or hangs holds nothing that we know of.
@@ -158,22 +155,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
             f"ok: max_connections is {plan.before}; the database is restarted twice, "
             "so what happens to pooled sessions is the restart's doing as well"
         )
-    if not site.root:
-        raise Unsupported(
-            f"Fault {fault['id']} opens sessions inside the network namespace of {plan.target.name}, which needs root: "
-            "run it with become: true."
-        )
-    answer = netns.call_inside(plan.target.pid, attempt_login, _login(plan, "exchange.chaos trial"))
-    if answer["sqlstate"] == TOO_MANY:
-        raise ChaosError(
-            f"PostgreSQL in {plan.target.name} refuses role {plan.user} already ({answer['message']}): "
-            "there is no session left to take, so the fault would show nothing."
-        )
-    if answer["sqlstate"]:
-        raise ChaosError(
-            f"PostgreSQL in {plan.target.name} refuses role {plan.user} at {_LOOPBACK}: {answer['message']} "
-            f"(SQLSTATE {answer['sqlstate']}); look at chaos_database and at its pg_hba.conf."
-        )
+    require_login(str(fault["id"]), plan.target, _login(plan, "exchange.chaos trial"), site.root)
     if site.engine is None:
         return "ok"
     server = _server(plan, site.engine)
@@ -233,7 +215,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     run, server = scene.run, _server(change, scene.engine)
     if processes.living_process(run, session_holder.COMMAND):
         raise ChaosError("Another fault of this run holds the database's sessions already.")
-    name = mark(run)
+    name = mark_of(run)
     came_in = server.try_login(change.user)[0]
     before = server.count_connections(name)
     _measured(run, entry.fault, "before", before)
@@ -269,12 +251,12 @@ def undo(entry: Entry, scene: Scene) -> str:
     run, wanted = scene.run, entry.undo
     ended = processes.stop_process(run, session_holder.COMMAND)
     how = "the holder was ended, which freed its sessions" if ended else "the holder had ended before"
-    container, changed = _now(wanted, scene.engine)
+    container, changed = find_database(wanted, scene.engine)
     if container is None:
         return f"{how}; the database does not run, so it has none of our sessions"
     server = Server(scene.engine, container.id, user=wanted["administrator"], database=wanted["database"])
     server.wait_until_up(_ANSWERS_S)
-    usage = _none_left(server, mark(run))
+    usage = leave_none(server, mark_of(run))
     with contextlib.suppress(ChaosError):  # a full disk must not keep the undo from being told
         _measured(run, entry.fault, "after", usage)
     return f"{how}; PostgreSQL counts {usage.ours} of ours{changed}"
@@ -298,14 +280,14 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
             share=share,
         )
     ]
-    container, _changed = _now(entry.undo, scene.engine)
+    container, _changed = find_database(entry.undo, scene.engine)
     if container is not None:
         wanted = entry.undo
         server = Server(scene.engine, container.id, user=wanted["administrator"], database=wanted["database"])
         if wanted["superuser"]:
             found.append(replace(_turned_away(server, wanted["user"]), name="full_at_end"))
         else:
-            usage = server.count_connections(mark(scene.run))
+            usage = server.count_connections(mark_of(scene.run))
             fact = "our sessions in pg_stat_activity at the end of the window"
             found.append(replace(_in_activity(fact, usage), name="full_at_end"))
     return found
@@ -327,14 +309,9 @@ def held_share(samples: Sequence[Mapping[str, Any]], start: float, end: float) -
     return min(1.0, held / (end - start))
 
 
-def mark(run: RunDir) -> str:
-    """Return the application_name of the run's sessions; PostgreSQL keeps 63 bytes of it."""
-    return f"exchange.chaos {run.path.name}"[:63]
-
-
 def _login(plan: SessionsPlan, name: str) -> dict[str, Any]:
     return {
-        "host": _LOOPBACK,
+        "host": LOOPBACK,
         "port": plan.port,
         "user": plan.user,
         "database": plan.database,
@@ -365,33 +342,3 @@ def _turned_away(server: Server, user: str) -> Proof:
     """Let PostgreSQL's own client try, which shares no code with the holder."""
     came_in, words = server.try_login(user)
     return Proof("engine", f"psql as role {user}", "came in" if came_in else words, clock.read(), not came_in)
-
-
-def _now(wanted: Mapping[str, Any], engine: DockerEngine) -> tuple[Container | None, str]:
-    """Return the database's container as it is now, None if none runs, and what changed since the fault."""
-    container = engine.inspect(wanted["container"])
-    if container is not None and container.running:
-        restarted = container.started_at != wanted["started_at"]
-        return container, "; PostgreSQL was restarted meanwhile, which had ended them" if restarted else ""
-    running = [one for one in engine.containers(wanted["project"], wanted["service"]) if one.running]
-    if not running:
-        return None, ""
-    return running[0], f"; undone by replacement: {running[0].name} runs in its stead"
-
-
-def _none_left(server: Server, name: str) -> Usage:
-    """Wait until the server has noticed; a session that outlives its client is ended by the server itself."""
-    until = clock.read() + _GONE_S
-    usage = server.count_connections(name)
-    while usage.ours and clock.read() < until:
-        clock.sleep(0.1)
-        usage = server.count_connections(name)
-    if usage.ours:
-        server.end_sessions(name)
-        clock.sleep(0.5)
-        usage = server.count_connections(name)
-    if usage.ours:
-        raise ChaosError(
-            f"PostgreSQL still has {usage.ours} sessions of ours; restart its container to end them."
-        )
-    return usage
