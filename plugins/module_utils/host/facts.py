@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,15 @@ _TIMEOUT_S = 20
 
 def read_facts(engine: DockerEngine) -> dict[str, Any]:
     """Return {kernel, capabilities{docker, compose, bcc, python, cgroup, root, systemd, trials}, engine_root}."""
+    with ThreadPoolExecutor(max_workers=2) as asked:  # programs of others, each of which takes its time to start
+        compose, bcc = asked.submit(compose_version), asked.submit(bcc_version)
     return {
         "kernel": platform.release(),
         "engine_root": engine.data_folder(),
         "capabilities": {
             "docker": engine.version(),
-            "compose": compose_version(),
-            "bcc": bcc_version(),
+            "compose": compose.result(),
+            "bcc": bcc.result(),
             "python": platform.python_version(),
             "cgroup": cgroup_version(),
             "root": is_root(),

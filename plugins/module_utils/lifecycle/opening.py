@@ -59,8 +59,7 @@ def _create(
             f"Snapshot taken: {sum(len(part) for part in taken.values())} facts to find again",
             "preflight",
         )
-        processes.start_process(run, "watchdog")
-        processes.start_process(run, "events")
+        processes.start_processes(run, "watchdog", "events")
     except BaseException as error:
         if run is not None:
             processes.stop_watchdogs(run)

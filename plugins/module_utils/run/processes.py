@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from ..common import clock
@@ -23,10 +25,12 @@ from .folder import RunDir, process_start, read_registration
 OBSERVERS = ("load", "probes", "capture", "interference", "events")
 #: The two that keep a run, by the names they register under; both are started by the command ``watchdog``.
 WATCHDOGS = ("watchdog", "standby")
+#: A process that says nothing for so long after its start will not (s).
+_READY_S = 15.0
 
 
 def start_process(
-    run: RunDir, command: str, *, python: str | None = None, timeout: float = 15.0, name: str | None = None
+    run: RunDir, command: str, *, python: str | None = None, timeout: float = _READY_S, name: str | None = None
 ) -> dict[str, Any]:
     """Start ``python chaos.pyz <command> <run>`` detached and wait until it says it is ready.
 
@@ -38,11 +42,23 @@ def start_process(
     known = living_process(run, name or command)
     if known:
         return known
-    child = launch_process(run, command, python=python)
+    return _await_ready(run, command, launch_process(run, command, python=python), timeout, name or command)
+
+
+def start_processes(run: RunDir, *commands: str) -> None:
+    """Start those commands that are not alive, side by side, and wait until all are ready; raises as the one above."""
+    begun = [(name, launch_process(run, name)) for name in commands if not living_process(run, name)]
+    for name, child in begun:
+        _await_ready(run, name, child, _READY_S, name)
+
+
+def _await_ready(
+    run: RunDir, command: str, child: subprocess.Popen[bytes], timeout: float, name: str
+) -> dict[str, Any]:
     timeout *= run.slow
     until = clock.read() + timeout
     while clock.read() < until:
-        entry = read_registration(run.file("processes") / f"{name or command}.json")
+        entry = read_registration(run.file("processes") / f"{name}.json")
         if entry and entry["pid"] == child.pid:
             return dict(entry)
         if child.poll() is not None:
@@ -86,45 +102,56 @@ def living_process(run: RunDir, name: str) -> dict[str, Any] | None:
 
 def stop_process(run: RunDir, name: str, timeout: float = 10.0) -> bool:
     """End one process of the run: SIGTERM, and SIGKILL after ``timeout`` seconds. Returns whether one was alive."""
-    entry = living_process(run, name)
-    if entry is None:
-        return False
-    # said before it is done: whoever watches the processes must not take this end for a death; a full disk, which
-    # cannot be told anything, must not keep alive what holds a fault
-    run.note(timeline.OBSERVER_STOPPED, command=name)
-    if not _signal_and_wait(int(entry["pid"]), signal.SIGTERM, timeout):
-        _signal_and_wait(int(entry["pid"]), signal.SIGKILL, 5.0)
-    return True
+    return bool(_stop_together(run, [name], timeout))
 
 
 def stop_observers(run: RunDir) -> None:
-    """End every observer that lives."""
-    for command in OBSERVERS:
-        stop_process(run, command)
+    """End every observer that lives: the load first, those that see what it brings about together, the events last."""
+    first, *between, last = OBSERVERS
+    for group in ([first], between, [last]):
+        _stop_together(run, group)
 
 
 def stop_watchdogs(run: RunDir) -> None:
-    """End both watchdogs, the working one first and each again, as one starts the other; never the caller itself."""
+    """End both watchdogs together, and again should one have started the other meanwhile; never the caller itself."""
     run.note(timeline.WATCHDOGS_STOPPED)
-    for name in (*WATCHDOGS, *WATCHDOGS):
-        entry = living_process(run, name)
-        if entry and entry["pid"] != os.getpid():
-            stop_process(run, name)
+    for _ in WATCHDOGS:
+        _stop_together(run, WATCHDOGS)
 
 
-def _signal_and_wait(pid: int, number: int, timeout: float) -> bool:
-    """Send a signal through a pidfd and wait for the end (pidfd_open(2)); a recycled pid cannot be hit."""
+def _stop_together(run: RunDir, names: Iterable[str], timeout: float = 10.0) -> int:
+    """End those processes of the run that live and are not the caller; returns how many there were.
+
+    All hear of it before one is waited for: SIGTERM, and SIGKILL after ``timeout`` seconds.
+    """
+    entries = {name: living_process(run, name) for name in names}
+    alive = {
+        name: int(entry["pid"]) for name, entry in entries.items() if entry and entry["pid"] != os.getpid()
+    }
+    for name in alive:
+        # said before it is done: whoever watches the processes must not take this end for a death; a full disk, which
+        # cannot be told anything, must not keep alive what holds a fault
+        run.note(timeline.OBSERVER_STOPPED, command=name)
+    with contextlib.ExitStack() as opened:
+        ends = [end for pid in alive.values() for end in [_signal_process(pid, opened)] if end is not None]
+        until = clock.read() + timeout
+        for end in ends:
+            if not select.select([end], [], [], max(0.0, until - clock.read()))[0]:
+                signal.pidfd_send_signal(end, signal.SIGKILL)
+                select.select([end], [], [], 5.0)
+    return len(alive)
+
+
+def _signal_process(pid: int, opened: contextlib.ExitStack) -> int | None:
+    """Send SIGTERM through a pidfd (pidfd_open(2)), so that a recycled pid cannot be hit; None when it has ended."""
     try:
-        fd = os.pidfd_open(pid)
+        end = os.pidfd_open(pid)
     except ProcessLookupError:
-        return True
-    try:
-        signal.pidfd_send_signal(fd, number)
-        return bool(select.select([fd], [], [], timeout)[0])
-    except ProcessLookupError:
-        return True
-    finally:
-        os.close(fd)
+        return None
+    opened.callback(os.close, end)
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(end, signal.SIGTERM)
+    return end
 
 
 def _last_words(run: RunDir, command: str) -> str:
