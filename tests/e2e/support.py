@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,14 +213,14 @@ def under_way(
         process.wait(30)
 
 
-def wait_for(condition: Any, within: float, what: str) -> float:
-    """Wait until a condition holds and return how long it took."""
+def wait_for(condition: Any, within: float, what: str | Callable[[], object]) -> float:
+    """Wait until a condition holds and return how long it took; ``what`` tells what was wrong, then or at the end."""
     begun = time.monotonic()
     while time.monotonic() < begun + within:
         if condition():
             return time.monotonic() - begun
         time.sleep(0.1)
-    raise AssertionError(f"not within {within:g} s: {what}")
+    raise AssertionError(f"not within {within:g} s: {what() if callable(what) else what}")
 
 
 def mutant(folder: Path, path: str, old: str, new: str) -> Path:

@@ -12,7 +12,7 @@ PLAYBOOK = "playbooks/12-database-freeze.yml"
 SHORT = {**support.QUICK, "database_freeze_s": "6"}
 FREEZER = ("freezer.state", "cgroup.freeze")
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("ready")]
 
 
 def test_an_exchange_with_time_limits_bears_it(tmp_path: Path) -> None:
@@ -33,7 +33,6 @@ def test_an_exchange_with_time_limits_bears_it(tmp_path: Path) -> None:
     assert report.finding("target_restarts")["value"] == 0
 
 
-@pytest.mark.full
 def test_an_exchange_without_time_limits_waits_for_it_and_says_that_all_is_well(tmp_path: Path) -> None:
     with live.weakened("no_timeout", "shallow_ready"):
         report = live.failed(PLAYBOOK, tmp_path, **{**SHORT, "chaos_client_timeout_s": "3"})
@@ -42,7 +41,6 @@ def test_an_exchange_without_time_limits_waits_for_it_and_says_that_all_is_well(
     assert report.finding("readiness")["value"] == "ready"
 
 
-@pytest.mark.full
 def test_a_freeze_that_freezes_nothing_is_invalid(tmp_path: Path) -> None:
     before = machine.seen()["postgres"]["limits"]
     change = (

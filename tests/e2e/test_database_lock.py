@@ -11,7 +11,7 @@ from tests.e2e import live, support
 PLAYBOOK = "playbooks/13-database-lock.yml"
 SHORT = {**support.QUICK, "database_lock_s": "6"}
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("ready")]
 
 
 def locks_of_ours() -> list[str]:
@@ -31,7 +31,6 @@ def test_an_exchange_with_time_limits_bears_it(tmp_path: Path) -> None:
     assert locks_of_ours() == ["0"]
 
 
-@pytest.mark.full
 def test_a_lock_on_one_account_leaves_reading_alone(tmp_path: Path) -> None:
     report = live.passed(PLAYBOOK, tmp_path, **SHORT, database_lock_scope="row")
     assert live.fault(report)["engine"] == "rows"
@@ -40,7 +39,6 @@ def test_a_lock_on_one_account_leaves_reading_alone(tmp_path: Path) -> None:
     assert report.finding("degradation")["value"] == "errors"
 
 
-@pytest.mark.full
 def test_an_exchange_without_time_limits_waits_for_it(tmp_path: Path) -> None:
     with live.weakened("no_timeout"):
         report = live.failed(PLAYBOOK, tmp_path, **{**SHORT, "chaos_client_timeout_s": "3"})
@@ -48,7 +46,6 @@ def test_an_exchange_without_time_limits_waits_for_it(tmp_path: Path) -> None:
         assert report.finding(identity)["verdict"] == "fail", report.finding(identity)
 
 
-@pytest.mark.full
 def test_a_lock_that_is_let_go_at_once_is_no_effect(tmp_path: Path) -> None:
     change = (
         "plugins/module_utils/faults/mechanisms/lock_holder.py",

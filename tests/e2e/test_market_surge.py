@@ -11,7 +11,7 @@ from tests.e2e import live, support
 PLAYBOOK = "playbooks/11-market-surge.yml"
 SHORT = {**support.QUICK, "market_surge_s": "8"}
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("ready")]
 
 
 def test_ten_times_as_many_orders_are_borne_and_accounted_for(tmp_path: Path) -> None:
@@ -27,14 +27,12 @@ def test_ten_times_as_many_orders_are_borne_and_accounted_for(tmp_path: Path) ->
     assert len(numbers) == len(set(numbers))
 
 
-@pytest.mark.full
 def test_an_exchange_that_serves_eight_connections_starves_the_others(tmp_path: Path) -> None:
     with live.weakened("few_connections"):
         report = live.failed(PLAYBOOK, tmp_path, **SHORT, chaos_watch_rate="5")
     assert report.finding("fairness")["verdict"] == "fail", report.finding("fairness")
 
 
-@pytest.mark.full
 def test_an_exchange_that_collapses_is_left_alone_until_it_is_well(tmp_path: Path) -> None:
     with live.weakened("overload_collapse"):
         report = live.failed(PLAYBOOK, tmp_path, **SHORT, market_surge_factor="30")
@@ -42,7 +40,6 @@ def test_an_exchange_that_collapses_is_left_alone_until_it_is_well(tmp_path: Pat
     assert report.record["verdicts"]["restored"] == "pass"
 
 
-@pytest.mark.full
 def test_a_rush_that_nobody_sends_is_no_effect(tmp_path: Path) -> None:
     change = (
         "plugins/module_utils/observe/load/schedule.py",

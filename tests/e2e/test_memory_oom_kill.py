@@ -13,7 +13,7 @@ PLAYBOOK = "playbooks/03-memory-oom-kill.yml"
 SHORT = {"memory_oom_kill_window_s": "8"}
 LIMITS = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max", "memory.swap.max")
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("ready")]
 
 
 def test_the_kernel_takes_the_api_and_it_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -34,7 +34,6 @@ def test_the_kernel_takes_the_api_and_it_comes_back_as_it_was(tmp_path: Path) ->
     assert report.finding("growth")["verdict"] == "pass"
 
 
-@pytest.mark.full
 def test_a_leak_breaks_the_hypothesis(tmp_path: Path) -> None:
     """Every order leaves 10 KiB behind."""
     with live.weakened("memory_leak"):
@@ -44,7 +43,6 @@ def test_a_leak_breaks_the_hypothesis(tmp_path: Path) -> None:
     assert growth["value"] == pytest.approx(10, rel=0.4)
 
 
-@pytest.mark.full
 def test_a_charge_that_charges_nothing_is_invalid(tmp_path: Path) -> None:
     """In `make test`: module/test_limits (a kill that does not come), and each recorded run without its effect."""
     before = live.limits("trading-api", *LIMITS)

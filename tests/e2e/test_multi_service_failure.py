@@ -11,6 +11,8 @@ from tests.e2e import live, support
 PLAYBOOK = "playbooks/10-multi-service-failure.yml"
 TRIO = ("postgres", "redis", "trading-api")
 
+pytestmark = pytest.mark.full
+
 
 @pytest.fixture(scope="module")
 def before() -> dict[str, str]:
@@ -67,7 +69,6 @@ def move_api() -> None:
         support.docker("rm", "-f", occupant)
 
 
-@pytest.mark.full
 def test_a_proxy_that_looks_its_backends_up_once_is_red(tmp_path: Path) -> None:
     live.ready()
     short = {**support.QUICK, "multi_service_failure_window_s": "6", "chaos_recovery_timeout_s": "6"}

@@ -11,7 +11,7 @@ from tests.e2e import live, support
 PLAYBOOK = "playbooks/14-name-resolution-failure.yml"
 SHORT = {**support.QUICK, "name_resolution_failure_s": "8"}
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("ready")]
 
 
 def resolves() -> bool:
@@ -32,7 +32,6 @@ def test_open_connections_go_on_without_names(tmp_path: Path) -> None:
     assert resolves()
 
 
-@pytest.mark.full
 def test_a_lookup_for_every_order_is_red(tmp_path: Path) -> None:
     with live.weakened("lookup_per_order"):
         report = live.failed(PLAYBOOK, tmp_path, **SHORT)
@@ -41,7 +40,6 @@ def test_a_lookup_for_every_order_is_red(tmp_path: Path) -> None:
     assert resolves()
 
 
-@pytest.mark.full
 def test_a_table_that_drops_nothing_is_invalid(tmp_path: Path) -> None:
     """In `make test`: module/test_resolver asks the real resolver with and without."""
     change = (

@@ -9,10 +9,14 @@ import filecmp
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import live, support
 
 EXAMPLE = support.ROOT / "docs" / "examples" / "process_limit"
 SHORT = {**support.QUICK, "service_process_limit_s": "4"}
+
+pytestmark = pytest.mark.full
 
 
 def files(folder: Path) -> set[Path]:

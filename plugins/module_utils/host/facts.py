@@ -23,7 +23,9 @@ _TIMEOUT_S = 20
 
 def read_facts(engine: DockerEngine) -> dict[str, Any]:
     """Return {kernel, capabilities{docker, compose, bcc, python, cgroup, root, systemd, trials}, engine_root}."""
-    with ThreadPoolExecutor(max_workers=2) as asked:  # programs of others, each of which takes its time to start
+    with ThreadPoolExecutor(
+        max_workers=2
+    ) as asked:  # programs of others, each of which takes its time to start
         compose, bcc = asked.submit(compose_version), asked.submit(bcc_version)
     return {
         "kernel": platform.release(),

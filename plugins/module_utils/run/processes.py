@@ -30,7 +30,12 @@ _READY_S = 15.0
 
 
 def start_process(
-    run: RunDir, command: str, *, python: str | None = None, timeout: float = _READY_S, name: str | None = None
+    run: RunDir,
+    command: str,
+    *,
+    python: str | None = None,
+    timeout: float = _READY_S,
+    name: str | None = None,
 ) -> dict[str, Any]:
     """Start ``python chaos.pyz <command> <run>`` detached and wait until it says it is ready.
 
