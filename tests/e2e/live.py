@@ -111,7 +111,9 @@ def settle(within: float) -> dict[str, object]:
     What comes after the undo (the account of the orders, the comparison with before, the judging) takes as long as the
     machine needs for it.
     """
-    support.wait_for(lambda: all(support.state_of(one)["Running"] for one in SERVICES), within, "a service is down")
+    support.wait_for(
+        lambda: all(support.state_of(one)["Running"] for one in SERVICES), within, "a service is down"
+    )
     support.wait_for(lambda: not support.leftovers(), within + _ENDED_S, support.leftovers)
     (folder,) = (support.STATE / "records").iterdir()
     journal = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()] if (
