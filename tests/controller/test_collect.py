@@ -157,6 +157,7 @@ def test_a_host_that_was_lost_is_added_under_a_new_name(fleet: Fleet) -> None:
     assert fleet.files() == files
 
 
+@pytest.mark.full
 def test_a_host_that_is_still_away_is_named_and_the_others_are_added(fleet: Fleet) -> None:
     fleet.keeps(2)
     path = fleet.left(fleets.host(1), LOST, make_missing_host("host-4", "aborted", fleets.UNREACHABLE))
@@ -189,6 +190,7 @@ def test_a_host_that_has_nothing_changes_nothing(fleet: Fleet) -> None:
     assert not fleet.state(2).exists()
 
 
+@pytest.mark.full
 def test_a_run_that_left_no_record_at_all(fleet: Fleet) -> None:
     """Its playbook was killed: the log had been begun, host-1 had given everything away already."""
     first, second = fleet.keeps(1), fleet.keeps(2)
@@ -267,6 +269,7 @@ def test_a_new_name_steps_aside_for_anything(tmp_path: Path) -> None:
     assert collect.free_stem(root) == f"{root}-3"
 
 
+@pytest.mark.full
 def test_what_a_collection_that_was_killed_brought_home_is_not_lost(fleet: Fleet) -> None:
     """Its host has given record and raw samples away, and the completed record was never written."""
     path = fleet.left(fleets.host(1), LOST)

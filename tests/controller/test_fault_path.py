@@ -17,9 +17,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(
-    "role", ["network_partition", pytest.param("network_latency", marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("role", ["network_partition", "network_latency"])
 def test_the_roles_give_each_host_the_other_zones_addresses(tmp_path: Path, role: str) -> None:
     """The roles' own variables, evaluated by Ansible on two hosts of two zones; no host is asked for anything."""
     (tmp_path / "hosts.yml").write_text(

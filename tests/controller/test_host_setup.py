@@ -119,6 +119,7 @@ def test_libraries_that_nothing_brings_are_refused(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("foreign", [False, True])
 def test_of_the_folder_of_runs_only_what_is_ours_is_taken_away(tmp_path: Path, foreign: bool) -> None:
     state = tmp_path / "state"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-
 
 OTHERS = ("fleet", "failed", "invalid", "skipped", "aborted")
 NAMES = (*(f"{number:02d}" for number in recorded.NUMBERS), "fragile", *OTHERS)
+#: One of each shape: a run that passed, one with advice, several hosts, one without phases.
+SHAPES = ("01", "fragile", "fleet", "invalid")
 #: Findings of these weights would keep somebody from reading the page.
 SERIOUS = ("serious", "critical")
 
@@ -37,27 +39,44 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, Any], Path]]:
-    """Record and page of each run."""
-    folder = tmp_path_factory.mktemp("pages")
-    made = {f"{number:02d}": recorded.report(number, folder) for number in recorded.NUMBERS}
-    made["fragile"] = recorded.report(
-        1, folder, recorded.FRAGILE, day=30
-    )  # "01" lies beside it, and came before
-    for name in OTHERS:
+class Pages:
+    """Record and page of each run, made when it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[str, tuple[dict[str, Any], Path]] = {}
+
+    def __getitem__(self, name: str) -> tuple[dict[str, Any], Path]:
+        if name not in self._made:
+            record, stem = self._recorded(name)
+            page_file.write_page(record, stem, f"{stem}.html")
+            self._made[name] = (record, Path(f"{stem}.html"))
+        return self._made[name]
+
+    def _recorded(self, name: str) -> tuple[dict[str, Any], str]:
+        if name.isdigit():
+            return recorded.report(int(name), self._folder)
+        if name == "fragile":
+            _ = self["01"]  # it lies beside it, and came before
+            return recorded.report(1, self._folder, recorded.FRAGILE, day=30)
         hosts = [fleets.host(1), fleets.host(2, "failed"), fleets.host(3)]
         records = {"fleet": fleets.record(hosts), "aborted": fleets.record([fleets.unreachable(1)])}
-        made[name] = (records[name] if name in records else fleets.sample(name), str(folder / name))
-    for record, stem in made.values():
-        page_file.write_page(record, stem, f"{stem}.html")
-    return {name: (record, Path(f"{stem}.html")) for name, (record, stem) in made.items()}
+        return (records[name] if name in records else fleets.sample(name), str(self._folder / name))
 
 
-@pytest.fixture(params=NAMES)
-def run(
-    request: pytest.FixtureRequest, pages: dict[str, tuple[dict[str, Any], Path]]
-) -> tuple[dict[str, Any], Path]:
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
+    """Record and page of each run."""
+    return Pages(tmp_path_factory.mktemp("pages"))
+
+
+def shapes_first(names: Sequence[str]) -> list[Any]:
+    """The names as parameters: those that are no shape of their own in `make test-full` alone."""
+    return [name if name in SHAPES else pytest.param(name, marks=pytest.mark.full) for name in names]
+
+
+@pytest.fixture(params=shapes_first(NAMES))
+def run(request: pytest.FixtureRequest, pages: Pages) -> tuple[dict[str, Any], Path]:
     """Each run in turn."""
     return pages[request.param]
 
@@ -129,11 +148,9 @@ def test_without_scripts_it_says_the_same(browser: Any, run: tuple[dict[str, Any
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["01", "09", "fragile", "fleet", "failed"])
-def test_everybody_can_read_it(
-    browser: Any, pages: dict[str, tuple[dict[str, Any], Path]], name: str, scheme: str
-) -> None:
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.full)])
+@pytest.mark.parametrize("name", shapes_first(["01", "09", "fragile", "fleet", "failed"]))
+def test_everybody_can_read_it(browser: Any, pages: Pages, name: str, scheme: str) -> None:
     context = browser.new_context(color_scheme=scheme, bypass_csp=True)  # for axe's own script alone
     shown = context.new_page()
     shown.goto(pages[name][1].as_uri())
@@ -143,17 +160,15 @@ def test_everybody_can_read_it(
     assert told == []
 
 
-@pytest.mark.parametrize("name", ["01", "fragile", "fleet", "failed", "invalid"])
-def test_it_fits_a_phone(browser: Any, pages: dict[str, tuple[dict[str, Any], Path]], name: str) -> None:
+@pytest.mark.parametrize("name", shapes_first(["01", "fragile", "fleet", "failed", "invalid"]))
+def test_it_fits_a_phone(browser: Any, pages: Pages, name: str) -> None:
     shown = browser.new_page(viewport={"width": 390, "height": 800})
     shown.goto(pages[name][1].as_uri())
     assert shown.evaluate("document.documentElement.scrollWidth") <= 390
     shown.close()
 
 
-def test_the_policy_stops_what_escaping_would_have_missed(
-    browser: Any, pages: dict[str, tuple[dict[str, Any], Path]], tmp_path: Path
-) -> None:
+def test_the_policy_stops_what_escaping_would_have_missed(browser: Any, pages: Pages, tmp_path: Path) -> None:
     html = pages["01"][1].read_text().replace("<main>", '<main><script>document.title = "taken"</script>')
     (tmp_path / "planted.html").write_text(html)
     shown = browser.new_page()

@@ -163,6 +163,7 @@ def test_a_canary_that_did_not_pass_spares_the_rest_and_is_reported(fleet: Fleet
         assert fleet.records[0]["hosts"][0]["notes"] == ["This host broke."]
 
 
+@pytest.mark.full
 def test_a_skip_that_is_allowed_lets_the_next_wave_begin(fleet: Fleet) -> None:
     screen = fleet.play(chaos_waves=[1, "100%"], stub_outcomes={"h1": "skipped"}, chaos_may_skip=["stub"])
     assert fleet.batches == [["h1"], ["h2", "h3", "h4", "h5"]], screen
@@ -191,6 +192,7 @@ def test_the_only_host_that_cannot_be_reached_leaves_a_record_too(fleet: Fleet) 
     assert "Experiment 11 ended: aborted" in screen
 
 
+@pytest.mark.full
 def test_a_first_wave_that_is_all_out_of_reach_spares_the_rest_and_is_reported(fleet: Fleet) -> None:
     fleet.hosts.update(h1=GONE, h2=GONE)
     screen = fleet.play(chaos_waves=[2, "100%"])
@@ -243,6 +245,7 @@ def test_waves_in_the_inventory_do_not_count(fleet: Fleet) -> None:
     assert fleet.batches == [["h1", "h2"], ["h3", "h4", "h5"]], screen
 
 
+@pytest.mark.full
 def test_a_guard_rail_of_the_targets_alone_is_refused_and_one_of_all_counts(fleet: Fleet) -> None:
     fleet.variables = "chaos_forbidden_groups=['exchange']"
     (told,) = complaints(fleet.play())
