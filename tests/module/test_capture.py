@@ -48,8 +48,7 @@ def names(events: list[dict[str, object]]) -> dict[object, int]:
 
 @pytest.mark.parametrize(
     "mode",
-    # polled where an older bcc has nothing else; tried with all else that is slow
-    [pytest.param(mode, marks=pytest.mark.full) if mode.endswith("polled") else mode for mode in MODES],
+    ["btf", *(pytest.param(mode, marks=pytest.mark.full) for mode in MODES if mode != "btf")],
 )
 def test_counts_refused_and_good_connects_of_a_container(
     exchange: Exchange, tmp_path: Path, mode: str
@@ -113,6 +112,7 @@ silent.close()
     assert not capture.events(pid=pid, event="CONN_FAILED")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("mode", ["btf", pytest.param("no-btf", marks=pytest.mark.full)])
 def test_an_unreachable_host_fails_with_its_errno(exchange: Exchange, tmp_path: Path, mode: str) -> None:
     nobody = exchange.address("store").rpartition(".")[0] + ".250"
@@ -125,6 +125,7 @@ def test_an_unreachable_host_fails_with_its_errno(exchange: Exchange, tmp_path: 
     )
 
 
+@pytest.mark.full
 @pytest.mark.skipif(support.cgroup2() is None, reason="needs cgroup version 2, alone or beside version 1")
 def test_a_process_is_known_by_its_cgroup_of_version_2(exchange: Exchange, tmp_path: Path) -> None:
     identity = exchange.containers("api")[0]["id"]
@@ -218,6 +219,7 @@ def test_nobody_elses_sockets_are_taken(exchange: Exchange, tmp_path: Path) -> N
     assert names(capture.events()) == {}
 
 
+@pytest.mark.full
 def test_a_service_out_of_scope_is_left_out(exchange: Exchange, tmp_path: Path) -> None:
     with support.capture(tmp_path, exchange.spec(services=["store"])) as capture:
         support.connects(exchange.pid("api"), exchange.address("store"), CLOSED, 5)
@@ -246,6 +248,7 @@ def test_without_bcc_the_run_goes_on(exchange: Exchange, tmp_path: Path) -> None
     assert [line["command"] for line in timeline if line["event"] == "observer_stopped"] == ["capture"]
 
 
+@pytest.mark.full
 def test_a_compiler_error_is_one_sentence(exchange: Exchange, tmp_path: Path) -> None:
     prelude = (
         "from exchange_chaos.bpf import sources\nread = sources.read_source\n"
@@ -257,6 +260,7 @@ def test_a_compiler_error_is_one_sentence(exchange: Exchange, tmp_path: Path) ->
     assert capture.status["reason"].endswith("its own words are in capture.err.")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("ring", [True, False], ids=["ring-buffer", "perf-buffers"])
 def test_what_does_not_fit_is_counted(exchange: Exchange, tmp_path: Path, ring: bool) -> None:
     prelude = "from exchange_chaos.bpf import sources\nsources.RING_BYTES = 16384\nsources.PERF_BYTES = 16384"
@@ -303,6 +307,7 @@ def test_a_storm_is_carried_to_disk_as_it_is_and_read_when_it_is_over(
     assert not (tmp_path / spool.NAME).exists()
 
 
+@pytest.mark.full
 def test_of_a_storm_too_large_to_keep_the_counts_are_true(exchange: Exchange, tmp_path: Path) -> None:
     prelude = "from exchange_chaos.bpf import capture, spool\ncapture.LIVE_BYTES_S = 20_000\nspool.MOST_BYTES = 50_000"
     with support.capture(tmp_path, exchange.spec(), prelude) as capture:

@@ -145,6 +145,7 @@ def test_every_slot_is_taken_the_superuser_still_gets_in_and_the_undo_frees_all(
     assert host.processes() == {}
 
 
+@pytest.mark.full
 def test_a_slot_that_becomes_free_is_taken_as_well(host: Host, store: Any) -> None:
     host.inert(RUN)
     sleeping = ["psql", "-XAtq", "-U", "trading_user", "-d", "trading_db", "-c", "SELECT pg_sleep(4)"]
@@ -184,6 +185,7 @@ def test_at_its_expiry_it_ends_though_nobody_is_there(host: Host, store: Any) ->
     wait_for(lambda: host.processes() == {}, 2)
 
 
+@pytest.mark.full
 def test_a_database_restarted_in_the_middle_is_not_exhausted_again(host: Host, store: Any) -> None:
     host.inert(RUN)
     exhaust(host)
@@ -209,6 +211,7 @@ def test_a_database_that_is_gone_is_no_hindrance_to_the_undo(host: Host, store: 
         wait_for(lambda: psql(store, "SELECT 1") == (0, "1"), 30)
 
 
+@pytest.mark.full
 def test_check_mode_takes_nothing_and_plans_what_the_journal_will_hold(host: Host, store: Any) -> None:
     run = host.inert(RUN)
     files = sorted(os.listdir(run.path))
@@ -219,6 +222,7 @@ def test_check_mode_takes_nothing_and_plans_what_the_journal_will_hold(host: Hos
     assert set(planned) == set(done), "the same keys in every mode"
 
 
+@pytest.mark.full
 def test_a_trial_leaves_nothing_behind_and_says_what_is_wrong(host: Host, store: Any) -> None:
     engine = DockerEngine.connect()
     targets = engine.containers(host.project.name, "store")
@@ -241,6 +245,7 @@ def test_a_trial_leaves_nothing_behind_and_says_what_is_wrong(host: Host, store:
         connections.trial(spec, targets, Site(targets, True, engine))
 
 
+@pytest.mark.full
 def test_a_role_whom_the_server_trusts_nowhere_needs_its_password(host: Host) -> None:
     image = lab_image()
     assert image is not None
@@ -264,7 +269,7 @@ def test_a_role_whom_the_server_trusts_nowhere_needs_its_password(host: Host) ->
         other.remove(force=True, v=True)
 
 
-@pytest.mark.parametrize("written", [None, "50"])
+@pytest.mark.parametrize("written", [None, pytest.param("50", marks=pytest.mark.full)])
 def test_a_lower_limit_is_put_back_as_it_was(host: Host, store: Any, written: str | None) -> None:
     """Whether ALTER SYSTEM had set it or not; what PostgreSQL says before and after is the same, word for word."""
     settings = (

@@ -94,6 +94,7 @@ def test_a_wrong_password_and_none_are_told_in_a_sentence(
         database.query_rows(engine, "", {**where, "password": ""}, "SELECT 1")
 
 
+@pytest.mark.full
 def test_its_settings_are_in_the_snapshot_and_a_change_of_them_shows(
     exchange: Apart, where: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_its_settings_are_in_the_snapshot_and_a_change_of_them_shows(
     assert "password" in snapshot.take_snapshot(run)["unchecked"]["PostgreSQL settings"]
 
 
+@pytest.mark.full
 def test_the_session_is_encrypted_where_the_server_offers_it(
     exchange: Apart, engine: DockerEngine, where: dict[str, Any], tmp_path: Path
 ) -> None:

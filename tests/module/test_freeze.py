@@ -104,6 +104,7 @@ def test_nothing_of_it_runs_and_it_goes_on_where_it_stood(host: Host) -> None:
     assert not frozen(store)
 
 
+@pytest.mark.full
 def test_one_that_somebody_thawed_was_not_frozen_for_its_window(host: Host) -> None:
     store = host.project.up("store", BURN)
     host.inert(RUN)
@@ -133,6 +134,7 @@ def test_one_that_is_frozen_already_is_left_alone(host: Host) -> None:
         store.unpause()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("act", ["restart", "remove"])
 def test_a_restart_or_a_removal_in_the_middle_is_undone(act: str, host: Host) -> None:
     """Version 1 holds a frozen process back from dying: the engine's order waits for the thaw."""
@@ -178,6 +180,7 @@ def test_the_watchdog_thaws_it_in_time_though_everybody_else_is_gone(host: Host)
     assert host.journal(run)[-1]["by"] == "watchdog"
 
 
+@pytest.mark.full
 def test_a_database_takes_connections_and_answers_nobody(host: Host) -> None:
     image = lab_image()
     if image is None:

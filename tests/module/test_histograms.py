@@ -122,6 +122,7 @@ time.sleep(2.5)
     assert watched.sum(series="context switches", phase="quiet", service="api") < 50
 
 
+@pytest.mark.full
 def test_threads_that_fight_for_a_processor_wait(exchange: Exchange, tmp_path: Path) -> None:
     script = """
 cpu = min(os.sched_getaffinity(0)); os.sched_setaffinity(0, {cpu})
@@ -211,6 +212,7 @@ def test_bytes_by_port_and_direction(exchange: Exchange, tmp_path: Path, prelude
     assert rtt["sum"] / rtt["count"] < 50_000, "loopback"
 
 
+@pytest.mark.full
 def test_nobody_else_is_counted(exchange: Exchange, tmp_path: Path) -> None:
     script = f"{_SERVE}\nmove(client, accepted, 50_000)\n"
     script += f"fd = os.open({str(tmp_path / 'data')!r}, os.O_CREAT | os.O_WRONLY)\n"
@@ -249,6 +251,7 @@ def limited(exchange: Exchange, limit: str, *command: str) -> str:
     )
 
 
+@pytest.mark.full
 def test_a_victim_that_did_not_ask_for_the_memory(exchange: Exchange, tmp_path: Path) -> None:
     # The parent asks once its child holds memory: by far the most, so that what its end frees is enough.
     script = """
@@ -320,6 +323,7 @@ def test_a_program_that_cannot_run_is_said_and_costs_no_other(exchange: Exchange
     )
 
 
+@pytest.mark.full
 def test_port_open_is_the_stores(exchange: Exchange, tmp_path: Path) -> None:
     with watching(tmp_path, exchange, ["bytes"]) as watched:
         watched.phase("baseline")

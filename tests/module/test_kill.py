@@ -108,6 +108,7 @@ def test_the_same_fault_twice_kills_once_and_absent_twice_changes_nothing(host: 
     assert host.kill(state="absent", fault="never_injected")["changed"] is False
 
 
+@pytest.mark.full
 def test_an_engine_kill_without_hold_starts_it_again(host: Host) -> None:
     store = host.project.up("store", restart="no")
     pid = host.project.pid(store.id)
@@ -118,6 +119,7 @@ def test_an_engine_kill_without_hold_starts_it_again(host: Host) -> None:
     assert host.project.pid(store.id) != pid
 
 
+@pytest.mark.full
 def test_a_crash_without_a_restart_policy_is_mended_by_the_undo(host: Host) -> None:
     store = host.project.up("store", restart="no")
     run = host.inert()
@@ -131,6 +133,7 @@ def test_a_crash_without_a_restart_policy_is_mended_by_the_undo(host: Host) -> N
 TRIO = ("store", "cache", "api")
 
 
+@pytest.mark.full
 @pytest.mark.alone
 def test_several_services_die_in_one_instant_and_the_restart_policies_mend_each(host: Host) -> None:
     made = {service: host.project.up(service, LISTEN) for service in TRIO}
@@ -163,6 +166,7 @@ def test_several_services_die_in_one_instant_and_the_restart_policies_mend_each(
     assert len(by_source(done, "engine")) == 3
 
 
+@pytest.mark.full
 def test_nothing_is_killed_when_one_of_several_cannot_be(host: Host) -> None:
     store, cache = host.project.up("store"), host.project.up("cache")
     host.project.client.containers.get(cache.id).stop()
@@ -180,6 +184,7 @@ def test_nothing_is_killed_when_one_of_several_cannot_be(host: Host) -> None:
     assert host.journal(run) == []
 
 
+@pytest.mark.full
 def test_several_are_started_in_the_order_in_which_they_need_each_other(host: Host) -> None:
     made = {service: host.project.up(service, restart="no") for service in TRIO}
     run = host.inert()
@@ -204,6 +209,7 @@ def test_a_replaced_container_is_undone_by_replacement(host: Host) -> None:
     assert host.project.client.containers.get(new.id).attrs["State"]["StartedAt"] == started
 
 
+@pytest.mark.full
 def test_a_container_that_is_gone_for_good_stays_in_the_journal_with_the_way_back(host: Host) -> None:
     old = host.project.up("store")
     run = host.inert()
@@ -228,6 +234,7 @@ def test_containers_of_that_name_outside_the_project_are_never_touched(host: Hos
     assert [host.project.pid(decoy.id) for decoy in decoys] == before
 
 
+@pytest.mark.full
 def test_replicas_one_all_and_a_number(host: Host) -> None:
     for number in (1, 2, 3):
         host.project.up("store", number=number, restart="no")
@@ -245,6 +252,7 @@ def test_replicas_one_all_and_a_number(host: Host) -> None:
     assert "replicas" in sentence(host.module("kill", run_id="exp-01-core", fault="more", replicas="-1"))
 
 
+@pytest.mark.full
 def test_check_mode_changes_nothing_and_plans_what_the_journal_will_hold(host: Host) -> None:
     store = host.project.up("store")
     run = host.inert()
@@ -355,6 +363,7 @@ def test_a_disk_that_fills_up_later_does_not_hinder_the_undo(host: Host, tmp_pat
         assert Journal(run).open_entries() == []
 
 
+@pytest.mark.full
 def test_an_absurd_ttl_is_one_sentence_about_the_ttl(host: Host) -> None:
     store = host.project.up("store")
     run = host.inert()
@@ -367,6 +376,7 @@ def test_an_absurd_ttl_is_one_sentence_about_the_ttl(host: Host) -> None:
     assert host.journal(run) == []
 
 
+@pytest.mark.full
 def test_refusals_say_why_and_touch_nothing(host: Host) -> None:
     store = host.project.up("store")
     pid = host.project.pid(store.id)

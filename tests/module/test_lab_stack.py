@@ -49,6 +49,7 @@ def send(made: Stack, numbers: range, interval: float) -> list[tuple[int, Answer
     return host_answers
 
 
+@pytest.mark.full
 def test_best_price_first_then_the_oldest_and_at_the_resting_order_s_price(resilient: Stack) -> None:
     ids = {}
     for name, price in {"high": "31.00", "old": "30.00", "young": "30.00"}.items():
@@ -112,6 +113,7 @@ def test_an_outage_is_answered_soon_and_names_its_cause(resilient: Stack) -> Non
     assert f"100.{1:08d}" not in resilient.prices(), "what was refused is not stored later"
 
 
+@pytest.mark.full
 def test_refused_connects_are_made_while_the_database_starts(resilient: Stack) -> None:
     resilient.crash("postgres")
     resilient.wait_ready()
@@ -134,6 +136,7 @@ def test_the_cache_s_outage_leaves_orders_alone(resilient: Stack) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.full
 def test_ack_before_store_loses_acknowledged_orders(image: str) -> None:
     with stack(image, "ack_before_store") as made:
         made.stop("postgres")
@@ -144,6 +147,7 @@ def test_ack_before_store_loses_acknowledged_orders(image: str) -> None:
         assert made.prices() == []
 
 
+@pytest.mark.full
 def test_duplicate_on_retry_stores_orders_twice(image: str) -> None:
     with stack(image, "duplicate_on_retry") as made:
         assert made.api("POST", "/api/orders", order(7)).status == 201
@@ -168,6 +172,7 @@ def test_fragile_dies_with_its_database_and_comes_back(image: str) -> None:
         made.wait_ready(30)
 
 
+@pytest.mark.full
 def test_silent_errors_say_nothing(image: str) -> None:
     with stack(image, "silent_errors", "no_retry") as made:
         made.stop("postgres")
@@ -200,6 +205,7 @@ def test_no_cache_fallback_fails_with_the_cache(image: str) -> None:
         assert made.api("GET", "/api/orderbook/CHAOS").status == 500
 
 
+@pytest.mark.full
 def test_weaknesses_that_only_cost_still_serve(image: str) -> None:
     with stack(image, "connection_per_order", "chatty_store", "no_group_commit", "no_timeout") as made:
         answers = [made.api("POST", "/api/orders", order(number)).status for number in range(20)]
@@ -235,6 +241,7 @@ def test_the_order_flow_simulator_s_orders_are_taken(image: str) -> None:
         assert made.query("SELECT count(*) FROM trading.orders WHERE symbol = 'CHAOS'") == ["0"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("switches", [(), pytest.param(("static_upstream",), marks=pytest.mark.full)])
 def test_the_proxy_finds_an_api_that_moved_unless_it_looks_but_once(
     image: str, switches: tuple[str, ...]

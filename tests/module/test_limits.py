@@ -187,6 +187,7 @@ def test_a_container_with_a_limit_of_its_own_gets_that_one_back(host: Host) -> N
     assert "already; 0.9 would be no less" in sentence(call(host, "cpu", "more", cores=0.9))
 
 
+@pytest.mark.full
 def test_a_limit_that_somebody_took_away_was_not_in_force(host: Host) -> None:
     store = host.project.up("store", BURN)
     before = quota(store)
@@ -198,7 +199,7 @@ def test_a_limit_that_somebody_took_away_was_not_in_force(host: Host) -> None:
     assert how(host) == f"{store.name} had its limits already"
 
 
-@pytest.mark.parametrize("kind", ["cpu", "disk"])
+@pytest.mark.parametrize("kind", ["cpu", pytest.param("disk", marks=pytest.mark.full)])
 def test_a_restart_in_the_middle_ends_the_limit_with_its_cgroup(
     kind: str, host: Host, volume: dict[str, Any]
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_restart_in_the_middle_ends_the_limit_with_its_cgroup(
     assert all(0 < share < 0.8 for share in shares(host)), shares(host)
 
 
+@pytest.mark.full
 def test_a_container_that_is_down_or_gone_is_undone(host: Host) -> None:
     store = host.project.up("store", BURN, restart="no")
     host.inert()
@@ -284,6 +286,7 @@ def test_the_kernel_takes_the_service_and_the_limits_are_what_they_were(host: Ho
     assert done(host, "memory", state="absent")["changed"] is False
 
 
+@pytest.mark.full
 def test_a_victim_that_nobody_starts_is_started_by_the_undo(host: Host) -> None:
     store = host.project.up("store", HOLDER, restart="no", mem_limit=256 * MB)
     filled(store)
@@ -299,6 +302,7 @@ def test_a_victim_that_nobody_starts_is_started_by_the_undo(host: Host) -> None:
     assert memory_limits(store) == before
 
 
+@pytest.mark.full
 def test_a_kill_that_does_not_come_leaves_the_limits_as_they_were(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +334,7 @@ def fsync_s(container: Any, count: int = 3) -> float:
     return float(subprocess.run(words, capture_output=True, text=True, check=True, timeout=60).stdout)
 
 
+@pytest.mark.full
 @pytest.mark.alone
 def test_a_write_waits_in_the_limit_and_other_devices_keep_theirs(host: Host, volume: dict[str, Any]) -> None:
     store, neighbour = host.project.up("store", **volume), host.project.up("api")
@@ -397,12 +402,14 @@ def test_a_container_without_a_volume_needs_a_path(host: Host) -> None:
     assert Journal(host.state.run_dir("exp-01-core")).entries() == []
 
 
+@pytest.mark.full
 def test_contention_is_refused_without_consent(host: Host, volume: dict[str, Any]) -> None:
     host.project.up("store", **volume)
     host.inert()
     assert "set chaos_accept_shared_disk: true" in sentence(call(host, "disk", mode="contention"))
 
 
+@pytest.mark.full
 @pytest.mark.alone
 @pytest.mark.parametrize("tool", disk_hog.TOOLS)
 def test_contention_keeps_that_disk_busy_until_the_undo(
@@ -442,7 +449,9 @@ def _targets(host: Host, engine: DockerEngine) -> Any:
 # ---- who may be touched
 
 
-@pytest.mark.parametrize("kind", ["cpu", "memory", "disk"])
+@pytest.mark.parametrize(
+    "kind", ["cpu", *(pytest.param(kind, marks=pytest.mark.full) for kind in ("memory", "disk"))]
+)
 def test_containers_outside_the_project_are_never_limited(
     kind: str, host: Host, volume: dict[str, Any]
 ) -> None:

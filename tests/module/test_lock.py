@@ -112,6 +112,7 @@ def test_who_needs_the_table_waits_until_the_undo(host: Host, store: Any) -> Non
     assert hold(host, state="absent")["changed"] is False
 
 
+@pytest.mark.full
 def test_a_lock_on_a_row_keeps_nobody_from_reading_it(host: Host, store: Any) -> None:
     host.inert(RUN)
     row = {"table": "trading.users", "where": f"user_id = '{USER}'"}
@@ -151,6 +152,7 @@ def test_it_ends_with_its_time_to_live_though_nobody_is_left(host: Host, store: 
     wait_for(lambda: not locked(store), 8)
 
 
+@pytest.mark.full
 def test_what_is_not_there_cannot_be_locked(host: Host, store: Any) -> None:
     host.inert(RUN)
     given = {

@@ -303,6 +303,7 @@ def test_what_goes_the_long_way_comes_whole(stage: Stage) -> None:
     impairing.undo(entry, stage.scene)
 
 
+@pytest.mark.full
 @pytest.mark.alone
 def test_one_port_alone_is_slow(stage: Stage) -> None:
     _done, entry = stage.apply(impairing, SLOW, delay_ms=100, only_port=True)
@@ -311,6 +312,7 @@ def test_one_port_alone_is_slow(stage: Stage) -> None:
     impairing.undo(entry, stage.scene)
 
 
+@pytest.mark.full
 @pytest.mark.alone
 def test_loss_and_corruption_hit_and_tcp_bears_them(stage: Stage) -> None:
     done, entry = stage.apply(impairing, SLOW, loss_pct=30, corrupt_pct=20)
@@ -328,6 +330,7 @@ def test_loss_and_corruption_hit_and_tcp_bears_them(stage: Stage) -> None:
     assert "corrupted" in how
 
 
+@pytest.mark.full
 @pytest.mark.alone
 def test_duplicates_arrive_twice(stage: Stage) -> None:
     _done, entry = stage.apply(impairing, SLOW, duplicate_pct=50)
@@ -338,6 +341,7 @@ def test_duplicates_arrive_twice(stage: Stage) -> None:
     impairing.undo(entry, stage.scene)
 
 
+@pytest.mark.full
 @pytest.mark.alone
 def test_a_killed_engine_leaves_traffic_flowing(stage: Stage) -> None:
     _done, entry = stage.apply(impairing, SLOW, delay_ms=200)

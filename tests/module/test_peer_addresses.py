@@ -74,6 +74,7 @@ def test_a_partition_from_addresses_drops_these_and_nothing_else(stage: Stage) -
     assert "nothing was left" in partition.undo(entry, stage.scene)
 
 
+@pytest.mark.full
 def test_a_partition_from_a_network_drops_all_of_it_and_not_its_neighbour(stage: Stage) -> None:
     begun = time.monotonic()
     done, entry = stage.apply(partition, CUT, peer_addresses=[PAIR], ttl=8.0)
@@ -129,6 +130,7 @@ def test_peers_of_whom_nobody_answers_are_refused_before_anything_is_changed(sta
         )
 
 
+@pytest.mark.full
 @pytest.mark.alone
 @pytest.mark.parametrize("given", [[PEER, PEER6], [PAIR, PEER6]])
 def test_the_way_to_addresses_alone_gets_longer(stage: Stage, given: list[str]) -> None:

@@ -98,6 +98,7 @@ def test_no_name_resolves_and_then_all_do(host: Host) -> None:
         assert "nothing was left of it" in resolve.undo(made.entry, made.scene)
 
 
+@pytest.mark.full
 def test_one_name_is_unanswered_and_the_others_resolve(host: Host) -> None:
     with stage(host, answer="nothing", name="store") as made:
         done = made.apply()
@@ -106,6 +107,7 @@ def test_one_name_is_unanswered_and_the_others_resolve(host: Host) -> None:
         assert made.ask("cache")[0]
 
 
+@pytest.mark.full
 def test_late_is_late_and_true(host: Host) -> None:
     with stage(host, answer="late", delay_ms=600) as made:
         done = made.apply()
@@ -128,6 +130,7 @@ def test_when_the_process_is_killed_the_undo_still_gives_names_back(host: Host) 
         assert made.ask("store")[0]
 
 
+@pytest.mark.full
 def test_a_container_that_was_started_anew_has_its_resolver(host: Host) -> None:
     with stage(host) as made:
         made.apply()
@@ -136,6 +139,7 @@ def test_a_container_that_was_started_anew_has_its_resolver(host: Host) -> None:
         assert made.ask("store")[0]
 
 
+@pytest.mark.full
 def test_what_is_asked_is_counted_with_its_answers(host: Host) -> None:
     with stage(host) as made:
         sampling.start_sampling(made.run, ["api"])

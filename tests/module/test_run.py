@@ -269,6 +269,7 @@ def unprivileged(folder: Path) -> list[str]:
     return ["setpriv", "--reuid=65534", f"--regid={group}", "--clear-groups"]
 
 
+@pytest.mark.full
 def test_no_root_where_it_is_needed(host: Host) -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("needs setpriv")
@@ -313,7 +314,7 @@ def test_an_opening_that_fails_half_way_leaves_nothing(host: Host, monkeypatch: 
     def breaks(*_: Any, **__: Any) -> None:
         raise ChaosError("It broke.")
 
-    steps: list[tuple[Any, str]] = [(snapshot, "take_snapshot"), (processes, "start_process")]
+    steps: list[tuple[Any, str]] = [(snapshot, "take_snapshot"), (processes, "start_processes")]
     for owner, name in steps:
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, breaks)
@@ -327,19 +328,21 @@ def test_an_opening_that_fails_half_way_leaves_nothing(host: Host, monkeypatch: 
     assert not host.state_dir.exists()
 
     # the watchdogs are up already when the last process fails
-    start: Callable[..., Any] = processes.start_process
+    start: Callable[..., Any] = processes.start_processes
 
-    def last(run: Any, command: str, **more: Any) -> Any:
-        return breaks() if command == "events" else start(run, command, **more)
+    def last(run: Any, *commands: str) -> None:
+        start(run, *(command for command in commands if command != "events"))
+        breaks()
 
     with monkeypatch.context() as patch:
-        patch.setattr(processes, "start_process", last)
+        patch.setattr(processes, "start_processes", last)
         with pytest.raises(ChaosError, match=r"It broke\."):
             host.open()
     wait_for(lambda: not host.processes())
     assert not host.state_dir.exists()
 
 
+@pytest.mark.full
 def test_a_run_that_is_open_is_not_opened_twice_and_a_record_is_removed_once(host: Host) -> None:
     run = host.open()
     began = run.file("spec.json").stat().st_mtime_ns

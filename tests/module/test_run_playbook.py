@@ -99,6 +99,7 @@ def test_everybody_is_no_target(folder: Path) -> None:
     assert "no such host" in refused(folder, chaos_targets="nobody")
 
 
+@pytest.mark.full
 def test_a_forbidden_group_even_where_its_inventory_accepts(folder: Path) -> None:
     path = folder / "hosts.yml"
     path.write_text(INVENTORY)
@@ -107,6 +108,7 @@ def test_a_forbidden_group_even_where_its_inventory_accepts(folder: Path) -> Non
     assert "-e chaos_i_accept_production=true" in text
 
 
+@pytest.mark.full
 def test_a_report_folder_that_cannot_be_written(folder: Path) -> None:
     assert "/proc/nowhere" in refused(folder, chaos_report_dir="/proc/nowhere")
     (folder / "file").write_text("")
@@ -117,6 +119,7 @@ def test_hours_in_which_nothing_may_break(folder: Path) -> None:
     assert "must look like 09:00-17:00" in refused(folder, chaos_allowed_hours="9 to 5")
 
 
+@pytest.mark.full
 def test_senseless_seconds(folder: Path) -> None:
     found = ended(folder, database_sudden_death_outage_s=-15)
     assert found.complaints[0].startswith(
@@ -163,6 +166,7 @@ def _healthy() -> bool:
     return len(found) >= 5
 
 
+@pytest.mark.full
 def test_a_user_that_does_not_exist_is_told_in_the_apis_own_words(folder: Path) -> None:
     def asked() -> None:
         nobody = "00000000-0000-4000-8000-000000000bad"
@@ -173,6 +177,7 @@ def test_a_user_that_does_not_exist_is_told_in_the_apis_own_words(folder: Path) 
     once_more(asked)
 
 
+@pytest.mark.full
 def test_an_order_the_api_refuses_is_told_in_the_apis_own_words(folder: Path) -> None:
     def asked() -> None:
         body = {"user_id": "{{ chaos_user_id }}", "symbol": "CHAOS", "type": "LIMIT", "quantity": -1}

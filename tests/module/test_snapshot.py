@@ -181,6 +181,7 @@ def test_a_process_of_ours(run: RunDir, tmp_path: Path, gone: bool) -> None:
     assert found["after"] == f"pid {started[-1].pid}"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("sign", ["folder", "mark"])
 def test_a_program_of_others_that_a_process_of_the_run_started(run: RunDir, sign: str) -> None:
     started: list[subprocess.Popen[bytes]] = []
@@ -271,6 +272,7 @@ def test_a_queue_in_a_container(run: RunDir, store: Any) -> None:
         assert [item["after"] for item in seen if item["what"] == f"store.1 eth0 {queue[0]}"] == ["1"]
 
 
+@pytest.mark.full
 def test_a_queue_on_the_host_even_on_a_bridge_that_is_not_the_projects(run: RunDir, host: Host) -> None:
     other = host.project.client.networks.create(f"{host.project.name}-foreign")
     try:
@@ -286,6 +288,7 @@ def test_a_queue_on_the_host_even_on_a_bridge_that_is_not_the_projects(run: RunD
         other.remove()
 
 
+@pytest.mark.full
 def test_routes(run: RunDir, store: Any) -> None:
     seen = planted(
         run,
@@ -309,6 +312,7 @@ def test_routes(run: RunDir, store: Any) -> None:
     ]
 
 
+@pytest.mark.full
 def test_policy_rules(run: RunDir, store: Any) -> None:
     rule = ("from", "100.64.7.1", "table", "100", "priority", "77")
     seen = planted(
@@ -389,6 +393,7 @@ def test_the_restart_policy(run: RunDir, store: Any) -> None:
     assert {item["kind"] for item in seen} == {"restart_policy", "container_config"}
 
 
+@pytest.mark.full
 def test_a_container_that_is_down_paused_or_one_too_many(run: RunDir, host: Host, store: Any) -> None:
     def start() -> None:
         store.start()
@@ -429,6 +434,7 @@ def test_a_crash_and_restart_is_no_leftover_but_counted(run: RunDir, host: Host,
     assert snapshot.compare_snapshots(before, after, [])["unasked_restarts"] == ["store"]
 
 
+@pytest.mark.full
 def test_what_others_do_on_this_host_is_no_leftover(run: RunDir) -> None:
     """Another project comes up meanwhile, with a network, a published port, a container on the default bridge."""
     with contextlib.ExitStack() as stack:
@@ -462,6 +468,7 @@ def postgres_image() -> str:
     return next((tag for tag in tags if tag.startswith("exchange-chaos-lab:")), "")
 
 
+@pytest.mark.full
 def test_settings_of_postgresql(host: Host, tmp_path: Path) -> None:
     image = postgres_image()
     if not image:

@@ -134,7 +134,7 @@ END = {
 }
 
 
-@pytest.mark.parametrize("fault", [HELD, SLOWED], ids=["kill", "cpu"])
+@pytest.mark.parametrize("fault", [HELD, pytest.param(SLOWED, marks=pytest.mark.full)], ids=["kill", "cpu"])
 @pytest.mark.parametrize("way", list(END))
 def test_a_run_of_the_old_version_is_ended_cleanly(host: Host, way: str, fault: dict[str, Any]) -> None:
     store = host.project.up("store")
@@ -169,6 +169,7 @@ def test_what_the_old_version_wrote_is_read_by_this_one(host: Host) -> None:
     assert {"fault_imminent", "phase", "proof"} <= {event["event"] for event in run.read_timeline()}
 
 
+@pytest.mark.full
 def test_a_host_is_not_taken_apart_while_a_run_of_the_old_version_is_on(host: Host) -> None:
     """``remove-hosts.yml`` of this version refuses before it changed anything, and goes on once the run was halted."""
     if any(Path(path).exists() for path in ("/etc/exchange-chaos", "/usr/local/lib/exchange-chaos")):

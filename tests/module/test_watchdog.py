@@ -131,6 +131,7 @@ def test_a_run_that_nobody_renews_is_ended_with_a_record_and_leaves_no_process(h
     host.state.lock_project(host.project.name, "exp-01-next", "somebody")
 
 
+@pytest.mark.full
 def test_a_run_that_found_no_steady_state_is_invalid_though_nobody_comes_for_it(host: Host) -> None:
     """The siblings of its wave go on for minutes, and it has no part in that."""
     host.project.up("store")
@@ -142,6 +143,7 @@ def test_a_run_that_found_no_steady_state_is_invalid_though_nobody_comes_for_it(
     assert not any("aborted" in note for note in record["notes"])
 
 
+@pytest.mark.full
 def test_a_run_whose_fault_was_refused_is_invalid_though_nobody_comes_for_it(host: Host) -> None:
     host.project.up("store")
     run = host.open()
@@ -152,6 +154,7 @@ def test_a_run_whose_fault_was_refused_is_invalid_though_nobody_comes_for_it(hos
     assert any("is 'nothing' here" in note for note in record["notes"]), record["notes"]
 
 
+@pytest.mark.full
 def test_a_run_with_a_fault_in_force_is_aborted_when_nobody_comes_whatever_else_it_found(host: Host) -> None:
     host.project.up("store")
     run = host.open()
@@ -183,6 +186,7 @@ def test_both_killed_then_halt_undoes_at_once(host: Host) -> None:
     assert (again["changed"], again["ended"]) == (False, [])
 
 
+@pytest.mark.full
 def test_both_killed_then_the_next_preflight_undoes(host: Host) -> None:
     store = host.project.up("store")
     run = host.open()
@@ -210,6 +214,7 @@ def test_both_killed_then_the_next_preflight_undoes(host: Host) -> None:
     assert host.module("preflight", **examine)["clean"] is True
 
 
+@pytest.mark.full
 def test_halt_ends_a_run_that_is_looked_after_and_the_run_cannot_go_on(host: Host) -> None:
     store = host.project.up("store")
     run = host.open()
@@ -262,6 +267,7 @@ def test_the_guard_undoes_at_once_and_aborts_the_run(host: Host) -> None:
     assert "aborted" in sentence(host.module("kill", run_id=RUN, fault="second"))
 
 
+@pytest.mark.full
 def test_the_guard_of_the_host_itself_stops_a_run_too(host: Host) -> None:
     store = host.project.up("store")
     run = host.open()
@@ -298,6 +304,7 @@ def test_a_full_disk_does_not_keep_the_watchdog_from_undoing(host: Host, tmp_pat
         host.clear()
 
 
+@pytest.mark.full
 def test_what_cannot_be_undone_is_tried_until_it_can_and_the_run_does_not_end_before(host: Host) -> None:
     store = host.project.up("store")
     run = host.open()
@@ -320,6 +327,7 @@ def test_what_cannot_be_undone_is_tried_until_it_can_and_the_run_does_not_end_be
     wait_for(lambda: not host.processes(), 5)
 
 
+@pytest.mark.full
 def test_processes_of_a_run_whose_folder_is_gone_end_by_themselves(host: Host) -> None:
     host.project.up("store")
     run = host.open()
@@ -359,6 +367,7 @@ def test_two_who_end_a_run_at_the_same_time_make_one_record(host: Host) -> None:
     wait_for(lambda: not host.processes(), 5)
 
 
+@pytest.mark.full
 def test_who_ends_a_run_waits_for_another_who_ends_it(host: Host) -> None:
     host.project.up("store")
     run = host.open()
