@@ -25,9 +25,12 @@ HTTP_HEADERS = 64 * KIB
 #: What a command inside a container may print, and the last lines of a container's log.
 EXEC_OUTPUT = 4 * MIB
 LOG_OUTPUT = 8 * MIB
-#: One answer of the Docker engine, and one of its events.
-ENGINE_ANSWER = 16 * MIB
+#: One answer of the Docker engine, one of its events, and all events of a run.
+ENGINE_ANSWER = 8 * MIB
 ENGINE_EVENT = 1 * MIB
+ENGINE_EVENTS = 64 * MIB
+#: What all answers to one question to the engine may take in memory, about (see :func:`weigh_json`).
+ENGINE_WEIGHT = 48 * MIB
 #: What a child or another process of ours hands back through a pipe.
 PIPE_ANSWER = 4 * MIB
 #: A document of ours on a host: specification, record, snapshot, registration of a process.
@@ -45,7 +48,9 @@ PORT_MAX = 65535
 #: Seconds a command inside a container may take when nobody says otherwise.
 EXEC_S = 20.0
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_STRING = re.compile(rb'"[^"]*"?')
+#: Bytes of an empty object or list of Python's, and of the place that holds it.
+_VALUE = 72
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 #: C0 but tab and line feed, DEL, C1, what turns the direction of writing, line separators, byte order marks.
 _UNCLEAN = re.compile(
@@ -118,10 +123,17 @@ def _require_shallow(raw: bytes, deepest: int) -> None:
     if raw.count(b"[") + raw.count(b"{") <= deepest:
         return
     depth = 0
-    for bracket in re.findall(rb"[\[\]{}]", _STRING.sub(b"", raw)):
-        depth += 1 if bracket in b"[{" else -1
+    # Without what is escaped, a string ends at the next quote: no pattern has to remember each of its letters.
+    bare = _STRING.sub(b"", raw.replace(b"\\\\", b"").replace(b'\\"', b""))
+    for bracket in re.finditer(rb"[\[\]{}]", bare):
+        depth += 1 if bracket.group() in b"[{" else -1
         if depth > deepest:
             raise TooMuch(f"it nests more than {deepest} levels deep")
+
+
+def weigh_json(raw: bytes) -> int:
+    """Return about how many bytes JSON takes in memory once it is parsed: a value of two letters takes seventy."""
+    return len(raw) + _VALUE * (raw.count(b",") + raw.count(b"[") + raw.count(b"{"))
 
 
 def _integer(text: str) -> int:

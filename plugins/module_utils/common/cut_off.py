@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 
 class Cut:
@@ -103,3 +103,38 @@ def limit_time(seconds: float, connection: Any = None) -> Iterator[Cut]:
         yield cut
     finally:
         clock.remove(cut)
+
+
+class HasCut(Protocol):
+    """What knows the piece of work that this thread has under way."""
+
+    cut: Cut | None
+
+
+def watch_connections(plain: Any, work: HasCut) -> Any:
+    """Return a class of urllib3's connections whose sockets the deadline of the work under way can shut down.
+
+    The hooks have the same names in urllib3 1.26 and 2: a new socket (before TLS), one that is connected, and a request
+    on one that was kept.
+    """
+
+    class Watched(plain):  # type: ignore[misc]
+        def _new_conn(self) -> Any:
+            made = super()._new_conn()
+            _watch(made)
+            return made
+
+        def connect(self) -> Any:
+            made = super().connect()
+            _watch(self.sock)
+            return made
+
+        def putrequest(self, *arguments: Any, **options: Any) -> Any:
+            _watch(self.sock)
+            return super().putrequest(*arguments, **options)
+
+    def _watch(connection: Any) -> None:
+        if connection is not None and work.cut is not None:
+            work.cut.watch(connection)
+
+    return Watched

@@ -10,15 +10,20 @@ specification (labels ``com.docker.compose.*``).
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..common import bounds, cut_off, libraries
+from ..common import bounds, libraries
 from ..common.errors import ChaosError, Unsupported
+from ..common.shapes import is_number, is_whole
+from . import docker_transport
+from .docker_transport import EngineObject, require_object, require_objects
 
 PROJECT_LABEL = "com.docker.compose.project"
 SERVICE_LABEL = "com.docker.compose.service"
@@ -26,13 +31,21 @@ NUMBER_LABEL = "com.docker.compose.container-number"
 #: Seconds the engine of a usual host may take for an answer.
 ANSWER_S = 20.0
 _LOCAL = "unix://"
-_PART = 64 * 1024
 #: Seconds between two health checks, and for one, where nobody says otherwise.
 _CHECK_S = 30.0
-#: Bytes of what a health check printed that are looked at.
+#: Characters of what a health check printed that are looked at.
 _SAID = 4096
-#: Bytes of a frame's head in the engine's streams.
-_FRAME = 8
+#: What an id of the engine's looks like; it becomes part of paths.
+_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+#: The longest text of the engine's that is kept, characters, and the greatest number (2**53: exact floats).
+_LONGEST, _GREATEST = 4096, 2**53
+#: How the SDK, and we, end at an answer that is not what the Engine API says.
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError)
+_REASON = 300
+#: How many answers' time the questions have that need several.
+_TOGETHER = 3
+#: Seconds to learn how a command ended whose own time is over.
+_ENDING_S = 0.8
 
 
 @dataclass(frozen=True)
@@ -112,10 +125,45 @@ class Log:
     whole: bool = True
 
 
-def _last_check(health: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class Event:
+    """What the engine says happened to a container. at: its clock, epoch s; exit_code: None where it tells none."""
+
+    at: float
+    action: str
+    container_id: str
+    name: str
+    service: str
+    exit_code: int | None
+    signal: str
+
+
+def read_event(said: EngineObject) -> Event:
+    """Turn one of the engine's events into an :class:`Event`. Raises ValueError for one that is none."""
+    actor = _part(said, "Actor")
+    attributes = _part(actor, "Attributes")
+    nanoseconds = said.get("timeNano") or 0
+    if not is_number(nanoseconds) or abs(nanoseconds) >= 2**63:
+        raise ValueError("timeNano is no number")
+    code = _text(attributes, "exitCode")
+    return Event(
+        at=nanoseconds / 1e9,
+        action=_text(said, "Action"),
+        container_id=_text(actor, "ID"),
+        name=_text(attributes, "name"),
+        service=_text(attributes, SERVICE_LABEL),
+        exit_code=int(code) if re.fullmatch(r"-?[0-9]{1,9}", code) else None,
+        signal=_text(attributes, "signal"),
+    )
+
+
+def _last_check(health: EngineObject) -> str:
     """Return the last line that a container's last health check printed, empty where it printed none."""
-    checks = health.get("Log") or [{}]
-    lines = bounds.clean(str(checks[-1].get("Output") or "").encode()[:_SAID]).split("\n")
+    checks = require_objects(health.get("Log") or [], "Health.Log") or [{}]
+    said = checks[-1].get("Output") or ""
+    if not isinstance(said, str):
+        raise ValueError("Output is no text")
+    lines = bounds.clean(said[:_SAID]).split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
@@ -125,47 +173,111 @@ def _number(label: Any) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1
 
 
-def read_container(attrs: Mapping[str, Any]) -> Container:
-    """Turn the engine's inspect answer into a :class:`Container`."""
-    state, config, host = attrs["State"], attrs["Config"], attrs["HostConfig"]
-    labels = config.get("Labels") or {}
-    network = attrs.get("NetworkSettings") or {}
-    networks = network.get("Networks") or {}
-    published = {
-        port: (bindings[0]["HostIp"], int(bindings[0]["HostPort"]))
-        for port, bindings in (network.get("Ports") or {}).items()
-        if bindings
+def _part(holder: EngineObject, key: str) -> dict[str, Any]:
+    """Return an object in another, an empty one where there is none. Raises ValueError for what is none."""
+    value = holder.get(key)
+    return {} if value is None else require_object(value, key)
+
+
+def _text(holder: EngineObject, key: str) -> str:
+    value = holder.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"{key} is no text")
+    return bounds.clean(value, _LONGEST)
+
+
+def _whole(holder: EngineObject, key: str) -> int:
+    value = holder.get(key) or 0
+    if not is_whole(value) or abs(value) > _GREATEST:
+        raise ValueError(f"{key} is no whole number")
+    return value
+
+
+def _identity(holder: EngineObject) -> str:
+    """Return the id of what the engine lists. Raises ValueError for what is no part of a path."""
+    found = holder.get("Id")
+    if not isinstance(found, str) or not _ID.fullmatch(found):
+        raise ValueError("Id is none of the engine's")
+    return found
+
+
+def _require_settings(config: EngineObject, host: EngineObject) -> None:
+    """Raise ValueError when what is kept of a container's settings as they are is not what its readers take it for."""
+    for key in ("Env", "Cmd", "Entrypoint"):
+        listed = config.get(key)
+        # a shell's line may stand for a list
+        if not isinstance(listed, (list, str, type(None))) or any(
+            not isinstance(one, str) for one in listed or ()
+        ):
+            raise ValueError(f"{key} is no list of texts")
+    check = _part(config, "Healthcheck")
+    if not isinstance(check.get("Test") or [], list):
+        raise ValueError("Healthcheck.Test is no list")
+    for key in ("Interval", "Timeout", "StartPeriod", "Retries"):
+        _whole(check, key)
+    for key in ("NanoCpus", "CpuQuota", "CpuPeriod"):
+        _whole(host, key)
+    for key in ("Image", "StopSignal"):
+        _text(config, key)
+    _text(host, "CgroupParent")
+
+
+def _published(ports: EngineObject) -> dict[str, tuple[str, int]]:
+    """Return of each container port the first (address, port) of the host that it is published at."""
+    found = {}
+    for port, listed in ports.items():
+        bindings = require_objects(listed or [], "Ports")
+        if bindings:
+            number = _number(_text(bindings[0], "HostPort") or "0")
+            if number > bounds.PORT_MAX:
+                raise ValueError("HostPort is no port")
+            found[bounds.clean(port)] = (_text(bindings[0], "HostIp"), number)
+    return found
+
+
+def read_container(attrs: EngineObject) -> Container:
+    """Turn the engine's inspect answer into a :class:`Container`. Raises ValueError for one that is none."""
+    state, config, host = (_part(attrs, key) for key in ("State", "Config", "HostConfig"))
+    _require_settings(config, host)
+    labels = _part(config, "Labels")
+    network = _part(attrs, "NetworkSettings")
+    networks = {
+        bounds.clean(name): require_object(entry or {}, "Networks")
+        for name, entry in _part(network, "Networks").items()
     }
+    health = _part(state, "Health")
     return Container(
-        id=attrs["Id"],
-        name=attrs["Name"].lstrip("/"),
-        project=labels.get(PROJECT_LABEL, ""),
-        service=labels.get(SERVICE_LABEL, ""),
+        id=_identity(attrs),
+        name=_text(attrs, "Name").lstrip("/"),
+        project=_text(labels, PROJECT_LABEL),
+        service=_text(labels, SERVICE_LABEL),
         number=_number(labels.get(NUMBER_LABEL)),
-        image=attrs.get("Image", ""),
-        pid=int(state.get("Pid") or 0),
+        image=_text(attrs, "Image"),
+        pid=_whole(state, "Pid"),
         running=bool(state.get("Running")) and not state.get("Restarting"),
-        status=str(state.get("Status", "")),
-        health=str((state.get("Health") or {}).get("Status", "")),
-        health_said=_last_check(state.get("Health") or {}),
-        started_at=str(state.get("StartedAt", "")),
-        finished_at=str(state.get("FinishedAt", "")),
-        exit_code=int(state.get("ExitCode") or 0),
+        status=_text(state, "Status"),
+        health=_text(health, "Status"),
+        health_said=_last_check(health),
+        started_at=_text(state, "StartedAt"),
+        finished_at=_text(state, "FinishedAt"),
+        exit_code=_whole(state, "ExitCode"),
         oom_killed=bool(state.get("OOMKilled")),
-        restart_count=int(attrs.get("RestartCount") or 0),
-        restart_policy=str((host.get("RestartPolicy") or {}).get("Name") or "no"),
-        network_mode=str(host.get("NetworkMode", "")),
-        pid_mode=str(host.get("PidMode", "")),
-        addresses={name: (entry or {}).get("IPAddress", "") for name, entry in networks.items()},
-        ports=published,
+        restart_count=_whole(attrs, "RestartCount"),
+        restart_policy=_text(_part(host, "RestartPolicy"), "Name") or "no",
+        network_mode=_text(host, "NetworkMode"),
+        pid_mode=_text(host, "PidMode"),
+        addresses={name: _text(entry, "IPAddress") for name, entry in networks.items()},
+        ports=_published(_part(network, "Ports")),
         host_config=host,
         config=config,
-        addresses6={name: (entry or {}).get("GlobalIPv6Address") or "" for name, entry in networks.items()},
+        addresses6={name: _text(entry, "GlobalIPv6Address") for name, entry in networks.items()},
         gateways=tuple(
-            str(entry[key])
+            _text(entry, key)
             for entry in networks.values()
             for key in ("Gateway", "IPv6Gateway")
-            if (entry or {}).get(key)
+            if entry.get(key)
         ),
     )
 
@@ -194,8 +306,10 @@ class HasPace(Protocol):
 class DockerEngine:
     """A connection to the engine of this host."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, api: Any, asking: docker_transport.Asking | None = None) -> None:
+        """``api``: the SDK's client; ``asking``: what bounds its answers (see :mod:`.docker_transport`)."""
+        self._api = api
+        self._asking = asking or docker_transport.Asking(ANSWER_S)
 
     @classmethod
     def connect_for(cls, run: HasPace, timeout: float = ANSWER_S) -> DockerEngine:
@@ -215,46 +329,50 @@ class DockerEngine:
             raise ChaosError(
                 f"DOCKER_HOST is {host}, another machine's engine; unset it: only the engine of this host is touched."
             )
+        asking = docker_transport.Asking(timeout)
         try:
-            client = docker.DockerClient(
-                base_url=host or "unix:///var/run/docker.sock", timeout=timeout, version="auto"
-            )
-            version = client.version()
-        except (docker.errors.DockerException, OSError) as error:
+            with asking.bound_question(timeout):
+                api, version = docker_transport.open_client(
+                    docker, host or "unix:///var/run/docker.sock", asking
+                )
+            parts = [
+                _text(part, "Name") for part in require_objects(version.get("Components") or [], "Components")
+            ]
+        except (docker.errors.DockerException, OSError, *_UNREADABLE) as error:
             raise Unsupported(
                 f"No Docker engine answers on this host ({_reason(error)}); install and start it (Debian: docker.io), "
                 "or let this user use its socket."
             ) from error
-        parts = " ".join(part.get("Name", "") for part in version.get("Components") or [])
-        if "podman" in parts.lower():
+        if "podman" in " ".join(parts).lower():
             raise ChaosError(
                 "The Docker socket of this host belongs to Podman; only a Docker engine is supported."
             )
-        client.api.send = _bounded(client.api, timeout)
-        return cls(client)
+        return cls(api, asking)
 
     def version(self) -> str:
         """Return the engine's version."""
         with _Told("tell its version"):
-            return str(self._client.version()["Version"])
+            return _text(require_object(self._api.version(), "its version"), "Version")
 
     def data_folder(self) -> str:
         """Return the engine's data folder on the host."""
         with _Told("tell of itself"):
-            return str(self._client.info()["DockerRootDir"])
+            return _text(require_object(self._api.info(), "it"), "DockerRootDir")
 
     def projects(self) -> list[str]:
         """Return the names of all compose projects this engine knows, sorted."""
         with _Told("list the containers"):
-            found = self._client.api.containers(all=True, filters={"label": PROJECT_LABEL})
-        return sorted({entry["Labels"][PROJECT_LABEL] for entry in found})
+            found = require_objects(
+                self._api.containers(all=True, filters={"label": PROJECT_LABEL}), "its list"
+            )
+            return sorted({_text(_part(entry, "Labels"), PROJECT_LABEL) for entry in found} - {""})
 
     def containers(self, project: str, service: str | None = None) -> list[Container]:
         """Return all containers of a project (and service), running or not, by service and number."""
         labels = [f"{PROJECT_LABEL}={project}"] + ([f"{SERVICE_LABEL}={service}"] if service else [])
-        with _Told(f"list the containers of project {project}"):
-            found = self._client.api.containers(all=True, filters={"label": labels})
-            targets = [container for entry in found for container in self._inspect(entry["Id"])]
+        with self._ask(f"list the containers of project {project}", _TOGETHER * self._asking.seconds):
+            found = require_objects(self._api.containers(all=True, filters={"label": labels}), "its list")
+            targets = [container for entry in found for container in self._inspect(_identity(entry))]
         services = [
             container
             for container in targets
@@ -271,24 +389,22 @@ class DockerEngine:
 
     def bridges(self, project: str) -> list[str]:
         """Return the names of the host's bridge interfaces that belong to the project's networks."""
-        with _Told(f"list the networks of project {project}"):
-            found = self._client.api.networks(
-                filters={"label": f"{PROJECT_LABEL}={project}", "driver": "bridge"}
-            )
         own = "com.docker.network.bridge.name"
-        return sorted((entry.get("Options") or {}).get(own) or f"br-{entry['Id'][:12]}" for entry in found)
+        wanted = {"label": f"{PROJECT_LABEL}={project}", "driver": "bridge"}
+        with _Told(f"list the networks of project {project}"):
+            found = require_objects(self._api.networks(filters=wanted), "its list")
+            return sorted(_text(_part(one, "Options"), own) or f"br-{_identity(one)[:12]}" for one in found)
 
     def published_by_others(self, project: str) -> set[tuple[str, int]]:
         """Return (address, port) of every port of the host that containers outside the project publish now."""
         with _Told("list the published ports"):
-            found = self._client.api.containers()
-        return {
-            (str(port.get("IP", "")), int(port["PublicPort"]))
-            for entry in found
-            if (entry.get("Labels") or {}).get(PROJECT_LABEL) != project
-            for port in entry.get("Ports") or []
-            if port.get("PublicPort")
-        }
+            return {
+                (_text(port, "IP"), _whole(port, "PublicPort"))
+                for entry in require_objects(self._api.containers(), "its list")
+                if _part(entry, "Labels").get(PROJECT_LABEL) != project
+                for port in require_objects(entry.get("Ports") or [], "Ports")
+                if port.get("PublicPort")
+            }
 
     def inspect(self, container_id: str) -> Container | None:
         """Return a container by id, None when it is gone."""
@@ -299,12 +415,12 @@ class DockerEngine:
     def kill(self, container_id: str) -> None:
         """SIGKILL through the engine, which also switches the restart policy off until the next start."""
         with _Told(f"kill container {container_id[:12]}"):
-            self._client.api.kill(container_id)
+            self._api.kill(container_id)
 
     def start(self, container_id: str) -> None:
         """Start a container; one that runs is left as it is."""
         with _Told(f"start container {container_id[:12]}"):
-            self._client.api.start(container_id)
+            self._api.start(container_id)
 
     def stop(self, container_id: str, grace: float) -> None:
         """Stop a container as a deployment does: its stop signal, and SIGKILL after ``grace`` seconds.
@@ -312,17 +428,17 @@ class DockerEngine:
         Returns once it has ended. The restart policy is off until the next start.
         """
         with _Told(f"stop container {container_id[:12]}"):
-            self._client.api.stop(container_id, timeout=round(grace))
+            self._api.stop(container_id, timeout=round(grace))
 
     def restart(self, container_id: str) -> None:
         """Stop and start a container, with the engine's patience of 10 s for the stop."""
         with _Told(f"restart container {container_id[:12]}"):
-            self._client.api.restart(container_id)
+            self._api.restart(container_id)
 
     def update(self, container_id: str, settings: Mapping[str, int]) -> None:
         """Change limits of a container as the engine names them (NanoCpus, CpuQuota, …); it remembers them."""
         with _Told(f"update container {container_id[:12]}"):
-            api = self._client.api  # its update_container() has no word for NanoCpus
+            api = self._api  # its update_container() has no word for NanoCpus
             api._raise_for_status(
                 api._post_json(api._url("/containers/{0}/update", container_id), dict(settings))
             )
@@ -340,31 +456,40 @@ class DockerEngine:
 
         Raises ChaosError when it takes longer than ``within`` seconds or prints more than is any use; it is ended then.
         """
-        api = self._client.api
         where = f"{argv[0]} in container {container_id[:12]}"
-        with _Told(f"run {where}"):
-            handle = api.exec_create(
-                container_id, list(argv), user=user, environment=dict(environment or {})
-            )["Id"]
-            wanted = {"Tty": False, "Detach": False}
-            answer = api._post_json(api._url("/exec/{0}/start", handle), data=wanted, stream=True)
-            api._raise_for_status(answer)
-            output = _Output(answer, within)
+        with self._ask(f"run {where}", within) as deadline:
+            wanted = {"user": user, "environment": dict(environment or {})}
+            handle = _identity(
+                require_object(self._api.exec_create(container_id, list(argv), **wanted), "it")
+            )
             try:
-                data = output.read(bounds.EXEC_OUTPUT)
-            finally:
-                answer.close()
-            if output.over or output.too_much:
+                answer = self._start_exec(handle, within)
+                output = docker_transport.Output(answer, deadline.seconds_left)
+                with contextlib.closing(answer):
+                    data = output.read(bounds.EXEC_OUTPUT)
+            except BaseException:
                 self._end_exec(handle, container_id)
-                did = f"took longer than {within:g} s" if output.over else output.too_much
-                raise ChaosError(f"{where} {did}; it was ended.")
-            code = api.exec_inspect(handle)["ExitCode"]
-        return int(code or 0), bounds.clean(data)
+                raise
+        if output.over or output.too_much:
+            self._end_exec(handle, container_id)
+            did = f"took longer than {within:g} s" if output.over else output.too_much
+            raise ChaosError(f"{where} {did}; it was ended.")
+        with self._ask(f"tell how {where} ended", max(_ENDING_S, deadline.seconds_left)):
+            code = _whole(require_object(self._api.exec_inspect(handle), "it"), "ExitCode")
+        return code, bounds.clean(data)
+
+    def _start_exec(self, handle: str, within: float) -> Any:
+        """Start what was prepared and return the answer that its output comes through."""
+        wanted = {"Tty": False, "Detach": False}
+        url = self._api._url("/exec/{0}/start", handle)
+        answer = self._api._post_json(url, data=wanted, stream=True, timeout=within)
+        self._api._raise_for_status(answer)
+        return answer
 
     def _end_exec(self, handle: str, container_id: str) -> None:
         """Kill what we started in a container and nobody waits for any more; as far as we may."""
-        with contextlib.suppress(Exception):
-            found = self._client.api.exec_inspect(handle)
+        with contextlib.suppress(Exception), self._asking.bound_question(_ENDING_S):
+            found = self._api.exec_inspect(handle)
             pid = int(found["Pid"])
             if found["Running"] and pid > 0:
                 descriptor = os.pidfd_open(pid)
@@ -379,122 +504,46 @@ class DockerEngine:
 
         Of more than is any use the first part; each line is valid text without control characters.
         """
-        api = self._client.api
+        api = self._api
         wanted = {"stdout": 1, "stderr": 1, "timestamps": 1, "tail": tail, "follow": 0}
         if since is not None:
             wanted["since"] = int(since)
-        with _Told(f"read the log of container {container_id[:12]}"):
+        with self._ask(f"read the log of container {container_id[:12]}", api.timeout) as deadline:
             answer = api._get(api._url("/containers/{0}/logs", container_id), params=wanted, stream=True)
             api._raise_for_status(answer)
-            output = _Output(answer, api.timeout)
-            try:
+            output = docker_transport.Output(answer, deadline.seconds_left)
+            with contextlib.closing(answer):
                 data = output.read(bounds.LOG_OUTPUT)
-            finally:
-                answer.close()
         return Log(bounds.clean(data).splitlines(), whole=not (output.too_much or output.over))
 
-    def events(self, project: str, since: float) -> Iterator[Mapping[str, Any]]:
-        """Yield the engine's container events of a project from ``since`` (epoch seconds) on, for ever."""
-        with _Told("follow the engine's events"):
-            yield from self._client.api.events(
-                since=int(since),
-                decode=True,
-                filters={"type": "container", "label": f"{PROJECT_LABEL}={project}"},
-            )
+    def events(self, project: str, since: float, actions: Sequence[str]) -> Iterator[Event]:
+        """Yield the engine's events of a project's containers from ``since`` (epoch seconds) on, for ever.
+
+        Of others than ``actions`` (``health_status`` stands for all that begin so) the engine tells nothing: each
+        health check is three. Source: Engine API, GET /events, filters.
+        Raises ChaosError when what comes is no event of an engine, is more than a run's, or stops half-way.
+        """
+        filters = {"type": ["container"], "label": [f"{PROJECT_LABEL}={project}"], "event": list(actions)}
+        wanted = {"since": int(since), "filters": json.dumps(filters)}
+        with _Told("follow its events"):
+            answer = self._api._get(self._api._url("/events"), params=wanted, stream=True, timeout=None)
+            self._api._raise_for_status(answer)
+            with contextlib.closing(answer):
+                for line in docker_transport.follow_lines(answer, self._asking.seconds):
+                    said = bounds.parse_json(line, largest=bounds.ENGINE_EVENT)
+                    yield read_event(require_object(said, "an event"))
+
+    @contextlib.contextmanager
+    def _ask(self, doing: str, seconds: float) -> Iterator[bounds.Deadline]:
+        """Ask several things of the engine in so many seconds together."""
+        with _Told(doing), self._asking.bound_question(seconds) as deadline:
+            yield deadline
 
     def _inspect(self, container_id: str) -> list[Container]:
         try:
-            return [read_container(self._client.api.inspect_container(container_id))]
+            return [read_container(self._api.inspect_container(container_id))]
         except load_sdk().errors.NotFound:
             return []
-
-
-class _Output:
-    """What a command or a log says: the engine's stream of frames, taken apart, within a time and a size.
-
-    A frame is its stream (1 byte), three zeros, its length (4 bytes), its bytes; the output of a terminal has none.
-    Source: Engine API, "Attach to a container", stream format.
-    """
-
-    def __init__(self, answer: Any, seconds: float) -> None:
-        self._answer = answer
-        self._seconds = seconds
-        self.over = False
-        self.too_much = ""
-
-    def read(self, largest: int) -> bytes:
-        """Return the output, or its first part where it was over or too much."""
-        from http.client import HTTPException  # loaded by the SDK, without which there is nothing to read
-
-        kept, raw = bytearray(), bytearray()
-        body = self._answer.raw._fp
-        with cut_off.limit_time(self._seconds, _socket_of(self._answer)) as cut:
-            try:
-                for part in iter(lambda: body.read1(_PART), b""):
-                    raw += part
-                    kept += _frames(raw)
-                    if len(kept) > largest:
-                        self.too_much = f"printed more than {bounds.format_size(largest)}"
-                        break
-            except (OSError, ValueError, HTTPException):
-                if not cut.over:
-                    raise
-        self.over = cut.over
-        return bytes(kept[:largest])
-
-
-def _frames(raw: bytearray) -> bytes:
-    """Take whole and begun frames off the front of ``raw`` and return what they carry; text that is none as it is."""
-    found = bytearray()
-    while len(raw) >= _FRAME:
-        if raw[0] > 2 or any(raw[1:4]):
-            found += raw
-            raw.clear()
-            break
-        length = int.from_bytes(raw[4:8], "big")
-        if len(raw) < _FRAME + length:
-            if len(raw) < _PART:
-                break
-            # a long frame is passed on in pieces: its head is written anew for what is still to come
-            found += raw[_FRAME:]
-            left = length - (len(raw) - _FRAME)
-            raw[:] = raw[:4] + left.to_bytes(4, "big")
-            break
-        found += raw[_FRAME : _FRAME + length]
-        del raw[: _FRAME + length]
-    return bytes(found)
-
-
-def _socket_of(answer: Any) -> Any:
-    """Return the socket that an answer of the engine still comes through, None when it has come to its end."""
-    raw = getattr(getattr(answer.raw, "_fp", None), "fp", None)
-    return getattr(getattr(raw, "raw", None), "_sock", None)
-
-
-def _bounded(api: Any, seconds: float) -> Any:
-    """Return the SDK's way to send a request, with a bound on the bytes and the whole time of each plain answer."""
-    plain = api.send
-
-    def send(request: Any, **options: Any) -> Any:
-        streamed = bool(options.get("stream"))
-        answer = plain(request, **{**options, "stream": True})
-        if not streamed:
-            patience = options.get("timeout") or seconds
-            with cut_off.limit_time(float(patience), _socket_of(answer)) as cut:
-                parts, got = [], 0
-                for part in iter(lambda: answer.raw.read(_PART, decode_content=True), b""):
-                    got += len(part)
-                    if got > bounds.ENGINE_ANSWER:
-                        answer.close()
-                        raise OSError(f"its answer is larger than {bounds.format_size(bounds.ENGINE_ANSWER)}")
-                    parts.append(part)
-            if cut.over:
-                raise OSError(f"it did not answer within {float(patience):g} s")
-            answer._content, answer._content_consumed = b"".join(parts), True
-            answer.raw.release_conn()
-        return answer
-
-    return send
 
 
 class _Told:
@@ -509,10 +558,12 @@ class _Told:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None or isinstance(error, (ChaosError, GeneratorExit)):
             return
-        if isinstance(error, (OSError, load_sdk().errors.DockerException)):
+        if isinstance(error, (OSError, load_sdk().errors.DockerException, *_UNREADABLE)):
             raise ChaosError(f"The Docker engine would not {self._doing}: {_reason(error)}.") from error
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, _UNREADABLE) and not isinstance(error, (OSError, bounds.TooMuch)):
+        return f"what it answers cannot be read ({bounds.fit_line(str(error), _REASON)})"
     text = str(getattr(error, "explanation", None) or error).strip()
-    return text.splitlines()[-1].rstrip(".") if text else type(error).__name__
+    return bounds.fit_line(text.splitlines()[-1], _REASON).rstrip(".") if text else type(error).__name__

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from ..common import bounds, cut_off
+
 SOCKET = "/var/run/docker.sock"
 _TIMEOUT_S = 1.0
+_NAME = 256
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 
 
@@ -47,17 +50,23 @@ def list_containers(project: str, path: str = SOCKET) -> list[ListedContainer] |
     query = urlencode({"all": "true", "filters": json.dumps({"label": [f"{_PROJECT}={project}"]})})
     connection = _UnixConnection(path)
     try:
-        connection.request("GET", f"/containers/json?{query}")
-        answer = connection.getresponse()
-        items = json.loads(answer.read()) if answer.status == 200 else None
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
+        with cut_off.limit_time(_TIMEOUT_S) as cut:
+            connection.connect()
+            cut.watch(connection.sock)
+            connection.request("GET", f"/containers/json?{query}")
+            answer = connection.getresponse()
+            data = answer.read(bounds.ENGINE_ANSWER + 1) if answer.status == 200 else b""
+        if cut.over or bounds.weigh_json(data) > bounds.ENGINE_WEIGHT:
+            return None
+        return [_container(item) for item in bounds.parse_json(data, largest=bounds.ENGINE_ANSWER)]
+    except (OSError, http.client.HTTPException, ValueError, TypeError, LookupError, AttributeError):
+        return None  # nobody answers, or nothing that an engine would
     finally:
         connection.close()
-    return None if items is None else [_container(item) for item in items]
 
 
 def _container(item: Mapping[str, Any]) -> ListedContainer:
     labels = item.get("Labels") or {}
     names = item.get("Names") or [""]
-    return ListedContainer(str(item["Id"]), str(names[0]).lstrip("/"), str(labels.get(_SERVICE, "")))
+    name, service = bounds.clean(str(names[0]), _NAME), bounds.clean(str(labels.get(_SERVICE, "")), _NAME)
+    return ListedContainer(bounds.clean(str(item["Id"]), _NAME), name.lstrip("/"), service)

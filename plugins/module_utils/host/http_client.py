@@ -70,6 +70,12 @@ class Reply:
         return shorten(self.body[: TEXT_MAX * 16].decode(errors="replace"))
 
 
+class _Work(threading.local):
+    """The request that this thread has under way."""
+
+    cut: cut_off.Cut | None = None
+
+
 class Client:
     """Requests to one base address over kept-alive connections; one Client may serve many threads."""
 
@@ -92,15 +98,15 @@ class Client:
         self._where = f"{parsed.host}:{parsed.port or (443 if parsed.scheme == 'https' else 80)}"
         self._prefix = (parsed.path or "").rstrip("/")
         self._timeout = timeout
-        self._cuts = threading.local()
+        self._work = _Work()
         self._pool = urllib3.connection_from_url(f"{parsed.scheme}://{parsed.netloc}", maxsize=connections)
-        self._pool.ConnectionCls = _watched(self._pool.ConnectionCls, self._cuts)
+        self._pool.ConnectionCls = cut_off.watch_connections(self._pool.ConnectionCls, self._work)
 
     def request(self, method: str, path: str, body: bytes | None = None) -> Reply:
         """Send one request and return how it ended. Never raises for anything the service or network did."""
         sent = clock.read()
         with cut_off.limit_time(self._timeout) as cut:
-            self._cuts.now = cut
+            self._work.cut = cut
             try:
                 status, data = self._exchange(method, path, body)
             except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
@@ -143,26 +149,6 @@ def say_why(kind: str, where: str, timeout: float) -> str:
         "refused": f"{where} refused the connection",
         "reset": f"{where} closed the connection without an answer",
     }.get(kind, "")
-
-
-def _watched(plain: Any, cuts: Any) -> Any:
-    """Return the pool's class of connections, whose sockets the deadline of the request under way can shut down.
-
-    Both hooks have the same names in urllib3 1.26 and 2: a new socket, and a request on one that was kept.
-    """
-
-    class Watched(plain):  # type: ignore[misc]
-        def _new_conn(self) -> Any:
-            made = super()._new_conn()
-            cuts.now.watch(made)
-            return made
-
-        def putrequest(self, *arguments: Any, **options: Any) -> Any:
-            if self.sock is not None:
-                cuts.now.watch(self.sock)
-            return super().putrequest(*arguments, **options)
-
-    return Watched
 
 
 def _body(response: Any) -> bytes:

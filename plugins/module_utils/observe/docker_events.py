@@ -8,29 +8,31 @@ A start is written with the new main process and addresses, so that the other ob
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from ..common import clock
+from ..common.errors import ChaosError
 from ..common.jsonl import Writer
 from ..common.shapes import Line
 from ..faults import planning
-from ..host.docker_engine import SERVICE_LABEL, DockerEngine
+from ..host.docker_engine import DockerEngine, Event
 from ..run.folder import RunDir
 from ..run.lifespan import Lifespan
 from .gauges import Gauges
 
 _SHOWN = ("die", "start", "stop", "kill", "oom", "restart", "create", "destroy", "pause", "unpause")
+_HEALTH = "health_status"
 
 
 def main(run: RunDir) -> int:
-    """Follow the events until the run ends."""
+    """Follow the events until the run ends. Returns 1, and tells why, when they cannot be followed any more."""
     life = Lifespan(run)
     engine = DockerEngine.connect_for(run)
     writer = Writer(run.file("engine.jsonl"))
-    thread = threading.Thread(target=_follow, args=(run, engine, writer), daemon=True)
+    said: list[str] = []
+    thread = threading.Thread(target=_follow_or_tell, args=(run, engine, writer, said), daemon=True)
     thread.start()
     gauges = Gauges(run)
     planning.start_samplers(run)
@@ -38,35 +40,41 @@ def main(run: RunDir) -> int:
     while not life.stopping and thread.is_alive():
         gauges.take_events(life.marks())
         time.sleep(0.1)
-    return 0
+    if said:
+        sys.stderr.write(f"{said[0]}\n")
+    return len(said)
+
+
+def _follow_or_tell(run: RunDir, engine: DockerEngine, writer: Writer, said: list[str]) -> None:
+    """Follow the events; what ends that goes into ``said``, since nobody waits for a thread's exception."""
+    try:
+        _follow(run, engine, writer)
+    except ChaosError as error:
+        said.append(str(error))
 
 
 def _follow(run: RunDir, engine: DockerEngine, writer: Writer) -> None:
     anchor = run.anchor
-    for event in engine.events(run.spec.project, since=anchor.realtime):
-        action = str(event.get("Action", ""))
-        if action in _SHOWN or action.startswith("health_status"):
+    for event in engine.events(run.spec.project, anchor.realtime, (*_SHOWN, _HEALTH)):
+        if event.action in _SHOWN or event.action.startswith(_HEALTH):
             # by the clocks as they stand: the host's may have been set since the run began
-            at = clock.take_anchor().boot(float(event.get("timeNano", 0)) / 1e9)
+            at = clock.take_anchor().boot(event.at)
             if at >= anchor.boottime:
-                writer.write(_line(event, action, at, engine))
+                writer.write(_line(event, at, engine))
 
 
-def _line(event: Mapping[str, Any], action: str, at: float, engine: DockerEngine) -> Line:
-    actor = event.get("Actor") or {}
-    attributes = actor.get("Attributes") or {}
-    code = attributes.get("exitCode")
-    line = {
+def _line(event: Event, at: float, engine: DockerEngine) -> Line:
+    line: Line = {
         "t": at,
-        "service": attributes.get(SERVICE_LABEL, ""),
-        "container": attributes.get("name", ""),
-        "id": actor.get("ID", ""),
-        "action": action,
-        "exit_code": None if code is None else int(code),
+        "service": event.service,
+        "container": event.name,
+        "id": event.container_id,
+        "action": event.action,
+        "exit_code": event.exit_code,
     }
-    if attributes.get("signal"):
-        line["signal"] = str(attributes["signal"])
-    container = engine.inspect(line["id"]) if action == "start" else None
+    if event.signal:
+        line["signal"] = event.signal
+    container = engine.inspect(event.container_id) if event.action == "start" else None
     if container is not None:
         line.update(
             pid=container.pid, addresses=list(container.addresses.values()), started_at=container.started_at

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import undo
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Event, read_event
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import finish
 from ansible_collections.exchange.chaos.plugins.module_utils.observe import docker_events
 from ansible_collections.exchange.chaos.plugins.module_utils.run import instant
@@ -38,8 +40,8 @@ def test_what_the_engine_tells_afterwards_is_dated_as_if_it_had_not_been(
     tmp_path: Path, set_by: float
 ) -> None:
     class Telling:
-        def events(self, project: str, since: float) -> list[dict[str, Any]]:
-            return [{"Action": "die", "timeNano": time.time_ns(), "Actor": {"ID": "c1", "Attributes": {}}}]
+        def events(self, project: str, since: float, actions: Sequence[str]) -> list[Event]:
+            return [read_event({"Action": "die", "timeNano": time.time_ns(), "Actor": {"ID": "c1"}})]
 
     run, writer = opened(tmp_path, set_by), jsonl.Writer(tmp_path / "engine.jsonl")
     docker_events._follow(run, Telling(), writer)  # type: ignore[arg-type]

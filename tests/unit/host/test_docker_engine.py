@@ -9,12 +9,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
-from ansible_collections.exchange.chaos.plugins.module_utils.host import docker_engine
+from ansible_collections.exchange.chaos.plugins.module_utils.host import docker_engine, docker_transport
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import ANSWER_S, DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import watchdog
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
@@ -64,16 +63,11 @@ def test_on_a_slow_host_the_engine_has_that_much_longer_to_answer(
 ) -> None:
     asked: list[float] = []
 
-    class Answering:
-        api = SimpleNamespace(send=None)
+    def connect(_sdk: Any, _base: str, asking: docker_transport.Asking) -> tuple[Any, dict[str, Any]]:
+        asked.append(asking.seconds)
+        return None, {}
 
-        def __init__(self, **how: Any) -> None:
-            asked.append(how["timeout"])
-
-        def version(self) -> dict[str, Any]:
-            return {}
-
-    monkeypatch.setattr("docker.DockerClient", Answering)
+    monkeypatch.setattr(docker_transport, "open_client", connect)
     (tmp_path / "spec.json").write_text(json.dumps({"slow_host": 4}))
     DockerEngine.connect()
     DockerEngine.connect_for(RunDir(tmp_path))
@@ -83,10 +77,9 @@ def test_on_a_slow_host_the_engine_has_that_much_longer_to_answer(
 
 def test_what_the_engine_refuses_is_one_sentence() -> None:
     class Refusing:
-        class api:  # noqa: N801  # as the SDK names it
-            @staticmethod
-            def kill(container_id: str) -> None:
-                raise docker_engine.load_sdk().errors.APIError("no such thing.")
+        @staticmethod
+        def kill(container_id: str) -> None:
+            raise docker_engine.load_sdk().errors.APIError("no such thing.")
 
     with pytest.raises(ChaosError, match="The Docker engine would not kill container abc: no such thing\\."):
         DockerEngine(Refusing()).kill("abc")

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
+import time
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils.host import docker_engine, docker_socket
 
-from tests.unit.hostile import Answer, ask, for_ever, request_of, serving
+from tests.unit.hostile import Answer, ask, ask_each, for_ever, request_of, serving
 
 TIMEOUT_S = 1.5
 _JSON = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
@@ -36,7 +41,7 @@ def engine(hostile: Answer) -> Answer:
                 hostile(connection)
                 return
             if b"/version" in path:
-                value = {"Version": "26.1.5", "ApiVersion": "1.45", "Components": []}
+                value: dict[str, Any] = {"Version": "26.1.5", "ApiVersion": "1.45", "Components": []}
             elif path.endswith(b"/exec"):
                 value = {"Id": "e" * 64}
             else:
@@ -104,7 +109,7 @@ LOGS = f"engine.logs({CONTAINER!r}, tail=10)"
         (endless, LOGS, ""),
         (one_frame_without_end, LOGS, ""),
         (dripping, LOGS, ""),
-        (endless_json, "engine.data_folder()", "larger than 16 MiB"),
+        (endless_json, "engine.data_folder()", "larger than 8 MiB"),
         (dripping_json, "engine.data_folder()", "did not answer within 1.5 s"),
     ],
 )
@@ -131,10 +136,188 @@ def test_an_answer_in_order_is_read_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("label", ["abc", "", None, "-1", "9" * 400, "1.5"])
 def test_a_label_is_anybodys_text(label: str | None) -> None:
-    from ansible_collections.exchange.chaos.plugins.module_utils.host import docker_engine
-
     labels = {docker_engine.NUMBER_LABEL: label}
-    attributes = {
+    attributes: dict[str, Any] = {
         "Id": "a", "Name": "/a", "State": {}, "Config": {"Labels": labels}, "HostConfig": {},
     }  # fmt: skip
     assert docker_engine.read_container(attributes).number == 1
+
+
+def plain(data: bytes, more: bytes = b"", status: bytes = b"200 OK") -> Answer:
+    """An answer whole and with its length."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 %s\r\n%sContent-Length: %d\r\n\r\n%s" % (status, more, len(data), data))
+
+    return answer
+
+
+def head_for_ever(piece: bytes, pause: float = 0.0) -> Answer:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        for_ever(connection, piece, pause)
+
+    return answer
+
+
+def stream(*parts: bytes, then: bytes = b"", pause: float = 0.0, status: bytes = b"200 OK") -> Answer:
+    """An answer without a length: what the engine streams, and what comes for ever after it."""
+
+    def answer(connection: socket.socket) -> None:
+        head = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\n\r\n" % status
+        connection.sendall(head + b"".join(parts))
+        for_ever(connection, then, pause or 0.05 * (not then))
+
+    return answer
+
+
+def short_of_its_length(connection: socket.socket) -> None:
+    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"a": "')
+    for_ever(connection, b"x", 0.3)
+
+
+def hangs_up(connection: socket.socket) -> None:
+    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"a": "')
+
+
+def event(**fields: Any) -> bytes:
+    return json.dumps(
+        {"Action": "die", "timeNano": 1, "Actor": {"ID": "c1", "Attributes": {}}, **fields}
+    ).encode()
+
+
+BOMB = gzip.compress(b"\0" * (64 * 1024 * 1024), 9)
+INSPECT: dict[str, Any] = {"Id": CONTAINER, "Name": "/a", "State": {}, "Config": {}, "HostConfig": {}}
+LISTED, EVENTS, LOOKED = (
+    "engine.projects()",
+    "sum(1 for _ in engine.events('lab', 0, ['die']))",
+    f"engine.inspect({CONTAINER!r})",
+)
+CONNECT = ""
+WITHIN_S = 0.8
+#: What is asked, by what answer, and words of the sentence. (A wrong inspection lacks nothing but one thing.)
+MALICE: dict[str, tuple[str, Answer, str]] = {
+    "version, for ever": (CONNECT, stream(b'{"a": "', then=b"x" * 65536), "larger than 8 MiB"),
+    "version, one byte each 0.3 s": (CONNECT, stream(b'{"a": "', then=b"x", pause=0.3), "within 0.8 s"),
+    "version, no text": (CONNECT, plain(b'{"ApiVersion": {"a": 1}}'), "No Docker engine answers"),
+    "version, a list": (CONNECT, plain(b"[]"), "its version is no object"),
+    "head, one byte each 0.3 s": (LISTED, head_for_ever(b"x", 0.3), "within 0.8 s"),
+    "head, for ever": (LISTED, head_for_ever(b"x" * 65536), "would not list the containers"),
+    "length, and one byte each 0.3 s": (LISTED, short_of_its_length, "within 0.8 s"),
+    "length, and hangs up": (LISTED, hangs_up, "broke off"),
+    "gzip": (LISTED, plain(BOMB, b"Content-Encoding: gzip\r\n"), "encoded as gzip"),
+    "deep": (LISTED, plain(b"[" * 100_000), "nests more than 64 levels"),
+    "deep, behind a long text": (LISTED, plain(b'["' + b"x" * 7_000_000 + b'"' + b",[" * 100), "nests more than 64"),
+    "many small values": (LISTED, plain(b"[" + b"{}," * 2_000_000 + b"{}]"), "more than any project has"),
+    "many quotes": (LISTED, plain(b"[" + b'"\\"",' * 1_000_000 + b"[" * 99), "more than any project has"),
+    "letters of four bytes": (LISTED, plain(b'["\xf0\x9f\x98\x80' + b"x" * 7_900_000 + b'"]'), "no object"),
+    "half a surrogate": (LISTED, plain(b'[{"Labels": {"com.docker.compose.project": "\\ud83d"}}]'), "?"),
+    "no UTF-8": (LISTED, plain(b'[{"Labels": {"com.docker.compose.project": "\xff\\u001b[2J"}}]'), "\ufffd\ufffd[2J"),
+    "no list": (LISTED, plain(b"5"), "cannot be read (its list is no list)"),
+    "labels that are none": (LISTED, plain(b'[{"Labels": 7}]'), "cannot be read (Labels is no object)"),
+    "no JSON": (LISTED, plain(b"<html>"), "cannot be read"),
+    "elsewhere": (LISTED, plain(b"", b"Location: http://127.0.0.1:1/\r\n", b"301 Moved"), "cannot be read"),
+    "an error for ever": (EVENTS, stream(then=b"x" * 65536, status=b"500 No"), "larger than 8 MiB"),
+    "an error that is no object": (LOOKED, plain(b"[]", status=b"500 No"), "cannot be read"),
+    "inspection, a list": (LOOKED, plain(b"[]"), "cannot be read"),
+    **{
+        f"inspection, {key} {value!r}": (LOOKED, plain(json.dumps({**INSPECT, key: value}).encode()), "cannot be read")
+        for key, value in (
+            ("State", []), ("State", {"Pid": "1"}), ("State", {"Pid": 10**30}), ("State", {"Health": {"Log": [5]}}),
+            ("Config", {"Env": 5}), ("Config", {"Healthcheck": {"Interval": "x"}}), ("Id", "../../etc"), ("Id", None),
+            ("HostConfig", {"NanoCpus": "x"}), ("RestartCount", True), ("Name", ["a"]),
+            ("NetworkSettings", {"Networks": {"a": 5}}), ("NetworkSettings", {"Ports": {"1/tcp": [{"HostPort": 1}]}}),
+        )
+    },
+    "event of a gigabyte": (EVENTS, stream(b'{"a": "', then=b"x" * 65536), "larger than 1 MiB"),
+    "event, one byte each 0.3 s": (EVENTS, stream(b'{"a": "', then=b"x", pause=0.3), "did not end within 0.8 s"),
+    "events for ever": (EVENTS, stream(then=event(more="x" * 900_000) + b"\n"), "more than 64 MiB"),
+    "event, deep": (EVENTS, stream(b"[" * 100_000 + b"\n"), "nests more than 64"),
+    "event, no object": (EVENTS, stream(b"5\n"), "cannot be read"),
+    "event, no time": (EVENTS, stream(event(timeNano="x") + b"\n"), "timeNano is no number"),
+    "event, no actor": (EVENTS, stream(event(Actor=[1]) + b"\n"), "Actor is no object"),
+    "event, no action": (EVENTS, stream(event(Action=7) + b"\n"), "Action is no text"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def malice(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What came of each call, in one process: a Python with the SDK takes as long to start as all of them."""
+    folder = tmp_path_factory.mktemp("engines")
+    body = f"""
+import os
+def ask(address, call):
+    os.environ["DOCKER_HOST"] = address
+    engine = docker_engine.DockerEngine.connect(timeout={WITHIN_S})
+    return str(eval(call))[:300] if call else "connected"
+docker_engine.load_sdk()
+"""
+    with ExitStack() as stack:
+        calls = {}
+        for number, (name, (call, hostile, _words)) in enumerate(MALICE.items()):
+            answer = hostile_to(call, hostile)
+            calls[name] = [stack.enter_context(serving(answer, folder / f"{number}.sock")), call]
+        return ask_each(calls, module="host", imports="docker_engine", body=body)
+
+
+def hostile_to(call: str, hostile: Answer) -> Answer:
+    """An engine in order but for one thing that is asked of it; for the version where nothing else is."""
+
+    def answer(connection: socket.socket) -> None:
+        while head := request_of(connection):
+            if call and b"/version" in head.split(b" ")[1]:
+                plain(b'{"Version": "26.1.5", "ApiVersion": "1.45", "Components": []}')(connection)
+            else:
+                hostile(connection)
+                return
+
+    return answer
+
+
+@pytest.mark.parametrize("name", MALICE)
+def test_an_engine_that_answers_with_malice_costs_a_sentence(
+    malice: dict[str, dict[str, Any]], name: str
+) -> None:
+    found, words = malice[name], MALICE[name][2]
+    assert words in found["answer"], found
+    assert "\n" not in found["answer"], found
+    assert found["answer"].startswith(("ChaosError: ", "Unsupported: ", "[")), found
+    assert found["seconds"] <= WITHIN_S + 1.0, found
+    assert found["mib"] <= 100, found
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        head_for_ever(b"x", 0.3),
+        stream(b'[{"a": "', then=b"x" * 65536),
+        stream(b'[{"a": "', then=b"x", pause=0.3),
+        plain(b"[" * 100_000),
+        plain(b"[" + b"{}," * 2_000_000 + b"{}]"),
+        plain(b"[7]"),
+        plain(b"7"),
+        plain(b'[{"Id": "a", "Names": 7}]'),
+        plain(b'[{"Names": []}]'),
+    ],
+)
+def test_the_captures_look_at_the_engine_is_bounded_too(tmp_path: Path, hostile: Answer) -> None:
+    def answer(connection: socket.socket) -> None:
+        request_of(connection)
+        hostile(connection)
+
+    began = time.monotonic()
+    with serving(answer, tmp_path / "docker.sock"):
+        assert docker_socket.list_containers("lab", str(tmp_path / "docker.sock")) is None
+    assert time.monotonic() - began < 2
+
+
+def test_the_captures_look_finds_what_is_there(tmp_path: Path) -> None:
+    listed = [{"Id": CONTAINER, "Names": ["/a\x1b"], "Labels": {"com.docker.compose.service": "api"}}]
+
+    def answer(connection: socket.socket) -> None:
+        request_of(connection)
+        plain(json.dumps(listed).encode())(connection)
+
+    with serving(answer, tmp_path / "docker.sock"):
+        found = docker_socket.list_containers("lab", str(tmp_path / "docker.sock"))
+    assert found == [docker_socket.ListedContainer(CONTAINER, "a\ufffd", "api")]
