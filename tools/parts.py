@@ -4,9 +4,9 @@ Usage: python -m tools.parts [--full] PART...   (lint, one gate of tools/gates, 
 module, e2e, fleet, or one file of the last three, such as e2e/test_mutations.py)
 
 First, side by side: gates and tests on the controller, two at a time, and beside them `lab`, which brings up the
-embedded exchange and the engine it needs, and then the tests of `module` that bear company. What runs beside those has
-the processors only while nobody else wants them (SCHED_IDLE): a fault with seconds to live finds its host awake. All
-these show their output only when they fail. Then, one after the other, what has the machine to itself because it
+embedded exchange and the engine it needs, and then the tests of `module` that bear company. Those go first where the
+processors are short, since a fault with seconds to live has to find its host awake. All these show their output only
+when they fail. Then, one after the other, what has the machine to itself because it
 measures time: the tests of `module` marked alone, `e2e` and `fleet`, with their output as it goes.
 
 The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the results are kept
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -53,7 +52,9 @@ PYTESTS = ("unit", "controller")
 QUICK = {"sanity": ["--quick"]}
 LANES = ("unit", "controller", *GATES)
 #: Workers of pytest; the tests of a file stay together, in order. Those of `module` wait more than they compute.
-WORKERS = {"unit": 2, "controller": 2, "module": 4}
+WORKERS = {"unit": 2, "controller": 2, "module": 3}
+#: What has a program leave the processors to what is live.
+BEHIND = ("nice", "-n", "5")
 SLOWEST = 10
 
 
@@ -110,11 +111,10 @@ def run_quietly(name: str, command: list[str]) -> Result:
 
 def run_lane(name: str, full: bool) -> Result:
     """Run a gate or a suite on the controller; others run beside it, and what is live goes first."""
-    idle = ["chrt", "--idle", "0"] if shutil.which("chrt") else ["nice", "-n", "19"]
     if name in PYTESTS:
-        return run_quietly(name, [*idle, *pytest(name, *([] if full else ["-m", marked("", full)]))])
+        return run_quietly(name, [*BEHIND, *pytest(name, *([] if full else ["-m", marked("", full)]))])
     quick = [] if full else QUICK.get(name, [])
-    return run_quietly(name, [*idle, str(ROOT / "tools" / "gates" / name), *quick])
+    return run_quietly(name, [*BEHIND, str(ROOT / "tools" / "gates" / name), *quick])
 
 
 def run_beside(live: list[str], full: bool) -> list[Result]:

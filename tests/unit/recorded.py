@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence, load_evidence
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
@@ -18,6 +19,10 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import R
 
 DATA = Path(__file__).resolve().parent / "data" / "runs"
 NUMBERS = tuple(range(1, 11))
+#: The same as parameters: in `make test` a kill, an impairment, a limit and several at once, all in `make test-full`.
+EACH = [
+    number if number in (1, 2, 4, 10) else pytest.param(number, marks=pytest.mark.full) for number in NUMBERS
+]
 #: A run of experiment 01 on the exchange with every weakness of its profile ``fragile``: it failed.
 FRAGILE = DATA.parent / "fragile"
 

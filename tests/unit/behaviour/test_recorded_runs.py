@@ -35,7 +35,7 @@ WATCHED_S = 70.0
 Mutation = Callable[[Evidence], Evidence]
 
 
-@pytest.fixture(scope="module", params=recorded.NUMBERS)
+@pytest.fixture(scope="module", params=recorded.EACH)
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """Each recorded run in turn."""
     return recorded.evidence(request.param, tmp_path_factory.mktemp("run"))

@@ -57,7 +57,7 @@ class Parsed(HTMLParser):
         return [str(each[attribute]) for _tag, each in self.tags if attribute in each]
 
 
-@pytest.fixture(scope="module", params=recorded.NUMBERS)
+@pytest.fixture(scope="module", params=recorded.EACH)
 def run(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, Any], str, Parsed]:

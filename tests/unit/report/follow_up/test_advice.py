@@ -80,7 +80,7 @@ def test_every_rule_rests_on_findings_that_an_experiment_has() -> None:
     assert len(RULES) == len(read_rules())
 
 
-@pytest.mark.parametrize("number", recorded.NUMBERS)
+@pytest.mark.parametrize("number", recorded.EACH)
 def test_a_run_that_passed_is_told_of_no_broken_threshold(number: int, tmp_path: Path) -> None:
     host = recorded.report(number, tmp_path)[0]["hosts"][0]
     assert [one.rule for one in give_advice(host) if RULES[one.rule].when == FAILED] == []

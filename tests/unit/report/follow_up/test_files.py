@@ -26,7 +26,7 @@ from tests.unit import fleets, recorded
 Made = tuple[dict[str, Any], dict[str, str]]
 
 
-@pytest.fixture(scope="module", params=recorded.NUMBERS)
+@pytest.fixture(scope="module", params=recorded.EACH)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Each recorded run with what follows from it."""
     record, stem = recorded.report(request.param, tmp_path_factory.mktemp("run"))
