@@ -25,6 +25,12 @@ Variables = dict[str, Any]
 Arguments = dict[str, Any]
 #: A fault's entry in the specification, and the arguments of its module: what all kinds share, and its kind's own.
 FaultEntry = Mapping[str, Any]
+#: ``load`` of a specification: where orders go and how fast, and what one looks like.
+LoadEntry = Mapping[str, Any]
+#: ``database`` of a specification, with the password where somebody is about to log in.
+DatabaseEntry = Mapping[str, Any]
+#: A line of ``load.jsonl`` that tells of one order.
+Attempt = Mapping[str, Any]
 #: A part of a record, as files/record.schema.json has it.
 Recorded = dict[str, Any]
 

@@ -180,8 +180,7 @@ def try_discovered(engine: DockerEngine, found: Discovery, say: Say) -> None:
     tried = place_trial_order(load, store)
     say(
         "ok",
-        f"Trial order accepted in {tried.accepted_ms:g} ms, found in the database, "
-        f"{'cancelled' if tried.cancelled else 'not cancelled'}",
+        f"Trial order accepted in {tried.accepted_ms:g} ms, found in the database, {tried.ending}",
     )
     for warning in tried.warnings:
         say("warn", warning)

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..common import bounds
-from .orders_table import flatten_name, match_names
+from ..exchange.orders_table import flatten_name, match_names
 
 #: Where an API describes itself, by habit of its kind.
 DOCUMENTS = (

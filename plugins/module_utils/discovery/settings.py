@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from ..exchange.orders_table import Catalogue, OrdersTable, Recent, list_waiting_words, write_lookups
 from .api import ApiAnswers
 from .facts import ProjectFacts
 from .links import OUTSIDE
 from .order_form import ANY_ID, ERROR, OrderForm
-from .orders_table import Catalogue, OrdersTable, Recent, list_waiting_words, write_lookups
 from .parts import Parts
 
 #: The parts an exchange must have, and those it may have.

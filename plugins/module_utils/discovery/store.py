@@ -10,9 +10,7 @@ from dataclasses import replace
 
 from ..common.errors import ChaosError
 from ..exchange.database import query_rows
-from ..host.docker_engine import DockerEngine
-from ..host.http_client import shorten
-from .orders_table import (
+from ..exchange.orders_table import (
     CATALOGUE,
     Recent,
     ask_any,
@@ -23,6 +21,8 @@ from .orders_table import (
     parse_objects,
     read_catalogue,
 )
+from ..host.docker_engine import DockerEngine
+from ..host.http_client import shorten
 from .parts import Part
 from .settings import DatabaseLogin, Stored, choose_trader
 

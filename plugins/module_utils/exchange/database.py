@@ -15,24 +15,16 @@ from typing import Any
 
 from ..common.errors import ChaosError
 from ..common.json_files import read_object
+from ..common.shapes import DatabaseEntry, LoadEntry
 from ..host.docker_engine import DockerEngine
 from ..host.http_client import shorten
 from ..host.postgres.query import run_query
 from ..host.postgres.wire import Login
 from ..run.folder import RunDir
+from .order_queries import OrderQueries, take_given, write_queries
 from .orders import Numbering
+from .orders_table import CATALOGUE, read_catalogue
 
-#: The values that carry the numbers, one row for each order. ``{first}`` and ``{last}`` are prices.
-LOOKUP = (
-    "SELECT price FROM trading.orders "
-    "WHERE user_id = '{user_id}' AND symbol = '{symbol}' AND price BETWEEN {first} AND {last}"
-)
-#: The same for orders that still wait in the book, with the id by which the API cancels them.
-OPEN = (
-    "SELECT price, order_id FROM trading.orders "
-    "WHERE user_id = '{user_id}' AND symbol = '{symbol}' AND price BETWEEN {first} AND {last} "
-    "AND status IN ('PENDING', 'PARTIALLY_FILLED')"
-)
 #: No start-up file, rows only, columns parted by |, and an exit code that tells an error.
 _PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
 _ENVIRONMENT = {
@@ -45,6 +37,8 @@ _ENVIRONMENT = {
 SECRETS = "secrets.json"
 _NAME = "exchange.chaos look-up"
 _TIMEOUT_S = 5.0
+#: What makes the catalogue readable, or needless.
+_CHECK = "database.name and user, or give chaos_database.lookup and chaos_database.open"
 
 
 def store_of_run(run: RunDir) -> dict[str, Any]:
@@ -55,41 +49,67 @@ def store_of_run(run: RunDir) -> dict[str, Any]:
 class Store:
     """The database of one exchange, asked about the orders of one run."""
 
-    def __init__(
-        self, engine: DockerEngine, project: str, database: Mapping[str, Any], load: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, engine: DockerEngine, project: str, database: DatabaseEntry, load: LoadEntry) -> None:
         """database and load: those parts of a run's specification."""
         self._engine = engine
         self._project = project
         self._database = database
-        body = load["order"]["body"]
-        self._values = {"user_id": str(body.get("user_id", "")), "symbol": str(body.get("symbol", ""))}
+        self._body = load["order"]["body"]
+        self._values = {key: str(self._body.get(key, "")) for key in ("user_id", "symbol")}
+        self._queries = take_given(database)
+
+    @property
+    def queries(self) -> OrderQueries:
+        """Return by which queries orders are found: the owner's own, else written from the catalogue, read once.
+
+        Raises ChaosError where the database cannot be asked, or the catalogue does not tell.
+        """
+        if self._queries is None:
+            try:
+                rows = query_rows(self._engine, self._project, self._database, CATALOGUE)
+            except ChaosError as error:
+                # without the question, which is long and nobody's who reads this
+                raise ChaosError(
+                    f"{str(error).partition('. Check')[0].rstrip('.')}. Check {_CHECK}."
+                ) from error
+            self._queries = write_queries(read_catalogue(rows), self._database, self._body)
+        return self._queries
 
     def count_orders(self, numbering: Numbering, first: int, last: int) -> Counter[int]:
         """Return how often each number from ``first`` to ``last`` stands in the database.
 
         Raises ChaosError when the look-up fails or returns what carries no number.
         """
-        rows = self._rows(self._database.get("lookup") or LOOKUP, numbering, first, last)
+        rows = self._rows(self.queries.lookup, numbering, first, last)
         found = Counter(numbering.number_in(row[0]) for row in rows)
         # An owner's query that ignores the bounds must not count other runs' orders as this one's.
         return Counter({number: count for number, count in found.items() if first <= number <= last})
 
     def list_waiting(self, numbering: Numbering, first: int, last: int) -> list[tuple[int, str]]:
-        """Return number and API id of each order in the range that still waits in the book. Raises ChaosError."""
-        rows = self._rows(self._database.get("open") or OPEN, numbering, first, last)
-        pairs = [(numbering.number_in(row[0]), row[1]) for row in rows if len(row) > 1 and row[1]]
+        """Return number and id of each order in the range that still waits in the book; the id may be empty.
+
+        Raises ChaosError where the database does not tell.
+        """
+        if not self.queries.open:
+            raise ChaosError(self.queries.unknown)
+        rows = self._rows(self.queries.open, numbering, first, last)
+        pairs = [(numbering.number_in(row[0]), row[1] if len(row) > 1 else "") for row in rows]
         return sorted((number, order_id) for number, order_id in pairs if first <= number <= last)
 
+    def show_open(self, numbering: Numbering) -> str:
+        """Return the query that lists the open orders of a run, as a person would ask it."""
+        return self._fill(self.queries.open, numbering, numbering.first, numbering.trial)
+
     def _rows(self, template: str, numbering: Numbering, first: int, last: int) -> list[list[str]]:
-        values = {**self._values, "first": numbering.price_of(first), "last": numbering.price_of(last)}
-        query = fill_query(template, values)
+        query = self._fill(template, numbering, first, last)
         return query_rows(self._engine, self._project, self._database, query)
 
+    def _fill(self, template: str, numbering: Numbering, first: int, last: int) -> str:
+        values = {**self._values, "first": numbering.price_of(first), "last": numbering.price_of(last)}
+        return fill_query(template, values)
 
-def query_rows(
-    engine: DockerEngine, project: str, database: Mapping[str, Any], query: str
-) -> list[list[str]]:
+
+def query_rows(engine: DockerEngine, project: str, database: DatabaseEntry, query: str) -> list[list[str]]:
     """Ask the database, read-only, and return rows of text. Raises ChaosError when it fails."""
     service, name = str(database["service"]), str(database["name"])
     if database.get("address"):
@@ -113,7 +133,7 @@ def query_rows(
     return [line.split("|") for line in output.splitlines() if line.strip()]
 
 
-def _over_tcp(database: Mapping[str, Any], query: str) -> list[list[str]]:
+def _over_tcp(database: DatabaseEntry, query: str) -> list[list[str]]:
     """Ask a database that has no container here."""
     login = Login(
         str(database["address"]),

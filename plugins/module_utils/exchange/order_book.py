@@ -5,30 +5,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
 
+from ..common.shapes import LoadEntry
 from ..host.http_client import Client, compile_expression
 from .orders import Judge, fill_path
 
 _CANCELLING = 8
+_TOO_MANY, _SERVER_ERROR = 429, 500
 #: Levels of the book on both sides, wherever the answer keeps them.
 DEPTH = "length([data.bids, data.asks, bids, asks][])"
 
 
-def cancel_order(load: Mapping[str, Any], client: Client, order_id: str) -> tuple[bool, str]:
-    """Cancel one order through the API; returns whether it went, and the API's words if not."""
+@dataclass(frozen=True)
+class Cancelling:
+    """What the API answered: whether it went, its words if not; ``strained``: it gave no answer, or failed at it."""
+
+    went: bool
+    words: str = ""
+    strained: bool = False
+
+
+def cancel_order(load: LoadEntry, client: Client, order_id: str) -> Cancelling:
+    """Cancel one order through the API."""
     how = load.get("cancel")
     if not how:
-        return False, "load.cancel is not set"
+        return Cancelling(False, "load.cancel is not set")
     reply = client.request(str(how.get("method", "DELETE")), fill_path(str(how["path"]), order_id=order_id))
     if not reply.kind and 200 <= reply.status < 300:
-        return True, ""
-    return False, reply.detail or f"status {reply.status}: {Judge(load)(reply).error or reply.text()}"
+        return Cancelling(True)
+    words = reply.detail or f"status {reply.status}: {Judge(load)(reply).error or reply.text()}"
+    return Cancelling(
+        False, words, bool(reply.kind) or reply.status == _TOO_MANY or reply.status >= _SERVER_ERROR
+    )
 
 
-def cancel_all(load: Mapping[str, Any], order_ids: Iterable[str]) -> tuple[int, list[str]]:
+def cancel_all(load: LoadEntry, order_ids: Iterable[str]) -> tuple[int, list[str]]:
     """Cancel orders through the API, a few at a time; returns how many went, and each failure in words."""
     ids = list(order_ids)
     if not ids:
@@ -36,11 +50,11 @@ def cancel_all(load: Mapping[str, Any], order_ids: Iterable[str]) -> tuple[int, 
     client = Client(load["url"], timeout=float(load["timeout_s"]), connections=_CANCELLING)
     with ThreadPoolExecutor(_CANCELLING) as pool:
         results = list(pool.map(lambda order_id: cancel_order(load, client, order_id), ids))
-    failures = [f"order {order_id}: {words}" for order_id, (went, words) in zip(ids, results) if not went]
+    failures = [f"order {order_id}: {one.words}" for order_id, one in zip(ids, results) if not one.went]
     return len(ids) - len(failures), failures
 
 
-def read_depth(load: Mapping[str, Any], client: Client | None = None) -> int | None:
+def read_depth(load: LoadEntry, client: Client | None = None) -> int | None:
     """Return the number of levels in the book of the load's symbol, None when it cannot be read."""
     if not load.get("book"):
         return None

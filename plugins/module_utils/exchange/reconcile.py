@@ -13,12 +13,14 @@ from ..common import clock
 from ..common.errors import ChaosError
 from ..common.json_files import write_json
 from ..common.jsonl import read_lines
+from ..common.shapes import Attempt, LoadEntry
 from ..host.docker_engine import DockerEngine
 from ..run import lease, processes, timeline
 from ..run.folder import RunDir
 from ..run.timeline import Timeline
 from .database import Store, store_of_run
 from .ledger import faults_struck, reconcile_orders
+from .open_orders import Cleared, clear_open_orders
 from .order_book import cancel_all, read_depth
 from .orders import Numbering
 
@@ -26,6 +28,8 @@ from .orders import Numbering
 AFTER_S = 5.0
 #: Beyond it, for the load to notice that it is to end and to write its last lines (s).
 _STOP_S = 10.0
+#: So long open orders are cancelled at most (s); whoever waits for halt waits less.
+CLEAR_S, CLEAR_AT_HALT_S = 300.0, 60.0
 #: A database that has just come back may refuse for a moment (s).
 _PATIENCE_S = 10.0
 #: An order book may be served from a cache that lags the cancelling (s).
@@ -40,7 +44,7 @@ def split_lines(
     return [line for line in lines if "ok" in line], summary
 
 
-def quiet_at(attempts: Sequence[Mapping[str, Any]], timeout_s: float, sound: float) -> float:
+def quiet_at(attempts: Sequence[Attempt], timeout_s: float, sound: float) -> float:
     """Return the boottime from which on no request of the load can still be under way; 0 when none can be now.
 
     A request may be worked on until the client's time-out + 5 s after it was sent, unless it was acknowledged by an
@@ -76,11 +80,14 @@ def close_account(run: RunDir, engine: DockerEngine) -> dict[str, Any]:
     return settle_orders(run, engine)
 
 
-def settle_orders(run: RunDir, engine: DockerEngine, *, wait: bool = True) -> dict[str, Any]:
+def settle_orders(
+    run: RunDir, engine: DockerEngine, *, wait: bool = True, within: float = CLEAR_S
+) -> dict[str, Any]:
     """Reconcile the run's orders, cancel what stays open, write and return ledger.json.
 
     Waits until no request can be under way, and for every one before it calls an order lost, unless ``wait`` is
-    false: an aborted run is cleared away at once. What the database or the API will not tell
+    false: an aborted run is cleared away at once. Open orders are cancelled for at most ``within`` seconds.
+    What the database or the API will not tell
     is None in the ledger and a warning in the run's log; nothing is raised for it, because the report must come.
     """
     load = run.spec.order_load
@@ -101,10 +108,17 @@ def settle_orders(run: RunDir, engine: DockerEngine, *, wait: bool = True) -> di
     ):  # an exchange may acknowledge first and store later
         _wait(run, all_quiet)
         ledger = reconcile_orders(attempts, _count(run, store, numbering), faults_struck(known))
-    cancelled = _clear(run, store, numbering, attempts)
+    # of those without an answer some may still come in
+    unanswered = [line for line in attempts if not line["ok"]]
+    quiet = quiet_at(unanswered, timeout_s, math.inf)
+    if summary is None or int(summary["in_flight"]):
+        quiet = max(quiet, clock.read() + AFTER_S)
+    cleared = _clear(run, store, numbering, attempts, quiet=quiet, within=within)
     before = known.book_depth
     ledger.update(
-        open_orders_cancelled=cancelled,
+        open_orders_cancelled=cleared.cancelled,
+        open_orders_left=cleared.left,
+        open_orders_query=cleared.query,
         book_before=before,
         book_after=_book(load, before),
         in_flight_unresolved=None if summary is None else int(summary["in_flight"]),
@@ -114,7 +128,7 @@ def settle_orders(run: RunDir, engine: DockerEngine, *, wait: bool = True) -> di
     return ledger
 
 
-def list_unpaired(attempts: Sequence[Mapping[str, Any]], first: int) -> list[str]:
+def list_unpaired(attempts: Sequence[Attempt], first: int) -> list[str]:
     """Return the ids of the acknowledged orders whose counterpart was not acknowledged: they may still wait."""
     known = {int(line["n"]): line for line in attempts if line.get("n") is not None and line.get("ok")}
     return [
@@ -136,25 +150,50 @@ def _count(run: RunDir, store: Store, numbering: Numbering) -> Mapping[int, int]
             clock.sleep(0.5)
 
 
-def _clear(run: RunDir, store: Store, numbering: Numbering, attempts: Sequence[Mapping[str, Any]]) -> int:
+def _clear(
+    run: RunDir,
+    store: Store,
+    numbering: Numbering,
+    attempts: Sequence[Attempt],
+    *,
+    quiet: float,
+    within: float,
+) -> Cleared:
+    """Cancel what is open, as the database says; guess it from the answers where that does not tell."""
+    known = {
+        int(line["n"]): str(line["id"]) for line in attempts if line.get("n") is not None and line.get("id")
+    }
     try:
-        waiting = [
-            order_id for _number, order_id in store.list_waiting(numbering, numbering.first, numbering.last)
-        ]
+        cleared = clear_open_orders(
+            run.spec.order_load,
+            store,
+            numbering,
+            known,
+            quiet=quiet,
+            within=within,
+            keep=lambda: lease.renew_lease(run, lease.LEASE_S),
+        )
     except ChaosError as error:
-        waiting = list_unpaired(attempts, numbering.first)
         run.log(
             "warn",
             f"Open orders are guessed from the answers, as the database did not tell: {error}",
             "reconcile",
         )
-    cancelled, failures = cancel_all(run.spec.order_load, waiting)
-    if failures:
-        run.log("warn", f"{len(failures)} open orders could not be cancelled; {failures[0]}", "reconcile")
-    return cancelled
+        cancelled, failures = cancel_all(run.spec.order_load, list_unpaired(attempts, numbering.first))
+        if failures:
+            run.log("warn", f"{len(failures)} of them could not be cancelled; {failures[0]}", "reconcile")
+        return Cleared(cancelled, None, words=str(error))
+    if cleared.left:
+        run.log(
+            "fail",
+            f"{cleared.left} orders of this run stay open in the exchange ({cleared.words}); they are listed by: "
+            f"{cleared.query}",
+            "reconcile",
+        )
+    return cleared
 
 
-def _book(load: Mapping[str, Any], before: int | None) -> int | None:
+def _book(load: LoadEntry, before: int | None) -> int | None:
     until = clock.read() + _BOOK_LAG_S
     while True:
         after = read_depth(load)

@@ -14,9 +14,11 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
+from ..common.shapes import LoadEntry
 from ..host.http_client import Client, Reply, shorten
 from .database import Store
-from .order_book import cancel_all, cancel_order, read_depth
+from .open_orders import wait_until_closed
+from .order_book import Cancelling, cancel_all, cancel_order, read_depth
 from .orders import SPAN, SPANS, Judge, Numbering, OrderTemplate
 
 #: An order counts as found when the look-up shows it within this time (s): a store may lag its API.
@@ -52,17 +54,26 @@ def choose_numbers(store: Store, price: Mapping[str, Any]) -> dict[str, int]:
 
 @dataclass
 class TrialOrder:
-    """What preflight's one order showed: how long each step took, and what is worth a warning."""
+    """What preflight's one order showed: how long each step took, and what is worth a warning.
+
+    filled: somebody had traded with it before it could be cancelled, so it is closed.
+    """
 
     order_id: str
     accepted_ms: float
     found_ms: float
     cancelled: bool
     depth: int | None
+    filled: bool = False
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def ending(self) -> str:
+        """Return in words how it ended."""
+        return "cancelled" if self.cancelled else "filled at once" if self.filled else "not cancelled"
 
-def place_trial_order(load: Mapping[str, Any], store: Store) -> TrialOrder:
+
+def place_trial_order(load: LoadEntry, store: Store) -> TrialOrder:
     """Send one order, find it in the database, cancel it. Raises ChaosError with one sentence for what is wrong.
 
     An exchange that fails to answer once is asked once more, as its clients would; the result says so.
@@ -91,7 +102,7 @@ def place_trial_order(load: Mapping[str, Any], store: Store) -> TrialOrder:
     try:
         found = _wait_for(store, template.numbering, number)
     finally:
-        cancelled, words = cancel_order(load, client, verdict.order_id)
+        answer = cancel_order(load, client, verdict.order_id)
         if hiccup:
             _withdraw(load, store, template.numbering)  # the first may have been stored after all
     if not found:
@@ -104,22 +115,37 @@ def place_trial_order(load: Mapping[str, Any], store: Store) -> TrialOrder:
         order_id=verdict.order_id,
         accepted_ms=round((reply.end - reply.sent) * 1000, 1),
         found_ms=round((clock.read() - begun) * 1000, 1),
-        cancelled=cancelled,
+        cancelled=answer.went,
         depth=read_depth(load, client),
     )
     if hiccup:
         result.warnings.append(f"The trial order failed once ({hiccup}) and went in {_AGAIN_S:g} s later.")
     if found > 1:
         result.warnings.append(f"The trial order stands {found} times in the database.")
-    if not cancelled:
-        result.warnings.append(
-            f"The trial order {verdict.order_id} could not be cancelled ({words}); "
-            "orders that are open at the end of the run would stay open too."
-        )
+    _judge_closing(result, store, template.numbering, answer)
     if result.depth is None:
         book = load.get("book") or "load.book (not set)"
         result.warnings.append(f"The depth of the book could not be read from {book}.")
     return result
+
+
+def _judge_closing(result: TrialOrder, store: Store, numbering: Numbering, answer: Cancelling) -> None:
+    """See in the database that the trial order is closed: cancelled, or filled before it could be."""
+    closed = wait_until_closed(store, numbering, numbering.trial, FOUND_S)
+    if closed is None and store.queries.unknown:
+        result.warnings.append(f"Whether orders stay open is not known: {store.queries.unknown}")
+    result.filled = closed is True and not answer.went
+    if closed is False and answer.went:
+        result.cancelled = False
+        result.warnings.append(
+            f"The API says that it cancelled the trial order {result.order_id}, but after {FOUND_S:g} s the database "
+            f"still has it open, as it is asked by: {store.show_open(numbering)}"
+        )
+    elif not closed and not answer.went:
+        result.warnings.append(
+            f"The trial order {result.order_id} could not be cancelled ({answer.words}); "
+            "orders that are open at the end of the run would stay open too."
+        )
 
 
 def _wait_for(store: Store, numbering: Numbering, number: int) -> int:
@@ -131,7 +157,7 @@ def _wait_for(store: Store, numbering: Numbering, number: int) -> int:
         time.sleep(0.2)
 
 
-def _withdraw(load: Mapping[str, Any], store: Store, numbering: Numbering) -> None:
+def _withdraw(load: LoadEntry, store: Store, numbering: Numbering) -> None:
     """Cancel a trial order that may have gone in without telling its id; what cannot be done here is no news."""
     with suppress(ChaosError):
         cancel_all(
@@ -139,11 +165,12 @@ def _withdraw(load: Mapping[str, Any], store: Store, numbering: Numbering) -> No
             [
                 order_id
                 for _number, order_id in store.list_waiting(numbering, numbering.trial, numbering.trial)
+                if order_id
             ],
         )
 
 
-def _refusal(load: Mapping[str, Any], template: OrderTemplate, reply: Reply, words: str) -> str:
+def _refusal(load: LoadEntry, template: OrderTemplate, reply: Reply, words: str) -> str:
     """One sentence for a trial order that did not go in."""
     where = f"{template.method} {str(load['url']).rstrip('/')}{template.path}"
     if reply.kind:

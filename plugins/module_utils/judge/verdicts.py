@@ -156,6 +156,7 @@ def judge_restore(evidence: Evidence) -> tuple[str, list[Recorded], list[str]]:
     host was rebooted.
     """
     left = [_leftover("journal", fault, "undone", "open") for fault in _open_faults(evidence)]
+    left += _open_orders(evidence)
     if evidence.restore is None:
         notes = ["The host was not compared with the snapshot from before the run."]
         return ("fail" if left else "unknown"), left, notes
@@ -188,7 +189,24 @@ def judge_restore(evidence: Evidence) -> tuple[str, list[Recorded], list[str]]:
         for text in evidence.restore.get("still_starting", [])
     ]
     notes += [f"Not checked for leftovers: {text}" for text in evidence.restore.get("unchecked", [])]
-    return ("fail" if left else "pass"), left, notes
+    unknown = _unknown_orders(evidence)
+    return ("fail" if left else "unknown" if unknown else "pass"), left, notes + unknown
+
+
+def _open_orders(evidence: Evidence) -> list[Recorded]:
+    """Orders of ours that stayed open in the exchange's book are leftovers, with the query that lists them."""
+    ledger = evidence.ledger or {}
+    count = ledger.get("open_orders_left")
+    what = f"open orders of this run, listed by: {ledger.get('open_orders_query')}"
+    return [_leftover("orders", what, 0, count)] if count else []
+
+
+def _unknown_orders(evidence: Evidence) -> list[str]:
+    """Say that nobody knows whether orders of ours are open: the database did not tell. An older run never asked."""
+    ledger = evidence.ledger or {}
+    if "open_orders_left" not in ledger or ledger["open_orders_left"] is not None:
+        return []
+    return ["Whether orders of this run are still open is not known, as the database did not tell."]
 
 
 def _open_faults(evidence: Evidence) -> list[str]:

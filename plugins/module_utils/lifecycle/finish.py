@@ -16,7 +16,7 @@ from ..common.disk_room import is_full
 from ..common.errors import ChaosError
 from ..common.json_files import read_json, read_object, write_json
 from ..evidence.evidence import load_evidence
-from ..exchange.reconcile import close_account, settle_orders
+from ..exchange.reconcile import CLEAR_AT_HALT_S, CLEAR_S, close_account, settle_orders
 from ..faults.undo import undo
 from ..host import usage
 from ..host.docker_engine import DockerEngine
@@ -86,7 +86,7 @@ def _close(run: RunDir, by: str) -> RunDir:
         *((("orders", _account),) if by == "module" else ()),
         ("stop", processes.stop_observers),
         ("events", start_capture.read_storms),
-        ("reconcile", _reconcile),
+        ("reconcile", lambda run: _reconcile(run, by)),
         ("restore", _compare),
         ("containers", _tell_containers),
         ("time", _tell_time),
@@ -188,10 +188,12 @@ def _account(run: RunDir) -> None:
         close_account(run, DockerEngine.connect_for(run))
 
 
-def _reconcile(run: RunDir) -> None:
+def _reconcile(run: RunDir, by: str) -> None:
     """Reconcile the ledger now if the run's own reconciliation did not come to it."""
     if run.file("load.jsonl").exists() and not run.file("ledger.json").exists():
-        settle_orders(run, DockerEngine.connect_for(run), wait=False)
+        # whoever ended the run from outside waits for it, and not for ever
+        within = CLEAR_S if by in ("module", "watchdog") else CLEAR_AT_HALT_S
+        settle_orders(run, DockerEngine.connect_for(run), wait=False, within=within)
     application_log.collect_first_lines(run)
 
 

@@ -223,20 +223,26 @@ def try_order(
 ) -> Specification:
     """Send one order through: accepted, found in the database, cancelled. ``database``: with its password.
 
-    Returns the specification with the run's range of numbers, chosen before.
+    Returns the specification with the run's range of numbers, chosen before, and the queries by which it was found.
     """
     wanted = spec.order_load
     store = Store(engine, spec.project, database, wanted)
     wanted["price"] = {**wanted["price"], **choose_numbers(store, wanted["price"])}
+    report.say("info", f"Orders are found by {store.queries.how}")
     found = place_trial_order(wanted, store)
     report.say(
         "ok",
-        f"Trial order accepted in {found.accepted_ms:g} ms, found in the database, "
-        f"{'cancelled' if found.cancelled else 'not cancelled'}",
+        f"Trial order accepted in {found.accepted_ms:g} ms, found in the database, {found.ending}",
     )
     for warning in found.warnings:
         report.say("warn", warning)
-    return replace(spec, load=LoadSpec.from_data(wanted))
+    queries = {"lookup": store.queries.lookup, **({"open": store.queries.open} if store.queries.open else {})}
+    return replace(
+        spec,
+        load=LoadSpec.from_data(wanted),
+        # what is asked at the end, by whomever, is what was tried here
+        database=replace(spec.database, more={**spec.database.more, **queries}),
+    )
 
 
 def _existing(path: Path) -> Path:

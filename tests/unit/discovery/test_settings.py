@@ -15,14 +15,6 @@ from ansible_collections.exchange.chaos.plugins.module_utils.discovery.order_for
     read_document,
     read_listed,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.discovery.orders_table import (
-    Catalogue,
-    Recent,
-    ask_recent,
-    find_orders_table,
-    quote_name,
-    read_catalogue,
-)
 from ansible_collections.exchange.chaos.plugins.module_utils.discovery.parts import find_parts
 from ansible_collections.exchange.chaos.plugins.module_utils.discovery.settings import (
     DatabaseLogin,
@@ -32,6 +24,14 @@ from ansible_collections.exchange.chaos.plugins.module_utils.discovery.settings 
     choose_listed,
     choose_trader,
     count_missing,
+)
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders_table import (
+    Catalogue,
+    Recent,
+    ask_recent,
+    find_orders_table,
+    quote_name,
+    read_catalogue,
 )
 
 from tests.unit.discovery import stacks

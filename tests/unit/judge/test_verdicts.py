@@ -284,6 +284,24 @@ def test_a_host_not_compared_is_not_passed(tmp_path: Path) -> None:
     assert (found.outcome, found.restored) == ("failed", "unknown")
 
 
+def test_open_orders_of_ours_are_leftovers_and_unknown_ones_no_pass(tmp_path: Path) -> None:
+    query = "SELECT price, id FROM trading.orders"
+    counts = {"lost": 0, "duplicated": 0, "unacknowledged_applied": 0, "open_orders_query": query}
+
+    def ended(name: str, left: int | None) -> Judgement:
+        return judged(tmp_path / name, Scenario(ledger={**counts, "open_orders_left": left}))
+
+    assert ended("none", 0).restored == "pass"
+    found = ended("many", 5554)
+    assert (found.outcome, found.restored) == ("failed", "fail")
+    (left,) = found.leftovers
+    assert (left["kind"], left["before"], left["after"]) == ("orders", "0", "5554")
+    assert query in left["what"]
+    silent = ended("unknown", None)
+    assert (silent.outcome, silent.restored) == ("failed", "unknown")
+    assert any("still open is not known" in text for text in silent.reasons)
+
+
 def test_what_was_not_checked_is_said(tmp_path: Path) -> None:
     restore = {"leftovers": [], "restarts": {}, "unchecked": ["network namespaces: no root"]}
     found = judged(tmp_path, Scenario(restore=restore))

@@ -114,11 +114,17 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class OrdersTable:
-    """The table of orders and what its columns mean: by the keys of :data:`NAMES`."""
+    """The table of orders and what its columns mean: by the keys of :data:`NAMES`; ``others`` look as much like one."""
 
     table: Table
     columns: Mapping[str, str]
     others: Sequence[str] = ()
+
+    @property
+    def tells_waiting(self) -> bool:
+        """Return whether a row says in words if its order waits: a state in numbers is known to its owner alone."""
+        kind = self.table.columns.get(self.columns.get("status", ""), "")
+        return bool(kind) and not re.match(r"integer|bigint|smallint|numeric|boolean", kind)
 
     def words_of(self, part: str, catalogue: Catalogue) -> list[str]:
         """Return the words that a column allows: those of its enumeration, else of its check."""
@@ -218,8 +224,9 @@ def find_orders_table(catalogue: Catalogue) -> OrdersTable | None:
         ranked.append(((-named, -len(columns), table.schema, table.name), table, columns))
     if not ranked:
         return None
-    _rank, table, columns = min(ranked, key=lambda item: item[0])
-    return OrdersTable(table, columns)
+    rank, table, columns = min(ranked, key=lambda item: item[0])
+    alike = sorted(other.written for known, other, _columns in ranked if known[:2] == rank[:2])
+    return OrdersTable(table, columns, [name for name in alike if name != table.written])
 
 
 def ask_recent(orders: OrdersTable) -> str:
@@ -304,14 +311,13 @@ def write_lookups(orders: OrdersTable, waiting: Sequence[str], values: Mapping[s
     ]
     condition = " AND ".join([*where, f"{price} BETWEEN {{first}} AND {{last}}"])
     found = {"lookup": f"SELECT {price} FROM {table} WHERE {condition}"}
-    if "id" not in columns:
-        return {**found, "open": f"SELECT {price}, '' FROM {table} WHERE false"}
     status = ""
     if "status" in columns and waiting:
         status = f" AND {columns['status']} IN ({', '.join(map(quote_value, waiting))})"
     elif "status" in columns:
         status = f" AND {columns['status']}::text !~* '^(fill|cancel|reject|expir|done|close|execut)'"
-    return {**found, "open": f"SELECT {price}, {columns['id']} FROM {table} WHERE {condition}{status}"}
+    identity = columns.get("id", "''")
+    return {**found, "open": f"SELECT {price}, {identity} FROM {table} WHERE {condition}{status}"}
 
 
 def quote_value(text: str) -> str:
