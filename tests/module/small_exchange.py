@@ -80,6 +80,13 @@ class SmallExchange:
             assert time.monotonic() < until, f"not ready within {seconds} s"
             time.sleep(0.05)
 
+    def join(self, service: str, network: str) -> None:
+        """Put a container in a further network of the project, which is made for it."""
+        docker(
+            "network", "create", "--label", LABEL, "--label", f"{_COMPOSE}.project={self.project}", network
+        )
+        docker("network", "connect", network, self.container(service))
+
     def key_by_id(self) -> None:
         """Make the exchange's schema anew with ``id`` as the key of its orders, where the lab's has ``order_id``."""
         change = (
@@ -142,4 +149,6 @@ def small_exchange(
         for service in services:
             words = ("docker", "rm", "--force", "--volumes", made.container(service))
             subprocess.run(words, capture_output=True, check=False)
-        subprocess.run(["docker", "network", "rm", made.project], capture_output=True, check=False)
+        words = ("network", "ls", "--quiet", "--filter", f"label={_COMPOSE}.project={made.project}")
+        for network in docker(*words).split():
+            subprocess.run(["docker", "network", "rm", network], capture_output=True, check=False)

@@ -127,7 +127,7 @@ def test_a_network_is_never_connected_to() -> None:
         "10.1.0.1",
         "fd00::5",
     )
-    assert network_path.first_reached(api(), ["10.1.0.0/24"], None, service=False) == ""
+    assert network_path.first_reached(api(), ["10.1.0.0/24"], None) == ""
 
 
 def test_many_peers_are_counted_in_a_sentence() -> None:

@@ -102,7 +102,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     """Make such a table in a throw-away namespace and see that it counts and drops."""
     nftables.require_nftables()
     far = network_path.find_peer(fault, chosen, site)
-    _control(fault, far, site)
+    _control(fault, far, site, chosen)
     network_path.require_answer(fault, chosen, far)
     netns.call_in_throwaway(
         nftables.install_table,
@@ -124,11 +124,13 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         network_path.ttl_of(fault),
         fault_entry.port_of(fault),
         fault_entry.only_port(fault),
-        _control(fault, far, site),
+        _control(fault, far, site, targets),
     )
 
 
-def _control(fault: Mapping[str, Any], far: network_path.Peer, site: Site) -> tuple[str, str, int] | None:
+def _control(
+    fault: Mapping[str, Any], far: network_path.Peer, site: Site, near: Sequence[Container]
+) -> tuple[str, str, int] | None:
     """Return name, address and port of the control path, None where there is none.
 
     Raises ChaosError when it leads to the peer: it would be cut along, and nobody told.
@@ -136,7 +138,7 @@ def _control(fault: Mapping[str, Any], far: network_path.Peer, site: Site) -> tu
     if not fault.get("control"):
         return None
     name, port = str(fault["control"]), int(fault["control_port"])
-    address = network_path.addresses_of(site, name)[0]
+    address = network_path.addresses_of(site, name, near=near)[0]
     hit = peer_addresses.find_peer(far.addresses, address)
     if hit and fault_entry.only_port(fault) in (None, port):
         raise ChaosError(
@@ -153,11 +155,7 @@ def apply(change: PartitionPlan, entry: Entry, scene: Scene) -> Applied:
     far = change.peer
     rules = nftables.Ruleset(table, far.addresses, change.only, change.ttl_s, _CHAINS)
     namespaces = {container.id: netns.read_netns_number(container.pid) for container in change.targets}
-    # who of several answers must be known before: a host that was silent all along proves no cut
-    tried = {
-        container.id: network_path.first_reached(container, far.addresses, change.port, service=far.service)
-        for container in change.targets
-    }
+    tried = network_path.reach_each(change, scene.run)
     began, within, counted, proofs = [], [], {}, []
     for container in change.targets:
         seen = netns.call_inside(container.pid, _cut, rules, scene.instant)

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from ...common import clock, peer_addresses
 from ...common.bounds import PORT_MAX
@@ -23,6 +23,8 @@ from ...common.errors import ChaosError
 from ...exchange import fault_entry
 from ...host import consent, netns
 from ...host.docker_engine import Container, DockerEngine
+from ...run import lease
+from ...run.folder import RunDir
 from ...run.journal import Entry
 from ..contract import Proof, Scene, Site
 
@@ -49,6 +51,19 @@ class Peer:
     def __str__(self) -> str:
         """Name it with all its addresses, for a plan."""
         return f"{self.name} ({', '.join(self.addresses)})" if self.service else ", ".join(self.addresses)
+
+
+class HasPath(Protocol):
+    """A fault's plan, as far as its path is concerned."""
+
+    @property
+    def peer(self) -> Peer: ...
+
+    @property
+    def targets(self) -> Sequence[Container]: ...
+
+    @property
+    def port(self) -> int | None: ...
 
 
 def check(fault: Mapping[str, Any]) -> list[str]:
@@ -89,7 +104,7 @@ def find_peer(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
     given = peer_addresses.merge_peers(peer_addresses.list_addresses(fault.get("peer_addresses")))
     if not given:
         name = str(fault["peer"])
-        return Peer(name, addresses_of(site, name))
+        return Peer(name, addresses_of(site, name, near=chosen))
     for container in chosen:
         _refuse_own(container, given)
     return Peer(peer_addresses.name_peers(given), given, service=False)
@@ -124,52 +139,68 @@ def _refuse_own(container: Container, given: Sequence[str]) -> None:
             )
 
 
-def first_reached(
-    container: Container,
-    values: Sequence[str],
-    port: int | None,
-    *,
-    service: bool,
-    patience: float = _ANSWER_S,
-) -> str:
+def first_reached(container: Container, values: Sequence[str], port: int | None) -> str:
     """Return the first of the peers that answers on a port from inside the target's namespace, empty if none does.
 
-    A service of the project was found healthy, so its first address is taken unasked.
+    Without a port nothing can be tried, and it is the first.
     """
     candidates = peer_addresses.to_try(values)
-    if service or port is None:
+    if port is None:
         return candidates[0] if candidates else ""
     there = (
         one
         for one in candidates
-        if netns.call_inside(container.pid, netns.accepts_connect, one, port, patience)
+        if netns.call_inside(container.pid, netns.accepts_connect, one, port, _ANSWER_S)
     )
     return next(there, "")
+
+
+def reach_each(change: HasPath, run: RunDir) -> dict[str, str]:
+    """Return by container which address of the peer its target reaches; the run is kept meanwhile.
+
+    Who of several answers must be known before: an address that was silent all along proves nothing.
+    """
+    tried = {}
+    for container in change.targets:
+        lease.renew_lease(run, lease.LEASE_S)
+        tried[container.id] = first_reached(container, change.peer.addresses, change.port)
+    lease.renew_lease(run, lease.LEASE_S)
+    return tried
 
 
 def require_answer(fault: Mapping[str, Any], chosen: Sequence[Container], far: Peer) -> None:
     """Raise ChaosError when no peer answers on the fault's port: that a cut path to it is silent would show nothing."""
     number = fault_entry.port_of(fault)
-    if far.service or number is None or not peer_addresses.to_try(far.addresses):
+    if number is None or not peer_addresses.to_try(far.addresses):
         return
     for container in chosen:
-        if container.running and not first_reached(container, far.addresses, number, service=False):
+        if container.running and not first_reached(container, far.addresses, number):
+            shown = peer_addresses.name_peers(peer_addresses.to_try(far.addresses))
+            remedy = (
+                f"{container.service} takes another way to {far.name}: name its addresses (peer_addresses), or look at "
+                "the port"
+                if far.service
+                else "check addresses and port"
+            )
             raise ChaosError(
-                f"Nobody answers at {peer_addresses.name_peers(peer_addresses.to_try(far.addresses))} on port {number} "
-                f"from inside {container.name}, so a fault on that path would show nothing; check addresses and port."
+                f"Nobody answers at {shown} on port {number} from inside {container.name}, so a fault on that path "
+                f"would show nothing; {remedy}."
             )
 
 
-def addresses_of(site: Site, service: str) -> list[str]:
+def addresses_of(site: Site, service: str, near: Sequence[Container] = ()) -> list[str]:
     """Return the addresses of a service's running containers, IPv4 first. Raises ChaosError when there are none.
 
-    An address stands for itself.
+    Those in a network that all of ``near`` are in, too, come first. An address stands for itself.
     """
     if _is_address(service):
         return [service]
     running = [container for container in site.targets if container.service == service and container.running]
-    found = [address for container in running for address in container.addresses.values() if address]
-    found += [address for container in running for address in container.addresses6.values() if address]
+    known = [pair for container in running for pair in container.addresses.items()]
+    known += [pair for container in running for pair in container.addresses6.items()]
+    shared = set.intersection(*(set(container.addresses) for container in near)) if near else set()
+    found = [address for network, address in known if address and network in shared]
+    found += [address for network, address in known if address and network not in shared]
     if not found:
         raise ChaosError(
             f"No container of service {service} runs with an address of its own; there is no path to it."
