@@ -1,12 +1,11 @@
 """Run parts of the project's tests and gates, and close with tables of what each found and where the time went.
 
-Usage: python -m tools.parts [--full] PART...   (lint, one gate of tools/gates, unit, controller, lab,
+Usage: python -m tools.parts [--full] [--workers N] PART...   (lint, one gate of tools/gates, unit, controller, lab,
 module, e2e, fleet, or one file of the last three, such as e2e/test_mutations.py)
 
 First, side by side: gates and tests on the controller, two at a time, and beside them `lab`, which brings up the
-embedded exchange and the engine it needs, and then the tests of `module` that bear company. Those go first where the
-processors are short, since a fault with seconds to live has to find its host awake. All these show their output only
-when they fail. Then, one after the other, what has the machine to itself because it
+embedded exchange and the engine it needs. Then the tests of `module` that bear each other's company, two at a time. All
+these show their output only when they fail. Then, one after the other, what has the machine to itself because it
 measures time: the tests of `module` marked alone, `e2e` and `fleet`, with their output as it goes.
 
 The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the results are kept
@@ -51,10 +50,9 @@ PYTESTS = ("unit", "controller")
 #: What a gate is told where --full is not.
 QUICK = {"sanity": ["--quick"]}
 LANES = ("unit", "controller", *GATES)
-#: Workers of pytest; the tests of a file stay together, in order. Those of `module` wait more than they compute.
-WORKERS = {"unit": 2, "controller": 2, "module": 3}
-#: What has a program leave the processors to what is live.
-BEHIND = ("nice", "-n", "5")
+#: Workers of pytest where tests wait for processes of their own; the tests of a file stay together, in order. No more
+#: than processors: a fault with three seconds to live has to find its host awake.
+WORKERS = {"controller": 2, "module": 2}
 SLOWEST = 10
 
 
@@ -110,19 +108,11 @@ def run_quietly(name: str, command: list[str]) -> Result:
 
 
 def run_lane(name: str, full: bool) -> Result:
-    """Run a gate or a suite on the controller; others run beside it, and what is live goes first."""
+    """Run a gate or a suite on the controller; others run beside it."""
     if name in PYTESTS:
-        return run_quietly(name, [*BEHIND, *pytest(name, *([] if full else ["-m", marked("", full)]))])
+        return run_quietly(name, pytest(name, *([] if full else ["-m", marked("", full)])))
     quick = [] if full else QUICK.get(name, [])
-    return run_quietly(name, [*BEHIND, str(ROOT / "tools" / "gates" / name), *quick])
-
-
-def run_beside(live: list[str], full: bool) -> list[Result]:
-    """Bring up what the live suites need, and run of them what bears company."""
-    results = [bring_up_lab()] if "lab" in live else []
-    if "module" in live:
-        results.append(run_quietly("module", pytest("module", "-m", marked("not alone", full))))
-    return results
+    return run_quietly(name, [str(ROOT / "tools" / "gates" / name), *quick])
 
 
 def bring_up_lab() -> Result:
@@ -236,8 +226,11 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="the suites' tests marked full, too")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes of the unit tests")
     parser.add_argument("parts", nargs="+", type=part, metavar="PART")
     options = parser.parse_args()
+    if options.workers > 1:
+        WORKERS["unit"] = options.workers
     wanted = {*options.parts, *(GATES if "lint" in options.parts else ())}
 
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -245,12 +238,14 @@ def main() -> int:
     begin = time.monotonic()
     live = sorted(wanted - {*LANES, "lint"}, key=lambda name: (STEPS.index(name.partition("/")[0]), name))
     with ThreadPoolExecutor(max_workers=2) as lanes, ThreadPoolExecutor(max_workers=1) as beside:
-        company = beside.submit(run_beside, live, options.full)
+        exchange = beside.submit(bring_up_lab) if "lab" in live else None
         results = [
             *lanes.map(lambda name: run_lane(name, options.full), [name for name in LANES if name in wanted])
         ]
-        results += company.result()
+        results += [exchange.result()] if exchange else []
     at_once = time.monotonic() - begin
+    if "module" in live:  # a fault with seconds to live has to find its host awake: beside no gate
+        results.append(run_quietly("module", pytest("module", "-m", marked("not alone", options.full))))
     for name in live:
         if name != "lab":
             results.append(run_suite(ALONE if name == "module" else name, options.full))
