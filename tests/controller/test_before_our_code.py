@@ -53,6 +53,7 @@ def test_a_shim_instead_of_a_python_is_quoted_with_what_to_set(tmp_path: Path, s
     assert "json char" not in told
 
 
+@pytest.mark.full
 def test_hidden_answers_are_said_to_be_hidden(tmp_path: Path) -> None:
     told = preflight(inventory(tmp_path), ANSIBLE_NO_LOG="1")
     assert "hidden by no_log" in told

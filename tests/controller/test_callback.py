@@ -160,7 +160,7 @@ def test_events_that_came_late_are_added_from_the_raw_samples(bench: Bench) -> N
     # The stem is known only once the playbook runs, so all the seconds that it may take its name from are laid out.
     now = int(time.time())
     bench.settings["callbacks_enabled"] = "exchange.chaos.report"
-    for at in range(now, now + 20):
+    for at in range(now, now + 90):
         stem = bench.reports / f"chaos-exp-01-{time.strftime('%Y%m%d-%H%M%S', time.gmtime(at))}"
         with gzip.open(f"{stem}.{sample['hosts'][0]['host']}.bpf.jsonl.gz", "wt") as stream:
             stream.writelines(
@@ -240,6 +240,7 @@ def test_without_callbacks_one_line_says_how_to_get_the_report(bench: Bench) -> 
     assert {path.suffix for path in bench.reports.glob("*-3.*")} == {".log", ".bpf", ".html", ".xml"}
 
 
+@pytest.mark.full
 def test_with_another_screen_the_report_follows_the_recap(bench: Bench) -> None:
     bench.settings = dict(REPORT_ONLY)
     screen = bench.play(sample="failed").splitlines()
@@ -289,6 +290,7 @@ def test_check_mode_writes_nothing_and_shows_the_plan(bench: Bench) -> None:
     assert list(bench.reports.iterdir()) == []
 
 
+@pytest.mark.full
 def test_verbose_and_diff(bench: Bench) -> None:
     screen = bench.play("-v", "--diff").splitlines()
     for line in ("PLAY Run", "TASK Tell", "-a", "+b"):
@@ -296,6 +298,7 @@ def test_verbose_and_diff(bench: Bench) -> None:
     assert not any(line.startswith(("TASK", "-a")) for line in bench.file(".log").read_text().splitlines())
 
 
+@pytest.mark.full
 def test_large_record_stays_in_its_file(bench: Bench) -> None:
     sample = json.loads((DATA / "record-passed.json").read_text())
     sample["hosts"][0]["timeline"] *= 200
@@ -315,6 +318,7 @@ def test_hosts_without_a_record_are_in_the_report(bench: Bench) -> None:
     assert_closed(screen, "INVALID: 1 passed, 1 skipped, 1 invalid: db-3 (The host was not")
 
 
+@pytest.mark.full
 def test_progress_of_a_task_that_is_tried_again(bench: Bench) -> None:
     screen = bench.play(tries=3).splitlines()
     assert screen[3:6] == ["[2026-11-23 18:00:03] ✓ Looked"] * 3
@@ -336,6 +340,7 @@ def test_record_that_breaks_its_schema_is_kept_and_told(bench: Bench) -> None:
     assert "OUTCOME: INVALID" in bench.file(".log").read_text()
 
 
+@pytest.mark.full
 def test_log_that_vanished_is_one_warning_and_no_end(bench: Bench) -> None:
     screen = bench.play(spoil=True).splitlines()
     assert len([line for line in screen if line.startswith("⚠ Report: ")]) == 1

@@ -180,6 +180,7 @@ def test_a_host_that_is_still_away_is_named_and_the_others_are_added(fleet: Flee
     assert fleet.files() == files
 
 
+@pytest.mark.full
 def test_a_host_that_has_nothing_changes_nothing(fleet: Fleet) -> None:
     path = fleet.left(fleets.host(1), LOST)
     files = fleet.files()
@@ -217,6 +218,7 @@ def test_a_run_that_left_no_record_at_all(fleet: Fleet) -> None:
     assert fleet.files() == files
 
 
+@pytest.mark.full
 def test_of_a_run_that_nobody_knows_nothing_is_written(fleet: Fleet) -> None:
     screen = fleet.run(code=2, chaos_run_id=RUN)
     assert f"No host holds anything of run {RUN}: there is nothing to report." in screen
@@ -226,10 +228,16 @@ def test_of_a_run_that_nobody_knows_nothing_is_written(fleet: Fleet) -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({}, "Neither a record nor a run was named: add -e chaos_record="),
+        pytest.param(
+            {}, "Neither a record nor a run was named: add -e chaos_record=", marks=pytest.mark.full
+        ),
         ({"chaos_run_id": "../etc"}, "'../etc' is no run id: exp-01-20261123-180000 is one."),
         ({"chaos_record": "/nonexistent.json"}, "The record /nonexistent.json cannot be read: No such file"),
-        ({"chaos_run_id": RUN, "chaos_targets": "nobody"}, "No host is meant by 'nobody'"),
+        pytest.param(
+            {"chaos_run_id": RUN, "chaos_targets": "nobody"},
+            "No host is meant by 'nobody'",
+            marks=pytest.mark.full,
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(fleet: Fleet, given: Record, sentence: str) -> None:
@@ -237,6 +245,7 @@ def test_what_cannot_be_done_is_one_sentence(fleet: Fleet, given: Record, senten
     assert fleet.files() == set()
 
 
+@pytest.mark.full
 def test_check_mode_says_whom_it_would_ask(fleet: Fleet) -> None:
     fleet.keeps(2)
     path = fleet.left(fleets.host(1), LOST)

@@ -76,11 +76,13 @@ def test_all_hosts_of_a_wave_get_the_same_instant_ahead(tmp_path: Path) -> None:
     assert began + 7.5 <= first <= time.time() + 7.5, "six seconds and a half for each of three hosts"
 
 
+@pytest.mark.full
 def test_each_wave_agrees_anew(tmp_path: Path) -> None:
     alpha, *others = instants(play(tmp_path, "fault", "-e", '{"chaos_simultaneous": true, "serial": [1, 2]}'))
     assert others[0] == others[1] > alpha
 
 
+@pytest.mark.full
 def test_without_it_there_is_none(tmp_path: Path) -> None:
     assert instants(play(tmp_path, "fault")) == [None, None, None]
 

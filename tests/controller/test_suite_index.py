@@ -33,6 +33,7 @@ def test_the_index_has_every_run_of_the_suite_and_links_to_their_pages(bench: Be
     assert len(linked) == 2
 
 
+@pytest.mark.full
 def test_what_stands_in_its_place_stays_and_the_suite_ends_as_it_would(bench: Bench) -> None:
     (bench.reports / "chaos-index.html").write_text("somebody's")
     screen = bench.play(playbook=SUITE)

@@ -147,9 +147,9 @@ def test_a_holder_that_dies_or_stands_still_holds_nothing(number: int, host: Hos
 
 def test_it_ends_with_its_time_to_live_though_nobody_is_left(host: Host, store: Any) -> None:
     host.inert(RUN)
-    hold(host, ttl=3)
+    hold(host, ttl=8)
     assert locked(store)
-    wait_for(lambda: not locked(store), 8)
+    wait_for(lambda: not locked(store), 16)
 
 
 @pytest.mark.full
