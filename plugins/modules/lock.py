@@ -40,6 +40,12 @@ options:
   password:
     description: Its password, where PostgreSQL asks for one even on the loopback address inside its container.
     type: str
+  clear_password:
+    description:
+      - Whether a server that asks for the password in clear text gets it; whoever listens there would.
+      - Otherwise such a server is refused.
+    type: bool
+    default: false
   administrator:
     description:
       - The superuser as which C(psql) reads inside the container.

@@ -100,14 +100,16 @@ def ask(address: str, *, module: str, imports: str, body: str, patience: float =
 
 #: The same for many calls one after the other, each with a peak of its own (proc(5), clear_refs: 5 resets it).
 _CLIENTS = """
-import json, sys, time
+import ctypes, gc, json, sys, time
 sys.path.insert(0, {path!r})
 from ansible_collections.exchange.chaos.plugins.module_utils.{module} import {imports}
 {body}
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:"))
 found = dict()
+trim = ctypes.CDLL(None).malloc_trim  # what one call has freed is no room for the next
 for name, arguments in json.loads(sys.argv[1]).items():
+    gc.collect(), trim(0)
     open("/proc/self/clear_refs", "w").write("5")
     usual, began = peak(), time.monotonic()
     try:

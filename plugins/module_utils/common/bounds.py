@@ -31,6 +31,14 @@ ENGINE_EVENT = 1 * MIB
 ENGINE_EVENTS = 64 * MIB
 #: What all answers to one question to the engine may take in memory, about (see :func:`weigh_json`).
 ENGINE_WEIGHT = 48 * MIB
+#: What a database says before a session is open, one message of its afterwards, all of one answer as it crosses the
+#: network, and about what its rows take in memory.
+DATABASE_OPENING = 1 * MIB
+DATABASE_MESSAGE = 1 * MIB
+DATABASE_ANSWER = 64 * MIB
+DATABASE_ROWS = 80 * MIB
+#: Rounds of a password's hash that a database may ask for; PostgreSQL's own is 4096, and these take half a second.
+SCRAM_ROUNDS = 200_000
 #: What a child or another process of ours hands back through a pipe.
 PIPE_ANSWER = 4 * MIB
 #: A document of ours on a host: specification, record, snapshot, registration of a process.

@@ -81,7 +81,7 @@ class Store:
         Raises ChaosError when the look-up fails or returns what carries no number.
         """
         rows = self._rows(self.queries.lookup, numbering, first, last)
-        found = Counter(numbering.number_in(row[0]) for row in rows)
+        found = Counter(numbering.number_in(row[0] if row else "") for row in rows)
         # An owner's query that ignores the bounds must not count other runs' orders as this one's.
         return Counter({number: count for number, count in found.items() if first <= number <= last})
 
@@ -93,7 +93,7 @@ class Store:
         if not self.queries.open:
             raise ChaosError(self.queries.unknown)
         rows = self._rows(self.queries.open, numbering, first, last)
-        pairs = [(numbering.number_in(row[0]), row[1] if len(row) > 1 else "") for row in rows]
+        pairs = [(numbering.number_in(row[0] if row else ""), row[1] if len(row) > 1 else "") for row in rows]
         return sorted((number, order_id) for number, order_id in pairs if first <= number <= last)
 
     def show_open(self, numbering: Numbering) -> str:
@@ -144,6 +144,7 @@ def _over_tcp(database: DatabaseEntry, query: str) -> list[list[str]]:
         str(database.get("password") or ""),
         _TIMEOUT_S,
         encrypt=True,
+        clear_password=bool(database.get("clear_password")),
     )
     try:
         return run_query(login, query)

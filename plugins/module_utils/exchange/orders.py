@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +23,8 @@ from ..host.http_client import Expectation, Reply, compile_expression, shorten
 #: second, else at 36. The last pair is kept for preflight's trial order; the rest is for the load.
 SPANS = (1 << 20, 1 << 18, 1 << 16)
 SPAN = SPANS[-1]
+#: The longest price of a database that is read, characters, and the most digits of an order's number.
+_PRICE, _DIGITS = 64, 18
 _PLACE = "@price of the order@"
 
 
@@ -85,9 +87,10 @@ class Numbering:
     def number_in(self, price: str) -> int:
         """Return the number that a stored price carries. Raises ChaosError when it carries none."""
         try:
-            steps = (Decimal(price) - self.base).scaleb(self.decimals)
-            number = int(steps)
-        except (InvalidOperation, ValueError, OverflowError):
+            steps = (Decimal(price[:_PRICE]) - self.base).scaleb(self.decimals)
+            # one of a million digits would be written out in full
+            number = int(steps) if steps.is_finite() and steps.adjusted() < _DIGITS else -1
+        except (ArithmeticError, ValueError):
             number, steps = -1, Decimal(0)
         if number < 0 or number != steps:
             raise ChaosError(

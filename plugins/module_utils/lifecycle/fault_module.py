@@ -36,7 +36,18 @@ from ..run.state_dir import StateDir, attach_run
 from .specification import fault_ttl, first_sentence
 
 #: What a call says of itself; all else is the fault's.
-_OF_THE_CALL = {"run_id", "state_dir", "fault", "state", "at", "lead", "linger", "specification", "password"}
+_OF_THE_CALL = {
+    "run_id",
+    "state_dir",
+    "fault",
+    "state",
+    "at",
+    "lead",
+    "linger",
+    "specification",
+    "password",
+    "clear_password",
+}
 
 
 def shared_arguments() -> dict[str, Arguments]:
@@ -165,7 +176,8 @@ def _password(kind: Fault, parameters: Mapping[str, Any]) -> Arguments:
         return {}
     with suppress(ChaosError):
         known = database.store_of_run(StateDir(parameters["state_dir"]).run_dir(parameters["run_id"]))
-        return {"password": known.get("password") or ""}
+        clear = parameters.get("clear_password") or known.get("clear_password")
+        return {"password": known.get("password") or "", "clear_password": bool(clear)}
     return {}
 
 

@@ -212,7 +212,8 @@ def try_faults(report: Report, spec: Specification, engine: DockerEngine, passwo
     has = report.facts["capabilities"]
     site = Site(report.targets, bool(has["root"]), engine)
     for fault in spec.faults:
-        found, *milder = planning.try_fault({**fault.to_data(), "password": password}, site).split("; ")
+        login = {"password": password, "clear_password": spec.database.clear_password}
+        found, *milder = planning.try_fault({**fault.to_data(), **login}, site).split("; ")
         has["trials"][fault.id] = found
         for line in milder:
             report.say("warn", f"Fault {fault.id}: {line}")

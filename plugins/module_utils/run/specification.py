@@ -256,6 +256,7 @@ class Database(Described):
     user: str = take_text("")
     address: str = take_text("")
     port: int | None = take_port()
+    clear_password: bool = take_flag(False)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property

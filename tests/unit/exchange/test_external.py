@@ -167,7 +167,9 @@ def test_the_password_is_apart_from_the_specification_and_goes_with_the_run(tmp_
     write_json(run.file("spec.json"), bare.to_data())
     write_json(run.file(database.SECRETS), {"password": "s3cret"})
     assert run.file(database.SECRETS).stat().st_mode & 0o777 == 0o600
-    assert database.store_of_run(run) == {"name": "d", "password": "s3cret"}
+    assert database.store_of_run(run) == {
+        "name": "d", "password": "s3cret", "clear_password": False,
+    }  # fmt: skip
     record = StateDir(tmp_path).keep_record(run)
     assert not record.file(database.SECRETS).exists()
     assert "password" not in database.store_of_run(record)

@@ -55,6 +55,7 @@ KIND = Kind(
         "user": {"type": "str"},
         "database": {"type": "str"},
         "password": {"type": "str", "no_log": True},
+        "clear_password": {"type": "bool", "default": False},
         "administrator": {"type": "str"},
         "port": {"type": "int", "default": 5432},
         "limit": {"type": "int"},
@@ -81,6 +82,7 @@ class SessionsPlan:
     administrator: str
     superuser: bool
     password: Secret
+    clear_password: bool = False
 
     @property
     def service(self) -> str:
@@ -205,6 +207,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         administrator=reader,
         superuser=server.is_superuser(user) if server is not None else False,
         password=Secret(fault.get("password")),
+        clear_password=bool(fault.get("clear_password")),
     )
 
 
@@ -317,6 +320,7 @@ def _login(plan: SessionsPlan, name: str) -> dict[str, Any]:
         "database": plan.database,
         "name": name,
         "password": plan.password.reveal(),
+        "clear_password": plan.clear_password,
     }
 
 

@@ -46,6 +46,7 @@ KIND = Kind(
         "user": {"type": "str"},
         "database": {"type": "str"},
         "password": {"type": "str", "no_log": True},
+        "clear_password": {"type": "bool", "default": False},
         "administrator": {"type": "str"},
         "port": {"type": "int", "default": 5432},
     },
@@ -83,6 +84,7 @@ class LockPlan:
     database: str
     administrator: str
     password: Secret
+    clear_password: bool = False
 
     @property
     def service(self) -> str:
@@ -162,6 +164,7 @@ def from_spec(fault: FaultEntry, chosen: Sequence[Container], site: Site) -> Loc
         database=str(fault["database"]),
         administrator=find_administrator(chosen[0], str(fault.get("administrator") or "")),
         password=Secret(fault.get("password")),
+        clear_password=bool(fault.get("clear_password")),
     )
 
 
@@ -268,6 +271,7 @@ def _login(plan: LockPlan, name: str) -> dict[str, Any]:
         "database": plan.database,
         "name": name,
         "password": plan.password.reveal(),
+        "clear_password": plan.clear_password,
     }
 
 

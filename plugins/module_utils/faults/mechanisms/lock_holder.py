@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from ...common import clock
+from ...common import bounds, clock
 from ...common.errors import ChaosError
 from ...common.json_files import read_json
 from ...common.jsonl import Writer
@@ -99,9 +99,20 @@ def _take(session: Session, statements: Sequence[str]) -> int | None:
             raise ChaosError(f"PostgreSQL would not give the lock ({statement}): {error}.") from error
     if not rows:
         return None
-    if not int(rows[0][0]):
+    (count,) = _read_numbers(rows, 1)
+    if not count:
         raise ChaosError(f"No row is there to lock: {statements[-1]} found none.")
-    return int(rows[0][0])
+    return count
+
+
+def _read_numbers(rows: Sequence[Sequence[str]], count: int) -> list[int]:
+    """Return the whole numbers of the one row that was asked for. Raises ChaosError for anything else."""
+    words = rows[0] if rows else []
+    if len(words) != count or not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words):
+        raise ChaosError(
+            f"PostgreSQL answered {bounds.fit_line(str(rows), 100)} where {count} numbers were asked for."
+        )
+    return [int(word) for word in words]
 
 
 def _look(session: Session) -> Line:
@@ -109,7 +120,7 @@ def _look(session: Session) -> Line:
     try:
         for question in _LOOK:
             rows = ask_session(session, question, within=_ANSWER_S)
-        waiting, others = (int(word) for word in rows[0])
+        waiting, others = _read_numbers(rows, 2)
     except (ChaosError, OSError) as error:
         return {"t": clock.read(), "held": False, "waiting": 0, "others": 0, "problem": str(error)}
     return {"t": clock.read(), "held": True, "waiting": waiting, "others": others, "problem": ""}

@@ -16,15 +16,16 @@ import ssl
 import struct
 from dataclasses import dataclass, field
 
-from ...common import clock
+from ...common import bounds, clock
 from ...common.errors import ChaosError
 from ...common.peer_addresses import write_endpoint
 from .wire import Login, Session, error_fields, frame_message
 
-#: Answers longer than this are not read to the end: a look-up of a run's orders is far below.
-ANSWER_MAX = 64 << 20
+#: Bytes of a list of Python's and of a text, besides what they hold.
+_ROW, _VALUE = 72, 60
 #: The transaction's own bounds: it changes nothing, and the server ends a statement that takes longer (ms).
 _STATEMENT_MS = 15000
+_NO_POSTGRESQL = "what answers there does not speak PostgreSQL's protocol"
 _BEGIN = f"BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = {_STATEMENT_MS}"
 
 
@@ -34,6 +35,25 @@ class _Answer:
 
     rows: list[list[str]] = field(default_factory=list)
     error: str = ""
+    columns: int | None = None
+    weight: int = 0
+
+    def hear(self, kind: bytes, body: bytes) -> None:
+        """Take in one message. Raises ChaosError when it is none of PostgreSQL's, or too much."""
+        if kind == b"T":
+            self.columns = _count_columns(body)
+        elif kind == b"D":
+            row = _row(body)
+            if self.columns is not None and len(row) != self.columns:
+                raise ChaosError(f"a row has {len(row)} columns where {self.columns} were announced")
+            self.weight += _ROW + _VALUE * len(row) + len(body)
+            if self.weight > bounds.DATABASE_ROWS:
+                raise ChaosError(
+                    f"the answer's rows take more than {bounds.format_size(bounds.DATABASE_ROWS)}"
+                )
+            self.rows.append(row)
+        elif kind == b"E":
+            self.error = error_fields(body).get("M", "no reason given")
 
 
 def run_query(login: Login, sql: str, *, within: float = 20.0) -> list[list[str]]:
@@ -89,23 +109,22 @@ def _query(connection: socket.socket, sql: str, until: float) -> _Answer:
     while True:
         kind, body = _message(data)
         while kind:
-            if kind == b"D":
-                answer.rows.append(_row(body))
-            elif kind == b"E":
-                answer.error = error_fields(body).get("M", "no reason given")
-            elif kind == b"Z":
+            if kind == b"Z":
                 return answer
+            answer.hear(kind, body)
             kind, body = _message(data)
         part = _receive(connection, until)
         total += len(part)
-        if total > ANSWER_MAX:
-            raise ChaosError(f"the answer is longer than {ANSWER_MAX >> 20} MiB")
+        if total > bounds.DATABASE_ANSWER:
+            raise ChaosError(f"the answer is longer than {bounds.format_size(bounds.DATABASE_ANSWER)}")
         data += part
 
 
 def _receive(connection: socket.socket, until: float) -> bytes:
     """Return the next bytes. Raises ChaosError when none come in time, OSError when the server has closed."""
     while True:
+        if clock.read() >= until:  # however fast it comes
+            raise ChaosError("the answer did not come in time")
         try:
             part = connection.recv(1 << 18)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -122,8 +141,8 @@ def _message(data: bytearray) -> tuple[bytes, bytes]:
     if len(data) < 5:
         return b"", b""
     size = struct.unpack_from("!I", data, 1)[0]
-    if not 4 <= size <= ANSWER_MAX:
-        raise ChaosError("what answers there does not speak PostgreSQL's protocol")
+    if not 4 <= size <= bounds.DATABASE_MESSAGE:
+        raise ChaosError(_NO_POSTGRESQL)
     if len(data) < size + 1:
         return b"", b""
     kind, body = bytes(data[:1]), bytes(data[5 : size + 1])
@@ -131,13 +150,24 @@ def _message(data: bytearray) -> tuple[bytes, bytes]:
     return kind, body
 
 
+def _count_columns(body: bytes) -> int:
+    """Return how many columns a RowDescription announces."""
+    if len(body) < 2:
+        raise ChaosError(_NO_POSTGRESQL)
+    return int(struct.unpack_from("!H", body)[0])
+
+
 def _row(body: bytes) -> list[str]:
     """Return the values of a DataRow: a count, then of each a length (-1 for a null) and its text."""
-    count, at = struct.unpack_from("!H", body)[0], 2
+    count, at = _count_columns(body), 2
     values: list[str] = []
     for _value in range(count):
-        size = struct.unpack_from("!i", body, at)[0]
+        if len(body) < at + 4:
+            raise ChaosError("a row is shorter than it says")
+        size = max(0, struct.unpack_from("!i", body, at)[0])
         at += 4
-        values.append(body[at : at + max(0, size)].decode(errors="replace"))
-        at += max(0, size)
+        if len(body) < at + size:
+            raise ChaosError("a row is shorter than it says")
+        values.append(bounds.clean(body[at : at + size]) if size else "")
+        at += size
     return values

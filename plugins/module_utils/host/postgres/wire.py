@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+import re
 import socket
 import ssl
 import struct
@@ -22,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...common import clock
+from ...common import bounds, clock, cut_off
 from ...common.errors import ChaosError
 
 #: SQLSTATE too_many_connections: of the server, of a database, or of a role.
@@ -30,7 +31,12 @@ TOO_MANY = "53300"
 _PROTOCOL_3, _SSL_REQUEST = 196608, 80877103
 _OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
 _SCRAM = b"SCRAM-SHA-256"
-_MESSAGE_MAX = 1 << 20
+#: How long a server's words, and how many bytes of it between two looks at a session, may be.
+_WORDS, _TOLD = 300, 1 << 20
+#: More fields than an error has (18, in PostgreSQL 17).
+_FIELDS = 32
+_SQLSTATE = re.compile(r"[0-9A-Z]{5}")
+_NO_POSTGRESQL = "What answers on the database's port does not speak PostgreSQL's protocol"
 
 
 class SessionRefused(ChaosError):
@@ -47,7 +53,7 @@ class Login:
     """Where and as whom to open a session. ``name`` is shown as application_name in pg_stat_activity.
 
     ``encrypt``: by TLS where the server offers it, as libpq's sslmode=prefer does; whose certificate it is, is not
-    looked at.
+    looked at. ``clear_password``: the owner lets a server that asks for it have the password as it is.
     """
 
     host: str
@@ -58,6 +64,7 @@ class Login:
     password: str = ""
     timeout: float = 2.0
     encrypt: bool = False
+    clear_password: bool = False
 
 
 def startup_message(parameters: Mapping[str, str]) -> bytes:
@@ -76,22 +83,25 @@ def split_messages(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
     Raises ChaosError when no PostgreSQL speaks there: a length that no start of a session has.
     """
-    found = []
-    while len(data) >= 5:
-        size = struct.unpack_from("!I", data, 1)[0]
-        if not 4 <= size <= _MESSAGE_MAX:
-            raise ChaosError("What answers on the database's port does not speak PostgreSQL's protocol.")
-        if len(data) < size + 1:
+    found, at = [], 0
+    while len(data) >= at + 5:
+        size = struct.unpack_from("!I", data, at + 1)[0]
+        if not 4 <= size <= bounds.DATABASE_MESSAGE:
+            raise ChaosError(f"{_NO_POSTGRESQL}.")
+        if len(data) < at + size + 1:
             break
-        found.append((data[:1], data[5 : size + 1]))
-        data = data[size + 1 :]
-    return found, data
+        found.append((data[at : at + 1], data[at + 5 : at + size + 1]))
+        at += size + 1
+    return found, data[at:]
 
 
 def error_fields(body: bytes) -> dict[str, str]:
-    """Return the fields of an ErrorResponse by their one-letter codes (C: SQLSTATE, M: message)."""
-    parts = [part.decode(errors="replace") for part in body.split(b"\0") if part]
-    return {part[0]: part[1:] for part in parts}
+    """Return the fields of an ErrorResponse by their one-letter codes (C: SQLSTATE, M: message), each on one line."""
+    parts = (bounds.clean(part[: 4 * _WORDS]) for part in body.split(b"\0", _FIELDS)[:_FIELDS] if part)
+    found = {part[0]: bounds.fit_line(part[1:], _WORDS) for part in parts}
+    if not _SQLSTATE.fullmatch(found.get("C", "")):
+        found["C"] = "?????"
+    return found
 
 
 class Scram:
@@ -103,20 +113,33 @@ class Scram:
         self._nonce = nonce or base64.b64encode(os.urandom(18)).decode()
         self._bare = f"n={user},r={self._nonce}"
         self._signature = b""
+        #: Whether the server has shown that it knows the password, too.
+        self.proven = False
 
     def first_message(self) -> bytes:
         """Return the client's first message."""
         return f"n,,{self._bare}".encode()
 
     def final_message(self, challenge: bytes) -> bytes:
-        """Answer the server's first message. Raises ChaosError when it did not take up our nonce."""
+        """Answer the server's first message, once.
+
+        Raises ChaosError when it did not take up our nonce, or asks for more work than any server needs.
+        """
         said = _attributes(challenge)
-        if not said.get("r", "").startswith(self._nonce):
+        if self._signature or not said.get("r", "").startswith(self._nonce):
             raise ChaosError("PostgreSQL's answer to the password's first message is not to ours.")
-        salt, rounds = base64.b64decode(said["s"]), int(said["i"])
+        salt, asked = _read_base64(said.get("s", "")), said.get("i", "")
+        if not salt or not asked.isascii() or not asked.isdigit() or len(asked) > 10 or not int(asked):
+            raise ChaosError("PostgreSQL's answer to the password's first message has no salt and rounds.")
+        rounds = int(asked)
+        if rounds > bounds.SCRAM_ROUNDS:
+            raise ChaosError(
+                f"PostgreSQL asks for {rounds} rounds of the password's hash; no more than {bounds.SCRAM_ROUNDS} are "
+                "done: look at the role's scram_iterations."
+            )
         salted = hashlib.pbkdf2_hmac("sha256", self._password, salt, rounds)
         without = f"c=biws,r={said['r']}"
-        both = f"{self._bare},{challenge.decode()},{without}".encode()
+        both = f"{self._bare},".encode() + challenge + f",{without}".encode()
         key = _hmac(salted, b"Client Key")
         proof = bytes(a ^ b for a, b in zip(key, _hmac(hashlib.sha256(key).digest(), both)))
         self._signature = _hmac(_hmac(salted, b"Server Key"), both)
@@ -124,13 +147,22 @@ class Scram:
 
     def verify(self, outcome: bytes) -> None:
         """Raise ChaosError unless the server has shown that it knows the password, too."""
-        said = base64.b64decode(_attributes(outcome).get("v", ""))
-        if not hmac.compare_digest(said, self._signature):
+        said = _read_base64(_attributes(outcome).get("v", ""))
+        self.proven = bool(self._signature) and hmac.compare_digest(said, self._signature)
+        if not self.proven:
             raise ChaosError("What answers on the database's port does not know the role's password.")
 
 
 def _attributes(text: bytes) -> dict[str, str]:
     return {part[:1]: part[2:] for part in text.decode(errors="replace").split(",")}
+
+
+def _read_base64(text: str) -> bytes:
+    """Return what a text of base64 holds, nothing for what is none."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _hmac(key: bytes, text: bytes) -> bytes:
@@ -154,17 +186,21 @@ class Session:
     def open(cls, login: Login) -> Session:
         """Open a session and return it once the server is ready for queries.
 
-        Raises Refused when the server says no, ChaosError when it wants a password that was not given, OSError when
-        the network or the server's end came in between.
+        Raises SessionRefused when the server says no, ChaosError when it wants a password that was not given, OSError
+        when the network or the server's end came in between, or it is not ready within the login's time.
         """
+        deadline = bounds.Deadline(login.timeout)
         connection = socket.create_connection((login.host, login.port), login.timeout)
-        try:
-            if login.encrypt:
-                connection = _encrypted(connection)
-            _Opening(connection, login).finish()
-        except BaseException:
-            connection.close()
-            raise
+        with cut_off.limit_time(deadline.seconds_left, connection) as cut:
+            try:
+                if login.encrypt:
+                    connection = _encrypt(connection, cut)
+                _Opening(connection, login, deadline).finish()
+            except BaseException as error:
+                connection.close()
+                if cut.over and isinstance(error, Exception):  # what was cut off may look like another end
+                    raise socket.timeout("timed out") from error
+                raise
         return cls(connection)
 
     @property
@@ -174,10 +210,14 @@ class Session:
 
     def is_lost(self) -> bool:
         """Return whether the server has ended it; what it merely tells (notices, settings) is read and dropped."""
+        told = 0
         try:
             while True:
                 data = self._socket.recv(65536)
-                if not data or data[:1] == b"E":
+                told += len(data)
+                if (
+                    not data or data[:1] == b"E" or told > _TOLD
+                ):  # no server has so much to tell who asked nothing
                     return True
         except BlockingIOError:
             return False
@@ -191,8 +231,8 @@ class Session:
         self._socket.close()
 
 
-def _encrypted(connection: socket.socket) -> socket.socket:
-    """Ask for TLS and return the connection in it, or as it was where the server has none.
+def _encrypt(connection: socket.socket, cut: cut_off.Cut) -> socket.socket:
+    """Ask for TLS and return the connection in it, or as it was where the server has none; ``cut`` bounds it.
 
     Raises ChaosError when what answers is no PostgreSQL.
     """
@@ -201,20 +241,27 @@ def _encrypted(connection: socket.socket) -> socket.socket:
     if answer == b"N":
         return connection
     if answer != b"S":
-        raise ChaosError("What answers on the database's port does not speak PostgreSQL's protocol.")
+        raise ChaosError(f"{_NO_POSTGRESQL}.")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(connection)
+    encrypted = context.wrap_socket(connection, do_handshake_on_connect=False)
+    cut.watch(encrypted)
+    try:
+        encrypted.do_handshake()
+    except BaseException:
+        encrypted.close()
+        raise
+    return encrypted
 
 
 class _Opening:
     """A session on its way: what the server asks is answered until it is ready."""
 
-    def __init__(self, connection: socket.socket, login: Login) -> None:
-        self._socket, self._login = connection, login
-        self._until = clock.read() + login.timeout
+    def __init__(self, connection: socket.socket, login: Login, deadline: bounds.Deadline) -> None:
+        self._socket, self._login, self._deadline = connection, login, deadline
         self._scram: Scram | None = None
+        self._answered = False  # a password was asked for, and given: once is enough for any server
         self._ready = False
 
     def finish(self) -> None:
@@ -227,12 +274,17 @@ class _Opening:
                 }
             )
         )
-        data = b""
+        data, told = b"", 0
         while not self._ready:
-            self._socket.settimeout(max(0.001, self._until - clock.read()))
+            if self._deadline.passed:  # however much it has to say
+                raise socket.timeout("timed out")
+            self._socket.settimeout(max(0.001, self._deadline.seconds_left))
             part = self._socket.recv(65536)
+            told += len(part)
             if not part:
                 raise ConnectionResetError("the server closed the connection before the session was open")
+            if told > bounds.DATABASE_OPENING:
+                raise ChaosError(f"{_NO_POSTGRESQL}: it says more than any server before a session is open.")
             heard, data = split_messages(data + part)
             for kind, body in heard:
                 self._hear(kind, body)
@@ -240,8 +292,10 @@ class _Opening:
     def _hear(self, kind: bytes, body: bytes) -> None:
         if kind == b"E":
             told = error_fields(body)
-            raise SessionRefused(told.get("C", "?????"), told.get("M", "no reason given"))
+            raise SessionRefused(told["C"], told.get("M", "no reason given"))
         if kind == b"R":
+            if len(body) < 4:
+                raise ChaosError(f"{_NO_POSTGRESQL}.")
             answer = self._authenticate(struct.unpack_from("!I", body)[0], body[4:])
             if answer:
                 self._socket.sendall(frame_message(b"p", answer))
@@ -249,6 +303,8 @@ class _Opening:
 
     def _authenticate(self, wanted: int, data: bytes) -> bytes:
         if wanted == _OK:
+            if self._scram and not self._scram.proven:
+                raise ChaosError("What answers on the database's port does not know the role's password.")
             return b""
         if wanted == _SASL_FINAL and self._scram:
             self._scram.verify(data)
@@ -258,18 +314,31 @@ class _Opening:
                 f"PostgreSQL asks for the password of role {self._login.user} at {self._login.host}; "
                 "set chaos_database.password."
             )
-        if wanted == _CLEARTEXT:
-            return self._login.password.encode() + b"\0"
-        if wanted == _MD5:
-            return answer_md5(self._login.user, self._login.password, data[:4])
-        if wanted == _SASL and _SCRAM in data.split(b"\0"):
-            self._scram = Scram(self._login.password)
-            first = self._scram.first_message()
-            return _SCRAM + b"\0" + struct.pack("!I", len(first)) + first
         if wanted == _SASL_CONTINUE and self._scram:
             return self._scram.final_message(data)
+        if self._answered:
+            raise ChaosError(f"{_NO_POSTGRESQL}: it asks for the password again.")
+        self._answered = True
+        return self._give_password(wanted, data)
+
+    def _give_password(self, wanted: int, data: bytes) -> bytes:
+        login = self._login
+        if wanted == _CLEARTEXT and not login.clear_password:
+            raise ChaosError(
+                f"What answers at {login.host}:{login.port} asks for the password of role {login.user} in clear text, "
+                "which would give it to whoever that is: let pg_hba.conf say scram-sha-256 there, or set "
+                "chaos_database.clear_password."
+            )
+        if wanted == _CLEARTEXT:
+            return login.password.encode() + b"\0"
+        if wanted == _MD5:
+            return answer_md5(login.user, login.password, data[:4])
+        if wanted == _SASL and _SCRAM in data.split(b"\0"):
+            self._scram = Scram(login.password)
+            first = self._scram.first_message()
+            return _SCRAM + b"\0" + struct.pack("!I", len(first)) + first
         raise ChaosError(
-            f"PostgreSQL authenticates role {self._login.user} in a way that is not known here (request {wanted}); "
+            f"PostgreSQL authenticates role {login.user} in a way that is not known here (request {wanted}); "
             "trust, password, md5 and scram-sha-256 are."
         )
 
@@ -280,10 +349,11 @@ def hear_first_byte(host: str, port: int, patience: float) -> dict[str, Any]:
     ``answer`` is what came back within ``patience`` seconds: S or N of a server that lives, ``closed`` of one that hung
     up, empty for nothing. Where no connection came about, it says why.
     """
-    began, connected = clock.read(), False
+    began, connected, deadline = clock.read(), False, bounds.Deadline(patience)
     try:
         with socket.create_connection((host, port), patience) as connection:
             connected = True
+            connection.settimeout(max(0.001, deadline.seconds_left))
             connection.sendall(struct.pack("!II", 8, _SSL_REQUEST))
             answer = connection.recv(1).decode("latin-1") or "closed"
     except socket.timeout:
