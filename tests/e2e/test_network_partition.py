@@ -11,7 +11,7 @@ from tests.e2e import live, support
 PLAYBOOK = "playbooks/02-network-partition.yml"
 SHORT = {"network_partition_s": "5"}
 
-pytestmark = pytest.mark.usefixtures("ready")
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("ready")]
 
 
 def test_a_cut_path_is_proved_borne_and_healed(tmp_path: Path) -> None:
@@ -34,7 +34,6 @@ def test_a_cut_path_is_proved_borne_and_healed(tmp_path: Path) -> None:
     assert silent
 
 
-@pytest.mark.full
 def test_a_partition_that_cuts_nothing_is_invalid(tmp_path: Path) -> None:
     """In `make test`: module/test_network_faults (no drop, no proof), and each recorded run without its effect."""
     change = (
