@@ -68,6 +68,7 @@ def test_what_is_there_already_is_not_overwritten(discovered: tuple[Path, str]) 
     assert path.read_text() == before
 
 
+@pytest.mark.full
 def test_preflight_runs_with_it(discovered: tuple[Path, str]) -> None:
     done = run_with(discovered[0], "playbooks/00-preflight.yml")
     assert done.returncode == 0, done.stdout[-4000:]

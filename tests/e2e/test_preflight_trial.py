@@ -40,6 +40,7 @@ def waiting() -> int:
     return int(count)
 
 
+@pytest.mark.full
 def test_a_right_order_goes_in_and_is_taken_back(tmp_path: Path) -> None:
     before = waiting()
     said = preflight(tmp_path)
