@@ -42,7 +42,7 @@ lab-down: setup ## Take the embedded exchange away
 
 ##### checking
 
-.PHONY: setup-dev lint test test-quick test-unit test-module test-e2e test-fleet test-full test-bare test-vm bench
+.PHONY: setup-dev lint test test-quick test-unit test-module test-e2e test-fleet test-full test-bare test-vm bench noise
 setup-dev: ## Prepare this machine to run the tests and gates, too
 	@tools/bootstrap dev
 
@@ -79,6 +79,9 @@ test-vm: setup-dev ## Experiments on a stock kernel under emulation (half an hou
 bench: setup-dev ## What an experiment costs on 1, 10 and 50 light hosts
 	@ansible-playbook playbooks/lab.yml -e lab_healthcheck_interval=60s  # its image is wanted, and an idle machine
 	@python -m tests.bench.control_plane $(ARGS)
+
+noise: setup-dev ## Every experiment beside other work on this machine: docs/noise.md (hours; ARGS="11 12 --noise quiet")
+	@python -m tests.bench.noise $(ARGS)
 
 ##### releasing
 
