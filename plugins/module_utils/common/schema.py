@@ -107,8 +107,8 @@ def take_choice(default: str, *of: str) -> Any:
     return take_text(default, pattern="|".join(map(re.escape, of)), what=f"one of {', '.join(of)}")
 
 
-def take_flag(default: bool) -> Any:
-    """True or false."""
+def take_flag(default: bool | None) -> Any:
+    """True or false; absent it may be None."""
 
     def read(value: Any, where: str) -> bool:
         words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}

@@ -19,6 +19,7 @@ from ..run import lease, processes, timeline
 from ..run.folder import RunDir
 from ..run.timeline import Timeline
 from .database import Store, store_of_run
+from .endpoints import move_load
 from .ledger import faults_struck, reconcile_orders
 from .open_orders import Cleared, clear_open_orders
 from .order_book import cancel_all, read_depth
@@ -90,7 +91,7 @@ def settle_orders(
     What the database or the API will not tell
     is None in the ledger and a warning in the run's log; nothing is raised for it, because the report must come.
     """
-    load = run.spec.order_load
+    load = move_load(run.spec, engine)
     timeout_s = float(load["timeout_s"])
     attempts, summary = split_lines(read_lines(run.file("load.jsonl")))
     known = run.read_timeline()
@@ -113,7 +114,7 @@ def settle_orders(
     quiet = quiet_at(unanswered, timeout_s, math.inf)
     if summary is None or int(summary["in_flight"]):
         quiet = max(quiet, clock.read() + AFTER_S)
-    cleared = _clear(run, store, numbering, attempts, quiet=quiet, within=within)
+    cleared = _clear(run, load, store, numbering, attempts, quiet=quiet, within=within)
     before = known.book_depth
     ledger.update(
         open_orders_cancelled=cleared.cancelled,
@@ -152,6 +153,7 @@ def _count(run: RunDir, store: Store, numbering: Numbering) -> Mapping[int, int]
 
 def _clear(
     run: RunDir,
+    load: LoadEntry,
     store: Store,
     numbering: Numbering,
     attempts: Sequence[Attempt],
@@ -165,7 +167,7 @@ def _clear(
     }
     try:
         cleared = clear_open_orders(
-            run.spec.order_load,
+            load,
             store,
             numbering,
             known,
@@ -179,7 +181,7 @@ def _clear(
             f"Open orders are guessed from the answers, as the database did not tell: {error}",
             "reconcile",
         )
-        cancelled, failures = cancel_all(run.spec.order_load, list_unpaired(attempts, numbering.first))
+        cancelled, failures = cancel_all(load, list_unpaired(attempts, numbering.first))
         if failures:
             run.log("warn", f"{len(failures)} of them could not be cancelled; {failures[0]}", "reconcile")
         return Cleared(cancelled, None, words=str(error))

@@ -8,6 +8,7 @@ A start is written with the new main process and addresses, so that the other ob
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from ..common import clock
 from ..common.errors import ChaosError
 from ..common.jsonl import Writer
 from ..common.shapes import Line
+from ..exchange.endpoints import write_moved
 from ..faults import planning
 from ..host.docker_engine import DockerEngine, Event
 from ..run.folder import RunDir
@@ -61,6 +63,10 @@ def _follow(run: RunDir, engine: DockerEngine, writer: Writer) -> None:
             at = clock.take_anchor().boot(event.at)
             if at >= anchor.boottime:
                 writer.write(_line(event, at, engine))
+                if event.action == "start":
+                    # the others learn of a new address by this; where it fails they ask on where it was
+                    with contextlib.suppress(ChaosError, OSError):
+                        write_moved(run, engine)
 
 
 def _line(event: Event, at: float, engine: DockerEngine) -> Line:

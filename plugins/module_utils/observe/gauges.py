@@ -14,7 +14,7 @@ import queue
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..common import clock
@@ -22,6 +22,7 @@ from ..common.errors import ChaosError
 from ..evidence.phases import BASELINE
 from ..exchange import external
 from ..exchange.database import query_rows, store_of_run
+from ..exchange.endpoints import Moved
 from ..host.docker_engine import DockerEngine
 from ..host.http_client import Client, compile_expression
 from ..run import timeline
@@ -93,12 +94,15 @@ class Gauges:
     def _follow(self) -> None:
         engine = DockerEngine.connect_for(self._run, timeout=5)
         exchange = Asked(self._run.spec, store_of_run(self._run))
+        moved = Moved(self._run)
         while True:
             due, fault, moment = self._waiting.get()
             if clock.read() - due > _LATE_S:
                 continue
+            moved.has_changed()
             for gauge in self._gauges:
-                for name, value, t, error in read_gauge(gauge, engine, exchange):
+                here = replace(gauge, url=moved.url_of(gauge.to_data())) if gauge.url else gauge
+                for name, value, t, error in read_gauge(here, engine, exchange):
                     what = {"fault": fault, "name": name, "moment": moment, "value": value, "error": error}
                     with contextlib.suppress(
                         ChaosError

@@ -120,7 +120,10 @@ class AbortWhen(Described):
 
 @dataclass(frozen=True)
 class LoadSpec(Described):
-    """How many orders a second go where, and when one is given up; ``more`` says what an order looks like."""
+    """How many orders a second go where, and when one is given up; ``more`` says what an order looks like.
+
+    ``moves``, here and below: the url was found from service and port, and is looked up again when a container starts.
+    """
 
     url: str = take_text("")
     service: str = take_text("")
@@ -131,6 +134,7 @@ class LoadSpec(Described):
     burst_s: float = take_number(0.0)
     floor: float = take_number(0.0)
     timeout_s: float = take_number(3.0)
+    moves: bool | None = take_flag(None)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -160,6 +164,7 @@ class ProbeSpec(Described):
     timeout_s: float | None = take_number(None)
     slow_s: float | None = take_number(None)
     expect: Mapping[str, Any] = take_mapping()
+    moves: bool | None = take_flag(None)
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -176,6 +181,7 @@ class Gauge(Described):
     port: int | None = take_port()
     path: str = take_text("")
     values: Mapping[str, str] = take_text_mapping()
+    moves: bool | None = take_flag(None)
     more: Mapping[str, Any] = field(default_factory=dict)
 
 

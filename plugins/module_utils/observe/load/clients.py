@@ -51,6 +51,12 @@ class Clients(Generic[Token]):
         #: No order comes any more; once the last is answered they leave.
         self.leaving = False
 
+    def move(self, url: str) -> None:
+        """Have those who go to the API itself go on at another address."""
+        for client, connections in self._known:
+            if client.way == DIRECT:
+                connections.move(url)
+
     def take_turn(self) -> tuple[RushClient, Connections[Token]]:
         """Return whose turn it is, and its connections.
 

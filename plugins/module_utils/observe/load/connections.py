@@ -127,8 +127,8 @@ class Connections(Generic[Token]):
         self._host = parts.hostname
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._timeout, self._most = timeout, most
-        shown = write_host(self._host)
-        self._where = f"{shown}:{port}"
+        self._port = port
+        self._where = f"{write_host(self._host)}:{port}"
         self._prefix = parts.path.rstrip("/")
         self._headers = "".join(
             f"{name}: {value}\r\n"
@@ -145,6 +145,18 @@ class Connections(Generic[Token]):
         self._deadlines: deque[tuple[float, _Task[Token]]] = deque()
         self._ended: list[tuple[Token, Reply]] = []
         self.under_way = 0
+
+    def move(self, url: str) -> None:
+        """Go on at another base address; what is under way ends where it was sent."""
+        parts = urlsplit(url)
+        host, port = parts.hostname or self._host, parts.port or self._port
+        if (host, port) == (self._host, self._port):
+            return
+        self._host, self._port = host, port
+        self._where = f"{write_host(host)}:{port}"
+        self._addresses = HostAddresses(host, port)
+        while self._idle:
+            self._drop(self._idle.pop())
 
     def request(self, method: str, path: str, body: bytes, token: Token) -> bool:
         """Send a request; False when ``most`` are under way and nothing was done. Its end comes out of poll."""

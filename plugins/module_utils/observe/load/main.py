@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from ...common import clock
 from ...common.jsonl import Scribe
+from ...exchange.endpoints import Moved
 from ...host.priority import be_prompt
 from ...run import slow_host
 from ...run.folder import RunDir
@@ -32,7 +33,8 @@ def main(run: RunDir) -> int:
     """Send until told to stop; then wait for what is under way, at most one time-out, and write the summary."""
     be_prompt()
     life = Lifespan(run)
-    load = Sender(run.spec.order_load)
+    wanted, moved = run.spec.order_load, Moved(run)
+    load = Sender(wanted)
     scribe = Scribe(run.file("load.jsonl"))
     started = tick = clock.read()
     schedule = Schedule(run.spec.order_load, started)
@@ -44,6 +46,8 @@ def main(run: RunDir) -> int:
         if now >= tick:
             tick = now + every
             lines, marks = load.take(), life.marks()
+            if moved.has_changed():
+                load.move(moved.url_of(wanted))
             load.take_events(marks)
             for event in governor.tick(now, marks, lines, load.waiting_since):
                 run.write_event(**event)

@@ -67,6 +67,13 @@ class Sender:
             elif event.get("event") == timeline.FAULT_UNDONE and self._clients is not None:
                 self._clients.leaving = True
 
+    def move(self, url: str) -> None:
+        """Go on at another address of the API: its container was started, and may be elsewhere."""
+        self._url = url
+        self._connections.move(url)
+        if self._clients is not None:
+            self._clients.move(url)
+
     def send(self, at: float, stream: str) -> None:
         """Send the next order, meant for instant ``at``; a pool or a range that is exhausted is written down."""
         client, connections = None, self._connections

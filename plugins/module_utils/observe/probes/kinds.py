@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...common import clock
+from ...exchange.endpoints import Moved
 from ...host.http_client import Client, Expectation, kind_of, shorten
 
 TIMEOUT_S = 1.0
@@ -65,6 +66,26 @@ class HttpProbe:
             kind=kind,
             detail=None if good else reply.detail or reply.text() or f"status {reply.status}",
         )
+
+
+class MovingProbe:
+    """A probe of a URL that was found: it is asked where the service is now, and made anew when that has changed."""
+
+    def __init__(
+        self, make: Callable[[Mapping[str, Any]], Probe], probe: Mapping[str, Any], moved: Moved
+    ) -> None:
+        """make: the kind of probe; moved: where services are now. Raises ChaosError as the kind does."""
+        self._make, self._probe, self._moved = make, dict(probe), moved
+        self._asks = make(probe)
+
+    def sample(self) -> ProbeAnswer:
+        """Ask once."""
+        if self._moved.has_changed():
+            url = self._moved.url_of(self._probe)
+            if url != self._probe["url"]:
+                self._probe["url"] = url
+                self._asks = self._make(self._probe)
+        return self._asks.sample()
 
 
 class TcpProbe:

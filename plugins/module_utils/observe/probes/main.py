@@ -20,13 +20,14 @@ from typing import Any
 from ...common import clock
 from ...common.jsonl import Tail, Writer
 from ...common.shapes import Line
+from ...exchange.endpoints import Moved
 from ...host.docker_engine import DockerEngine
 from ...host.priority import raise_priority
 from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
 from ...run.slow_host import observer_tick
 from .addresses import ServiceAddresses, first_known
-from .kinds import TIMEOUT_S, HttpProbe, Probe, ProbeAnswer, TcpProbe
+from .kinds import TIMEOUT_S, HttpProbe, MovingProbe, Probe, ProbeAnswer, TcpProbe
 from .schedule import Pace, Trouble, next_slot
 from .slow import SlowProbe
 
@@ -98,16 +99,17 @@ def build_samplers(run: RunDir, pace: Pace, out: deque[Line]) -> tuple[list[Samp
 
     addresses = ServiceAddresses(lookup, first_known(spec.containers), services)
     addresses.refresh(services)
-    return [Sampler(probe, _kind(probe, addresses), pace, out) for probe in probes], addresses
+    return [Sampler(probe, _kind(probe, addresses, Moved(run)), pace, out) for probe in probes], addresses
 
 
 def _needs_lookup(probe: Mapping[str, Any]) -> bool:
     return probe["kind"] == "tcp" and not probe.get("address")
 
 
-def _kind(probe: Mapping[str, Any], addresses: ServiceAddresses) -> Probe:
+def _kind(probe: Mapping[str, Any], addresses: ServiceAddresses, moved: Moved) -> Probe:
     if probe["kind"] == "http":
-        return SlowProbe(probe) if probe.get("slow_s") else HttpProbe(probe)
+        make = SlowProbe if probe.get("slow_s") else HttpProbe
+        return MovingProbe(make, probe, moved) if probe.get("moves") else make(probe)
     if probe.get("address"):
         return TcpProbe(probe, lambda: str(probe["address"]), lambda: None)
     service = str(probe["service"])
