@@ -45,16 +45,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._remove_tmp_path(self._connection._shell.tmpdir)
 
     def _set_apart(self, spec: Arguments) -> tuple[Result, str]:
-        """Take the database's password out of the specification and into a file on the host; return spec and its path.
+        """Take the database's passwords out of the specification and into a file on the host; return spec and its path.
 
         A module's arguments are shown with -vvv, and a no_log argument would be blotted out of every line that
         happens to hold the same word. The path is empty where there is no password.
         """
         database = dict(spec.get("database") or {})
-        password = database.pop("password", None)
-        if not password:
+        admin = dict(database.get("admin") or {})
+        found = {"password": database.pop("password", None), "admin_password": admin.pop("password", None)}
+        kept = {name: str(value) for name, value in found.items() if value}
+        if not kept:
             return spec, ""
+        if admin:
+            database["admin"] = admin
         path = self._connection._shell.join_path(self._connection._shell.tmpdir, "secrets.json")
-        self._transfer_data(path, json.dumps({"password": str(password)}))
+        self._transfer_data(path, json.dumps(kept))
         self._fixup_perms2((self._connection._shell.tmpdir, path), execute=False)
         return {**spec, "database": database}, str(path)

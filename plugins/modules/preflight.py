@@ -34,6 +34,10 @@ options:
   password:
     description: The password of the application's own role, where PostgreSQL asks for one inside its own container.
     type: str
+  admin_password:
+    description: That of the database's administrator, where PostgreSQL asks for one on its own socket.
+    type: str
+    version_added: 1.0.0
   load:
     description:
       - How orders go in, as M(exchange.chaos.run) takes it. One is sent then, found in the database and cancelled, as
@@ -121,6 +125,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.secret import Secret
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import external
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
@@ -217,7 +222,8 @@ def _examined(
             raise ChaosError(first_sentence(problems))
         report = preflight.Report(own.say, facts)
         preflight.check_exchange(report, engine, spec)
-        preflight.try_faults(report, spec, engine, parameters["password"] or "")
+        admin = Secret(parameters["admin_password"])
+        preflight.try_faults(report, spec, engine, parameters["password"] or "", admin)
     except ChaosError as error:
         return _row(experiment, "impossible", [str(error)])
     why = [*common, *(line["text"] for line in own.lines if line["level"] == "warn")]
@@ -249,6 +255,7 @@ def main() -> None:
             "services": {"type": "dict", "required": True},
             "external": {"type": "dict", "default": {}},
             "password": {"type": "str", "no_log": True},
+            "admin_password": {"type": "str", "no_log": True},
             "load": {"type": "dict"},
             "database": {"type": "dict", "default": {}},
             "experiments": {"type": "list", "elements": "dict", "required": True},

@@ -90,6 +90,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, Unsupported
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_object
+from ansible_collections.exchange.chaos.plugins.module_utils.common.secret import Secret
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
@@ -108,7 +109,8 @@ def make_present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result
         return deliver_result(state.run_dir(run_id), changed=False, plan=[], skipped_reason="")
     secrets = read_object(Path(module.params["secrets"])) if module.params["secrets"] else {}
     password = str(secrets.get("password") or spec.database.password)
-    spec = replace(spec, database=spec.database.without_password())
+    admin = Secret(secrets.get("admin_password") or spec.database.admin_password)
+    spec = replace(spec, database=spec.database.without_passwords())
     database = {**spec.database.to_data(), "password": password}
     report, engine = preflight.check_host(
         lines.say, remote=module.params["remote"], folder=state.root, slow=spec.slow_host
@@ -120,10 +122,10 @@ def make_present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result
             f"Project {spec.project} on this host is taken by {held.describe()}; wait, or use playbooks/halt.yml."
         )
     preflight.check_exchange(report, engine, spec)
-    preflight.try_faults(report, spec, engine, password)
+    preflight.try_faults(report, spec, engine, password, admin)
     spec = preflight.resolve_specification(report, spec)
     plan = planning.describe_plans(
-        spec.faults, Site(report.targets, report.facts["capabilities"]["root"], engine)
+        spec.faults, Site(report.targets, report.facts["capabilities"]["root"], engine, admin)
     )
     lines.say("info", planning.describe_duration(spec))
     if module.check_mode:
@@ -137,7 +139,8 @@ def make_present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result
             "skipped_reason": "",
         }
     spec = replace(preflight.try_order(report, engine, spec, database), python=sys.executable)
-    run = opening.create_run(state, run_id, spec, Path(module.params["runtime"]), lines, password)
+    kept = {"password": password, "admin_password": admin.reveal()}
+    run = opening.create_run(state, run_id, spec, Path(module.params["runtime"]), lines, kept)
     return deliver_result(run, changed=True, before=lines.lines, plan=plan, skipped_reason="")
 
 

@@ -55,6 +55,10 @@ class Secret:
         raise TypeError("a secret is not written")
 
 
+#: Where there is none.
+NO_SECRET = Secret()
+
+
 def make_key() -> str:
     """Return a random key for seals, to be kept as long as they are compared and no longer."""
     return secrets.token_hex(_KEY_BYTES)

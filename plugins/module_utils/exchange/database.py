@@ -15,6 +15,7 @@ from typing import Any
 
 from ..common.errors import ChaosError
 from ..common.json_files import read_object
+from ..common.secret import Secret
 from ..common.shapes import DatabaseEntry, LoadEntry
 from ..host.docker_engine import DockerEngine
 from ..host.http_client import shorten
@@ -33,7 +34,7 @@ _ENVIRONMENT = {
     "PGOPTIONS": "-c default_transaction_read_only=on -c statement_timeout=15000",
 }
 
-#: Where the database's password lies in a run's folder (0600), apart from the specification that others read.
+#: Where the database's passwords lie in a run's folder (0600), apart from the specification that others read.
 SECRETS = "secrets.json"
 _NAME = "exchange.chaos look-up"
 _TIMEOUT_S = 5.0
@@ -43,7 +44,22 @@ _CHECK = "database.name and user, or give chaos_database.lookup and chaos_databa
 
 def store_of_run(run: RunDir) -> dict[str, Any]:
     """Return ``database`` of a run's specification, with the password that is kept apart."""
-    return {**run.spec.database.to_data(), **read_object(run.file(SECRETS))}
+    password = read_object(run.file(SECRETS)).get("password")
+    return {**run.spec.database.to_data(), **({"password": password} if password else {})}
+
+
+def admin_of_run(run: RunDir) -> Secret:
+    """Return the password of the database's administrator in a run, an empty one where none was given."""
+    return Secret(read_object(run.file(SECRETS)).get("admin_password"))
+
+
+def admin_store_of_run(run: RunDir) -> dict[str, Any]:
+    """Return ``database`` of a run's specification as its administrator asks it, where one is named."""
+    known = store_of_run(run)
+    admin = run.spec.database.admin
+    if admin is None or not admin.user:
+        return known
+    return {**known, "user": admin.user, "password": admin_of_run(run).reveal()}
 
 
 class Store:

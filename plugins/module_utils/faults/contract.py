@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..common.secret import NO_SECRET, Secret
+
 if TYPE_CHECKING:  # who only asks what a kind says of itself needs nothing of what it acts through
     from ..host.docker_engine import Container, DockerEngine
     from ..run.folder import RunDir
@@ -61,11 +63,15 @@ class Applied:
 
 @dataclass(frozen=True)
 class Site:
-    """What a plan may look at: the project's containers, whether we are root, the engine for reading."""
+    """What a plan may look at: the project's containers, whether we are root, the engine for reading.
+
+    ``admin``: the password of the database's administrator, where one was given.
+    """
 
     targets: Sequence[Container]
     root: bool
     engine: DockerEngine | None = None
+    admin: Secret = NO_SECRET
 
 
 @dataclass(frozen=True)

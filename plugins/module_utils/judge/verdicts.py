@@ -29,6 +29,8 @@ from .proofs.effect import judge_effect
 #: A phase shorter than this has no rate worth judging, seconds.
 _RATE_S = 1.0
 _SETTLE_S = 1.0
+#: What the snapshot calls the settings of the database, where it could not read them.
+SETTINGS = "PostgreSQL settings"
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def judge_restore(evidence: Evidence) -> tuple[str, list[Recorded], list[str]]:
         for text in evidence.restore.get("still_starting", [])
     ]
     notes += [f"Not checked for leftovers: {text}" for text in evidence.restore.get("unchecked", [])]
-    unknown = _unknown_orders(evidence)
+    unknown = _unknown_orders(evidence) + _unknown_settings(evidence)
     return ("fail" if left else "unknown" if unknown else "pass"), left, notes + unknown
 
 
@@ -199,6 +201,19 @@ def _open_orders(evidence: Evidence) -> list[Recorded]:
     count = ledger.get("open_orders_left")
     what = f"open orders of this run, listed by: {ledger.get('open_orders_query')}"
     return [_leftover("orders", what, 0, count)] if count else []
+
+
+def _unknown_settings(evidence: Evidence) -> list[str]:
+    """Say that the database's settings were not compared, where a fault was aimed at it: a restart takes others up."""
+    unchecked = (evidence.restore or {}).get("unchecked", [])
+    reasons = [str(text) for text in unchecked if str(text).startswith(SETTINGS)]
+    hit = any(evidence.service("database") in window.targets for window in fault_windows(evidence))
+    if not (reasons and hit):
+        return []
+    return [
+        f"Whether the database has the settings it had is not known ({reasons[0]}); chaos_database.admin takes a role "
+        "and a password that may read them."
+    ]
 
 
 def _unknown_orders(evidence: Evidence) -> list[str]:

@@ -17,6 +17,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..common import clock
 from ..common.errors import ChaosError
+from ..common.secret import NO_SECRET, Secret
 from ..common.shapes import Arguments, Result
 from ..exchange import database, external, fault_entry
 from ..faults import inject, planning
@@ -229,7 +230,9 @@ def make_result(changed: bool, plan: list[str], before: str, after: str) -> Resu
     return {"changed": changed, "plan": plan, "proof": [], "diff": diff, "chaos_lines": [], "chaos_bpf": []}
 
 
-def plan_fault(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) -> Plan:
+def plan_fault(
+    fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine, admin: Secret = NO_SECRET
+) -> Plan:
     """Look the target up and plan; changes nothing."""
     targets = engine.containers(wanted["project"])
     for service in fault_entry.services_of(wanted):
@@ -237,7 +240,7 @@ def plan_fault(fault: Fault, wanted: Mapping[str, Any], engine: DockerEngine) ->
             raise ChaosError(f"Project {wanted['project']} has no container of a service {service}.")
     for container in targets:
         consent.require_own_process(container, engine.inspect)
-    return planning.plan_fault(wanted, Site(targets, is_root(), engine))
+    return planning.plan_fault(wanted, Site(targets, is_root(), engine, admin))
 
 
 def preview_fault(fault: Fault, wanted: Mapping[str, Any]) -> Result:
@@ -262,7 +265,7 @@ def make_present(fault: Fault, wanted: Mapping[str, Any]) -> Result:
     if any(entry.fault == wanted["id"] for entry in known):
         return {**make_result(False, [], "", ""), **deliver_result(run, changed=False)}
     engine = DockerEngine.connect_for(run)
-    change = plan_fault(fault, wanted, engine)
+    change = plan_fault(fault, wanted, engine, database.admin_of_run(run))
     lines = change.lines()
     injection = inject.Injection(
         wanted["id"], wanted["kind"], change.service, lines, change.undo(), float(wanted["ttl"])

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..common import clock
 from ..common.errors import ChaosError
 from ..common.json_files import write_json
+from ..common.shapes import Arguments
 from ..exchange import database
 from ..run import claims, lease, processes, timeline
 from ..run.folder import RunDir
@@ -24,19 +25,24 @@ from ..snapshot import snapshot
 
 
 def create_run(
-    state: StateDir, run_id: str, spec: Specification, runtime: Path, lines: Lines, password: str = ""
+    state: StateDir,
+    run_id: str,
+    spec: Specification,
+    runtime: Path,
+    lines: Lines,
+    secrets: Arguments | None = None,
 ) -> RunDir:
     """Make the run: everything is undone again when a step fails.
 
     ``spec`` is checked and resolved; ``runtime`` is the zipapp as carried to this host. Raises ChaosError when the
-    project is taken, by whatever user and in whatever state folder. The database's password is kept apart.
+    project is taken, by whatever user and in whatever state folder. ``secrets``, its passwords, are kept apart.
     """
     with claims.claim_opening(spec.project):
-        return _create(state, run_id, spec, runtime, lines, password)
+        return _create(state, run_id, spec, runtime, lines, secrets or {})
 
 
 def _create(
-    state: StateDir, run_id: str, spec: Specification, runtime: Path, lines: Lines, password: str
+    state: StateDir, run_id: str, spec: Specification, runtime: Path, lines: Lines, secrets: Arguments
 ) -> RunDir:
     state.lock_project(spec.project, run_id, _owner())
     run = None
@@ -44,8 +50,8 @@ def _create(
         run = state.create_run_dir(run_id)
         run.keep_room()
         shutil.copyfile(runtime, run.file("chaos.pyz"))
-        if password:
-            write_json(run.file(database.SECRETS), {"password": password}, sync=True)
+        if any(secrets.values()):
+            write_json(run.file(database.SECRETS), secrets, sync=True)
         spec = replace(spec, anchor=AnchorSpec(**asdict(clock.take_anchor())), run_id=run_id)
         write_json(run.file("spec.json"), spec.to_data(), sync=True)
         run.write_event(timeline.OPENED, said=[line["text"] for line in lines.lines])

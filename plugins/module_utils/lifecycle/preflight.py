@@ -16,6 +16,7 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError, Unsupported
+from ..common.secret import NO_SECRET, Secret
 from ..exchange import external
 from ..exchange.database import Store
 from ..exchange.endpoints import resolve_url
@@ -204,13 +205,16 @@ def _identity(container: Container) -> KnownContainer:
     )
 
 
-def try_faults(report: Report, spec: Specification, engine: DockerEngine, password: str) -> None:
+def try_faults(
+    report: Report, spec: Specification, engine: DockerEngine, password: str, admin: Secret = NO_SECRET
+) -> None:
     """Try what each fault needs; warns of a fault that will be milder than asked. Raises Unsupported or ChaosError.
 
     ``password`` of the database is in no description of a fault: those are printed, and kept with the record.
+    Nor is ``admin``, that of its administrator.
     """
     has = report.facts["capabilities"]
-    site = Site(report.targets, bool(has["root"]), engine)
+    site = Site(report.targets, bool(has["root"]), engine, admin)
     for fault in spec.faults:
         login = {"password": password, "clear_password": spec.database.clear_password}
         found, *milder = planning.try_fault({**fault.to_data(), **login}, site).split("; ")

@@ -253,6 +253,23 @@ class FindingSpec(Described):
         return {key: value for key, value in each.items() if value is not None}
 
 
+def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+@dataclass(frozen=True)
+class Administrator(Described):
+    """The role that may read everything in the database; its password lies apart, too."""
+
+    user: str = take_text("")
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def password(self) -> str:
+        """Return the password, if it came with the rest."""
+        return str(self.more.get("password") or "")
+
+
 @dataclass(frozen=True)
 class Database(Described):
     """The exchange's database and as whom it is asked; the password lies apart (``secrets.json``)."""
@@ -263,6 +280,7 @@ class Database(Described):
     address: str = take_text("")
     port: int | None = take_port()
     clear_password: bool = take_flag(False)
+    admin: Administrator | None = take_part(Administrator, optional=True)
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -270,9 +288,15 @@ class Database(Described):
         """Return the password, if it came with the rest; it is never written with it."""
         return str(self.more.get("password") or "")
 
-    def without_password(self) -> Database:
+    @property
+    def admin_password(self) -> str:
+        """Return the administrator's, if it came with the rest."""
+        return self.admin.password if self.admin else ""
+
+    def without_passwords(self) -> Database:
         """Return the rest."""
-        return replace(self, more={key: value for key, value in self.more.items() if key != "password"})
+        admin = replace(self.admin, more=_without(self.admin.more, "password")) if self.admin else None
+        return replace(self, admin=admin, more=_without(self.more, "password"))
 
 
 @dataclass(frozen=True)

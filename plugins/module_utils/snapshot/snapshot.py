@@ -22,7 +22,7 @@ from ..common.errors import ChaosError
 from ..common.json_files import read_object, write_json
 from ..common.secret import make_key, seal_environment, seal_text
 from ..exchange import fault_entry
-from ..exchange.database import query_rows, store_of_run
+from ..exchange.database import admin_store_of_run, query_rows
 from ..host.docker_engine import Container, DockerEngine
 from ..run.folder import SEALING, RunDir
 from .host import HOST, cgroup_limits, list_executables, list_listeners, our_processes
@@ -233,7 +233,7 @@ def flatten_config(name: str, value: Any) -> list[tuple[str, str]]:
 
 
 def _settings(run: RunDir, engine: DockerEngine, targets: Sequence[Container]) -> dict[str, str]:
-    database = store_of_run(run)
+    database = admin_store_of_run(run)
     if database.get("address"):
         return _pairs(row[0] for row in query_rows(engine, "", database, _SETTINGS))
     running = [

@@ -302,6 +302,19 @@ def test_open_orders_of_ours_are_leftovers_and_unknown_ones_no_pass(tmp_path: Pa
     assert any("still open is not known" in text for text in silent.reasons)
 
 
+def test_settings_that_were_not_compared_are_no_pass_where_the_database_was_hit(tmp_path: Path) -> None:
+    restore = {
+        "leftovers": [],
+        "restarts": {"postgres": 1},
+        "unchecked": ["PostgreSQL settings: no password"],
+    }
+    found = judged(tmp_path / "hit", Scenario(restore=restore))
+    assert (found.outcome, found.restored) == ("failed", "unknown")
+    assert any("chaos_database.admin takes a role" in text for text in found.reasons)
+    left = {"kind": "nft", "what": "thing", "before": None, "after": "there"}
+    assert judged(tmp_path / "left", Scenario(restore={**restore, "leftovers": [left]})).restored == "fail"
+
+
 def test_what_was_not_checked_is_said(tmp_path: Path) -> None:
     restore = {"leftovers": [], "restarts": {}, "unchecked": ["network namespaces: no root"]}
     found = judged(tmp_path, Scenario(restore=restore))

@@ -20,7 +20,8 @@ from ...common.errors import ChaosError
 from ...common.json_files import write_json
 from ...common.jsonl import read_lines
 from ...common.peer_addresses import is_port
-from ...common.secret import Secret
+from ...common.secret import NO_SECRET, Secret
+from ...exchange.database import store_of_run
 from ...host.docker_engine import Container, DockerEngine
 from ...host.postgres.server import Server, Usage, find_administrator
 from ...host.postgres.wire import TOO_MANY
@@ -31,7 +32,7 @@ from ..contract import Applied, Proof, Scene, Site
 from ..kind import Kind, Process, Required
 from ..mechanisms import connection_limit, session_holder
 from ..mechanisms.connection_limit import LimitPlan
-from ..mechanisms.own_sessions import LOOPBACK, find_database, leave_none, mark_of, require_login
+from ..mechanisms.own_sessions import LOOPBACK, administer, find_database, leave_none, mark_of, require_login
 
 MODES = ("sessions", "limit")
 _START_S = 30.0
@@ -83,6 +84,7 @@ class SessionsPlan:
     superuser: bool
     password: Secret
     clear_password: bool = False
+    admin: Secret = NO_SECRET
 
     @property
     def service(self) -> str:
@@ -192,7 +194,9 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
     reader = find_administrator(container, str(fault.get("administrator") or ""))
     user, database = str(fault["user"]), str(fault["database"])
     server = (
-        Server(site.engine, container.id, user=reader, database=database) if site.engine is not None else None
+        Server(site.engine, container.id, user=reader, database=database, password=site.admin)
+        if site.engine is not None
+        else None
     )
     if str(fault.get("mode", MODES[0])) == "limit":
         return connection_limit.plan_limit(
@@ -208,6 +212,7 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         superuser=server.is_superuser(user) if server is not None else False,
         password=Secret(fault.get("password")),
         clear_password=bool(fault.get("clear_password")),
+        admin=site.admin,
     )
 
 
@@ -219,7 +224,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     if processes.living_process(run, session_holder.COMMAND):
         raise ChaosError("Another fault of this run holds the database's sessions already.")
     name = mark_of(run)
-    came_in = server.try_login(change.user)[0]
+    came_in = server.try_login(change.user, change.password)[0]
     before = server.count_connections(name)
     _measured(run, entry.fault, "before", before)
     patience = _START_S + before.limit / _LEAST_PER_S
@@ -239,7 +244,11 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
         )
     ]
     if came_in:
-        proofs.append(replace(_turned_away(server, change.user), name="full" if change.superuser else ""))
+        proofs.append(
+            replace(
+                _turned_away(server, change.user, change.password), name="full" if change.superuser else ""
+            )
+        )
     if not change.superuser:
         usage = server.count_connections(name)
         _measured(run, entry.fault, "held", usage)
@@ -257,7 +266,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     container, changed = find_database(wanted, scene.engine)
     if container is None:
         return f"{how}; the database does not run, so it has none of our sessions"
-    server = Server(scene.engine, container.id, user=wanted["administrator"], database=wanted["database"])
+    server = administer(scene, container, wanted)
     server.wait_until_up(_ANSWERS_S)
     usage = leave_none(server, mark_of(run))
     with contextlib.suppress(ChaosError):  # a full disk must not keep the undo from being told
@@ -286,9 +295,10 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     container, _changed = find_database(entry.undo, scene.engine)
     if container is not None:
         wanted = entry.undo
-        server = Server(scene.engine, container.id, user=wanted["administrator"], database=wanted["database"])
+        server = administer(scene, container, wanted)
         if wanted["superuser"]:
-            found.append(replace(_turned_away(server, wanted["user"]), name="full_at_end"))
+            password = Secret(store_of_run(scene.run)["password"])
+            found.append(replace(_turned_away(server, wanted["user"], password), name="full_at_end"))
         else:
             usage = server.count_connections(mark_of(scene.run))
             fact = "our sessions in pg_stat_activity at the end of the window"
@@ -325,7 +335,9 @@ def _login(plan: SessionsPlan, name: str) -> dict[str, Any]:
 
 
 def _server(plan: SessionsPlan, engine: DockerEngine) -> Server:
-    return Server(engine, plan.target.id, user=plan.administrator, database=plan.database)
+    return Server(
+        engine, plan.target.id, user=plan.administrator, database=plan.database, password=plan.admin
+    )
 
 
 def _measured(run: RunDir, fault: str, when: str, usage: Usage) -> None:
@@ -342,7 +354,7 @@ def _in_activity(fact: str, usage: Usage) -> Proof:
     return Proof("engine", fact, str(usage), clock.read(), full)
 
 
-def _turned_away(server: Server, user: str) -> Proof:
+def _turned_away(server: Server, user: str, password: Secret) -> Proof:
     """Let PostgreSQL's own client try, which shares no code with the holder."""
-    came_in, words = server.try_login(user)
+    came_in, words = server.try_login(user, password)
     return Proof("engine", f"psql as role {user}", "came in" if came_in else words, clock.read(), not came_in)

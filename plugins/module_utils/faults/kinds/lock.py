@@ -21,7 +21,7 @@ from ...common.errors import ChaosError
 from ...common.json_files import write_json
 from ...common.jsonl import read_lines
 from ...common.peer_addresses import is_port
-from ...common.secret import Secret
+from ...common.secret import NO_SECRET, Secret
 from ...common.shapes import Arguments, FaultEntry, Line
 from ...host.docker_engine import Container, DockerEngine
 from ...host.postgres.locks import LockServer
@@ -32,7 +32,7 @@ from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..kind import Kind, Process, Required
 from ..mechanisms import lock_holder, own_sessions
-from ..mechanisms.own_sessions import LOOPBACK, find_database, leave_none, mark_of
+from ..mechanisms.own_sessions import LOOPBACK, administer, find_database, leave_none, mark_of
 
 
 def _as_entry(parameters: FaultEntry) -> Arguments:
@@ -85,6 +85,7 @@ class LockPlan:
     administrator: str
     password: Secret
     clear_password: bool = False
+    admin: Secret = NO_SECRET
 
     @property
     def service(self) -> str:
@@ -165,6 +166,7 @@ def from_spec(fault: FaultEntry, chosen: Sequence[Container], site: Site) -> Loc
         administrator=find_administrator(chosen[0], str(fault.get("administrator") or "")),
         password=Secret(fault.get("password")),
         clear_password=bool(fault.get("clear_password")),
+        admin=site.admin,
     )
 
 
@@ -211,7 +213,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     if container is None:
         fact = "the lock is ours at the end of the window"
         return [Proof("engine", fact, "the database does not run", now, False, share, "granted_at_end")]
-    server = LockServer(scene.engine, container.id, user=wanted["administrator"], database=wanted["database"])
+    server = administer(scene, container, wanted)
     waiting = server.count_waiting(mark_of(run))
     with contextlib.suppress(ChaosError):  # a full disk must not keep the undo from being told
         _tell_waiters(run, entry.fault, samples, waiting)
@@ -257,7 +259,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     container, changed = find_database(wanted, scene.engine)
     if container is None:
         return f"{how}; the database does not run, so it has no session of ours"
-    server = LockServer(scene.engine, container.id, user=wanted["administrator"], database=wanted["database"])
+    server = administer(scene, container, wanted)
     server.wait_until_up(_ANSWERS_S)
     usage = leave_none(server, mark_of(run))
     return f"{how}; PostgreSQL counts {usage.ours} of our sessions{changed}"
@@ -276,4 +278,6 @@ def _login(plan: LockPlan, name: str) -> dict[str, Any]:
 
 
 def _server(plan: LockPlan, engine: DockerEngine) -> LockServer:
-    return LockServer(engine, plan.target.id, user=plan.administrator, database=plan.database)
+    return LockServer(
+        engine, plan.target.id, user=plan.administrator, database=plan.database, password=plan.admin
+    )

@@ -15,11 +15,12 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError
-from ...host.docker_engine import Container, DockerEngine
+from ...host.docker_engine import Container
 from ...host.postgres.server import Server
 from ...run import lease, timeline
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene
+from .own_sessions import administer
 
 #: The run is renewed for this long, in which the database stops and starts.
 _RESTART_S = 90.0
@@ -86,7 +87,7 @@ def plan_limit(
 
 def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:
     """Write the setting, restart the database, and read what is in force."""
-    server = Server(scene.engine, change.target.id, user=change.administrator, database=change.database)
+    server = administer(scene, change.target, change.undo())
     scene.run.write_event(
         timeline.MEASURED, fault=entry.fault, name="connections", when="before", limit=change.before
     )
@@ -101,7 +102,7 @@ def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:
 
 def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     """Read the setting at the end of the window; it can only have changed if the server was started anew."""
-    server, _target = _server(entry, scene.engine)
+    server, _target = _server(entry, scene)
     proof = _in_force(server, int(entry.undo["limit"]), "max_connections at the end of the window")
     whole = proof.holds and server.started_at() == entry.facts.get("started")
     share = 1.0 if whole else None if proof.holds else 0.0
@@ -111,7 +112,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
 def undo(entry: Entry, scene: Scene) -> str:
     """Put the setting back as it was written, or unwritten, and restart the server if it runs with another one."""
     wanted = entry.undo
-    server, container = _server(entry, scene.engine)
+    server, container = _server(entry, scene)
     server.wait_until_up()
     found, said = server.file_setting(), []
     if found != wanted["written"]:
@@ -141,10 +142,10 @@ def _in_force(server: Server, limit: int, fact: str) -> Proof:
     return Proof("engine", fact, now, clock.read(), now == limit)
 
 
-def _server(entry: Entry, engine: DockerEngine) -> tuple[Server, Container]:
+def _server(entry: Entry, scene: Scene) -> tuple[Server, Container]:
     """Look the database up again: its setting lies in its volume, whichever container runs it now."""
     wanted = entry.undo
-    found = engine.containers(wanted["project"], wanted["service"])
+    found = scene.engine.containers(wanted["project"], wanted["service"])
     if not found:
         raise ChaosError(
             f"No container of {wanted['service']} is left to put max_connections back in; bring it up with: "
@@ -152,5 +153,5 @@ def _server(entry: Entry, engine: DockerEngine) -> tuple[Server, Container]:
         )
     container = next((one for one in found if one.running), found[0])
     if not container.running:
-        engine.start(container.id)
-    return Server(engine, container.id, user=wanted["administrator"], database=wanted["database"]), container
+        scene.engine.start(container.id)
+    return administer(scene, container, wanted), container

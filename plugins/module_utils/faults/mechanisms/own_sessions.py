@@ -8,11 +8,14 @@ from __future__ import annotations
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...common.shapes import Arguments
+from ...exchange.database import admin_of_run
 from ...host import netns
 from ...host.docker_engine import Container, DockerEngine
+from ...host.postgres.locks import LockServer
 from ...host.postgres.server import Server, Usage
 from ...host.postgres.wire import TOO_MANY, attempt_login
 from ...run.folder import RunDir
+from ..contract import Scene
 
 #: Where PostgreSQL listens inside its container's network namespace, and whom official images trust there.
 LOOPBACK = "127.0.0.1"
@@ -43,6 +46,20 @@ def require_login(fault: str, container: Container, login: Arguments, root: bool
             f"PostgreSQL in {container.name} refuses role {user} at {LOOPBACK}: {answer['message']} "
             f"(SQLSTATE {answer['sqlstate']}); look at chaos_database and at its pg_hba.conf."
         )
+
+
+def administer(scene: Scene, container: Container, wanted: Arguments) -> LockServer:
+    """Return the database's server as its administrator asks it, with the password that the run was given.
+
+    ``wanted``: an undo with ``administrator`` and ``database``.
+    """
+    return LockServer(
+        scene.engine,
+        container.id,
+        user=wanted["administrator"],
+        database=wanted["database"],
+        password=admin_of_run(scene.run),
+    )
 
 
 def find_database(wanted: Arguments, engine: DockerEngine) -> tuple[Container | None, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError
+from ...common.secret import NO_SECRET, Secret
 from ..docker_engine import Container, DockerEngine
 from ..http_client import shorten
 
@@ -29,6 +30,8 @@ _DATABASE_CAP = "SELECT datconnlimit FROM pg_database WHERE datname = current_da
 #: A server that a crowd connects to answers late; seconds, less than the engine's own patience.
 _PATIENCE = {"PGCONNECT_TIMEOUT": "15"}
 _UP_S = 60.0
+#: What psql says where it is asked for a password, and has none.
+_WANTS = "no password supplied"
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,17 @@ class Usage:
 class Server:
     """One database server, asked as a role that may still come in when all slots but the reserved ones are taken."""
 
-    def __init__(self, engine: DockerEngine, container_id: str, *, user: str, database: str) -> None:
+    def __init__(
+        self,
+        engine: DockerEngine,
+        container_id: str,
+        *,
+        user: str,
+        database: str,
+        password: Secret = NO_SECRET,
+    ) -> None:
         self._engine, self._id = engine, container_id
-        self._user, self._database = user, database
+        self._user, self._database, self._password = user, database, password
 
     def count_connections(self, name: str) -> Usage:
         """Count connections; ``name`` is the application_name that ours carry. Raises ChaosError."""
@@ -127,19 +138,25 @@ class Server:
                     raise
             clock.sleep(0.1)
 
-    def try_login(self, user: str) -> tuple[bool, str]:
+    def try_login(self, user: str, password: Secret = NO_SECRET) -> tuple[bool, str]:
         """Let psql log in as a role; returns whether it came in, and the server's words if not."""
         argv = [*_PSQL, "-U", user, "-d", self._database, "-c", "SELECT 1"]
-        code, output = self._engine.execute(self._id, argv, environment=_PATIENCE)
+        code, output = self._engine.execute(self._id, argv, environment=_environment(password))
         return code == 0, "" if code == 0 else shorten(output)
 
     def _ask(self, sql: str) -> list[list[str]]:
         argv = [*_PSQL, "-U", self._user, "-d", self._database, "-c", sql]
-        code, output = self._engine.execute(self._id, argv, environment=_PATIENCE)
+        code, output = self._engine.execute(self._id, argv, environment=_environment(self._password))
         if code:
             words = shorten(output).rstrip(".") or f"psql ended with {code}"
+            if _WANTS in output:
+                words += "; set chaos_database.admin (user and password)"
             raise ChaosError(f"PostgreSQL could not be asked as role {self._user}: {words}.")
         return [line.split("|") for line in output.splitlines() if line.strip()]
+
+
+def _environment(password: Secret) -> dict[str, str]:
+    return {**_PATIENCE, **({"PGPASSWORD": password.reveal()} if password else {})}
 
 
 def find_administrator(container: Container, named: str = "") -> str:
