@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, jsonl
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import reconcile
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.endpoints import resolve_url
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
@@ -21,7 +22,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import R
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import LoadSpec, ProbeSpec
 
 from tests.module.lab_stack import LABEL, docker
-from tests.module.load_api import load_spec, make_run, wait_for
+from tests.module.load_api import Api, load_spec, make_run, wait_for
 from tests.module.small_exchange import SmallExchange, small_exchange
 
 pytestmark = pytest.mark.timeout(120)
@@ -109,3 +110,31 @@ def test_all_that_ask_follow_a_service_to_where_it_is(exchange: SmallExchange, r
     assert ledger["open_orders_left"] == 0
     assert exchange.query("SELECT count(*) FROM trading.orders WHERE status = 'PENDING'") == ["0"]
     assert ledger["book_after"] is not None
+
+
+def test_load_and_probes_go_where_the_events_observer_says(tmp_path: Path) -> None:
+    """Between two APIs on loopback: the old one refuses, and is asked no more once the new one is told of."""
+    old, new = Api(), Api()
+    load = {**load_spec(old.url), **API, "url": old.url, "moves": True, "rate": 50}
+    probe = {**READY, "url": f"{old.url}/ready", "moves": True}
+    run = make_run(tmp_path / "runs" / "exp-10-told", load, [probe])
+    try:
+        for name in ("load", "probes"):
+            processes.start_process(run, name)
+        wait_for(lambda: good_after(run, "load.jsonl", 0) > 10 and good_after(run, "probes.jsonl", 0) > 3)
+        old.refuse()
+        gone = clock.read()
+        wait_for(
+            lambda: any(line.get("kind") == "refused" for line in jsonl.read_lines(run.file("load.jsonl")))
+        )
+        write_json(run.file("endpoints.json"), {"trading-api:8080": new.url.partition("://")[2]})
+        told = clock.read()
+        wait_for(
+            lambda: good_after(run, "load.jsonl", told) > 10 and good_after(run, "probes.jsonl", told) > 3
+        )
+        assert good_after(run, "load.jsonl", gone) == good_after(run, "load.jsonl", told)
+        assert len(new.orders) > 10
+    finally:
+        for name in processes.OBSERVERS:
+            processes.stop_process(run, name, timeout=0.5)
+        new.refuse()

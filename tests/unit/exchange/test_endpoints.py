@@ -5,13 +5,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.endpoints import (
+    Moved,
     find_endpoint,
+    find_moved,
+    move_load,
+    move_url,
     resolve_url,
+    write_moved,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import LoadSpec, ProbeSpec
+from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Container
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import (
+    LoadSpec,
+    ProbeSpec,
+    Specification,
+)
 
 from tests.unit.containers import down, target
 
@@ -82,3 +96,49 @@ def test_what_cannot_be_reached_says_why_and_which_variable_names_it() -> None:
         resolve_url(ProbeSpec.from_data({"service": "api", "port": 80, "role": "proxy"}), [hidden])
     with pytest.raises(ChaosError, match="No container of service api runs"):
         find_endpoint([down("api")], "api", 80)
+
+
+def moving() -> Specification:
+    """Return a specification whose load and probe were found, and one that asks where its owner says."""
+    api = target("api", network=PUBLISHED)
+    load = resolve_url(LoadSpec(service="api", port=8080), [api])
+    probe = resolve_url(ProbeSpec(name="ready", service="api", port=8080, path="/ready?x=1"), [api])
+    given = ProbeSpec(name="proxy", service="nginx", port=80, url="http://10.0.0.1/health")
+    return Specification(project="lab", load=load, probes=(probe, given))
+
+
+def test_what_was_found_is_found_again_and_what_the_owner_gave_stays(tmp_path: Path) -> None:
+    spec, run = moving(), RunDir(tmp_path)
+    write_json(run.file("spec.json"), spec.to_data())
+    ready, proxy = (one.to_data() for one in run.spec.probes)
+    elsewhere = target("api", network={"Ports": {"8080/tcp": [{"HostIp": "0.0.0.0", "HostPort": "49153"}]}})
+    assert find_moved(run.spec, [elsewhere]) == {"api:8080": "127.0.0.1:49153"}
+    moved = Moved(run)
+    assert not moved.has_changed()
+    assert moved.url_of(ready) == "http://127.0.0.1:18080/ready?x=1"
+    write_moved(run, Engine([elsewhere]))  # type: ignore[arg-type]
+    assert (moved.has_changed(), moved.has_changed()) == (True, False)
+    assert moved.url_of(ready) == "http://127.0.0.1:49153/ready?x=1"
+    assert moved.url_of(proxy) == "http://10.0.0.1/health"
+    assert move_load(run.spec, Engine([elsewhere]))["url"] == "http://127.0.0.1:49153"  # type: ignore[arg-type]
+
+
+def test_a_service_that_is_nowhere_is_asked_for_where_it_was() -> None:
+    assert find_moved(moving(), [down("api")]) == {}
+    assert move_load(moving(), Engine([down("api")]))["url"] == "http://127.0.0.1:18080"  # type: ignore[arg-type]
+
+
+def test_the_address_of_ipv6_moves_in_brackets() -> None:
+    bound = target("api", network={"Ports": {"8080/tcp": [{"HostIp": "::1", "HostPort": "81"}]}})
+    found = find_moved(moving(), [bound])
+    assert move_url(moving().probes[0].to_data(), found) == "http://[::1]:81/ready?x=1"
+
+
+class Engine:
+    """An engine that knows these containers."""
+
+    def __init__(self, known: list[Container]) -> None:
+        self.known = known
+
+    def containers(self, project: str) -> list[Container]:
+        return self.known

@@ -1,0 +1,38 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is said to work is shown: each row of docs/compatibility.md names a test that is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs" / "compatibility.md"
+
+
+def find_unshown(text: str) -> list[str]:
+    """Return the rows of tables whose last cell names no test that exists."""
+    rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| trait")]
+    return [row for row in rows if not is_shown(row)]
+
+
+def is_shown(row: str) -> bool:
+    """Return whether a row names a test that exists."""
+    named = re.search(r"`(tests/[\w/]+\.py)::(test_\w+)` \|$", row)
+    return bool(named) and f"def {named[2]}(" in (ROOT / named[1]).read_text() if named else False
+
+
+def test_each_row_is_shown_by_a_test() -> None:
+    text = PAGE.read_text()
+    assert text.count("::test_") > 15
+    assert find_unshown(text) == []
+
+
+@pytest.mark.parametrize("cell", ["we believe so", "`tests/module/test_kill.py::test_that_is_not_there`"])
+def test_a_row_without_one_is_found(cell: str) -> None:
+    row = f"| a trait | works | {cell} |"
+    assert find_unshown(row) == [row]
