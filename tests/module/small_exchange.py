@@ -96,6 +96,13 @@ class SmallExchange:
         )
         docker("exec", self.container("postgres"), "sh", "-ec", change)
 
+    def add_second_table(self) -> None:
+        """Make a table that looks like the one of orders, in another schema."""
+        self.query(
+            "CREATE SCHEMA desk; CREATE TABLE desk.orders (LIKE trading.orders); "
+            "GRANT USAGE ON SCHEMA desk TO PUBLIC; GRANT SELECT ON desk.orders TO PUBLIC"
+        )
+
     def rest(self, side: str, price: str, quantity: int = 100) -> str:
         """Put an order of another user in the book, by SQL alone, and return its id."""
         batch = json.dumps(

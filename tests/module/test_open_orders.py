@@ -90,8 +90,7 @@ def test_the_owners_own_query_is_asked_and_nothing_else(
 def test_two_tables_that_look_like_orders_are_named_and_none_is_taken(
     exchange: SmallExchange, load: dict[str, Any]
 ) -> None:
-    exchange.query("CREATE SCHEMA desk; CREATE TABLE desk.orders (LIKE trading.orders); GRANT USAGE ON SCHEMA desk "
-                   "TO PUBLIC; GRANT SELECT ON desk.orders TO PUBLIC")  # fmt: skip
+    exchange.add_second_table()
     try:
         with pytest.raises(
             ChaosError, match=r"desk\.orders and trading\.orders look alike.*chaos_database\.lookup"

@@ -78,7 +78,8 @@ def clear_open_orders(
     """
     until, pace = clock.read() + within, CancelPace(float(load["rate"]) + float(load.get("watch_rate") or 0))
     client = Client(load["url"], timeout=float(load["timeout_s"]), connections=_TOGETHER)
-    cancelled, words, fewest, since = 0, "", -1, clock.read()
+    gone: set[str] = set()
+    words, fewest, since = "", -1, clock.read()
     while True:
         keep()
         waiting = list_open(store, numbering)
@@ -90,12 +91,12 @@ def clear_open_orders(
             break
         ids = [one for one in ids_of(waiting, known) if one]
         for answer in _cancel_at_pace(load, client, ids, pace, min(until, now + _AT_ONCE_S)):
-            cancelled += answer.went
+            gone |= {answer.order_id} if answer.went else set()
             words = answer.words or words
         clock.sleep(_AGAIN_S if waiting else _LATECOMERS_S)
     if waiting and not words:
         words = "no id of them is known" if not all(ids_of(waiting, known)) else "there was no time left"
-    return Cleared(cancelled, len(waiting), store.show_open(numbering), words if waiting else "")
+    return Cleared(len(gone), len(waiting), store.show_open(numbering), words if waiting else "")
 
 
 def ids_of(waiting: Sequence[tuple[int, str]], known: Mapping[int, str]) -> list[str]:

@@ -23,6 +23,7 @@ DEPTH = "length([data.bids, data.asks, bids, asks][])"
 class Cancelling:
     """What the API answered: whether it went, its words if not; ``strained``: it gave no answer, or failed at it."""
 
+    order_id: str
     went: bool
     words: str = ""
     strained: bool = False
@@ -32,13 +33,13 @@ def cancel_order(load: LoadEntry, client: Client, order_id: str) -> Cancelling:
     """Cancel one order through the API."""
     how = load.get("cancel")
     if not how:
-        return Cancelling(False, "load.cancel is not set")
+        return Cancelling(order_id, False, "load.cancel is not set")
     reply = client.request(str(how.get("method", "DELETE")), fill_path(str(how["path"]), order_id=order_id))
     if not reply.kind and 200 <= reply.status < 300:
-        return Cancelling(True)
+        return Cancelling(order_id, True)
     words = reply.detail or f"status {reply.status}: {Judge(load)(reply).error or reply.text()}"
     return Cancelling(
-        False, words, bool(reply.kind) or reply.status == _TOO_MANY or reply.status >= _SERVER_ERROR
+        order_id, False, words, bool(reply.kind) or reply.status == _TOO_MANY or reply.status >= _SERVER_ERROR
     )
 
 

@@ -64,10 +64,11 @@ def write_queries(catalogue: Catalogue, database: DatabaseEntry, body: Mapping[s
     )
     unknown = "" if given["open"] or orders.tells_waiting else _explain_silent(table, orders)
     columns = ", ".join(f"{part} {name}" for part, name in orders.columns.items())
+    own = " and ".join(f"chaos_database.{key}" for key, query in given.items() if query)
     return OrderQueries(
         given["lookup"] or written["lookup"],
         given["open"] or ("" if unknown else written["open"]),
-        f"the catalogue: table {table} ({columns})",
+        f"{f'{own}, else ' if own else ''}the catalogue: table {table} ({columns})",
         unknown,
     )
 

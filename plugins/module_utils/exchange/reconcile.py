@@ -31,6 +31,8 @@ AFTER_S = 5.0
 _STOP_S = 10.0
 #: So long open orders are cancelled at most (s); whoever waits for halt waits less.
 CLEAR_S, CLEAR_AT_HALT_S = 300.0, 60.0
+#: How an order ended that the exchange may take all the same, a little later: nobody answered it.
+_MAY_COME_IN = ("timeout", "reset", "other")
 #: A database that has just come back may refuse for a moment (s).
 _PATIENCE_S = 10.0
 #: An order book may be served from a cache that lags the cancelling (s).
@@ -109,9 +111,7 @@ def settle_orders(
     ):  # an exchange may acknowledge first and store later
         _wait(run, all_quiet)
         ledger = reconcile_orders(attempts, _count(run, store, numbering), faults_struck(known))
-    # of those without an answer some may still come in
-    unanswered = [line for line in attempts if not line["ok"]]
-    quiet = quiet_at(unanswered, timeout_s, math.inf)
+    quiet = quiet_at([line for line in attempts if line["kind"] in _MAY_COME_IN], timeout_s, math.inf)
     if summary is None or int(summary["in_flight"]):
         quiet = max(quiet, clock.read() + AFTER_S)
     cleared = _clear(run, load, store, numbering, attempts, quiet=quiet, within=within)

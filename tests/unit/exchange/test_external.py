@@ -157,19 +157,24 @@ def test_an_error_names_a_peer_by_its_address() -> None:
 
 # ---- the password
 
+ADMIN = {"user": "postgres", "password": "b0ss"}
+
 
 def test_the_password_is_apart_from_the_specification_and_goes_with_the_run(tmp_path: Path) -> None:
-    given = Specification.read({"project": "lab", "database": {"name": "d", "password": "s3cret"}})
+    given = Specification.read(
+        {"project": "lab", "database": {"name": "d", "password": "s3cret", "admin": ADMIN}}
+    )
     assert given.database.password == "s3cret"
-    bare = replace(given, database=given.database.without_password())
+    bare = replace(given, database=given.database.without_passwords())
     assert "s3cret" not in json.dumps(bare.to_data())
+    assert "b0ss" not in json.dumps(bare.to_data())
     run = StateDir(tmp_path).create_run_dir("exp-01-a")
     write_json(run.file("spec.json"), bare.to_data())
-    write_json(run.file(database.SECRETS), {"password": "s3cret"})
+    write_json(run.file(database.SECRETS), {"password": "s3cret", "admin_password": "b0ss"})
     assert run.file(database.SECRETS).stat().st_mode & 0o777 == 0o600
-    assert database.store_of_run(run) == {
-        "name": "d", "password": "s3cret", "clear_password": False,
-    }  # fmt: skip
+    known = {"name": "d", "admin": {"user": "postgres"}, "clear_password": False}
+    assert database.store_of_run(run) == {**known, "password": "s3cret"}
+    assert database.admin_store_of_run(run) == {**known, "user": "postgres", "password": "b0ss"}
     record = StateDir(tmp_path).keep_record(run)
     assert not record.file(database.SECRETS).exists()
     assert "password" not in database.store_of_run(record)

@@ -39,6 +39,15 @@ def test_the_password_travels_in_a_file_and_in_no_argument() -> None:
     assert SPEC["database"]["password"] == "s3cret", "the caller's own is left alone"
 
 
+def test_the_administrators_password_goes_the_same_way() -> None:
+    action = Carrying()
+    database = {"name": "d", "admin": {"user": "postgres", "password": "b0ss"}}
+    spec, path = action._set_apart({"database": database})
+    assert spec["database"] == {"name": "d", "admin": {"user": "postgres"}}
+    assert json.loads(action.carried[path]) == {"admin_password": "b0ss"}
+    assert database["admin"] == {"user": "postgres", "password": "b0ss"}, "the caller's own is left alone"
+
+
 def test_without_a_password_nothing_is_carried() -> None:
     action = Carrying()
     for database in ({"name": "d"}, {"name": "d", "password": ""}, {}):

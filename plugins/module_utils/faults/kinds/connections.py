@@ -32,7 +32,14 @@ from ..contract import Applied, Proof, Scene, Site
 from ..kind import Kind, Process, Required
 from ..mechanisms import connection_limit, session_holder
 from ..mechanisms.connection_limit import LimitPlan
-from ..mechanisms.own_sessions import LOOPBACK, administer, find_database, leave_none, mark_of, require_login
+from ..mechanisms.own_sessions import (
+    LOOPBACK,
+    administer_database,
+    find_database,
+    leave_none,
+    mark_of,
+    require_login,
+)
 
 MODES = ("sessions", "limit")
 _START_S = 30.0
@@ -266,7 +273,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     container, changed = find_database(wanted, scene.engine)
     if container is None:
         return f"{how}; the database does not run, so it has none of our sessions"
-    server = administer(scene, container, wanted)
+    server = administer_database(scene, container, wanted)
     server.wait_until_up(_ANSWERS_S)
     usage = leave_none(server, mark_of(run))
     with contextlib.suppress(ChaosError):  # a full disk must not keep the undo from being told
@@ -295,7 +302,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     container, _changed = find_database(entry.undo, scene.engine)
     if container is not None:
         wanted = entry.undo
-        server = administer(scene, container, wanted)
+        server = administer_database(scene, container, wanted)
         if wanted["superuser"]:
             password = Secret(store_of_run(scene.run)["password"])
             found.append(replace(_turned_away(server, wanted["user"], password), name="full_at_end"))

@@ -32,7 +32,7 @@ from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..kind import Kind, Process, Required
 from ..mechanisms import lock_holder, own_sessions
-from ..mechanisms.own_sessions import LOOPBACK, administer, find_database, leave_none, mark_of
+from ..mechanisms.own_sessions import LOOPBACK, administer_database, find_database, leave_none, mark_of
 
 
 def _as_entry(parameters: FaultEntry) -> Arguments:
@@ -213,7 +213,7 @@ def in_force(entry: Entry, scene: Scene) -> list[Proof]:
     if container is None:
         fact = "the lock is ours at the end of the window"
         return [Proof("engine", fact, "the database does not run", now, False, share, "granted_at_end")]
-    server = administer(scene, container, wanted)
+    server = administer_database(scene, container, wanted)
     waiting = server.count_waiting(mark_of(run))
     with contextlib.suppress(ChaosError):  # a full disk must not keep the undo from being told
         _tell_waiters(run, entry.fault, samples, waiting)
@@ -259,7 +259,7 @@ def undo(entry: Entry, scene: Scene) -> str:
     container, changed = find_database(wanted, scene.engine)
     if container is None:
         return f"{how}; the database does not run, so it has no session of ours"
-    server = administer(scene, container, wanted)
+    server = administer_database(scene, container, wanted)
     server.wait_until_up(_ANSWERS_S)
     usage = leave_none(server, mark_of(run))
     return f"{how}; PostgreSQL counts {usage.ours} of our sessions{changed}"

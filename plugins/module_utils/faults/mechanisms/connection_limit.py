@@ -20,7 +20,7 @@ from ...host.postgres.server import Server
 from ...run import lease, timeline
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene
-from .own_sessions import administer
+from .own_sessions import administer_database
 
 #: The run is renewed for this long, in which the database stops and starts.
 _RESTART_S = 90.0
@@ -87,7 +87,7 @@ def plan_limit(
 
 def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:
     """Write the setting, restart the database, and read what is in force."""
-    server = administer(scene, change.target, change.undo())
+    server = administer_database(scene, change.target, change.undo())
     scene.run.write_event(
         timeline.MEASURED, fault=entry.fault, name="connections", when="before", limit=change.before
     )
@@ -154,4 +154,4 @@ def _server(entry: Entry, scene: Scene) -> tuple[Server, Container]:
     container = next((one for one in found if one.running), found[0])
     if not container.running:
         scene.engine.start(container.id)
-    return administer(scene, container, wanted), container
+    return administer_database(scene, container, wanted), container

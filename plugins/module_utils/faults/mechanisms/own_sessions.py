@@ -48,7 +48,7 @@ def require_login(fault: str, container: Container, login: Arguments, root: bool
         )
 
 
-def administer(scene: Scene, container: Container, wanted: Arguments) -> LockServer:
+def administer_database(scene: Scene, container: Container, wanted: Arguments) -> LockServer:
     """Return the database's server as its administrator asks it, with the password that the run was given.
 
     ``wanted``: an undo with ``administrator`` and ``database``.
