@@ -24,6 +24,7 @@ from tests.module.small_exchange import SmallExchange, small_exchange
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(180)]
 SERVICES = {"database": "postgres", "cache": "redis", "api": "trading-api", "proxy": "nginx"}
+STARTED = ("postgres", "redis", "trading-api", "market-simulator", "nginx")
 ACCEPTED = r"Trial order accepted in [0-9.]+ ms, found in the database, cancelled"
 
 
@@ -52,7 +53,7 @@ class Shape:
 
 def everywhere(*words: str) -> dict[str, tuple[str, ...]]:
     """The same words for each service."""
-    return dict.fromkeys(("postgres", "redis", "trading-api"), words)
+    return dict.fromkeys(STARTED, words)
 
 
 def own_database(**more: Any) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def impossible(said: str) -> set[int]:
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_shape_works_or_is_refused_with_what_helps(name: str, tmp_path: Path) -> None:
     shape = SHAPES[name]
-    with small_exchange(more=shape.more) as exchange:
+    with small_exchange(more=shape.more, services=STARTED) as exchange:
         shape.change(exchange)
         said = preflight(tmp_path, exchange)
         if shape.refused:
