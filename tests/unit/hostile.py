@@ -19,23 +19,33 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 Answer = Callable[[socket.socket], None]
 
+#: Measures a client by itself: the most memory it had (KiB), and its time in seconds without that in which it was ready
+#: to run and other processes had the processor (proc(5), schedstat): a busy machine is not the answer's doing.
+_METERS = """
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+def elapsed():
+    import glob
+    waited = sum(int(open(path).read().split()[1]) for path in glob.glob("/proc/self/task/*/schedstat"))
+    return time.monotonic() - waited / 1e9
+"""
+
 #: Runs what is given as a function of one argument and prints what came of it, its time and its peak memory.
 _CLIENT = """
 import json, sys, time
 sys.path.insert(0, {path!r})
 from ansible_collections.exchange.chaos.plugins.module_utils.{module} import {imports}
 {body}
-def peak():
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+{meters}
 warm_up = globals().get("warm")
 if warm_up:
     warm_up(sys.argv[1])
-usual, began = peak(), time.monotonic()
+usual, began = peak(), elapsed()
 try:
     answer = ask(sys.argv[1])
 except Exception as error:
     answer = f"{{type(error).__name__}}: {{error}}"
-print(json.dumps({{"answer": answer, "seconds": time.monotonic() - began, "mib": (peak() - usual) / 1024}}))
+print(json.dumps({{"answer": answer, "seconds": elapsed() - began, "mib": (peak() - usual) / 1024}}))
 """
 
 
@@ -90,7 +100,9 @@ def for_ever(connection: socket.socket, piece: bytes, pause: float = 0.0, most: 
 
 def ask(address: str, *, module: str, imports: str, body: str, patience: float = 60.0) -> dict[str, Any]:
     """Call ``ask(address)`` of ``body`` in a process of its own: {answer, seconds, mib over what it took before}."""
-    script = _CLIENT.format(path=str(ROOT / ".collections"), module=module, imports=imports, body=body)
+    script = _CLIENT.format(
+        path=str(ROOT / ".collections"), meters=_METERS, module=module, imports=imports, body=body
+    )
     done = subprocess.run(
         [sys.executable, "-c", script, address], capture_output=True, text=True, timeout=patience, check=False
     )
@@ -104,19 +116,18 @@ import ctypes, gc, json, sys, time
 sys.path.insert(0, {path!r})
 from ansible_collections.exchange.chaos.plugins.module_utils.{module} import {imports}
 {body}
-def peak():
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+{meters}
 found = dict()
 trim = ctypes.CDLL(None).malloc_trim  # what one call has freed is no room for the next
 for name, arguments in json.loads(sys.argv[1]).items():
     gc.collect(), trim(0)
     open("/proc/self/clear_refs", "w").write("5")
-    usual, began = peak(), time.monotonic()
+    usual, began = peak(), elapsed()
     try:
         answer = ask(*arguments)
     except Exception as error:
         answer = f"{{type(error).__name__}}: {{error}}"
-    seconds = time.monotonic() - began
+    seconds = elapsed() - began
     found[name] = dict(answer=answer, seconds=seconds, mib=(peak() - usual) / 1024)
 print(json.dumps(found))
 """
@@ -126,7 +137,9 @@ def ask_each(
     calls: dict[str, list[str]], *, module: str, imports: str, body: str, patience: float = 120.0
 ) -> dict[str, dict[str, Any]]:
     """Call ``ask(*arguments)`` of ``body`` for each name, all in one process: {answer, seconds, mib} by name."""
-    script = _CLIENTS.format(path=str(ROOT / ".collections"), module=module, imports=imports, body=body)
+    script = _CLIENTS.format(
+        path=str(ROOT / ".collections"), meters=_METERS, module=module, imports=imports, body=body
+    )
     done = subprocess.run(
         [sys.executable, "-c", script, json.dumps(calls)],
         capture_output=True, text=True, timeout=patience, check=False,
