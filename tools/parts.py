@@ -110,7 +110,8 @@ def run_quietly(name: str, command: list[str]) -> Result:
 def run_lane(name: str, full: bool) -> Result:
     """Run a gate or a suite on the controller; others run beside it."""
     if name in PYTESTS:
-        return run_quietly(name, pytest(name, *([] if full else ["-m", marked("", full)])))
+        examples = ["--hypothesis-profile=full"] if full and name == "unit" else []
+        return run_quietly(name, pytest(name, *examples, *([] if full else ["-m", marked("", full)])))
     quick = [] if full else QUICK.get(name, [])
     return run_quietly(name, [str(ROOT / "tools" / "gates" / name), *quick])
 

@@ -27,10 +27,10 @@ _DIGITS = re.compile(r"[0-9]{1,5}")
 
 
 def list_addresses(value: Any) -> list[str]:
-    """Return the addresses that an argument names: a list, one alone, or none."""
-    if isinstance(value, str):
-        value = [value] if value.strip() else []
-    return [str(one).strip() for one in value or []]
+    """Return the addresses that an argument names: a list, one alone, or none; what is no text is none of any host."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return []
+    return [str(one).strip() for one in (value if isinstance(value, (list, tuple)) else [value])]
 
 
 def find_problems(what: str, values: Iterable[str]) -> list[str]:

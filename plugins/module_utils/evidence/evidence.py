@@ -17,7 +17,7 @@ from ..common.clock import Anchor
 from ..common.errors import ChaosError
 from ..common.json_files import read_json
 from ..common.jsonl import read_lines
-from ..common.shapes import Line
+from ..common.shapes import Line, is_number, is_whole
 from ..exchange import rush
 from ..run.folder import NO_CAPTURE, RunDir
 from ..run.specification import FaultSpec, Specification
@@ -175,20 +175,20 @@ def parse_orders(lines: Sequence[Mapping[str, Any]]) -> list[Order]:
     """Turn the lines of load.jsonl into orders, by send time; lines that are none (the summary) are left out."""
     found = [
         Order(
-            n=int(line.get("n") or 0),
+            n=line.get("n") or 0,
             stream=SURGE if line.get("surge") else str(line.get("stream", STEADY)),
             at=float(line["at"]),
             sent=float(line["sent"]),
             end=float(line["end"]),
-            status=int(line.get("status") or 0),
-            ok=bool(line["ok"]),
+            status=line.get("status") or 0,
+            ok=bool(line.get("ok")),
             kind=str(line.get("kind", "other")),
-            error=line.get("error"),
+            error=_words_of(line, "error"),
             client=line.get("client"),
             way=str(line.get("way") or ""),
         )
         for line in lines
-        if "sent" in line and "end" in line
+        if _is_sound(line, ("at", "sent", "end"), ("n", "status"))
     ]
     return sorted(found, key=lambda order: order.sent)
 
@@ -201,17 +201,28 @@ def parse_samples(lines: Sequence[Mapping[str, Any]]) -> list[Sample]:
             role=str(line.get("role", "")),
             at=float(line["at"]),
             end=float(line["end"]),
-            ok=bool(line["ok"]),
-            status=int(line.get("status") or 0),
+            ok=bool(line.get("ok")),
+            status=line.get("status") or 0,
             kind=str(line.get("kind", "other")),
-            detail=line.get("detail"),
+            detail=_words_of(line, "detail"),
         )
         for line in lines
-        if "probe" in line and "end" in line
+        if "probe" in line and _is_sound(line, ("at", "end"), ("status",))
     ]
     return sorted(found, key=lambda sample: sample.at)
 
 
+def _words_of(line: Mapping[str, Any], key: str) -> str | None:
+    return None if line.get(key) is None else str(line[key])
+
+
 def sort_by_time(lines: Sequence[Line]) -> list[Line]:
     """Return the lines that have an instant, in time order."""
-    return sorted((line for line in lines if "t" in line), key=lambda line: float(line["t"]))
+    return sorted((line for line in lines if is_number(line.get("t"))), key=lambda line: float(line["t"]))
+
+
+def _is_sound(line: Mapping[str, Any], instants: Sequence[str], wholes: Sequence[str]) -> bool:
+    """Return whether a line has its instants, and whole numbers where it has any: a damaged one is no sample."""
+    return all(is_number(line.get(key)) for key in instants) and all(
+        line.get(key) is None or is_whole(line[key]) for key in wholes
+    )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..common import bounds
+from ..common.shapes import is_whole
 
 #: Tables, columns, keys, checks and words of enumerations that this role may read; a JSON object a line.
 CATALOGUE = """
@@ -178,21 +179,27 @@ def read_catalogue(rows: Sequence[Sequence[str]]) -> Catalogue:
         what = one.get("what")
         if what == "column":
             columns.setdefault(at, {})[str(one.get("name"))] = str(one.get("type"))
-            sizes[at] = int(one.get("rows") or 0)
+            sizes[at] = one["rows"] if is_whole(one.get("rows")) else 0
         elif what == "primary":
-            primary[at] = [str(name) for name in one.get("columns") or []]
+            primary[at] = _names(one, "columns")
         elif what == "check":
             found.checks.setdefault(at, []).append(str(one.get("text")))
         elif what == "word":
             found.words.setdefault(str(one.get("type")), []).append(str(one.get("text")))
-        elif what == "foreign" and len(one.get("columns") or []) == len(one.get("other_columns") or []) == 1:
-            far = (str(one.get("other_schema")), str(one.get("other_table")), str(one["other_columns"][0]))
-            found.foreign[(*at, str(one["columns"][0]))] = far
+        elif what == "foreign" and len(_names(one, "columns")) == len(_names(one, "other_columns")) == 1:
+            far = (str(one.get("other_schema")), str(one.get("other_table")), _names(one, "other_columns")[0])
+            found.foreign[(*at, _names(one, "columns")[0])] = far
     found.tables = [
         Table(schema, name, fields, sizes[schema, name], primary.get((schema, name), ()))
         for (schema, name), fields in columns.items()
     ]
     return found
+
+
+def _names(one: Mapping[str, Any], key: str) -> list[str]:
+    """Return a list of names in what the catalogue says, an empty one for what is none."""
+    listed = one.get(key)
+    return [str(name) for name in listed] if isinstance(listed, list) else []
 
 
 def match_names(names: Sequence[str]) -> dict[str, str]:

@@ -65,7 +65,9 @@ def choose(targets: Sequence[Container], service: str, replicas: str) -> list[Co
 
     Raises ChaosError for any other word.
     """
-    if replicas not in ("one", "all") and not (replicas.isdecimal() and int(replicas) > 0):
+    if replicas not in ("one", "all") and not (
+        replicas.isdecimal() and len(replicas) < 10 and int(replicas) > 0
+    ):
         raise ChaosError(f"replicas is {replicas!r}; it must be one, all, or a number above 0.")
     found = sorted(
         (container for container in targets if container.service == service),

@@ -204,7 +204,7 @@ def _same(given: Any, told: Any) -> bool:
     if isinstance(given, bool):
         return given == fault_entry.is_true(told)
     if isinstance(given, (int, float)):
-        with suppress(TypeError, ValueError):
+        with suppress(TypeError, ValueError, OverflowError):
             return float(given) == float(told or 0)
         return False
     if isinstance(given, list):

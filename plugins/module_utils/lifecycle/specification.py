@@ -101,7 +101,7 @@ def fault_ttl(fault: str, ttl: Any) -> list[str]:
 def _seconds(what: str, value: Any, most: float) -> list[str]:
     try:
         seconds = float("" if isinstance(value, bool) else value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return [f"{what} is {value!r}; it must be a number of seconds above 0 and up to {most:g}."]
     if not 0 < seconds <= most:
         return [f"{what} is {seconds:g} s; it must be above 0 and up to {most:g}."]

@@ -17,7 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import R
 from ansible_collections.exchange.chaos.plugins.module_utils.run.journal import Journal
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import sound_host
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -58,7 +58,6 @@ NAMES = (
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, FILES | DOCUMENTS)))
 def test_a_runs_folder_of_any_content_can_be_looked_at(content: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -81,7 +80,6 @@ def test_a_runs_folder_of_any_content_can_be_looked_at(content: dict[str, bytes]
         assert sound_host(record)["outcome"] == "invalid"
 
 
-@settings(max_examples=60, deadline=None)
 @given(FILES | DOCUMENTS)
 def test_a_lock_of_any_content_names_somebody_or_nobody(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -94,7 +92,6 @@ def test_a_lock_of_any_content_names_somebody_or_nobody(data: bytes) -> None:
             state.unlock_project(lock.project, lock.run_id)
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["host", "wave", "outcome", "verdicts", "faults", "notes", "judged"]), VALUES
@@ -106,7 +103,6 @@ def test_a_host_may_send_anything(sent: dict[str, Any]) -> None:
     json.dumps(found, allow_nan=False).encode()
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200) | DOCUMENTS)
 def test_an_answer_of_any_bytes_is_json_or_none(data: bytes) -> None:
     try:

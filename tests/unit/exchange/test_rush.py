@@ -11,7 +11,7 @@ from dataclasses import asdict
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.rush import STREAM, Rush
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load.schedule import Schedule
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 RUSH = Rush(rate=100.0, seconds=20.0, clients=8, proxy="http://127.0.0.1:80", proxy_clients=4)
@@ -27,7 +27,6 @@ def test_it_has_the_shape_of_an_opening() -> None:
     assert RUSH.orders == pytest.approx(100 * 20 * 0.65, abs=2)
 
 
-@settings(max_examples=60, deadline=None)
 @given(rate=st.floats(1, 2000), seconds=st.floats(1, 120))
 def test_each_order_is_due_once_and_in_order(rate: float, seconds: float) -> None:
     rush = Rush(rate, seconds)

@@ -19,7 +19,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.specification i
     Specification,
     Windows,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.module.core_support import Host, Project
@@ -253,7 +253,6 @@ OTHER_FAULTS = [
 ]
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_whatever_is_given_is_answered_in_sentences(
     data: Any, tmp_path_factory: pytest.TempPathFactory

@@ -76,7 +76,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     given = fault.get("cores", 0.1)
     try:
         cores = float(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         cores = 0.0
     if isinstance(given, bool) or not 0.01 <= cores <= 64:
         return [

@@ -117,7 +117,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
         given = fault.get(key)
         try:
             value = float(RATE if given is None else given)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             value = 0.0
         if isinstance(given, bool) or not 4096 <= value <= 1 << 40:
             found.append(

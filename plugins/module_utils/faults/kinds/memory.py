@@ -97,7 +97,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
             continue
         try:
             value = float(RATE_MB if given is None else given)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             value = 0.0
         if isinstance(given, bool) or not least <= value <= most:
             found.append(

@@ -135,7 +135,7 @@ def _seconds(value: Any, default: float) -> float | None:
         return None
     try:
         return default if value is None else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

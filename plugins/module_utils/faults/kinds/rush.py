@@ -109,7 +109,7 @@ def check(fault: FaultEntry) -> list[str]:
         found.append(
             f"Fault {identity} has no rate; it must be the orders per second at the height of the rush."
         )
-    if float(fault.get("hold_s") or 0) <= 0:
+    if not is_number(_number(fault.get("hold_s"))) or float(fault["hold_s"]) <= 0:
         found.append(f"Fault {identity} has no hold_s; it must be the seconds that the rush lasts.")
     if fault.get("proxy_port") is not None and not is_port(fault["proxy_port"]):
         found.append(
@@ -119,7 +119,7 @@ def check(fault: FaultEntry) -> list[str]:
 
 
 def _number(value: Any) -> Any:
-    with contextlib.suppress(TypeError, ValueError):
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
         return float(value)
     return value
 

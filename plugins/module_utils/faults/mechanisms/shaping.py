@@ -64,7 +64,7 @@ def find_problems(fault: str, wanted: Mapping[str, Any]) -> list[str]:
         most = _DELAY_MAX_MS if name.endswith("_ms") else 100.0 if name.endswith("_pct") else 1e7
         try:
             value = float("" if isinstance(wanted.get(name), bool) else wanted.get(name) or 0)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             value = -1.0
         if not 0 <= value <= most:
             found.append(

@@ -31,4 +31,4 @@ class LockServer(Server):
 
     def count_waiting(self, name: str) -> int:
         """Return how many sessions wait for a lock (wait_event_type Lock) behind those with that application_name."""
-        return int(self._ask(_WAITING.format(name=quote_text(name)))[0][0])
+        return self._ask_numbers(_WAITING.format(name=quote_text(name)))[0]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ _PATIENCE = {"PGCONNECT_TIMEOUT": "15"}
 _UP_S = 60.0
 #: What psql says where it is asked for a password, and has none.
 _WANTS = "no password supplied"
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,7 @@ class Server:
 
     def count_connections(self, name: str) -> Usage:
         """Count connections; ``name`` is the application_name that ours carry. Raises ChaosError."""
-        (row,) = self._ask(_USAGE.format(name=quote_text(name)))
-        return Usage(*(int(value) for value in row))
+        return Usage(*self._ask_numbers(_USAGE.format(name=quote_text(name)), 4))
 
     def is_superuser(self, role: str) -> bool:
         """Return whether a role is a superuser, whom the server keeps slots for. Raises ChaosError if there is none."""
@@ -85,7 +86,7 @@ class Server:
             f"ALTER ROLE {quote_name(role)}": f"SELECT rolconnlimit FROM pg_roles WHERE rolname = '{quote_text(role)}'",
             f"ALTER DATABASE {quote_name(self._database)}": _DATABASE_CAP,
         }
-        caps = {statement: int(self._ask(sql)[0][0]) for statement, sql in found.items()}
+        caps = {statement: self._ask_numbers(sql)[0] for statement, sql in found.items()}
         return {statement: most for statement, most in caps.items() if most >= 0}
 
     def end_sessions(self, name: str) -> None:
@@ -96,7 +97,7 @@ class Server:
 
     def read_limit(self) -> int:
         """Return max_connections as it is in force."""
-        return int(self._ask("SHOW max_connections")[0][0])
+        return self._ask_numbers("SHOW max_connections")[0]
 
     def file_setting(self) -> str | None:
         """Return max_connections as ALTER SYSTEM has written it, None where it has not."""
@@ -105,12 +106,12 @@ class Server:
 
     def smallest_limit(self) -> int:
         """Return the smallest max_connections with which this server surely starts and serves a client."""
-        row = self._ask(
+        (found,) = self._ask_numbers(
             "SELECT current_setting('superuser_reserved_connections')::int "
             "+ coalesce(current_setting('reserved_connections', true), '0')::int "
             "+ current_setting('max_wal_senders')::int * (current_setting('server_version_num')::int < 120000)::int + 1"
         )
-        return int(row[0][0])
+        return found
 
     def write_setting(self, value: str | None) -> None:
         """Write max_connections with ALTER SYSTEM, or take it out again; it counts from the server's next start."""
@@ -119,7 +120,8 @@ class Server:
 
     def started_at(self) -> str:
         """Return when the server was started, in its own words."""
-        return self._ask("SELECT pg_postmaster_start_time()")[0][0]
+        rows = self._ask("SELECT pg_postmaster_start_time()")
+        return rows[0][0] if rows else ""
 
     def restart(self) -> None:
         """Restart the container and wait until the server answers. Raises ChaosError when it does not."""
@@ -143,6 +145,15 @@ class Server:
         argv = [*_PSQL, "-U", user, "-d", self._database, "-c", "SELECT 1"]
         code, output = self._engine.execute(self._id, argv, environment=_environment(password))
         return code == 0, "" if code == 0 else shorten(output)
+
+    def _ask_numbers(self, sql: str, count: int = 1) -> list[int]:
+        """Return the whole numbers in the one row of an answer. Raises ChaosError when it is another."""
+        rows = self._ask(sql)
+        if len(rows) != 1 or len(rows[0]) != count or not all(_WHOLE.fullmatch(word) for word in rows[0]):
+            said = shorten("; ".join(" ".join(row) for row in rows)) or "nothing"
+            numbers = "a number" if count == 1 else f"{count} numbers"
+            raise ChaosError(f"PostgreSQL, asked for {numbers} as role {self._user}, answered {said}.")
+        return [int(word) for word in rows[0]]
 
     def _ask(self, sql: str) -> list[list[str]]:
         argv = [*_PSQL, "-U", self._user, "-d", self._database, "-c", sql]
