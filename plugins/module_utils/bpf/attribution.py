@@ -229,7 +229,7 @@ class ContainerScope:
 
     def _read(self, pid: int) -> str | None:
         try:
-            return container_id((self._proc / str(pid) / "cgroup").read_text())
+            return container_id((self._proc / str(pid) / "cgroup").read_text(errors="replace"))
         except OSError:
             return None
 

@@ -196,7 +196,7 @@ def has_unified_cgroups() -> bool:
 
 def _mounted_controllers() -> list[str]:
     """Return the enumerators of the version 1 controllers that have a hierarchy, best first."""
-    text = Path("/proc/self/cgroup").read_text()
+    text = Path("/proc/self/cgroup").read_text(errors="replace")
     mounted = {name for line in text.splitlines() for name in line.split(":")[1].split(",")}
     return [f"{name}_cgrp_id" for name in _CONTROLLERS if name in mounted]
 

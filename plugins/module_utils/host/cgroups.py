@@ -97,7 +97,7 @@ def find_cgroup(
     is gone or lives in a cgroup that is not the container's own.
     """
     try:
-        lines = (proc / str(pid) / "cgroup").read_text().splitlines()
+        lines = (proc / str(pid) / "cgroup").read_text(errors="replace").splitlines()
     except OSError as error:
         raise ChaosError(
             f"Process {pid} of container {container_id[:12]} is gone ({error.strerror})."

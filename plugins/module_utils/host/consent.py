@@ -90,6 +90,6 @@ def require_own_process(container: Container, look_again: Callable[[str], Contai
 def _is_its_process(container: Container) -> bool:
     """Return whether the process is in a cgroup that bears the container's id; cgroups(7), /proc/[pid]/cgroup."""
     try:
-        return container.id in (PROC / str(container.pid) / "cgroup").read_text()
+        return container.id in (PROC / str(container.pid) / "cgroup").read_text(errors="replace")
     except OSError:
         return False

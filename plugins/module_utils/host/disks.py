@@ -50,7 +50,7 @@ class Mount:
 def read_mounts(pid: int, *, proc: Path = PROC) -> list[Mount]:
     """Return the mounts that process ``pid`` sees. Raises ChaosError when they cannot be read."""
     try:
-        lines = (proc / str(pid) / "mountinfo").read_text().splitlines()
+        lines = (proc / str(pid) / "mountinfo").read_text(errors="replace").splitlines()
     except OSError as error:
         raise ChaosError(f"The mounts of process {pid} cannot be read ({error.strerror}).") from error
     found = []

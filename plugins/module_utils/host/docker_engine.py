@@ -494,7 +494,7 @@ class DockerEngine:
             if found["Running"] and pid > 0:
                 descriptor = os.pidfd_open(pid)
                 try:
-                    if container_id in Path(f"/proc/{pid}/cgroup").read_text():
+                    if container_id in Path(f"/proc/{pid}/cgroup").read_text(errors="replace"):
                         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                 finally:
                     os.close(descriptor)

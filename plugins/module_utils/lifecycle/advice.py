@@ -5,28 +5,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..evidence.log_lines import worth_showing
-from ..host.docker_engine import DockerEngine
+from ..host.docker_engine import Container, DockerEngine
 from ..run import timeline
 from ..run.folder import RunDir
+from ..run.processes import living_process
 
 #: Of so many last lines so many are shown: what complains, not what counts requests.
 _LAST, _SHOWN = 2000, 10
 
 
+def _is_well(containers: Sequence[Container]) -> bool:
+    """Return whether a service has containers, and each runs, healthy where it says so."""
+    return bool(containers) and all(one.running and one.health in ("", "healthy") for one in containers)
+
+
 def advise_recovery(run: RunDir, fault: str) -> None:
     """Log the recovery commands and what the fault's target said last; restart where the owner allows it.
 
-    ``rescue: restart`` in the run's specification lets us run the commands; that is a manual intervention.
+    ``rescue: restart`` in the run's specification lets us run the commands; that is a manual intervention. Where nobody
+    observes any more, the exchange may be well: then it is advised for services alone whose containers are not.
     """
     spec = run.spec
     known = spec.fault(fault)
     targets = known.services if known else []
     run.write_event(timeline.NOT_STEADY, fault=fault)
+    engine = DockerEngine.connect_for(run)
     services = list(dict.fromkeys((*targets, spec.services["api"])))
+    if not any(living_process(run, observer) for observer in ("load", "probes")):
+        services = [one for one in services if not _is_well(engine.containers(spec.project, one))]
+        said = "" if services else "; every container is up and healthy, so no restart is advised"
+        run.log(
+            "warn", f"Load and probes have ended, so nobody saw whether it is steady again{said}", "observe"
+        )
     for service in services:
         run.log("warn", f"To recover by hand: docker compose -p {spec.project} restart {service}", "observe")
-    engine = DockerEngine.connect_for(run)
     for target in targets:
         for container in engine.containers(spec.project, target):
             for line in worth_showing(engine.logs(container.id, tail=_LAST).lines, _SHOWN):

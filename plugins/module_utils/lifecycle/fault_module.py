@@ -93,7 +93,7 @@ def run(kind: Fault) -> None:
     parameters = module.params
     try:
         wanted = wanted_fault(kind, parameters, module.given)
-        problems = fault_ttl(parameters["fault"], wanted["ttl"])
+        problems = fault_ttl(parameters["fault"], wanted["ttl"]) + find_wrong_pauses(wanted)
         if parameters["state"] == "present":
             problems += kind.check(wanted)
         if problems:
@@ -111,6 +111,15 @@ def run(kind: Fault) -> None:
         if parameters["state"] == "present" and not module.check_mode:
             _go_no_further(parameters, str(error))
         module.fail_json(msg=str(error), at=clock.read(), aborted=aborted, **make_result(False, [], "", ""))
+
+
+def find_wrong_pauses(wanted: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each pause around the fault that is none: no number, below 0, or longer than any is."""
+    return [
+        f"The {name} of fault {wanted.get('id')} is {wanted[name]!r}; it must be seconds from 0 to {FARTHEST_S:.0f}."
+        for name in ("lead", "linger")
+        if wanted.get(name) is not None and not 0 <= wanted[name] <= FARTHEST_S
+    ]
 
 
 def _tell_failure(parameters: Mapping[str, Any], kind: str, reason: str) -> None:
@@ -289,7 +298,7 @@ def _agreed(run: RunDir, wanted: Mapping[str, Any]) -> Instant | None:
     if wanted.get("at") is None:
         return None
     agreed = Instant(run, wanted["id"], wanted["at"])
-    if abs(agreed.seconds_left) > FARTHEST_S:
+    if not abs(agreed.seconds_left) <= FARTHEST_S:  # which NaN is not
         raise ChaosError(
             f"The instant agreed for fault {wanted['id']} is {agreed.seconds_left:+.0f} s from now; it must lie within "
             f"{FARTHEST_S:.0f} s: nothing was changed."

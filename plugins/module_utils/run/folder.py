@@ -42,7 +42,7 @@ NO_CAPTURE: dict[str, Any] = {
 def process_start(pid: int) -> int | None:
     """Return the start time of ``pid`` in clock ticks since boot (proc(5), stat field 22), None if there is none."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return None
     fields = stat[stat.rfind(")") + 2 :].split()

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from ..common import bounds
+
 #: The label of the host's own namespaces; containers have their service and number.
 HOST = "host"
 _PROC = Path("/proc")
@@ -57,7 +59,7 @@ def cgroup_limits(pids: Mapping[str, int]) -> dict[str, str]:
 
 
 def _limit_files(pid: int) -> Iterator[Path]:
-    for line in (_PROC / str(pid) / "cgroup").read_text().splitlines():
+    for line in (_PROC / str(pid) / "cgroup").read_text(errors="replace").splitlines():
         _id, controllers, path = line.split(":", 2)
         if not controllers:
             for root in (_CGROUP, _CGROUP / "unified"):
@@ -75,7 +77,7 @@ def list_executables(containers: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for pid in _pids():
         try:
-            cgroup = (_PROC / str(pid) / "cgroup").read_text()
+            cgroup = (_PROC / str(pid) / "cgroup").read_text(errors="replace")
             owner = next((label for container_id, label in labels.items() if container_id in cgroup), None)
             if owner is not None:
                 found[f"{owner} {_program(pid)}"] = "runs"
@@ -86,9 +88,9 @@ def list_executables(containers: Mapping[str, str]) -> dict[str, str]:
 
 def _program(pid: int) -> str:
     try:
-        return os.readlink(_PROC / str(pid) / "exe")
+        return bounds.clean(os.fsencode(os.readlink(_PROC / str(pid) / "exe")))
     except PermissionError:
-        return (_PROC / str(pid) / "comm").read_text().strip()
+        return bounds.clean((_PROC / str(pid) / "comm").read_bytes()).strip()
 
 
 def our_processes(run: str) -> dict[str, str]:
@@ -100,7 +102,7 @@ def our_processes(run: str) -> dict[str, str]:
     found = {}
     for pid in _pids():
         try:
-            argv = (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            argv = [bounds.clean(word) for word in (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")]
             owner = (_PROC / str(pid)).stat().st_uid
         except OSError:
             continue

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import registry
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
+from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 
 RUN = "exp-01-core"
 SPEC = {
@@ -125,3 +127,18 @@ def test_a_given_specification_counts_only_without_a_run(state_dir: Path, tmp_pa
     other = {**SPEC, "faults": [{**SPEC["faults"][1], "cores": "0.7"}]}  # type: ignore[index,dict-item]
     assert float(wanted("cpu", "throttle", state_dir, specification=other)["cores"]) == 0.2
     assert float(wanted("cpu", "throttle", tmp_path / "none", specification=other)["cores"]) == 0.7
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1e308])
+def test_a_pause_that_is_none_is_told_by_its_name(value: float) -> None:
+    (problem,) = fault_module.find_wrong_pauses({"id": "outage", "lead": value, "linger": 2.0})
+    assert problem.startswith("The lead of fault outage is ")
+    assert fault_module.find_wrong_pauses({"id": "outage", "lead": 0.0, "linger": 600.0}) == []
+
+
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), -float("inf"), 0.0, 1e308])
+def test_an_instant_that_is_none_arms_nothing(state_dir: Path, at: float) -> None:
+    run = RunDir(state_dir / "runs" / RUN)
+    write_json(run.file("spec.json"), {**SPEC, "anchor": vars(clock.take_anchor())})
+    with pytest.raises(ChaosError, match="The instant agreed for fault outage is"):
+        fault_module._agreed(run, {"id": "outage", "at": at})

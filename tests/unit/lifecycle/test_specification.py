@@ -161,6 +161,16 @@ def test_a_wrong_value_is_told_by_its_variable(
     assert words in problem
 
 
+@pytest.mark.parametrize(
+    "value", ["1e400", float("inf"), 10**400, "9" * 400, float("nan"), "NaN", True, [], {}]
+)
+def test_cores_are_a_number_that_a_machine_may_have(good: dict[str, Any], value: Any) -> None:
+    good["faults"][0].update(kind="cpu", cores=value)
+    problems = specification.validate(good)
+    assert any("cores" in problem for problem in problems), problems
+    assert all(len(problem) < 500 for problem in problems)
+
+
 def test_a_number_that_came_as_text_is_one(good: dict[str, Any]) -> None:
     good["abort_when"] = {"free_disk_mb": "200", "latency_ms": None}
     found = specification.require_sound(good).abort_when

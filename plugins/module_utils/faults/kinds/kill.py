@@ -310,7 +310,7 @@ def _open(container: Container, opened: contextlib.ExitStack) -> int | None:
             f"Main process {container.pid} of {container.name} ended before it was killed; nothing was changed."
         ) from error
     opened.callback(os.close, pidfd)
-    if container.id not in Path(f"/proc/{container.pid}/cgroup").read_text():
+    if container.id not in Path(f"/proc/{container.pid}/cgroup").read_text(errors="replace"):
         raise ChaosError(
             f"Process {container.pid} does not belong to container {container.name} any more; nothing was changed."
         )

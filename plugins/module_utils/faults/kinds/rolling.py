@@ -160,7 +160,7 @@ def listens_to(pid: int, name: str) -> bool | None:
         number = (
             int(name) if name.isdecimal() else int(Signals[name if name.startswith("SIG") else f"SIG{name}"])
         )
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
         caught = next(line for line in lines if line.startswith("SigCgt:")).split()[1]
     except (OSError, KeyError, StopIteration, IndexError):
         return None

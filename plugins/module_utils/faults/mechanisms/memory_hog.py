@@ -19,7 +19,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ...common import clock
+from ...common import bounds, clock
 from ...common.errors import ChaosError
 from ...common.json_files import read_json, write_json
 from ...host import cgroups
@@ -92,7 +92,7 @@ class Watched:
             with contextlib.suppress(OSError):
                 pidfd = os.pidfd_open(pid)
                 opened.callback(os.close, pidfd)
-                self._pids[pidfd] = (pid, Path(f"/proc/{pid}/comm").read_text().strip())
+                self._pids[pidfd] = (pid, bounds.clean(Path(f"/proc/{pid}/comm").read_bytes()).strip())
                 self._poll.register(pidfd, select.POLLIN)
 
     def wait(self, seconds: float) -> None:
