@@ -66,10 +66,15 @@ def sound_host(host: Record) -> Record:
     What one host sent must not cost the others theirs.
     """
     try:
-        size = len(json.dumps(host, allow_nan=False))
+        written = json.dumps(host, allow_nan=False)
+        size = len(written)
         found = find_problems(host, {**read_schema(), "$ref": "#/$defs/host"})
         if size > _LARGEST_HOST:
             found = [f"it is {size >> 10} KiB large, more than any host's"]
+        elif not found:
+            bounds.parse_json(
+                written, largest=_LARGEST_HOST
+            )  # nor has it numbers that nobody can reckon with
     except (ValueError, TypeError, RecursionError) as error:
         found = [bounds.fit_line(str(error), 120)]
     if not found:
@@ -96,6 +101,6 @@ def read_any(path: str) -> Any:
     except UnicodeDecodeError as error:
         raise RecordError(f"The record {path} is not text in UTF-8.") from error
     try:
-        return json.loads(text)
+        return bounds.parse_json(text, largest=_LARGEST)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"The record {path} is not valid JSON: {error}.") from error

@@ -9,6 +9,7 @@ import copy
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,6 +29,9 @@ from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres.locks
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import fault_ttl
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import Specification
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import sound_host
+from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import report_paths
+from ansible_collections.exchange.chaos.plugins.plugin_utils.report import junit, text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,9 +81,9 @@ def test_an_answer_of_any_bytes_is_whole_or_malformed(parts: list[bytes]) -> Non
 
 
 @given(st.text(max_size=12) | st.sampled_from(["a.b", "a[", "length(a)", "a == `1`", "@"]), VALUES)
-def test_an_expression_of_any_text_holds_or_is_refused(text: str, body: Any) -> None:
+def test_an_expression_of_any_text_holds_or_is_refused(asked: str, body: Any) -> None:
     with told():
-        http_client.compile_expression(text, "here")(body)
+        http_client.compile_expression(asked, "here")(body)
 
 
 # -- engine ---------------------------------------------------------------------------------------------------
@@ -222,14 +226,29 @@ LINE = {
 
 
 @given(st.lists(st.tuples(st.sampled_from(places(LINE)), VALUES), max_size=5), st.text(max_size=60))
-def test_samples_of_any_content_are_read(changes: list[tuple[tuple[Any, ...], Any]], text: str) -> None:
+def test_samples_of_any_content_are_read(changes: list[tuple[tuple[Any, ...], Any]], logged: str) -> None:
     lines = [LINE, *(put(LINE, at, value) for at, value in changes)]
     orders, samples = evidence.parse_orders(lines), evidence.parse_samples(lines)
     assert LINE["at"] in [order.at for order in orders]
     assert all(isinstance(order.latency_ms, float) for order in orders)
     assert samples
     assert evidence.sort_by_time(lines)
-    log_lines.is_complaint(text), log_lines.worth_showing([text], 3)
+    log_lines.is_complaint(logged), log_lines.worth_showing([logged], 3)
+
+
+# -- records --------------------------------------------------------------------------------------------------
+
+RECORD = json.loads((Path(__file__).resolve().parents[1] / "data" / "record-failed.json").read_text())
+FILES = report_paths("/nowhere/chaos-exp-01", "log", "bpf", "json", "xml")
+
+
+@given(st.sampled_from(places(RECORD["hosts"][0])), VALUES | st.sampled_from([10**400, -1, 1e308, "\x1b[2J"]))
+def test_a_host_with_one_field_of_any_value_is_reported_or_invalid(at: tuple[Any, ...], value: Any) -> None:
+    record = {**RECORD, "hosts": [sound_host(put(RECORD["hosts"][0], at, value))]}
+    shown = "\n".join(text.render_log(record, FILES))
+    assert shown.encode()
+    assert "\x1b" not in shown
+    assert junit.render_junit(record).encode()
 
 
 # -- arguments, inventories -----------------------------------------------------------------------------------

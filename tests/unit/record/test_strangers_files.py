@@ -89,6 +89,8 @@ GOOD = make_missing_host("db-1", "aborted", "out of reach")
         {**GOOD, "faults": [{"id": 1}]},
         {**GOOD, "wave": "first"},
         {**GOOD, "wave": float("inf")},
+        {**GOOD, "wave": 10**400},
+        {**GOOD, "load": {**GOOD["load"], "rate": 10**400}},
         {**GOOD, "extra": True},
         {**GOOD, "notes": ["x" * 2_000_000]},
         {**GOOD, "host": "db-1\x1b[2J\nmore"},
