@@ -29,6 +29,7 @@ class SmallExchange:
 
     image: str
     more: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)
     project: str = field(default_factory=lambda: f"exchange-chaos-shape-{uuid.uuid4().hex[:8]}")
 
     def container(self, service: str) -> str:
@@ -71,7 +72,8 @@ class SmallExchange:
     def query(self, statement: str, user: str = "postgres") -> list[str]:
         """Lines of what PostgreSQL answers to a statement."""
         words = ("psql", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", "trading_db", "-Atqc", statement)
-        return docker("exec", self.container("postgres"), *words).splitlines()
+        secret = ("--env", f"PGPASSWORD={self.passwords[user]}") if user in self.passwords else ()
+        return docker("exec", *secret, self.container("postgres"), *words).splitlines()
 
     def wait_ready(self, seconds: float = 30) -> None:
         """Wait until the API says that it is ready."""
@@ -126,6 +128,7 @@ class SmallExchange:
             "exec", "--user", "root", self.container("postgres"), "sh", "-ec", f"printf '{rules}' > {path}"
         )
         self.query("SELECT pg_reload_conf()")
+        self.passwords.update(passwords)
 
 
 @contextlib.contextmanager

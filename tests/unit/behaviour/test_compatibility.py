@@ -22,8 +22,11 @@ def find_unshown(text: str) -> list[str]:
 
 def is_shown(row: str) -> bool:
     """Return whether a row names a test that exists."""
-    named = re.search(r"`(tests/[\w/]+\.py)::(test_\w+)` \|$", row)
-    return bool(named) and f"def {named[2]}(" in (ROOT / named[1]).read_text() if named else False
+    named = re.search(r"`(tests/[\w/]+\.py)::(test_\w+)(?:\[([^\]]+)\])?` \|$", row)
+    if named is None:
+        return False
+    text = (ROOT / named[1]).read_text()
+    return f"def {named[2]}(" in text and (named[3] is None or f'"{named[3]}"' in text)
 
 
 def test_each_row_is_shown_by_a_test() -> None:
@@ -32,7 +35,14 @@ def test_each_row_is_shown_by_a_test() -> None:
     assert find_unshown(text) == []
 
 
-@pytest.mark.parametrize("cell", ["we believe so", "`tests/module/test_kill.py::test_that_is_not_there`"])
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "we believe so",
+        "`tests/module/test_kill.py::test_that_is_not_there`",
+        "`tests/e2e/test_shapes.py::test_a_shape_works_or_is_refused_with_what_helps[a moon of cheese]`",
+    ],
+)
 def test_a_row_without_one_is_found(cell: str) -> None:
     row = f"| a trait | works | {cell} |"
     assert find_unshown(row) == [row]
