@@ -51,30 +51,16 @@ class Shape:
     remedy: Mapping[str, Any] = field(default_factory=dict)
 
 
-def everywhere(*words: str) -> dict[str, tuple[str, ...]]:
-    """The same words for each service."""
-    return dict.fromkeys(STARTED, words)
-
-
 def own_database(**more: Any) -> dict[str, Any]:
     """``chaos_database`` with something besides."""
     return {"chaos_database": {"name": "trading_db", "user": "trading_user", **more}}
 
 
-READ_ONLY = ("--read-only", "--tmpfs", "/tmp", "--tmpfs", "/run")
 SHAPES = {
     "orders keyed by id": Shape(change=SmallExchange.key_by_id),
     "an ephemeral port": Shape({"trading-api": ("--publish", "127.0.0.1::8080")}),
     "published on IPv6": Shape({"trading-api": ("--publish", "[::1]::8080")}),
     "a database in two networks": Shape(change=lambda made: made.join("postgres", f"a-{made.project}")),
-    "an API in two networks": Shape(change=lambda made: made.join("trading-api", f"a-{made.project}")),
-    "a process of init": Shape(everywhere("--init"), possible=(2, 9)),
-    "no logging": Shape(everywhere("--log-driver", "none")),
-    "a root that is read-only": Shape({"trading-api": READ_ONLY, "redis": READ_ONLY}),
-    "restarts on failure alone": Shape(everywhere("--restart", "on-failure:3")),
-    "restarts always": Shape(everywhere("--restart", "always")),
-    "no restarts": Shape(everywhere("--restart", "no"), possible=(2, 9)),
-    "a host name of unicode in a label": Shape(everywhere("--label", "desk=Börse-δ")),
     "somebody trades in the symbol": Shape(change=rest_order),
     "two tables of orders": Shape(
         change=SmallExchange.add_second_table,
