@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -84,23 +86,28 @@ class Scribe:
 
 def parse_lines(data: bytes) -> list[Line]:
     """Return the complete lines of ``data``; a torn or damaged line is left out."""
-    found = []
-    for line in data.split(b"\n"):
-        try:
-            item = json.loads(line) if line else None
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(item, dict):
-            found.append(item)
-    return found
+    return list(_parsed(data.split(b"\n")))
 
 
 def read_lines(path: str | Path) -> list[Line]:
     """Return all lines of ``path``; a missing file is an empty list."""
-    try:
-        return parse_lines(Path(path).read_bytes())
-    except FileNotFoundError:
-        return []
+    return list(iterate_lines(path))
+
+
+def iterate_lines(path: str | Path) -> Iterator[Line]:
+    """Yield the lines of ``path`` as they are read, for who needs none of them for long; a missing file has none."""
+    with suppress(FileNotFoundError), Path(path).open("rb") as stream:
+        yield from _parsed(stream)
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[Line]:
+    for line in lines:
+        try:
+            item = json.loads(line) if line.strip() else None
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(item, dict):
+            yield item
 
 
 class Tail:

@@ -9,14 +9,15 @@ loads the same, so a recorded run can be judged again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from ..common.clock import Anchor
 from ..common.errors import ChaosError
 from ..common.json_files import read_json
-from ..common.jsonl import read_lines
+from ..common.jsonl import iterate_lines, read_lines
 from ..common.shapes import Line, is_number, is_whole
 from ..exchange import rush
 from ..run.folder import NO_CAPTURE, RunDir
@@ -33,8 +34,7 @@ STEADY, SURGE = "steady", "burst"
 MARKET = rush.STREAM
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(NamedTuple):
     """One finished attempt to place an order. Times are boottime seconds: intended, sent, answered or given up."""
 
     n: int
@@ -76,8 +76,7 @@ class Order:
         return not self.ok and self.telling
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(NamedTuple):
     """One finished probe. ``status`` is the HTTP status, 0 where there was no answer."""
 
     probe: str
@@ -141,14 +140,14 @@ class Evidence:
             and complete
         )
 
-    @property
+    @cached_property
     def ended(self) -> float:
-        """Return the boottime of the last thing that was observed."""
+        """The boottime of the last thing that was observed."""
         return max(
-            [self.anchor.boottime]
-            + [float(event["t"]) for event in self.timeline[-1:]]
-            + [order.end for order in self.orders]
-            + [sample.end for sample in self.probes]
+            self.anchor.boottime,
+            *(float(event["t"]) for event in self.timeline[-1:]),
+            max((order.end for order in self.orders), default=0.0),
+            max((sample.end for sample in self.probes), default=0.0),
         )
 
 
@@ -157,8 +156,8 @@ def load_evidence(run: RunDir) -> Evidence:
     return Evidence(
         spec=run.spec,
         anchor=run.anchor,
-        orders=parse_orders(read_lines(run.file("load.jsonl"))),
-        probes=parse_samples(read_lines(run.file("probes.jsonl"))),
+        orders=parse_orders(iterate_lines(run.file("load.jsonl"))),
+        probes=parse_samples(iterate_lines(run.file("probes.jsonl"))),
         bpf=sort_by_time(read_lines(run.file("bpf.jsonl"))),
         histograms=sort_by_time(read_lines(run.file("histograms.jsonl"))),
         capture=run.read_capture(),
@@ -171,29 +170,40 @@ def load_evidence(run: RunDir) -> Evidence:
     )
 
 
-def parse_orders(lines: Sequence[Mapping[str, Any]]) -> list[Order]:
-    """Turn the lines of load.jsonl into orders, by send time; lines that are none (the summary) are left out."""
+def parse_orders(lines: Iterable[Mapping[str, Any]]) -> list[Order]:
+    """Turn the lines of load.jsonl into orders, by send time; lines that are none (the summary) are left out.
+
+    A run may have a million of them on somebody's exchange host: none is held longer than it takes to read it, and
+    words that come again and again are one object.
+    """
+    known: dict[Any, Any] = {}
     found = [
         Order(
-            n=line.get("n") or 0,
-            stream=SURGE if line.get("surge") else str(line.get("stream", STEADY)),
-            at=float(line["at"]),
-            sent=float(line["sent"]),
+            n=int(line.get("n") or 0),
+            stream=known.setdefault(stream, stream),
+            at=at,
+            sent=at if sent == at else sent,
             end=float(line["end"]),
-            status=line.get("status") or 0,
-            ok=bool(line.get("ok")),
-            kind=str(line.get("kind", "other")),
-            error=_words_of(line, "error"),
+            status=int(line.get("status") or 0),
+            ok=bool(line["ok"]),
+            kind=known.setdefault(kind, kind),
+            error=error if error is None else known.setdefault(str(error), error),
             client=line.get("client"),
-            way=str(line.get("way") or ""),
+            way=known.setdefault(way, way),
         )
         for line in lines
-        if _is_sound(line, ("at", "sent", "end"), ("n", "status"))
+        if "sent" in line and "end" in line
+        for stream in [SURGE if line.get("surge") else str(line.get("stream", STEADY))]
+        for at, sent in [(float(line["at"]), float(line["sent"]))]
+        for kind, way, error in [
+            (str(line.get("kind", "other")), str(line.get("way") or ""), line.get("error"))
+        ]
     ]
-    return sorted(found, key=lambda order: order.sent)
+    found.sort(key=lambda order: order.sent)
+    return found
 
 
-def parse_samples(lines: Sequence[Mapping[str, Any]]) -> list[Sample]:
+def parse_samples(lines: Iterable[Mapping[str, Any]]) -> list[Sample]:
     """Turn the lines of probes.jsonl into samples, by send time."""
     found = [
         Sample(

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from ..common.stats import find_percentile
 from ..run.specification import Specification, Thresholds
@@ -32,8 +33,7 @@ CLEAN_SHARE = 1 / 3
 ALONE_S = 1.0
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """One sample of a signal; ``slow`` is a good answer that came later than the threshold allows.
 
     waited_until: when a slow one was still unanswered, and the threshold passed; boottime, s. alone: it was slow, and
@@ -147,7 +147,7 @@ def _excuse(points: Iterable[Point]) -> list[Point]:
     ordered = sorted(points, key=lambda point: point.at)
     bad = [point.at for point in ordered if point.bad]
     return [
-        replace(point, slow=False, alone=True)
+        point._replace(slow=False, alone=True)
         if point.slow and bisect_right(bad, point.at + ALONE_S) - bisect_left(bad, point.at - ALONE_S) == 1
         else point
         for point in ordered

@@ -121,12 +121,12 @@ def struck(run: Evidence) -> float:
 
 def failed(order: Order, words: str | None = None) -> Order:
     """The same order, answered with an error."""
-    return replace(order, ok=False, status=500, kind="error", error=words)
+    return order._replace(ok=False, status=500, kind="error", error=words)
 
 
 def bad(sample: Sample) -> Sample:
     """The same sample, without a good answer."""
-    return replace(sample, ok=False, status=0, kind="refused", detail="connection refused")
+    return sample._replace(ok=False, status=0, kind="refused", detail="connection refused")
 
 
 def watched_on(run: Evidence, last: Callable[[Sample], Sample] | None = None) -> Evidence:
@@ -136,11 +136,11 @@ def watched_on(run: Evidence, last: Callable[[Sample], Sample] | None = None) ->
     probes = [sample for sample in run.probes if sample.at < end]
     latest = {sample.probe: sample if last is None else last(sample) for sample in probes}
     times = [end + 0.1 * step for step in range(int(10 * WATCHED_S))]
-    order = failed(replace(orders[-1], stream="steady"))
+    order = failed(orders[-1]._replace(stream="steady"))
     return replace(
         run,
-        orders=orders + [replace(order, at=t, sent=t, end=t + 0.01) for t in times],
-        probes=probes + [replace(one, at=t, end=t + 0.01) for t in times[::3] for one in latest.values()],
+        orders=orders + [order._replace(at=t, sent=t, end=t + 0.01) for t in times],
+        probes=probes + [one._replace(at=t, end=t + 0.01) for t in times[::3] for one in latest.values()],
         timeline=[
             {**event, "t": event["t"] + (WATCHED_S if event["t"] >= end else 0)}
             | ({"event": "not_steady"} if event["event"] == "steady" else {})
@@ -168,7 +168,7 @@ def late(run: Evidence) -> Evidence:
     found = watched_on(broken)
     end = fault_windows(found)[-1].end
     back = [
-        replace(sample, ok=True, status=200, kind="ok") if sample.at > end - 1 else sample
+        sample._replace(ok=True, status=200, kind="ok") if sample.at > end - 1 else sample
         for sample in found.probes
     ]
     return replace(found, probes=back)
@@ -179,7 +179,7 @@ def slow(run: Evidence) -> Evidence:
     at = struck(run)
     return replace(
         run,
-        orders=[replace(order, end=order.end + 5) if order.sent >= at else order for order in run.orders],
+        orders=[order._replace(end=order.end + 5) if order.sent >= at else order for order in run.orders],
     )
 
 
@@ -188,7 +188,7 @@ def sluggish(run: Evidence) -> Evidence:
     at = struck(run)
     return replace(
         run,
-        orders=[replace(order, end=order.end + 0.2) if order.sent >= at else order for order in run.orders],
+        orders=[order._replace(end=order.end + 0.2) if order.sent >= at else order for order in run.orders],
     )
 
 
@@ -227,13 +227,13 @@ def unaware(run: Evidence) -> Evidence:
     return replace(
         run,
         orders=[
-            replace(order, ok=False, status=0, kind="timeout", end=order.sent + 3)
+            order._replace(ok=False, status=0, kind="timeout", end=order.sent + 3)
             if order.end >= at
             else order
             for order in run.orders
         ],
         probes=[
-            replace(sample, ok=True, status=200, kind="ok")
+            sample._replace(ok=True, status=200, kind="ok")
             if sample.role in ("readiness", "health")
             else sample
             for sample in run.probes
@@ -308,7 +308,7 @@ def early(run: Evidence) -> Evidence:
         if at <= sample.at < at + 0.3 or (not sample.status and at <= sample.at < at + 2):
             probes.append(bad(sample))
         elif sample.role in ("readiness", "health"):
-            probes.append(replace(sample, ok=True, status=200, kind="ok"))
+            probes.append(sample._replace(ok=True, status=200, kind="ok"))
         else:
             probes.append(sample)
     return replace(run, probes=probes)
@@ -446,7 +446,7 @@ def test_a_short_stall_at_the_kill_is_not_the_latency_without_the_cache(tmp_path
     run = recorded.evidence(7, tmp_path)
     at = next(window.injected for window in fault_windows(run) if window.id == "outage")
     orders = [
-        replace(order, end=order.at + 0.3) if order.ok and at <= order.at < at + 0.3 else order
+        order._replace(end=order.at + 0.3) if order.ok and at <= order.at < at + 0.3 else order
         for order in run.orders
     ]
     assert sum(order.latency_ms > 250 for order in orders) > 40, "most of them of the dense streams"

@@ -83,8 +83,7 @@ def run(tmp_path: Path) -> Evidence:
     chance = random.Random(SEED)
     evidence = Scenario(order_ok=lambda t: True, steady_rate=20.0).evidence(tmp_path)
     orders = [
-        replace(
-            order,
+        order._replace(
             ok=True,
             status=201,
             kind="ok",

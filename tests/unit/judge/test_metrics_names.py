@@ -71,11 +71,11 @@ def test_orders_that_fail_for_a_name_are_told_from_others(tmp_path: Path) -> Non
     spec = known.spec.to_data()
     spec["faults"][0]["log_words"] = "name resolution|gaierror"
     failed = [
-        replace(
-            one, ok=False, kind="error", status=500, error="postgres: Temporary failure in name resolution"
+        one._replace(
+            ok=False, kind="error", status=500, error="postgres: Temporary failure in name resolution"
         )
         if AT <= one.at < AT + 1
-        else replace(one, ok=False, kind="error", status=500, error="store is full")
+        else one._replace(ok=False, kind="error", status=500, error="store is full")
         if AT + 1 <= one.at < AT + 2
         else one
         for one in known.orders

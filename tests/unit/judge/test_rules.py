@@ -119,8 +119,8 @@ def test_orders_that_we_sent_late_say_nothing_of_latency(late_s: float, verdict:
     for episode in ("crash", "outage"):
         assert episode in {fault.id for fault in run.spec.faults}
     orders = [
-        replace(
-            order, ok=True, status=201, kind="ok", sent=order.at + (late_s if in_outage(order.at) else 0.0005)
+        order._replace(
+            ok=True, status=201, kind="ok", sent=order.at + (late_s if in_outage(order.at) else 0.0005)
         )
         for order in run.orders
     ]

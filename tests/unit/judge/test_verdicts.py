@@ -88,9 +88,7 @@ def test_the_exit_of_another_process_proves_nothing(tmp_path: Path) -> None:
     scenario = Scenario()
     evidence = scenario.evidence(tmp_path)
     other = [{**event, "pid": 4} if event["event"] == "PROC_EXIT" else event for event in evidence.bpf]
-    with_other = Evidence(
-        **{**vars(evidence), "bpf": other, "engine": [], "timeline": without(evidence, "proof")}
-    )
+    with_other = replace(evidence, bpf=other, engine=[], timeline=without(evidence, "proof"))
     assert judge_run(with_other).effect == "fail"
 
 
@@ -160,9 +158,9 @@ def test_an_outage_that_did_not_last_is_no_effect(tmp_path: Path) -> None:
 
 def test_the_share_comes_from_the_engine_where_no_probe_looks(tmp_path: Path) -> None:
     evidence = Scenario().evidence(tmp_path)
-    blind = Evidence(**{**vars(evidence), "probes": [one for one in evidence.probes if one.role != "store"]})
+    blind = replace(evidence, probes=[one for one in evidence.probes if one.role != "store"])
     assert in_force(blind, fault_windows(blind)[1]) == pytest.approx((5.0 - 0.05) / 5.0, abs=0.001)
-    neither = Evidence(**{**vars(blind), "engine": []})
+    neither = replace(blind, engine=[])
     assert judge_effect(neither) == ("unknown", ["outage: nothing shows for how long it was in force"])
 
 
@@ -200,7 +198,7 @@ def test_load_that_stopped_before_the_second_fault(tmp_path: Path) -> None:
     scenario = Scenario()
     evidence = scenario.evidence(tmp_path)
     early = [order for order in evidence.orders if order.at < scenario.episode("outage").at - 1]
-    assert judge_run(Evidence(**{**vars(evidence), "orders": early})).outcome == "invalid"
+    assert judge_run(replace(evidence, orders=early)).outcome == "invalid"
 
 
 def test_no_steady_state_at_the_start(tmp_path: Path) -> None:
