@@ -23,7 +23,7 @@ import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
-from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import connections
+from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import connections, lock
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
 
@@ -324,6 +324,27 @@ def test_a_limit_of_its_own_is_not_taken_for_the_servers(
         assert connections.trial(fault, targets, site).startswith("ok")
     finally:
         psql(store, f"{statement} CONNECTION LIMIT -1")
+
+
+def test_a_server_on_another_port_is_asked_there(project: Project) -> None:
+    """By both kinds: the trial, the plan of a lower limit and of a lock; psql inside knows the usual port alone."""
+    image = lab_image()
+    command = f"{START} -c hba_file=/opt/exchange/postgres/pg_hba.conf -c port=5444"
+    made = project.up(
+        "odd", ("sh", "-c", command), image=image, user="postgres", stop_signal="SIGINT", restart="no"
+    )
+    asks = ["psql", "-p", "5444", "-U", "postgres", "-d", "trading_db", "-c", "SELECT 1"]
+    wait_for(lambda: made.exec_run(asks, user="postgres").exit_code == 0, 30)
+    engine = DockerEngine.connect()
+    targets = engine.containers(project.name, "odd")
+    site = Site(targets, True, engine)
+    asked = {**FAULT, "id": "exhausted", "port": 5444, "target": "odd"}
+    assert connections.trial(asked, targets, site).startswith("ok")
+    plan = connections.from_spec({**asked, "mode": "limit", "limit": 40}, targets, site)
+    assert plan.undo()["port"] == 5444
+    assert lock.trial({**asked, "table": "trading.orders"}, targets, site).startswith("ok")
+    with pytest.raises(ChaosError, match="PostgreSQL could not be asked"):
+        connections.trial({**asked, "port": 5432}, targets, site)
 
 
 HOLD = """

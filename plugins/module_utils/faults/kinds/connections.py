@@ -123,6 +123,7 @@ class SessionsPlan:
             "user": self.user,
             "database": self.database,
             "administrator": self.administrator,
+            "port": self.port,
             "superuser": self.superuser,
             "held": True,
         }
@@ -199,20 +200,20 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
         raise ChaosError(f"Connections can be taken of a running database only; {what}.")
     container = chosen[0]
     reader = find_administrator(container, str(fault.get("administrator") or ""))
-    user, database = str(fault["user"]), str(fault["database"])
+    user, database, port = str(fault["user"]), str(fault["database"]), int(fault.get("port") or 5432)
     server = (
-        Server(site.engine, container.id, user=reader, database=database, password=site.admin)
+        Server(site.engine, container.id, user=reader, database=database, password=site.admin, port=port)
         if site.engine is not None
         else None
     )
     if str(fault.get("mode", MODES[0])) == "limit":
         return connection_limit.plan_limit(
-            str(fault["id"]), container, int(fault["limit"]), reader, database, server
+            str(fault["id"]), container, int(fault["limit"]), reader, database, server, port=port
         )
     return SessionsPlan(
         fault=str(fault["id"]),
         target=container,
-        port=int(fault.get("port") or 5432),
+        port=port,
         user=user,
         database=database,
         administrator=reader,
@@ -343,7 +344,12 @@ def _login(plan: SessionsPlan, name: str) -> dict[str, Any]:
 
 def _server(plan: SessionsPlan, engine: DockerEngine) -> Server:
     return Server(
-        engine, plan.target.id, user=plan.administrator, database=plan.database, password=plan.admin
+        engine,
+        plan.target.id,
+        user=plan.administrator,
+        database=plan.database,
+        password=plan.admin,
+        port=plan.port,
     )
 
 

@@ -116,6 +116,7 @@ class LockPlan:
             "where": self.where,
             "database": self.database,
             "administrator": self.administrator,
+            "port": self.port,
             "held": True,
         }
 
@@ -279,5 +280,10 @@ def _login(plan: LockPlan, name: str) -> dict[str, Any]:
 
 def _server(plan: LockPlan, engine: DockerEngine) -> LockServer:
     return LockServer(
-        engine, plan.target.id, user=plan.administrator, database=plan.database, password=plan.admin
+        engine,
+        plan.target.id,
+        user=plan.administrator,
+        database=plan.database,
+        password=plan.admin,
+        port=plan.port,
     )

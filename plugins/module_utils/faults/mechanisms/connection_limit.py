@@ -37,6 +37,7 @@ class LimitPlan:
     written: str | None
     administrator: str
     database: str
+    port: int
 
     @property
     def service(self) -> str:
@@ -63,13 +64,21 @@ class LimitPlan:
             "before": self.before,
             "written": self.written,
             "administrator": self.administrator,
+            "port": self.port,
             "database": self.database,
             "held": True,
         }
 
 
 def plan_limit(
-    fault: str, container: Container, limit: int, administrator: str, database: str, server: Server | None
+    fault: str,
+    container: Container,
+    limit: int,
+    administrator: str,
+    database: str,
+    server: Server | None,
+    *,
+    port: int,
 ) -> LimitPlan:
     """Plan it. Raises ChaosError when the limit is no lower one, or so low that the server might not start."""
     if server is None:
@@ -82,7 +91,7 @@ def plan_limit(
             f"The limit of connections is {limit}; in {container.name} it must be from {least} "
             f"(one more than what is reserved) to {before - 1} (max_connections is {before})."
         )
-    return LimitPlan(fault, container, limit, before, server.file_setting(), administrator, database)
+    return LimitPlan(fault, container, limit, before, server.file_setting(), administrator, database, port)
 
 
 def apply(change: LimitPlan, entry: Entry, scene: Scene) -> Applied:

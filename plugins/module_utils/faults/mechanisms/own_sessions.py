@@ -51,7 +51,7 @@ def require_login(fault: str, container: Container, login: Arguments, root: bool
 def administer_database(scene: Scene, container: Container, wanted: Arguments) -> LockServer:
     """Return the database's server as its administrator asks it, with the password that the run was given.
 
-    ``wanted``: an undo with ``administrator`` and ``database``.
+    ``wanted``: an undo with ``administrator``, ``database`` and, where it is not PostgreSQL's usual one, ``port``.
     """
     return LockServer(
         scene.engine,
@@ -59,6 +59,7 @@ def administer_database(scene: Scene, container: Container, wanted: Arguments) -
         user=wanted["administrator"],
         database=wanted["database"],
         password=admin_of_run(scene.run),
+        port=int(wanted.get("port") or 5432),
     )
 
 

@@ -65,9 +65,10 @@ class Server:
         user: str,
         database: str,
         password: Secret = NO_SECRET,
+        port: int = 5432,
     ) -> None:
         self._engine, self._id = engine, container_id
-        self._user, self._database, self._password = user, database, password
+        self._user, self._database, self._password, self._port = user, database, password, port
 
     def count_connections(self, name: str) -> Usage:
         """Count connections; ``name`` is the application_name that ours carry. Raises ChaosError."""
@@ -143,7 +144,7 @@ class Server:
     def try_login(self, user: str, password: Secret = NO_SECRET) -> tuple[bool, str]:
         """Let psql log in as a role; returns whether it came in, and the server's words if not."""
         argv = [*_PSQL, "-U", user, "-d", self._database, "-c", "SELECT 1"]
-        code, output = self._engine.execute(self._id, argv, environment=_environment(password))
+        code, output = self._engine.execute(self._id, argv, environment=self._environment(password))
         return code == 0, "" if code == 0 else shorten(output)
 
     def _ask_numbers(self, sql: str, count: int = 1) -> list[int]:
@@ -157,7 +158,7 @@ class Server:
 
     def _ask(self, sql: str) -> list[list[str]]:
         argv = [*_PSQL, "-U", self._user, "-d", self._database, "-c", sql]
-        code, output = self._engine.execute(self._id, argv, environment=_environment(self._password))
+        code, output = self._engine.execute(self._id, argv, environment=self._environment(self._password))
         if code:
             words = shorten(output).rstrip(".") or f"psql ended with {code}"
             if _WANTS in output:
@@ -165,9 +166,10 @@ class Server:
             raise ChaosError(f"PostgreSQL could not be asked as role {self._user}: {words}.")
         return [line.split("|") for line in output.splitlines() if line.strip()]
 
-
-def _environment(password: Secret) -> dict[str, str]:
-    return {**_PATIENCE, **({"PGPASSWORD": password.reveal()} if password else {})}
+    def _environment(self, password: Secret) -> dict[str, str]:
+        """Return what psql reads: its socket in the container is named by the port, too."""
+        known = {**_PATIENCE, "PGPORT": str(self._port)}
+        return {**known, "PGPASSWORD": password.reveal()} if password else known
 
 
 def find_administrator(container: Container, named: str = "") -> str:
