@@ -244,6 +244,12 @@ class Capture:
         """Has it said that it works (or cannot)?"""
         return (self.folder / "processes" / "capture.json").exists()
 
+    def wait_for_events(self, count: int, within: float = 10.0, **wanted: Any) -> None:
+        """Wait until so many events have these fields, or for ``within`` seconds; whether they have, the test says."""
+        until = time.monotonic() + within
+        while len(self.events(**wanted)) < count and time.monotonic() < until:
+            time.sleep(0.1)
+
     def events(self, **wanted: Any) -> list[dict[str, Any]]:
         """Return the events that have these fields, controls left out unless asked for."""
         found = jsonl.read_lines(self.folder / "bpf.jsonl")

@@ -29,6 +29,10 @@ pytestmark = [
 RUN = "exp-01-core"
 
 
+#: ``store`` as a service whose settings nobody compares: where a database's cannot be, Restored is unknown.
+NO_DATABASE: dict[str, Any] = {"needs": ["api"], "services": {"api": "store"}}
+
+
 def hold(host: Host, ttl: float) -> None:
     """Kill ``store`` through the engine and hold it down."""
     host.kill(fault="outage", mode="engine", hold=True, ttl=ttl)
@@ -115,7 +119,7 @@ def ended_by_itself(host: Host, run: RunDir) -> dict[str, Any]:
 
 def test_a_run_that_nobody_renews_is_ended_with_a_record_and_leaves_no_process(host: Host) -> None:
     store = host.project.up("store")
-    run = host.open()
+    run = host.open(**NO_DATABASE)
     hold(host, ttl=600)
     record = host.state.record_dir(RUN)
     assert host.processes()
@@ -157,7 +161,7 @@ def test_a_run_whose_fault_was_refused_is_invalid_though_nobody_comes_for_it(hos
 @pytest.mark.full
 def test_a_run_with_a_fault_in_force_is_aborted_when_nobody_comes_whatever_else_it_found(host: Host) -> None:
     host.project.up("store")
-    run = host.open()
+    run = host.open(**NO_DATABASE)
     hold(host, ttl=600)
     run.write_event("no_more_faults", reason="not steady again")
     assert ended_by_itself(host, run)["outcome"] == "aborted"
@@ -165,7 +169,7 @@ def test_a_run_with_a_fault_in_force_is_aborted_when_nobody_comes_whatever_else_
 
 def test_both_killed_then_halt_undoes_at_once(host: Host) -> None:
     store = host.project.up("store")
-    run = host.open()
+    run = host.open(**NO_DATABASE)
     hold(host, ttl=4)
     kill_both(run)
     time.sleep(max(0.0, last(run, "planned")["expires"] - clock.read()) + 0.7)

@@ -176,28 +176,27 @@ def parse_orders(lines: Iterable[Mapping[str, Any]]) -> list[Order]:
     A run may have a million of them on somebody's exchange host: none is held longer than it takes to read it, and
     words that come again and again are one object.
     """
-    known: dict[Any, Any] = {}
+    known: dict[str | None, str | None] = {}
+
+    def one(word: str | None) -> Any:
+        return known.setdefault(word, word)
+
     found = [
         Order(
-            n=int(line.get("n") or 0),
-            stream=known.setdefault(stream, stream),
-            at=at,
-            sent=at if sent == at else sent,
+            n=line.get("n") or 0,
+            stream=SURGE if line.get("surge") else one(str(line.get("stream", STEADY))),
+            at=float(line["at"]),
+            sent=float(line["sent"]),
             end=float(line["end"]),
-            status=int(line.get("status") or 0),
-            ok=bool(line["ok"]),
-            kind=known.setdefault(kind, kind),
-            error=error if error is None else known.setdefault(str(error), error),
+            status=line.get("status") or 0,
+            ok=bool(line.get("ok")),
+            kind=one(str(line.get("kind", "other"))),
+            error=one(_words_of(line, "error")),
             client=line.get("client"),
-            way=known.setdefault(way, way),
+            way=one(str(line.get("way") or "")),
         )
         for line in lines
-        if "sent" in line and "end" in line
-        for stream in [SURGE if line.get("surge") else str(line.get("stream", STEADY))]
-        for at, sent in [(float(line["at"]), float(line["sent"]))]
-        for kind, way, error in [
-            (str(line.get("kind", "other")), str(line.get("way") or ""), line.get("error"))
-        ]
+        if _is_sound(line, ("at", "sent", "end"), ("n", "status"))
     ]
     found.sort(key=lambda order: order.sent)
     return found

@@ -114,7 +114,7 @@ def test_what_can_be_told_of_an_unjudged_run_is_told(tmp_path: Path) -> None:
 def test_a_threshold_that_is_no_number_costs_the_judgement_and_nothing_else(tmp_path: Path) -> None:
     evidence = Scenario().evidence(tmp_path)
     broken = replace(evidence.spec, thresholds=Thresholds(error_ratio=None, p99_ms=None))  # type: ignore[arg-type]
-    found = unjudged.safe_record(type(evidence)(**{**vars(evidence), "spec": broken}))
+    found = unjudged.safe_record(replace(evidence, spec=broken))
     assert found["judged"] is False
     jsonschema.validate(found, HOST_SCHEMA)
 
@@ -220,7 +220,7 @@ def test_a_watchdog_that_failed_is_never_a_pass(tmp_path: Path) -> None:
         "error": "TypeError: x",
     }
     timeline = Timeline([*evidence.timeline, failed])
-    found = unjudged.safe_record(type(evidence)(**{**vars(evidence), "timeline": timeline}))
+    found = unjudged.safe_record(replace(evidence, timeline=timeline))
     assert found["outcome"] == "failed"
     assert any("the watchdog failed at its duty all (TypeError: x)" in note for note in found["notes"])
 
