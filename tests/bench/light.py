@@ -62,6 +62,13 @@ VARIABLES: dict[str, Any] = {
         "order_flow": "",
     },
     "chaos_ports": dict.fromkeys(("database", "cache", "api", "proxy"), 8080),
+    # what stands for psql there knows these two, and has no catalogue
+    "chaos_database": {
+        "name": "trading_db",
+        "user": "trading_user",
+        "lookup": "SELECT price FROM orders WHERE price BETWEEN {first} AND {last}",
+        "open": "SELECT price, id FROM waiting WHERE price BETWEEN {first} AND {last}",
+    },
     # Fifty hosts on two cores: what their observers do, and how often, must leave the cores to what is measured. Of
     # ten seconds without a sample nobody there may be surprised.
     "chaos_rate": 0.4,
