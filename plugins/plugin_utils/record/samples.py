@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...module_utils.common.jsonl import pause_collector
 from ...module_utils.evidence.evidence import DROPPED, RATE_LIMITED
 from .raw_lines import read_lines
 from .report_files import raw_path
@@ -179,7 +180,8 @@ def read_samples(stem: str, host: str, span: Span) -> Samples:
                 found.missing.append(raw)
             continue
         found.files[raw] = path
-        _TAKE[raw](found, lines, anchor, known)
+        with pause_collector():
+            _TAKE[raw](found, lines, anchor, known)
     there = {raw: raw_path(stem, host, raw) for raw in LED_TO}
     found.files.update({raw: path for raw, path in there.items() if os.path.isfile(path)})
     return found
