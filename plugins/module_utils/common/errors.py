@@ -12,3 +12,7 @@ class ChaosError(Exception):
 
 class Unsupported(ChaosError):
     """This host cannot do it at all (no privilege, no package, no kernel feature): leads to ``skipped``."""
+
+
+class PasswordWanted(ChaosError):
+    """Somebody asks for a password that this call was not given."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
-from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError, PasswordWanted
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import registry
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import fault_module
@@ -142,3 +142,24 @@ def test_an_instant_that_is_none_arms_nothing(state_dir: Path, at: float) -> Non
     write_json(run.file("spec.json"), {**SPEC, "anchor": vars(clock.take_anchor())})
     with pytest.raises(ChaosError, match="The instant agreed for fault outage is"):
         fault_module._agreed(run, {"id": "outage", "at": at})
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_check_mode_has_no_password_and_leaves_the_plan_to_the_run(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch, asks: bool
+) -> None:
+    """Any other refusal stays one."""
+
+    def refused(*_given: Any) -> None:
+        raise PasswordWanted("it asks") if asks else ChaosError("it is wrong")
+
+    monkeypatch.setattr(fault_module, "plan_fault", refused)
+    monkeypatch.setattr(fault_module.DockerEngine, "connect", lambda: None)
+    call = wanted("connections", "taken", state_dir)
+    if asks:
+        found = fault_module.preview_fault(registry.by_kind("connections"), call)
+        assert (found["changed"], found["plan"]) == (True, [])
+        assert "told with the run's own plan" in found["chaos_lines"][0]["text"]
+    else:
+        with pytest.raises(ChaosError, match="it is wrong"):
+            fault_module.preview_fault(registry.by_kind("connections"), call)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...common import clock
-from ...common.errors import ChaosError
+from ...common.errors import ChaosError, PasswordWanted
 from ...common.secret import NO_SECRET, Secret
 from ..docker_engine import Container, DockerEngine
 from ..http_client import shorten
@@ -161,9 +161,10 @@ class Server:
         code, output = self._engine.execute(self._id, argv, environment=self._environment(self._password))
         if code:
             words = shorten(output).rstrip(".") or f"psql ended with {code}"
+            failed = f"PostgreSQL could not be asked as role {self._user}: {words}"
             if _WANTS in output:
-                words += "; set chaos_database.admin (user and password)"
-            raise ChaosError(f"PostgreSQL could not be asked as role {self._user}: {words}.")
+                raise PasswordWanted(f"{failed}; set chaos_database.admin (user and password).")
+            raise ChaosError(f"{failed}.")
         return [line.split("|") for line in output.splitlines() if line.strip()]
 
     def _environment(self, password: Secret) -> dict[str, str]:
