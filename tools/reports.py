@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep what real runs came to: the end of each report for docs/experiments.md, the raw data for the tests of judging.
 
-Usage: python tools/reports.py FOLDER   (what `ansible-playbook playbooks/all.yml -e chaos_report_dir=FOLDER` wrote)
+Usage: python tools/reports.py FOLDER   (what `ansible-playbook playbooks/all.yml -e chaos_report_dir=FOLDER` wrote,
+or extended.yml, whose raw data no test judges again: of those the report alone is kept)
 """
 
 from __future__ import annotations
@@ -40,12 +41,15 @@ def main(folder: Path) -> int:
     KEPT.mkdir(exist_ok=True)
     for path in sorted(folder.glob("chaos-exp-*.json")):
         record = json.loads(path.read_text())
+        if record["outcome"] == "skipped":
+            continue
         experiment = record["experiment"]
         number = f"{experiment['number']:02d}"
         name = f"{number}-{experiment['name'].replace('_', '-')}.txt"
         head = f"{experiment['title']}, {record['started_at'][:19]}Z, collection {record['collection_version']}\n\n"
         (KEPT / name).write_text(head + shown(path.with_suffix(".log").read_text()))
-        keep_raw(path, RAW / number)
+        if (RAW / number).is_dir():
+            keep_raw(path, RAW / number)
         print(f"{name}: {record['outcome']}")
     return 0
 
