@@ -22,7 +22,7 @@ from ...common.jsonl import read_lines
 from ...common.peer_addresses import is_port
 from ...common.secret import NO_SECRET, Secret
 from ...exchange.database import store_of_run
-from ...host.docker_engine import Container, DockerEngine
+from ...host.docker_engine import Container
 from ...host.postgres.server import Server, Usage, find_administrator
 from ...host.postgres.wire import TOO_MANY
 from ...run import lease, processes, timeline
@@ -33,12 +33,13 @@ from ..kind import Kind, Process, Required
 from ..mechanisms import connection_limit, session_holder
 from ..mechanisms.connection_limit import LimitPlan
 from ..mechanisms.own_sessions import (
-    LOOPBACK,
     administer_database,
     find_database,
     leave_none,
+    login_of,
     mark_of,
     require_login,
+    server_of,
 )
 
 MODES = ("sessions", "limit")
@@ -167,10 +168,10 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
             f"ok: max_connections is {plan.before}; the database is restarted twice, "
             "so what happens to pooled sessions is the restart's doing as well"
         )
-    require_login(str(fault["id"]), plan.target, _login(plan, "exchange.chaos trial"), site.root)
+    require_login(str(fault["id"]), plan.target, login_of(plan, "exchange.chaos trial"), site.root)
     if site.engine is None:
         return "ok"
-    server = _server(plan, site.engine)
+    server = server_of(plan, site.engine)
     usage = server.count_connections("exchange.chaos trial")
     _refuse_cap(plan, server, usage.limit - usage.reserved - usage.others)
     milder = (
@@ -228,7 +229,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     """Take the sessions, or lower the limit; prove it by PostgreSQL's own word."""
     if isinstance(change, LimitPlan):
         return connection_limit.apply(change, entry, scene)
-    run, server = scene.run, _server(change, scene.engine)
+    run, server = scene.run, server_of(change, scene.engine)
     if processes.living_process(run, session_holder.COMMAND):
         raise ChaosError("Another fault of this run holds the database's sessions already.")
     name = mark_of(run)
@@ -237,7 +238,11 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     _measured(run, entry.fault, "before", before)
     patience = _START_S + before.limit / _LEAST_PER_S
     run.file(session_holder.SAMPLES).unlink(missing_ok=True)
-    wanted = {"pid": change.target.pid, "expires": entry.expires, "login": _login(change, name)}
+    wanted = {
+        "pid": change.target.pid,
+        "expires": entry.expires,
+        "login": login_of(change, name),
+    }
     write_json(run.file(session_holder.PARAMETERS), wanted)
     with scene.instant():
         lease.renew_lease(run, 2 * patience)
@@ -328,29 +333,6 @@ def held_share(samples: Sequence[Mapping[str, Any]], start: float, end: float) -
             low = max(start, float(sample["t"]))
             held += max(0.0, min(until, float(sample["t"]) + _SPEAKS_S, end) - low)
     return min(1.0, held / (end - start))
-
-
-def _login(plan: SessionsPlan, name: str) -> dict[str, Any]:
-    return {
-        "host": LOOPBACK,
-        "port": plan.port,
-        "user": plan.user,
-        "database": plan.database,
-        "name": name,
-        "password": plan.password.reveal(),
-        "clear_password": plan.clear_password,
-    }
-
-
-def _server(plan: SessionsPlan, engine: DockerEngine) -> Server:
-    return Server(
-        engine,
-        plan.target.id,
-        user=plan.administrator,
-        database=plan.database,
-        password=plan.admin,
-        port=plan.port,
-    )
 
 
 def _measured(run: RunDir, fault: str, when: str, usage: Usage) -> None:

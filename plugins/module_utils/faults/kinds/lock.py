@@ -23,7 +23,7 @@ from ...common.jsonl import read_lines
 from ...common.peer_addresses import is_port
 from ...common.secret import NO_SECRET, Secret
 from ...common.shapes import Arguments, FaultEntry, Line
-from ...host.docker_engine import Container, DockerEngine
+from ...host.docker_engine import Container
 from ...host.postgres.locks import LockServer
 from ...host.postgres.server import find_administrator
 from ...run import lease, processes, timeline
@@ -32,7 +32,7 @@ from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene, Site
 from ..kind import Kind, Process, Required
 from ..mechanisms import lock_holder, own_sessions
-from ..mechanisms.own_sessions import LOOPBACK, administer_database, find_database, leave_none, mark_of
+from ..mechanisms.own_sessions import administer_database, find_database, leave_none, mark_of
 
 
 def _as_entry(parameters: FaultEntry) -> Arguments:
@@ -144,10 +144,12 @@ def check(fault: FaultEntry) -> list[str]:
 def trial(fault: FaultEntry, chosen: Sequence[Container], site: Site) -> str:
     """Open one session where the holder would, close it, and see that the table is there."""
     plan = from_spec(fault, chosen, site)
-    own_sessions.require_login(plan.fault, plan.target, _login(plan, "exchange.chaos trial"), site.root)
+    own_sessions.require_login(
+        plan.fault, plan.target, own_sessions.login_of(plan, "exchange.chaos trial"), site.root
+    )
     if site.engine is None:
         return "ok"
-    waiting = _server(plan, site.engine).granted_locks("exchange.chaos trial", plan.table)
+    waiting = own_sessions.server_of(plan, site.engine).granted_locks("exchange.chaos trial", plan.table)
     return f"ok: table {plan.table} is there" + (f", locked by a trial of ours: {waiting}" if waiting else "")
 
 
@@ -182,14 +184,14 @@ def apply(change: LockPlan, entry: Entry, scene: Scene) -> Applied:
         {
             "pid": change.target.pid,
             "expires": entry.expires,
-            "login": _login(change, mark_of(run)),
+            "login": own_sessions.login_of(change, mark_of(run)),
             "statements": lock_holder.take_statements(change.table, change.where),
         },
     )
     with scene.instant():
         lease.renew_lease(run, 2 * _START_S)
     ready = processes.start_process(run, lock_holder.COMMAND, timeout=_START_S)
-    server = _server(change, scene.engine)
+    server = own_sessions.server_of(change, scene.engine)
     return Applied(
         float(ready["held_at"]),
         [_granted(server, run, change.table, change.where, "granted")],
@@ -264,26 +266,3 @@ def undo(entry: Entry, scene: Scene) -> str:
     server.wait_until_up(_ANSWERS_S)
     usage = leave_none(server, mark_of(run))
     return f"{how}; PostgreSQL counts {usage.ours} of our sessions{changed}"
-
-
-def _login(plan: LockPlan, name: str) -> dict[str, Any]:
-    return {
-        "host": LOOPBACK,
-        "port": plan.port,
-        "user": plan.user,
-        "database": plan.database,
-        "name": name,
-        "password": plan.password.reveal(),
-        "clear_password": plan.clear_password,
-    }
-
-
-def _server(plan: LockPlan, engine: DockerEngine) -> LockServer:
-    return LockServer(
-        engine,
-        plan.target.id,
-        user=plan.administrator,
-        database=plan.database,
-        password=plan.admin,
-        port=plan.port,
-    )

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
+from ...common.secret import Secret
 from ...common.shapes import Arguments
 from ...exchange.database import admin_of_run
 from ...host import netns
@@ -25,6 +28,67 @@ _GONE_S = 5.0
 def mark_of(run: RunDir) -> str:
     """Return the application_name of the run's sessions; PostgreSQL keeps 63 bytes of it."""
     return f"exchange.chaos {run.path.name}"[:63]
+
+
+class SessionPlan(Protocol):
+    """What a plan of either kind of fault says of its database, and of who comes in there."""
+
+    @property
+    def target(self) -> Container:
+        """The database's container."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens in there."""
+
+    @property
+    def database(self) -> str:
+        """Its name."""
+
+    @property
+    def user(self) -> str:
+        """The role that the application's sessions have, and ours."""
+
+    @property
+    def password(self) -> Secret:
+        """That role's."""
+
+    @property
+    def clear_password(self) -> bool:
+        """Whether a server that asks for it in clear text gets it."""
+
+    @property
+    def administrator(self) -> str:
+        """The role that may see and end the sessions of all."""
+
+    @property
+    def admin(self) -> Secret:
+        """The administrator's password."""
+
+
+def login_of(plan: SessionPlan, name: str) -> dict[str, Any]:
+    """Return with what a session of ours is opened; ``name``: its application_name."""
+    return {
+        "host": LOOPBACK,
+        "port": plan.port,
+        "user": plan.user,
+        "database": plan.database,
+        "name": name,
+        "password": plan.password.reveal(),
+        "clear_password": plan.clear_password,
+    }
+
+
+def server_of(plan: SessionPlan, engine: DockerEngine) -> LockServer:
+    """Return a plan's database server as its administrator asks it."""
+    return LockServer(
+        engine,
+        plan.target.id,
+        user=plan.administrator,
+        database=plan.database,
+        password=plan.admin,
+        port=plan.port,
+    )
 
 
 def require_login(fault: str, container: Container, login: Arguments, root: bool) -> None:
