@@ -37,6 +37,7 @@ PAGE = ROOT / "docs" / "noise.md"
 PROFILES = ("resilient", "fragile")
 #: No run takes as long as this (s).
 _LONGEST_S = 420
+_FILLS_THE_DISK = 15
 #: So long a neighbour works, and so long it does not (s).
 _COMES_AND_GOES_S = 3
 #: Other work has begun, and is not the first thing that a run sees (s).
@@ -179,10 +180,29 @@ def run_cell(profile: str, number: int, noise: str, commit: str, variables: dict
         return read_cell(json.loads(records[0].read_text()), profile, noise, seconds, commit)
 
 
-def bring_up(profile: str) -> None:
-    """Bring the embedded exchange up. Raises LookupError when that fails."""
-    if play("playbooks/lab.yml", lab_profile=profile):
-        raise LookupError(f"The embedded exchange did not come up ({profile}).")
+def bring_up(profile: str, disk: str) -> None:
+    """Bring the embedded exchange up, its database on a `disk` (shared, own). Raises LookupError when that fails."""
+    if play("playbooks/lab.yml", lab_profile=profile, lab_database_disk=disk):
+        raise LookupError(f"The embedded exchange did not come up ({profile}, {disk} disk).")
+
+
+def disk_of(number: int) -> str:
+    """Return which disk the database has in an experiment: 15 fills it, and refuses one that is the host's, too."""
+    return "own" if number == _FILLS_THE_DISK else "shared"
+
+
+def read_commit() -> str:
+    """Return the commit, marked where the tree differs from it in more than these tables."""
+    own = [f":!{path.relative_to(ROOT)}" for path in (KEPT, PAGE)]
+    asked = (
+        ["rev-parse", "--short", "HEAD"],
+        ["status", "--porcelain", "--untracked-files=no", "--", ".", *own],
+    )
+    commit, changed = (
+        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        for words in asked
+    )
+    return f"{commit}-dirty" if changed else commit
 
 
 # -- what is kept ---------------------------------------------------------------------------------------------
@@ -255,17 +275,18 @@ def main() -> int:
     if shutil.which("stress-ng") is None:
         print("✗ There is no stress-ng here: make setup-dev brings it.", file=sys.stderr)
         return 2
-    words = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    commit = read_commit()
     variables = dict(each.split("=", 1) for each in given.e)
     kept = {(one.profile, one.number, one.noise): one for one in load_kept()}
-    broken = 0
+    broken, up = 0, ("", "")
     try:
-        bring_up(given.profile)
         for number in given.numbers or range(1, 17):
             for noise in given.noise:
                 key = (given.profile, number, noise)
                 if key not in kept or given.again:
+                    if up != (given.profile, disk_of(number)):
+                        up = (given.profile, disk_of(number))
+                        bring_up(*up)
                     kept[key] = run_cell(*key, commit, variables)
                     keep_cells(kept.values())
                 one = kept[key]
@@ -279,8 +300,8 @@ def main() -> int:
         print(f"✗ {error}", file=sys.stderr)
         return 2
     finally:
-        if given.profile != "resilient":
-            bring_up("resilient")
+        if up not in (("", ""), ("resilient", "shared")):
+            bring_up("resilient", "shared")
     return 1 if broken else 0
 
 

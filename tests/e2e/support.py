@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,9 +141,9 @@ def api_url() -> str:
     return f"http://{docker('port', container('trading-api'), '8080/tcp').splitlines()[0]}"
 
 
-def ours() -> list[str]:
-    """Command lines of every process of the host's runs on this machine; the bench's hosts in containers are others."""
-    found = []
+def ours() -> dict[int, str]:
+    """Every process of this machine's runs: pid → command line; the bench's hosts in containers are others."""
+    found = {}
     here = os.readlink("/proc/self/ns/mnt")
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -153,13 +153,25 @@ def ours() -> list[str]:
         except OSError:
             continue
         if len(words) > 3 and words[1].endswith(b"/chaos.pyz") and words[3].startswith(bytes(STATE)):
-            found.append(b" ".join(words).decode(errors="replace"))
+            found[int(path.parent.name)] = b" ".join(words).decode(errors="replace")
     return found
+
+
+def kill_ours(within: float = 10) -> None:
+    """End every process of the host's runs, at once and without a word to any of them; whoever is started anew, too."""
+
+    def gone() -> bool:
+        for pid in ours():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not ours()
+
+    wait_for(gone, within, lambda: f"still there: {ours()}")
 
 
 def leftovers() -> list[str]:
     """What of ours is on this machine beside a record that waits to be collected."""
-    found = ours()
+    found = list(ours().values())
     for folder in ("runs", "locks"):
         found += [str(path) for path in (STATE / folder).glob("*")]
     return found

@@ -72,13 +72,7 @@ def test_all_of_ours_killed_in_the_window_gives_the_room_back(tmp_path: Path) ->
     with support.under_way(tmp_path, "Fault full: ", PLAYBOOK, **SHORT) as process:
         assert free() == 0
         os.killpg(process.pid, signal.SIGKILL)
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                ours = b"chaos.pyz" in (path / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if ours:
-                os.kill(int(path.name), signal.SIGKILL)
+        support.kill_ours()
         support.wait_for(lambda: free() > before / 2, 5, "the kernel gives every block back")
     done = support.ansible("playbooks/00-preflight.yml")
     assert done.returncode == 0, done.stdout[-3000:]

@@ -11,25 +11,33 @@ of this very host is talked to, whatever DOCKER_HOST says.
 
 from __future__ import annotations
 
+import array
+import fcntl
 import io
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
+import termios
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import IO, Any, Callable
 
 PROJECT = "exchange-chaos-lab"
 LABEL = "exchange.chaos.lab"  # on everything of ours: containers, network, volume, images
 SERVICE_LABEL = "com.docker.compose.service"
 STOPPED = "order-flow-simulator"  # made, but not running
 SOCKET = "unix:///var/run/docker.sock"
+_BASE_ATTEMPTS = 3
+#: An engine that is being installed answers within this time (s).
+_ENGINE_COMES_S = 600
 
 Json = dict[str, Any]
 
@@ -242,7 +250,24 @@ def apt_settings() -> list[str]:
 
 
 def base(tag: str, packages: list[str], exclude: list[str]) -> Json:
-    """Make the base image from the distribution's packages, and import it; no registry is asked."""
+    """Make the base image from the distribution's packages, and import it; no registry is asked.
+
+    The engine may be installed and started meanwhile: it is needed when the first byte of the image is there.
+    """
+    words = base_words(packages, exclude)
+    for left in reversed(range(_BASE_ATTEMPTS)):
+        try:
+            make_base(tag, words)
+            break
+        except LabError:
+            if not left:
+                raise
+            time.sleep(3)
+    return {"changed": True}
+
+
+def base_words(packages: list[str], exclude: list[str]) -> list[str]:
+    """The command that writes the base image to its standard output."""
     release = os_release().get("VERSION_CODENAME")
     lines = sources()
     if not release or not lines:
@@ -253,29 +278,49 @@ def base(tag: str, packages: list[str], exclude: list[str]) -> Json:
     # PostgreSQL's package would make a database cluster of its own.
     settings = '"$1/etc/postgresql-common"'
     hook = f'mkdir -p {settings} && echo "create_main_cluster = false" >{settings}/createcluster.conf'
-    words += [f"--essential-hook={hook}", release, "-"]
-    make = subprocess.Popen([*words, *lines], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    bring = subprocess.Popen(
-        ["docker", "--host", SOCKET, "import", "--change", f"LABEL {LABEL}=base", "-", tag],
-        stdin=make.stdout,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    if make.stdout:
-        make.stdout.close()  # so that mmdebstrap learns of an import that failed
-        make.stdout = None
-    said = make.communicate()[1].decode(errors="replace")
-    complained = bring.communicate()[1].decode(errors="replace")
-    if make.returncode or bring.returncode:
+    return [*words, f"--essential-hook={hook}", release, "-", *lines]
+
+
+def make_base(tag: str, words: list[str]) -> None:
+    """Import what a command writes as an image; LabError with what it said where that fails."""
+    with tempfile.TemporaryFile() as complaints:
+        make = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints)
+        with make.stdout as stream:  # type: ignore[union-attr]  # a pipe, as asked
+            failure = import_image(tag, stream) if has_begun(stream) else ""
+        # here nobody reads the stream any more, so that its writer ends whatever became of the import
+        code = make.wait()
+        complaints.seek(0)
+        said = complaints.read().decode(errors="replace").splitlines()
+    if code or failure:
         # A half image must not pass for a whole one.
         subprocess.run(["docker", "--host", SOCKET, "rmi", tag], capture_output=True, check=False)
-        errors = [
-            line for line in said.splitlines() if line.startswith(("E:", "Err:", "W:"))
-        ] or said.splitlines()
-        raise LabError(
-            f"The base image could not be made: {' / '.join(errors[-4:])} {complained.strip()}".strip()
-        )
-    return {"changed": True}
+        errors = [line for line in said if line.startswith(("E:", "Err:", "W:"))] or said
+        raise LabError(f"The base image could not be made: {' / '.join(errors[-4:])} {failure}".strip())
+
+
+def has_begun(stream: IO[bytes]) -> bool:
+    """Wait for the first byte of a pipe, which stays in it; whether there is one before its end."""
+    select.select([stream], [], [])
+    waiting = array.array("i", [0])
+    fcntl.ioctl(stream, termios.FIONREAD, waiting)
+    return waiting[0] > 0
+
+
+def import_image(tag: str, stream: IO[bytes]) -> str:
+    """Import a stream as an image, once an engine answers; what went wrong, or nothing."""
+    end = time.monotonic() + _ENGINE_COMES_S
+    while not (shutil.which("docker") and engine_answers()):
+        if time.monotonic() > end:
+            return f"No engine answered within {_ENGINE_COMES_S} s."
+        time.sleep(0.5)
+    done = subprocess.run(
+        ["docker", "--host", SOCKET, "import", "--change", f"LABEL {LABEL}=base", "-", tag],
+        stdin=stream,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    return done.stderr.decode(errors="replace").strip() if done.returncode else ""
 
 
 def context(sources: dict[str, str]) -> bytes:
