@@ -125,6 +125,9 @@ def run_cell(cell: Cell, commit: str) -> Result:
             stack.enter_context(own_file_system(crash.mount(folder / "reports")))
         try:
             result = _Live(cell, crash, folder, commit).run()
+        except BaseException:
+            support.ansible("playbooks/halt.yml")
+            raise
         finally:
             _copy_records(folder)
     (folder / "result.json").write_text(json.dumps(asdict(result), indent=1) + "\n")

@@ -10,7 +10,7 @@ after halt.yml. Nothing may be left, and after any cell the next preflight has t
 All cells together have each pair of experiment, step and crash. They are run in an order that the seed draws. A cell
 that was run is kept with its time and commit, and not run again, unless it failed or `--again` says so (then those of
 this commit are kept alone). --only "step=window" --only "crash=all killed" --only "experiment=05" takes some of them,
---minutes begins none after that time. What is kept makes docs/crash-matrix.md, the evidence of a cell lies in .cache/crash/.
+--minutes begins none after that time. What is kept makes docs/crash-matrix.md, a cell's evidence lies in .cache/crash/.
 The exit code is 0 if no cell that was asked for has failed.
 """
 
@@ -85,12 +85,12 @@ def show_page(results: list[Result]) -> str:
     lines = [
         "# The crash matrix",
         "",
-        "Each experiment on the embedded exchange, broken on purpose while it runs, by `make test-crash`. Who cleaned the",
-        "machine: `play` is the playbook itself, which lived; `host` the watchdogs, alone; `preflight` and `halt` the",
-        "playbooks that were called next, since nobody of the run was left. Clean means that a photograph of the machine",
-        "from before the run and one from after are the same: containers, limits, networks, packet filters, settings and",
-        "sessions of the database, processes, listeners, mounts, programs in the kernel, sockets, cgroups, files",
-        "(`tests/crash/photograph.py`). Seconds count from the crash. After each cell a preflight was content.",
+        "Each experiment on the embedded exchange, broken on purpose while it runs, by `make test-crash`. Who cleaned",
+        "the machine: `play` is the playbook itself, which lived; `host` the watchdogs, alone; `preflight` and `halt`",
+        "the playbooks that were called next, since nobody of the run was left. Clean means that a photograph of the",
+        "machine from before the run and one from after are the same: containers, limits, networks, packet filters,",
+        "settings and sessions of the database, processes, listeners, mounts, programs in the kernel, sockets,",
+        "cgroups, files (`tests/crash/photograph.py`). Seconds count from the crash. After each cell a preflight was content.",
         "",
         f"{len(results)} of {len(cells)} cells run, {seen} of {all_pairs} pairs of experiment, step and crash seen: "
         f"**{failed} failed**.",

@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import struct
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -256,7 +257,21 @@ def settled(
     until = time.monotonic() + within
     while True:
         at = time.monotonic()
-        left = differences(alike(before), alike(take()))
+        left = _left(before, alike)
         if not left or time.monotonic() > until:
             return left, at
         time.sleep(0.5)
+
+
+def _left(before: dict[str, Any], alike: Callable[[dict[str, Any]], dict[str, Any]]) -> list[str]:
+    """What differs now; of a machine whose exchange is down only that."""
+    states = {service: support.state_of(service) for service in live.SERVICES}
+    down = [
+        f"{service}: {state['Status']}" for service, state in states.items() if state["Status"] != "running"
+    ]
+    if down:
+        return down
+    try:
+        return differences(alike(before), alike(take()))
+    except (OSError, subprocess.CalledProcessError) as error:  # it comes and goes meanwhile
+        return [f"no photograph could be taken: {error}"]
