@@ -8,8 +8,8 @@ code with the collection) is then compared with what there is: once the host had
 after halt.yml. Nothing may be left, and after any cell the next preflight has to be content.
 
 All cells together have each pair of experiment, step and crash. They are run in an order that the seed draws. A cell
-that was run is kept with its time and commit, and not run again, unless it failed or `--again` says so (then those of
-this commit are kept alone). --only "step=window" --only "crash=all killed" --only "experiment=05" takes some of them,
+that was run is kept with its time and commit, and run again at another commit alone: if it failed, or `--again` says so.
+ --only "step=window" --only "crash=all killed" --only "experiment=05" takes some of them,
 --minutes begins none after that time. What is kept makes docs/crash-matrix.md, a cell's evidence lies in .cache/crash/.
 The exit code is 0 if no cell that was asked for has failed.
 """
@@ -72,8 +72,8 @@ def keep(results: Iterable[Result]) -> None:
 
 
 def is_due(result: Result | None, commit: str, again: bool) -> bool:
-    """Return whether a cell is to be run: it was not, it failed, or it is wanted of this very commit."""
-    return result is None or not result.ok or (again and result.commit != commit)
+    """Return whether a cell is to be run: it was not, or of another commit that it failed at or that will not do."""
+    return result is None or (result.commit != commit and (again or not result.ok))
 
 
 def show_page(results: list[Result]) -> str:
@@ -90,7 +90,8 @@ def show_page(results: list[Result]) -> str:
         "the playbooks that were called next, since nobody of the run was left. Clean means that a photograph of the",
         "machine from before the run and one from after are the same: containers, limits, networks, packet filters,",
         "settings and sessions of the database, processes, listeners, mounts, programs in the kernel, sockets,",
-        "cgroups, files (`tests/crash/photograph.py`). Seconds count from the crash. After each cell a preflight was content.",
+        "cgroups, files (`tests/crash/photograph.py`). Seconds count from the crash. After each cell a preflight was",
+        "content.",
         "",
         f"{len(results)} of {len(cells)} cells run, {seen} of {all_pairs} pairs of experiment, step and crash seen: "
         f"**{failed} failed**.",
