@@ -12,7 +12,7 @@ PROFILE ?= resilient
 # More options for ansible-playbook, e.g. ARGS="-e chaos_report_dir=/var/tmp".
 ARGS ?=
 # What of the tests and gates make test-full runs.
-PARTS ?= lint unit controller lab module e2e fleet
+PARTS ?= lint unit controller lab module e2e fleet crash
 
 .PHONY: help
 help: ## List the targets
@@ -42,7 +42,7 @@ lab-down: setup ## Take the embedded exchange away
 
 ##### checking
 
-.PHONY: setup-dev lint test test-quick test-unit test-module test-e2e test-fleet test-full test-bare test-vm bench noise
+.PHONY: setup-dev lint test test-quick test-unit test-module test-e2e test-fleet test-full test-bare test-vm test-crash bench noise
 setup-dev: ## Prepare this machine to run the tests and gates, too
 	@tools/bootstrap dev
 
@@ -75,6 +75,10 @@ test-bare: setup-dev ## `make demo`, twice, on a Debian with nothing but make an
 
 test-vm: setup-dev ## Experiments on a stock kernel under emulation (half an hour or more; ARGS="--keep -k 05")
 	@python -m tests.vm.run $(ARGS)
+
+test-crash: setup-dev ## Experiments broken at every step: docs/crash-matrix.md (hours; ARGS="--only step=window --minutes 30")
+	@ansible-playbook playbooks/lab.yml
+	@python -m tests.crash.matrix $(ARGS)
 
 bench: setup-dev ## What an experiment costs on 1, 10 and 50 light hosts
 	@ansible-playbook playbooks/lab.yml -e lab_healthcheck_interval=60s  # its image is wanted, and an idle machine

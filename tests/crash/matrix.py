@@ -8,9 +8,9 @@ code with the collection) is then compared with what there is: once the host had
 after halt.yml. Nothing may be left, and after any cell the next preflight has to be content.
 
 All cells together have each pair of experiment, step and crash. They are run in an order that the seed draws. A cell
-that was run is kept with its time and commit, and run again at another commit alone: if it failed, or `--again` says so.
- --only "step=window" --only "crash=all killed" --only "experiment=05" takes some of them,
---minutes begins none after that time. What is kept makes docs/crash-matrix.md, a cell's evidence lies in .cache/crash/.
+that was run is kept with its time and commit, and run again only at another commit: if it failed, or if --again says
+so. --only "step=window" --only "crash=all killed" --only "experiment=05" takes some of them, --minutes begins none
+after that time. What is kept makes docs/crash-matrix.md, a cell's evidence lies in .cache/crash/.
 The exit code is 0 if no cell that was asked for has failed.
 """
 
