@@ -137,7 +137,8 @@ def _end(run: RunDir, window: Observation, is_steady: bool, reasons: list[str], 
             run.write_event(timeline.NO_STEADY_STATE, reasons=reasons, busy=busy)
             refuse_more_faults(run, "no steady state")
             said = f"This host is too busy to learn from ({busy})" if busy else "No steady state"
-            run.log("fail", f"{said}, so nothing is injected: {'; '.join(reasons)}", "steady")
+            others = "; ".join(reason for reason in reasons if reason != busy)
+            run.log("fail", f"{said}, so nothing is injected{': ' if others else ''}{others}", "steady")
     elif window.phase == PLACEBO:
         placebo.end(run, is_steady=is_steady, reasons=reasons)
     elif window.phase == PLACEBO_RECOVERY:

@@ -74,6 +74,10 @@ def test_a_host_too_busy_to_learn_from_is_injected_into_only_if_its_owner_says_s
     assert (found["done"], found["steady"], found["injectable"]) == (True, injectable, injectable)
     told = run.read_timeline().unsteady_starts
     assert [event["busy"].split(" for")[0] for event in told] == ["others took the machine"] * (not accepted)
+    said = [
+        line for line in run.file("timeline.jsonl").read_text().splitlines() if "nothing is injected" in line
+    ]
+    assert [line.count("others took the machine") for line in said] == [1] * (not accepted), "said once"
 
 
 def test_what_a_placebo_disturbed_may_be_watched_for_long_on_another_host(
