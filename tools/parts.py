@@ -26,6 +26,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from tools import results_page
+from tools.commit import describe_commit
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache" / "parts"
@@ -202,11 +203,10 @@ def kept_rows(result: Result) -> list[results_page.Row]:
 
 def keep(results: list[Result]) -> None:
     """Write docs/test-results.md."""
-    words = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     path = ROOT / "docs" / "test-results.md"
     old = results_page.without(path.read_text(), [result.part.removesuffix(".py") for result in results])
     new = results_page.merged(row for result in results for row in kept_rows(result))
+    commit = describe_commit(path)
     path.write_text(results_page.page(new, old, datetime.now(timezone.utc), commit, (*LANES, *STEPS, ALONE)))
 
 

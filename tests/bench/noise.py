@@ -31,6 +31,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from tools.commit import describe_commit
+
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "tests" / "bench" / "noise.json"
 PAGE = ROOT / "docs" / "noise.md"
@@ -191,20 +193,6 @@ def disk_of(number: int) -> str:
     return "own" if number == _FILLS_THE_DISK else "shared"
 
 
-def read_commit() -> str:
-    """Return the commit, marked where the tree differs from it in more than these tables."""
-    own = [f":!{path.relative_to(ROOT)}" for path in (KEPT, PAGE)]
-    asked = (
-        ["rev-parse", "--short", "HEAD"],
-        ["status", "--porcelain", "--untracked-files=no", "--", ".", *own],
-    )
-    commit, changed = (
-        subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-        for words in asked
-    )
-    return f"{commit}-dirty" if changed else commit
-
-
 # -- what is kept ---------------------------------------------------------------------------------------------
 
 
@@ -275,7 +263,7 @@ def main() -> int:
     if shutil.which("stress-ng") is None:
         print("✗ There is no stress-ng here: make setup-dev brings it.", file=sys.stderr)
         return 2
-    commit = read_commit()
+    commit = describe_commit(KEPT, PAGE)
     variables = dict(each.split("=", 1) for each in given.e)
     kept = {(one.profile, one.number, one.noise): one for one in load_kept()}
     broken, up = 0, ("", "")

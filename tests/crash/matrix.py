@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -29,6 +28,7 @@ from pathlib import Path
 
 from tests.crash.cell import Result, run_cell
 from tests.crash.cover import CRASHES, STEPS, Cell, drawn, matrix, only, pairs
+from tools.commit import describe_commit
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(__file__).with_name("matrix.json")
@@ -43,12 +43,6 @@ ELSEWHERE = (
         "containers of the machine go with it",
     ),
 )
-
-
-def describe_commit() -> str:
-    """Return the commit of this tree, ``-dirty`` where it is another."""
-    words = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def load_kept() -> dict[Cell, Result]:
@@ -171,7 +165,7 @@ def main() -> int:
         cells = drawn(only(matrix(), given.only), seed)[: given.cells]
     except ValueError as error:
         parser.error(str(error))
-    commit = describe_commit()
+    commit = describe_commit(KEPT, PAGE)
     print(f"{len(cells)} cells, seed {seed}, {commit}", flush=True)
     if given.list:
         print(*(cell.name for cell in cells), sep="\n")

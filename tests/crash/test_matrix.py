@@ -9,7 +9,8 @@ import pytest
 
 from tests.crash.cell import run_cell
 from tests.crash.cover import Cell, drawn, matrix
-from tests.crash.matrix import describe_commit, keep, load_kept
+from tests.crash.matrix import KEPT, PAGE, keep, load_kept
+from tools.commit import describe_commit
 
 _CELLS = 20
 SEED = int(os.environ.get("CRASH_SEED") or random.randrange(10_000))
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.full
     "cell", drawn(matrix(), SEED)[:_CELLS], ids=lambda cell: f"{cell.name}-of-seed-{SEED}"
 )
 def test_nothing_is_left(cell: Cell) -> None:
-    result = run_cell(cell, describe_commit())
+    result = run_cell(cell, describe_commit(KEPT, PAGE))
     keep({**load_kept(), cell: result}.values())
     assert not result.left, f"seed {SEED}: nobody took it away"
     assert not result.wrong, f"seed {SEED}"

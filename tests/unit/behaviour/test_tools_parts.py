@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from tools import parts, results_page
+from tools import commit, parts, results_page
 
 
 def test_counts_come_from_the_report(tmp_path: Path) -> None:
@@ -140,3 +141,24 @@ def test_where_the_time_went_is_told_by_the_slowest_tests(
     assert lines[0] == "the slowest 10 of 12 tests, in seconds"
     assert lines[1].split() == ["11.2", "unit.test_a::t11"]
     assert lines[10].split() == ["2.2", "unit.test_a::t2"]
+
+
+def test_a_table_that_is_written_does_not_make_its_commit_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
+        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    for name in ("table", "code"):
+        (tmp_path / name).write_text("before")
+    git("add", ".")
+    git("commit", "-m", "all")
+    monkeypatch.setattr(commit, "ROOT", tmp_path)
+    clean = commit.describe_commit()
+    (tmp_path / "table").write_text("after")
+    assert commit.describe_commit(tmp_path / "table") == clean
+    assert commit.describe_commit() == f"{clean}-dirty"
+    (tmp_path / "code").write_text("after")
+    assert commit.describe_commit(tmp_path / "table") == f"{clean}-dirty"
