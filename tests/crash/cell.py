@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -109,6 +110,12 @@ def read_signs(reports: Path) -> Signs:
                 with contextlib.suppress(ValueError):  # a line that is being written
                     events.append(json.loads(line))
     return Signs(log, events)
+
+
+def can_begin(number: int, said: str) -> bool:
+    """Return whether a preflight found the host clean, and found it ready for an experiment."""
+    ready = re.search(rf"^{number:02d}  .*?(✓ ready|⚠ degraded)", said, re.M)
+    return "✓ The host is clean;" in said and ready is not None
 
 
 def run_cell(cell: Cell, commit: str) -> Result:
@@ -274,7 +281,7 @@ class _Live:
         done = support.ansible("playbooks/00-preflight.yml")
         (self._folder / "next.out").write_text(done.stdout)
         self._require_words("the next preflight", done.stdout)
-        if done.returncode:
+        if done.returncode or not can_begin(self._cell.experiment, done.stdout):
             self._wrong.append("the next preflight was not content")
 
     def _require_words(self, what: str, text: str) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import subprocess
@@ -18,7 +19,7 @@ from ..common.errors import ChaosError
 from ..run import claims, timeline
 from ..run.folder import RunDir
 from ..run.journal import Journal
-from ..run.liveness import BEGINNING_S, is_abandoned
+from ..run.liveness import is_abandoned, may_be_beginning
 from ..run.state_dir import StateDir
 
 Say = Callable[[str, str], None]
@@ -123,8 +124,11 @@ def halt_runs(state: StateDir, project: str | None, say: Say, *, act: bool = Tru
     ended, failure = [], None
     for run in state.list_runs():
         of = run.known.get("project")
+        if not has_begun(run):
+            _never_begun(state, run, say, act=act)
+            continue
         # a run that is too damaged to say whose it is may be the one that is meant
-        if not has_begun(run) or (project and isinstance(of, str) and of != project):
+        if project and isinstance(of, str) and of != project:
             continue
         ended.append(run.path.name)
         if not act:
@@ -206,7 +210,7 @@ def _tell_aborted(run: RunDir, reason: str, by: str) -> None:
 
 def _never_begun(state: StateDir, run: RunDir, say: Say, *, act: bool) -> int:
     """A folder without a specification changed nothing yet: somebody just begins there, or began and died."""
-    if time.time() - run.path.stat().st_mtime < BEGINNING_S:
+    if may_be_beginning(time.time() - run.path.stat().st_mtime):
         return 0
     if act:
         state.discard_run(run)
@@ -216,7 +220,7 @@ def _never_begun(state: StateDir, run: RunDir, say: Say, *, act: bool) -> int:
 
 def _left_locks(state: StateDir, say: Say, *, act: bool) -> int:
     """Take away locks whose run never came to be, or is gone."""
-    left = state.left_locks(BEGINNING_S)
+    left = [lock for lock in state.left_locks() if not may_be_beginning(time.time() - lock.since)]
     for lock in left:
         if act:
             state.unlock_project(lock.project, lock.run_id)
@@ -225,6 +229,12 @@ def _left_locks(state: StateDir, say: Say, *, act: bool) -> int:
             f"The lock of project {lock.project} was left by {lock.describe()}; "
             f"it {'was' if act else 'must be'} removed",
         )
-    if left and act:
+    half = 0
+    for path in state.half_locks() if act else ():
+        with contextlib.suppress(FileNotFoundError):  # who was at it is done
+            if not may_be_beginning(time.time() - path.stat().st_mtime):
+                path.unlink()
+                half += 1
+    if act and (left or half):
         state.tidy_up()
     return len(left)

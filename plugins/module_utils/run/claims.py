@@ -66,6 +66,12 @@ def claim_opening(project: str) -> Iterator[None]:
         yield
 
 
+def is_any_being_opened() -> bool:
+    """Return whether somebody opens a run on this host just now, of whatever project; True where that can't be seen."""
+    names = _names()
+    return names is None or any(name.count("/") == 1 for name in names)
+
+
 def find_claims(project: str | None = None) -> list[Claim]:
     """Return the runs that are looked after on this host, of one project or of all, each once.
 
@@ -73,7 +79,7 @@ def find_claims(project: str | None = None) -> list[Claim]:
     """
     wanted = f"@{_PREFIX}/{_short(project)}/" if project else f"@{_PREFIX}/"
     found: dict[Path, Claim] = {}
-    for name in _names():
+    for name in _names() or ():
         parts = name.split("/")
         if name.startswith(wanted) and len(parts) == 4 and parts[3].isascii() and parts[3].isdigit():
             claim = _verified(parts[2], int(parts[3][:9]))
@@ -96,11 +102,12 @@ def _verified(run_id: str, pid: int) -> Claim | None:
     return Claim(run_id, pid, user, folder) if whole and process_start(pid) is not None else None
 
 
-def _names() -> list[str]:
+def _names() -> list[str] | None:
+    """Return the names of ours that are bound on this host, None where they can't be read."""
     try:
         lines = _SOCKETS.read_text(errors="replace").splitlines()
     except OSError:
-        return []
+        return None
     return [line.split()[-1] for line in lines if f"@{_PREFIX}/" in line]
 
 

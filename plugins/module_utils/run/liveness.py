@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from . import claims
 from .folder import RunDir, process_start, read_registration
 from .processes import WATCHDOGS
 
-#: A run being opened has its folder, its specification and its watchdogs within this time.
+#: A run being opened has its folder, its specification and its watchdogs within this time (s).
 BEGINNING_S = 60.0
-#: The processes that look after a run.
 
 
 def registered_processes(run: RunDir) -> dict[str, dict[str, Any]]:
@@ -37,8 +37,17 @@ def is_abandoned(run: RunDir) -> bool:
     """True when nobody looks after a run any more: it lost its watchdogs, or its opening died before it had any."""
     keepers = _keepers(run)
     return run.of_earlier_boot or (
-        not any(keepers) if keepers else _age(run.file("spec.json")) >= BEGINNING_S
+        not any(keepers) if keepers else not may_be_beginning(_age(run.file("spec.json")))
     )
+
+
+def may_be_beginning(age: float) -> bool:
+    """Return whether something of this age (s) may belong to a run that is being opened.
+
+    Who opens a run holds a name meanwhile, which goes with the process: without one nobody does. One that anybody
+    bound and kept is believed no longer than an opening takes.
+    """
+    return age < BEGINNING_S and claims.is_any_being_opened()
 
 
 def _keepers(run: RunDir) -> list[bool]:

@@ -157,15 +157,19 @@ class StateDir:
         except (KeyError, TypeError, ValueError, ChaosError):
             return None
 
-    def left_locks(self, younger_than_s: float) -> list[Lock]:
-        """Return the locks whose run is not there: its opening died half-way. Younger ones may still get their run."""
+    def left_locks(self) -> list[Lock]:
+        """Return the locks whose run is not there: its opening died half-way, or it may still come."""
         found = []
         for path in (self.root / "locks").glob("*.json"):
             held = self.lock_holder(path.stem) or Lock(path.stem, "unknown", "somebody", path.stat().st_mtime)
             there = held.run_id != "unknown" and self.run_dir(held.run_id).path.exists()
-            if not there and time.time() - held.since > younger_than_s:
+            if not there:
                 found.append(held)
         return found
+
+    def half_locks(self) -> list[Path]:
+        """Return the locks that were not written to their end: by who died, or by who is at it."""
+        return [path for path in (self.root / "locks").glob(".*") if path.is_file()]
 
     def unlock_project(self, project: str, run_id: str) -> None:
         """Give the project free if this run holds it, or nobody that could be named."""

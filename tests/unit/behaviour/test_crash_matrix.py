@@ -113,6 +113,28 @@ def test_the_end_of_another_phase_is_not_the_end_of_the_window() -> None:
     assert not signs.window_over()
 
 
+@pytest.mark.parametrize(
+    ("closing", "row", "content"),
+    [
+        ("✓ The host is clean; 1 records wait on it", "01  Database sudden death       ✓ ready", True),
+        (
+            "✓ The host is clean; 1 records wait on it",
+            "01  Database sudden death       ⚠ degraded    no bcc",
+            True,
+        ),
+        (
+            "✓ The host is clean; 1 records wait on it",
+            "01  Database sudden death       ✗ impossible  down",
+            False,
+        ),
+        ("✓ The host is clean; 1 records wait on it", "02  Network partition           ✓ ready", False),
+        ("⚠ The host is not clean: exp-01-x is under way", "01  Database sudden death       ✓ ready", False),
+    ],
+)
+def test_the_next_can_begin_on_a_clean_host_that_is_ready(closing: str, row: str, content: bool) -> None:
+    assert cell.can_begin(1, f"{closing}\nREADINESS of localhost\n{row}\n") is content
+
+
 def test_every_crash_of_the_matrix_can_be_made() -> None:
     assert list(crashes.CRASHES) == list(cover.CRASHES)
 

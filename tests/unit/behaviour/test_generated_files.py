@@ -88,7 +88,7 @@ def test_a_lock_of_any_content_names_somebody_or_nobody(data: bytes) -> None:
         (state.root / "locks" / "lab.json").write_bytes(data)
         held = state.lock_holder("lab")
         assert held is None or held.describe()
-        for lock in state.left_locks(-1.0):
+        for lock in state.left_locks():
             state.unlock_project(lock.project, lock.run_id)
 
 

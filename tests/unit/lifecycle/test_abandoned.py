@@ -25,9 +25,13 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir impor
 _RECORD = json.loads((Path(__file__).resolve().parents[3] / "files" / "record.schema.json").read_text())
 HOST_SCHEMA = {"$defs": _RECORD["$defs"], "properties": {"host": {"$ref": "#/$defs/host"}}}
 
-#: A runtime that says how it was called and takes the folder away, as the real one does.
+#: A runtime that says how it was called and takes the folder and its lock away, as the real one does.
 ENDS = """
-import os, shutil, sys
+import os, pathlib, shutil, sys
+run = pathlib.Path(sys.argv[2])
+for lock in run.parents[1].glob("locks/*.json"):
+    if run.name in lock.read_text():
+        lock.unlink()
 open(os.path.join(os.environ["CALLS"]), "a").write(f"{sys.argv[1]} {sys.argv[2]} {os.environ['EXCHANGE_CHAOS_BY']}\\n")
 shutil.rmtree(sys.argv[2])
 """
@@ -195,19 +199,49 @@ def test_a_run_that_lives_is_named(home: StateDir, said: Said) -> None:
     assert [run.path.name for run in abandoned.living_runs(home)] == ["exp-01-a"]
 
 
+@pytest.mark.parametrize("caller", ["preflight", "halt"])
 def test_a_folder_that_never_became_a_run_goes_but_not_while_it_may_yet_become_one(
-    home: StateDir, said: Said
+    home: StateDir, said: Said, caller: str
 ) -> None:
-    import os
+    def called(*, act: bool = True) -> None:
+        if caller == "halt":
+            assert abandoned.halt_runs(home, None, said.say, act=act) == []
+        else:
+            abandoned.end_abandoned(home, said.say, act=act)
 
     run = home.create_run_dir("exp-01-a")
-    assert abandoned.end_abandoned(home, said.say) == 0
-    os.utime(run.path, (time.time() - 61, time.time() - 61))
-    assert abandoned.end_abandoned(home, said.say, act=False) == 1
+    home.lock_project("lab", "exp-01-a", "anna")
+    with claims.claim_opening("lab"):
+        called()
+        assert run.path.exists()
+        assert home.lock_holder("lab") is not None, "a lock that was just taken is nobody's leftover"
+    called(act=False)
     assert run.path.exists()
+    called()
+    assert not home.root.exists(), "the folder, its lock, and the state folder with them"
+    assert "Run exp-01-a never began; its folder was removed" in said.text
+
+
+def test_a_run_whose_opening_died_before_it_had_watchdogs_is_ended_at_once(
+    home: StateDir, said: Said
+) -> None:
+    run = opened(home, watched=True)
+    (run.file("processes") / "watchdog.json").unlink()
+    with claims.claim_opening("lab"):
+        assert abandoned.end_abandoned(home, said.say) == 0
     assert abandoned.end_abandoned(home, said.say) == 1
-    assert not run.path.exists()
-    assert abandoned.halt_runs(home, None, said.say) == []
+    assert said.text == "Run exp-01-a was left behind; it was undone and ended"
+
+
+def test_a_lock_that_was_being_written_when_its_owner_died_is_taken_away(home: StateDir, said: Said) -> None:
+    home.lock_project("lab", "exp-01-a", "anna")
+    half = home.root / "locks" / ".exp-02-b"
+    half.write_text("{")
+    with claims.claim_opening("other"):
+        abandoned.end_abandoned(home, said.say)
+        assert half.exists()
+    abandoned.end_abandoned(home, said.say)
+    assert not half.exists()
 
 
 @pytest.mark.parametrize("caller", ["preflight", "halt"])
@@ -225,6 +259,3 @@ def test_a_lock_that_was_left_is_taken_away(home: StateDir, said: Said, caller: 
             assert abandoned.end_abandoned(home, said.say, act=act) == 1
         assert path.exists() is not act
     assert "The lock of project lab was left by run exp-01-a of anna, 100 s old" in said.text
-    home.lock_project("lab", "exp-01-b", "berta")
-    abandoned.halt_runs(home, None, said.say)
-    assert home.lock_holder("lab") is not None, "a lock that was just taken is nobody's leftover"
