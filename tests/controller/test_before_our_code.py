@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -14,10 +15,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def preflight(inventory: Path, **environment: str) -> str:
-    """Run 00-preflight against one local host and return what it shows."""
+PYTHON = '      ansible_python_interpreter: "{{ ansible_playbook_python }}"\n'
+
+
+def preflight(inventory: Path, *, around: str = "", **environment: str) -> str:
+    """Run 00-preflight against one local host and return what it shows.
+
+    ``around``: shell words before it; what they mount nobody else sees.
+    """
+    words = ["ansible-playbook", "-i", str(inventory), "playbooks/00-preflight.yml"]
+    if around:
+        words = ["unshare", "--mount", "sh", "-ec", f"{around} {shlex.join(words)}"]
     done = subprocess.run(
-        ["ansible-playbook", "-i", str(inventory), "playbooks/00-preflight.yml"],
+        words,
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "COLUMNS": "300", **environment},
         capture_output=True,
@@ -51,6 +61,63 @@ def test_a_shim_instead_of_a_python_is_quoted_with_what_to_set(tmp_path: Path, s
         in told
     )
     assert "json char" not in told
+
+
+#: What sudo, or a shell without one, does where it lets nobody through; the words are sudo's own (1.9).
+SUDO = {
+    "wants a password": ("echo 'sudo: a password is required' >&2; exit 1", "add --ask-become-pass"),
+    "wants a terminal": ("echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1", "!requiretty"),
+    "refuses": ("echo 'trader is not in the sudoers file.' >&2; exit 1", "may not become root by sudo"),
+    # asks as -p says, reads, and asks once more
+    "had a wrong password": (
+        'while [ "$1" != -p ]; do shift; done; printf %s "$2" >&2; read -r given; '
+        "printf '\nSorry, try again.\n' >&2; printf %s \"$2\" >&2; read -r given; "
+        "echo 'sudo: 1 incorrect password attempt' >&2; exit 1",
+        "The become password is wrong",
+    ),
+    "is not there": ("", "There is no sudo on this host"),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", SUDO)
+def test_a_sudo_that_lets_nobody_through_is_one_sentence_with_what_to_set(tmp_path: Path, name: str) -> None:
+    script, remedy = SUDO[name]
+    sudo = tmp_path / "sudo"
+    if script:
+        sudo.write_text(f"#!/bin/sh\n{script}\n")
+        sudo.chmod(0o755)
+    given = "      ansible_become_password: mistyped\n" if "wrong" in name else ""
+    more = f'{PYTHON}      ansible_become_exe: "{sudo}"\n{given}'
+    told = preflight(inventory(tmp_path, more), ANSIBLE_BECOME_ALLOW_SAME_USER="1")
+    (line,) = [line for line in told.splitlines() if "✗" in line]
+    assert remedy in line
+    assert "Premature" not in told
+    assert "mistyped" not in told
+
+
+@pytest.mark.full
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system of its own, as root")
+@pytest.mark.parametrize("pipelining", ["0", "1"])
+def test_a_folder_that_may_hold_no_programs_is_in_nobodys_way(tmp_path: Path, pipelining: str) -> None:
+    words = f"mount -t tmpfs -o noexec none {tmp_path / 'noexec'} && exec"
+    (tmp_path / "noexec").mkdir()
+    more = f"{PYTHON}      ansible_remote_tmp: {tmp_path / 'noexec' / 'ansible'}\n"
+    told = preflight(inventory(tmp_path, more), around=words, ANSIBLE_PIPELINING=pipelining)
+    assert "READINESS of here" in told
+
+
+@pytest.mark.full
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system of its own, as root")
+def test_a_folder_that_cannot_be_written_is_named_with_the_variable(tmp_path: Path) -> None:
+    words = f"mount -t tmpfs -o ro none {tmp_path / 'ro'} && exec"
+    (tmp_path / "ro").mkdir()
+    told = preflight(
+        inventory(tmp_path, f"{PYTHON}      ansible_remote_tmp: {tmp_path / 'ro' / 'ansible'}\n"),
+        around=words,
+    )
+    assert "Ansible cannot make its folder for modules on this host" in told
+    assert "ansible_remote_tmp" in told
 
 
 @pytest.mark.full

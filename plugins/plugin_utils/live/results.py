@@ -15,11 +15,10 @@ from ...module_utils.common.shapes import is_number
 from ..record.clocks import correct_time
 from ..record.read import Record, read_any
 from ..words import escape_line, log_line
+from .no_access import explain_access
 from .refusals import explain_refusal
 
 Result = Mapping[str, Any]
-#: So much is shown of what a Python printed instead of an answer.
-_FIRST_CHARS = 160
 
 
 def read_dicts(result: Result, key: str) -> list[Mapping[str, Any]]:
@@ -54,8 +53,6 @@ HIDDEN = (
     "What tasks answer is hidden by no_log; take no_log from the play, ansible.cfg and the environment "
     "(ANSIBLE_NO_LOG) to see it."
 )
-#: What Ansible says when a module's answer is none (ansible/module_utils/common/json.py, executor/module_common.py).
-_NO_ANSWER = ("No start of json char found", "Module result deserialization failed")
 
 
 def is_hidden(result: Result) -> bool:
@@ -67,16 +64,7 @@ def _not_ours(result: Result) -> str:
     """Return the sentence for a failure that comes before any of our code, with what would help; empty for another."""
     if is_hidden(result):
         return f"It failed. {HIDDEN}"
-    said = str(result.get("msg") or "")
-    if not any(words in said for words in _NO_ANSWER):
-        return ""
-    printed = str(result.get("module_stdout") or result.get("module_stderr") or result.get("exception") or "")
-    first = next((line for line in map(escape_line, printed.splitlines()) if line.strip()), "nothing at all")
-    return (
-        f"The Python that Ansible found on this host ran no module of ours; it printed: {first[:_FIRST_CHARS]}. "
-        "Name one that runs by ansible_python_interpreter, such as /usr/bin/python3, or the Python of a version "
-        "manager by its full path instead of its shim."
-    )
+    return explain_access(result)
 
 
 def says_already(result: Result, text: str) -> bool:

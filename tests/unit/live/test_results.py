@@ -34,3 +34,32 @@ def test_what_is_hidden_is_said_to_be_hidden() -> None:
     assert "hidden by no_log" in results.failure_sentence({**censored, "failed": True})
     assert not results.is_hidden({"msg": "the disk is full"})
     assert results.failure_sentence({"msg": "the disk is full"}) == "the disk is full"
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ({"msg": NO_JSON, "module_stdout": "/bin/sh: 1: sudo: not found\r\n"}, "There is no sudo on this host"),
+        ({"msg": NO_JSON, "module_stderr": "bash: line 1: sudo: command not found"}, "There is no sudo on this host"),
+        ({"msg": "Task failed: Missing sudo password"}, "add --ask-become-pass"),
+        ({"msg": "Premature end of stream waiting for become success.\n>>> Error\nsudo: a password is required"},
+         "add --ask-become-pass"),
+        ({"msg": "Task failed: Incorrect sudo password"}, "The become password is wrong"),
+        ({"msg": "Premature end of stream", "module_stderr": "Sorry, try again.\nsudo: no password was provided\n"
+          "sudo: 1 incorrect password attempt"}, "The become password is wrong"),
+        ({"msg": NO_JSON, "module_stdout": "sudo: sorry, you must have a tty to run sudo"}, "!requiretty"),
+        ({"msg": NO_JSON, "module_stderr": "trader is not in the sudoers file."}, "may not become root by sudo"),
+        ({"msg": "Failed to create temporary directory. In some cases, you may have been able to authenticate …"},
+         "ansible_remote_tmp"),
+        ({"msg": NO_JSON, "module_stderr": "ImportError: x.so: failed to map segment from shared object"}, "noexec"),
+    ],
+)  # fmt: skip
+def test_what_keeps_ansible_from_the_host_is_one_sentence_with_what_to_set(
+    said: dict[str, Any], remedy: str
+) -> None:
+    told = results.failure_sentence({**said, "failed": True})
+    assert remedy in told
+    assert "\n" not in told
+    assert "json char" not in told
+    ours = results.failure_sentence({**said, "failed": True, "chaos_lines": []})
+    assert remedy not in ours
