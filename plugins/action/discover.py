@@ -14,7 +14,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.action.report import untag_value
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result, Variables
 from ansible_collections.exchange.chaos.plugins.modules import discover as module
-from ansible_collections.exchange.chaos.plugins.plugin_utils.discovery import connections_map, inventory
+from ansible_collections.exchange.chaos.plugins.plugin_utils.discovery import (
+    connections_map,
+    filling,
+    inventory,
+)
 from ansible_collections.exchange.chaos.plugins.plugin_utils.discovery.inventory import FoundHost
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
@@ -28,6 +32,8 @@ _CONNECTION = (
     "ansible_connection", "ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file",
     "ansible_python_interpreter", "ansible_become_method", "chaos_become",
 )  # fmt: skip
+#: How the default of a variable begins that nobody set: roles/chaos/defaults/main.yml.
+_UNSET = "{{ chaos_found."
 _THIS_PYTHON = "{{ ansible_playbook_python }}"
 
 
@@ -48,6 +54,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             remote = self._connection.transport != "local"
             asked = {"project": arguments["project"], "trial": arguments["trial"], "remote": remote}
             return dict(self._execute_module(module_args=asked, task_vars=task_vars))
+        if arguments["state"] == "filled":
+            return self._fill(arguments, task_vars or {})
         try:
             return {**result, **self._write(arguments, dict(task_vars or {}).get("hostvars") or {})}
         except FileExistsError as error:
@@ -58,6 +66,46 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             return {**result, "failed": True, "msg": sentence}
         except FileError as error:
             return {**result, "failed": True, "msg": str(error)}
+
+    def _fill(self, arguments: Arguments, variables: Variables) -> Result:
+        """Have the host look for what nobody set; what it cannot tell is the ``problem`` of the answer."""
+        raw = {name: variables.get(name) for name in filling.FILLED}
+        unset = [name for name, value in raw.items() if value is None or str(value).startswith(_UNSET)]
+        found: Result = {"project": arguments["project"], "variables": {}, "how": {}}
+        if not unset:
+            return {"changed": False, "found": found, "problem": "", "chaos_lines": []}
+        known = {name: self._read_variable(name, variables) for name in raw if name not in unset}
+        defaults = {name: self._read_variable(filling.name_default(name), variables) for name in unset}
+        database = dict(known.get("chaos_database") or {})
+        password = database.pop("password", None)
+        database.pop("admin", None)
+        asked = {
+            "state": "filled",
+            "project": arguments["project"],
+            "known": {**known, **({"chaos_database": database} if database else {})},
+            "external": arguments["external"] if "chaos_external" in known else {},
+            "password": password,
+            "likely_user": str(defaults.get("chaos_user_id") or ""),
+        }
+        answer = dict(self._execute_module(module_args=asked, task_vars=variables))
+        if answer.get("failed") or answer.get("unreachable"):
+            return answer
+        filled = filling.fill_settings(
+            inventory.read_settings(answer.get("settings")),
+            unset=unset,
+            known=known,
+            defaults=defaults,
+            services=[str(one) for one in answer.get("services") or []],
+        )
+        found.update(variables=filled.values, how=filled.how)
+        said = [("ok", line) for line in filled.lines] + [("warn", line) for line in filled.warnings]
+        lines = [{"at": utc_now(), "level": level, "text": text} for level, text in said]
+        told = {"found": found, "problem": filled.problem, "chaos_lines": [*answer["chaos_lines"], *lines]}
+        return {"changed": False, "chaos_bpf": [], **told}
+
+    def _read_variable(self, name: str, variables: Variables) -> Any:
+        """Return what a variable comes to, None where there is none."""
+        return untag_value(self._templar.template(variables[name])) if name in variables else None
 
     def _write(self, arguments: Arguments, known: Mapping[str, Variables]) -> Result:
         """Write the inventory and the map; ``known``: the variables of every host. Raises FileError."""

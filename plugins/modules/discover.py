@@ -14,6 +14,9 @@ description:
   - With O(state=found), on a host, looks at a compose project by what listens, by processes and images, by the
     kernel's own table of connections, by the database's catalogue and by what the API says of itself. Changes nothing,
     needs no consent and sends no order. Without O(project) it lists the projects there are.
+  - With O(state=filled), on a host, looks as with O(state=found) for what is not set of the variables that describe an
+    exchange, and goes by what is. What describes the embedded exchange is the default, so nothing is looked for where
+    its image runs. The lifecycle role does so before everything else.
   - With O(state=written), on the controller, writes of what hosts found an inventory that is ready to run, with how
     each value was found, and the map of who connects to whom as Mermaid beside it.
   - Secrets are named by where they are. Their values are neither kept nor returned.
@@ -22,7 +25,7 @@ options:
   state:
     description: What to do.
     type: str
-    choices: [found, written]
+    choices: [found, filled, written]
     default: found
   project:
     description: The compose project of the exchange. Without one, the projects of the host are listed.
@@ -34,6 +37,22 @@ options:
         must have its owner's consent for this. Nothing is sent in check mode.
     type: bool
     default: false
+  known:
+    description:
+      - For O(state=filled), the variables that are set, without a password; filled in by the action of the same name.
+    type: dict
+    default: {}
+  external:
+    description: For O(state=filled), the stores on another host, by part, each with C(address) and C(port).
+    type: dict
+    default: {}
+  password:
+    description: For O(state=filled), the database's password, where it is set.
+    type: str
+  likely_user:
+    description: For O(state=filled), the user who is taken where there is such a user.
+    type: str
+    default: ""
   remote:
     description: Whether this host is another one than the controller; filled in by the action of the same name.
     type: bool
@@ -83,9 +102,10 @@ projects:
   elements: dict
 settings:
   description:
-    - The variables found, with C(variable), C(value), C(how), C(parts) (how each key was found) and C(missing) (what
-      was tried for a key that was not; the empty key is the whole value).
-  returned: O(state=found)
+    - The variables found, with C(variable), C(value), C(how), C(parts) (how each key was found), C(missing) (what
+      was tried for a key that was not; the empty key is the whole value) and C(guessed) (whether a person has to say
+      that it may be used).
+  returned: O(state=found) and O(state=filled)
   type: list
   elements: dict
 links:
@@ -102,9 +122,21 @@ secrets:
   returned: O(state=found)
   type: dict
 problem:
-  description: Why a trial order did not pass; empty where it did, or none was sent.
-  returned: O(state=found)
+  description:
+    - Why a trial order did not pass; empty where it did, or none was sent.
+    - With O(state=filled), what was not found and has to be set, in one sentence; empty where that is nothing.
+  returned: O(state=found) and O(state=filled)
   type: str
+services:
+  description: The services of the project.
+  returned: O(state=found) and O(state=filled)
+  type: list
+  elements: str
+found:
+  description:
+    - C(project), C(variables) that were not set and were found, and C(how) each was found, by variable.
+  returned: O(state=filled)
+  type: dict
 path:
   description: The inventory's file.
   returned: O(state=written)
@@ -126,6 +158,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result
 from ansible_collections.exchange.chaos.plugins.module_utils.discovery import exploring
+from ansible_collections.exchange.chaos.plugins.module_utils.discovery.known import read_known
 from ansible_collections.exchange.chaos.plugins.module_utils.host import consent
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
@@ -161,16 +194,39 @@ def find_exchange(given: Arguments, lines: Lines, *, act: bool) -> Result:
         "links": [asdict(one) for one in found.links[:_LINKS]],
         "products": found.products,
         "secrets": found.secrets,
+        "services": found.services,
     }
+
+
+def find_unset(given: Arguments, lines: Lines) -> Result:
+    """Return what the host tells, going by what is set; nothing where the defaults are true. Raises ChaosError."""
+    engine = DockerEngine.connect()
+    if exploring.is_embedded(engine, given["project"]):
+        lines.say(
+            "info", f"Project {given['project']} runs the embedded exchange: its defaults are true of it"
+        )
+        return {}
+    known = read_known(
+        given["known"],
+        external=given["external"],
+        password=given["password"] or "",
+        likely_user=given["likely_user"],
+    )
+    found = exploring.discover_project(engine, given["project"], lambda _level, _text: None, known)
+    return {"settings": [one.to_data() for one in found.settings], "services": found.services}
 
 
 def main() -> None:
     """Parse, call, report."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["found", "written"], "default": "found"},
+            "state": {"type": "str", "choices": ["found", "filled", "written"], "default": "found"},
             "project": {"type": "str", "default": ""},
             "trial": {"type": "bool", "default": False},
+            "known": {"type": "dict", "default": {}},
+            "external": {"type": "dict", "default": {}},
+            "password": {"type": "str", "no_log": True},
+            "likely_user": {"type": "str", "default": ""},
             "remote": {"type": "bool", "default": True},
             "hosts": {"type": "dict", "default": {}},
             "path": {"type": "path"},
@@ -185,10 +241,14 @@ def main() -> None:
         "links": [],
         "products": {},
         "secrets": {},
+        "services": [],
         "problem": "",
     }
     try:
-        found.update(find_exchange(module.params, lines, act=not module.check_mode))
+        if module.params["state"] == "filled":
+            found.update(find_unset(module.params, lines))
+        else:
+            found.update(find_exchange(module.params, lines, act=not module.check_mode))
     except ChaosError as error:
         module.fail_json(msg=str(error), chaos_lines=lines.lines, chaos_bpf=[], **found)
     module.exit_json(changed=False, chaos_lines=lines.lines, chaos_bpf=[], **found)

@@ -53,6 +53,13 @@ options:
     type: list
     elements: dict
     required: true
+  unfilled:
+    description:
+      - What of the exchange is neither set nor found, in one sentence. Every experiment is impossible then, and this is
+        the reason.
+    type: str
+    default: ""
+    version_added: 1.0.0
   remote:
     description: Whether this host is another one than the controller, so that its owner's consent is required.
     type: bool
@@ -175,6 +182,12 @@ def examine_host(parameters: Arguments, lines: Lines, *, act: bool) -> Result:
         return found
     finally:  # with those of runs that were ended just now
         found["uncollected"] = [record.path.name for record in state.list_records()]
+    if parameters.get("unfilled"):
+        lines.say("fail", parameters["unfilled"])
+        found["rows"] = [
+            _row(one, "impossible", [parameters["unfilled"]]) for one in parameters["experiments"]
+        ]
+        return found
     common = [line["text"] for line in lines.lines if line["level"] == "warn"]
     if act and parameters["load"] is not None:
         try:
@@ -259,6 +272,7 @@ def main() -> None:
             "load": {"type": "dict"},
             "database": {"type": "dict", "default": {}},
             "experiments": {"type": "list", "elements": "dict", "required": True},
+            "unfilled": {"type": "str", "default": ""},
             "remote": {"type": "bool", "default": True},
             "runtime": {"type": "path"},
         },

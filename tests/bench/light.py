@@ -62,6 +62,8 @@ VARIABLES: dict[str, Any] = {
         "order_flow": "",
     },
     "chaos_ports": dict.fromkeys(("database", "cache", "api", "proxy"), 8080),
+    # nothing is looked for: what is not named here is as the embedded exchange has it
+    "chaos_discover": False,
     # what stands for psql there knows these two, and has no catalogue
     "chaos_database": {
         "name": "trading_db",

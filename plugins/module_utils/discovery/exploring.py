@@ -21,8 +21,9 @@ from ..exchange.trial_order import choose_numbers, place_trial_order
 from ..host.docker_engine import Container, DockerEngine
 from .api import ApiAnswers, ask_api, find_book, find_symbols, has_path
 from .facts import ProjectFacts
+from .known import Known, hold_known
 from .links import ServiceLink
-from .parts import Part, Parts, find_parts
+from .parts import Part, Parts, find_parts, shorten_image
 from .reading import read_project
 from .settings import SYMBOL, USER, Setting, Stored, build_settings, choose_listed, list_logins
 from .store import ask_store
@@ -31,6 +32,8 @@ Say = Callable[[str, str], None]
 #: Candidates for the API, and ports of one service, that are asked over HTTP.
 _CANDIDATES, _PORTS = 4, 4
 _TIMEOUT_S = 3.0
+#: The image of the embedded exchange, whose values the defaults are.
+_EMBEDDED = "exchange-chaos-lab"
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Discovery:
     links: list[ServiceLink]
     products: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, list[str]] = field(default_factory=dict)
+    services: list[str] = field(default_factory=list)
 
     def find_setting(self, variable: str) -> Any:
         """Return the value of a variable, {} where there is none."""
@@ -57,8 +61,14 @@ def list_projects(engine: DockerEngine) -> list[dict[str, Any]]:
     return found
 
 
-def discover_project(engine: DockerEngine, name: str, say: Say) -> Discovery:
-    """Look at one project. Raises ChaosError where there is none of that name."""
+def is_embedded(engine: DockerEngine, name: str) -> bool:
+    """Return whether a project runs the embedded exchange's own image, under whatever name."""
+    return any(shorten_image(one.image) == _EMBEDDED for one in engine.containers(name))
+
+
+def discover_project(engine: DockerEngine, name: str, say: Say, known: Known | None = None) -> Discovery:
+    """Look at one project; ``known`` is gone by. Raises ChaosError where there is none of that name."""
+    known = known or Known()
     facts = read_project(engine, name)
     if not facts.containers:
         known = ", ".join(engine.projects()) or "none"
@@ -67,6 +77,7 @@ def discover_project(engine: DockerEngine, name: str, say: Say) -> Discovery:
         )
     containers = engine.containers(name)
     parts = find_parts(facts)
+    hold_known(parts, facts, known)
     say(
         "ok",
         f"Project {name}: {len(facts.services)} services, {len(parts.links)} kinds of connection between them",
@@ -75,10 +86,12 @@ def discover_project(engine: DockerEngine, name: str, say: Say) -> Discovery:
         say("ok", f"{role}: {part.service} ({part.how})")
     for role, tried in parts.missing.items():
         say("warn", f"{role}: not found; {tried}")
-    asked = _ask_candidates(facts, parts, containers)
+    asked = _ask_candidates(facts, parts, containers, known.api_url)
     stored = Stored()
     if "database" in parts.found:
-        stored = ask_store(engine, name, parts.found["database"], list_logins(facts, parts))
+        logins = [known.login] if known.login else list_logins(facts, parts)
+        stored = ask_store(engine, name, parts.found["database"], logins, known)
+    stored.user, stored.symbol = stored.user or known.user, stored.symbol or known.symbol
     if stored.login.why:
         say("warn", f"The database: {stored.login.why}")
     if not stored.symbol:
@@ -97,14 +110,20 @@ def discover_project(engine: DockerEngine, name: str, say: Say) -> Discovery:
         part.service: f"{role}, {part.product}" if part.product else role
         for role, part in parts.found.items()
     }
-    return Discovery(settings, list(parts.links), products, secrets)
+    return Discovery(settings, list(parts.links), products, secrets, facts.services)
 
 
-def _ask_candidates(facts: ProjectFacts, parts: Parts, containers: list[Container]) -> ApiAnswers | None:
-    """Ask each service that may be the API, the likeliest first, and take the first that knows of orders."""
+def _ask_candidates(
+    facts: ProjectFacts, parts: Parts, containers: list[Container], api_url: str
+) -> ApiAnswers | None:
+    """Ask each service that may be the API, the likeliest first, and take the first that knows of orders.
+
+    ``api_url`` says where it answers, if that was set.
+    """
     first: ApiAnswers | None = None
     for candidate in parts.candidates[:_CANDIDATES]:
-        for port, url in _list_urls(facts, candidate, containers):
+        urls = [(candidate.port, api_url)] if api_url else _list_urls(facts, candidate, containers)
+        for port, url in urls:
             asked = ask_api(url)
             if asked.form:
                 more = f", and GET {asked.form.path} is there" if candidate is not parts.candidates[0] else ""

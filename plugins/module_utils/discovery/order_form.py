@@ -84,11 +84,16 @@ def read_document(document: Any) -> OrderForm | None:
     posts = [
         (path, operation, schema)
         for path, method, operation in operations
-        if method == "post" and _ORDERS.search(path)
+        if method == "post"
         for schema in [_body_of(document, operation)]
-        if schema
+        if schema and (_ORDERS.search(path) or _describes_order(schema))
     ]
-    ranked = sorted(posts, key=lambda item: (-len(match_names(list(item[2].get("properties", {})))), item[0]))
+
+    def _rank(post: tuple[str, Node, Node]) -> tuple[bool, int, str]:
+        path, _operation, schema = post
+        return not _ORDERS.search(path), -len(match_names(list(schema.get("properties", {})))), path
+
+    ranked = sorted(posts, key=_rank)
     if not ranked:
         return None
     path, operation, schema = ranked[0]
@@ -97,6 +102,11 @@ def read_document(document: Any) -> OrderForm | None:
     _read_answer(document, operation, form)
     _read_neighbours(operations, path, prefix, form)
     return form if "price" in form.fields and "quantity" in form.fields else None
+
+
+def _describes_order(schema: Node) -> bool:
+    """Return whether what is sent is an order, whatever its path is called: it has a price, a quantity and a side."""
+    return {"price", "quantity", "side", "symbol"} <= set(match_names(list(schema.get("properties", {}))))
 
 
 def list_readings(document: Any) -> list[str]:

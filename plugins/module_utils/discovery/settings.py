@@ -33,13 +33,17 @@ _OURS = re.compile(r"chaos|test|demo|sandbox|resilien", re.IGNORECASE)
 
 @dataclass
 class Setting:
-    """One variable. ``how``: of the whole value; ``parts``: of its keys; ``missing``: key (or "") → what was tried."""
+    """One variable. ``how``: of the whole value; ``parts``: of its keys; ``missing``: key (or "") → what was tried.
+
+    ``guessed``: it exists, and whether it may be used is for a person to say.
+    """
 
     variable: str
     value: Any = None
     how: str = ""
     parts: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    guessed: bool = False
 
     def to_data(self) -> dict[str, Any]:
         """Return it as data."""
@@ -68,6 +72,14 @@ class Stored:
     user_how: str = ""
     symbol: str = ""
     symbol_how: str = ""
+    guessed: set[str] = field(default_factory=set)
+
+    def hold_trader(self, user: str, symbol: str, how: str) -> None:
+        """Take the user and the symbol that are known already; an empty one is not."""
+        if user:
+            self.user, self.user_how = user, how
+        if symbol:
+            self.symbol, self.symbol_how = symbol, how
 
 
 def list_logins(project: ProjectFacts, parts: Parts) -> list[DatabaseLogin]:
@@ -116,6 +128,7 @@ def choose_trader(stored: Stored) -> None:
             stored.user_how = (
                 "who placed most of the latest orders; name one of yours, who may trade for a test"
             )
+            stored.guessed.add("chaos_user_id")
     if stored.symbol:
         return
     own = [one for one in recent.values_of("symbol", user=stored.user) if stored.user]
@@ -130,6 +143,8 @@ def choose_trader(stored: Stored) -> None:
     ):
         if found:
             stored.symbol, stored.symbol_how = found[0], f"{how} (of the latest {len(recent.rows)} orders)"
+            if not _OURS.search(found[0]):
+                stored.guessed.add("chaos_symbol")
             return
 
 
@@ -137,6 +152,8 @@ def choose_listed(stored: Stored, symbols: Sequence[str], how: str) -> None:
     """Take one of the symbols that a market lists, one for tests if there is any."""
     ours = [one for one in symbols if _OURS.search(one)]
     stored.symbol = (ours or list(symbols))[0]
+    if not ours:
+        stored.guessed.add("chaos_symbol")
     stored.symbol_how = (
         f"{how}; {'its name says that it is for tests' if ours else 'name one that is yours alone'}"
     )
@@ -249,7 +266,7 @@ def _describe_database(stored: Stored, form: OrderForm | None) -> Setting:
 
 def _plain(variable: str, value: str, how: str, tried: str, stored: Stored) -> Setting:
     if value:
-        return Setting(variable, value, how)
+        return Setting(variable, value, how, guessed=variable in stored.guessed)
     return Setting(variable, missing={"": stored.login.why or f"{tried}: there is none"})
 
 

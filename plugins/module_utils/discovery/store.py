@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..common.errors import ChaosError
 from ..exchange.database import query_rows
@@ -14,7 +15,9 @@ from ..exchange.orders_table import (
     CATALOGUE,
     Recent,
     ask_any,
+    ask_one,
     ask_recent,
+    ask_symbol,
     ask_users,
     find_orders_table,
     find_symbols,
@@ -23,6 +26,7 @@ from ..exchange.orders_table import (
 )
 from ..host.docker_engine import DockerEngine
 from ..host.http_client import shorten
+from .known import SET, Known
 from .parts import Part
 from .settings import DatabaseLogin, Stored, choose_trader
 
@@ -35,10 +39,12 @@ _WANTS = "no password supplied"
 class _Database:
     """One database, as one user."""
 
-    def __init__(self, engine: DockerEngine, project: str, part: Part, login: DatabaseLogin) -> None:
+    def __init__(
+        self, engine: DockerEngine, project: str, part: Part, login: DatabaseLogin, more: Mapping[str, Any]
+    ) -> None:
         self._engine, self._project = engine, project
         self._database = {
-            "service": part.service, "name": login.name, "user": login.user, "port": part.port or 5432
+            "service": part.service, "name": login.name, "user": login.user, "port": part.port or 5432, **more
         }  # fmt: skip
 
     def ask(self, question: str) -> list[list[str]]:
@@ -46,11 +52,13 @@ class _Database:
         return query_rows(self._engine, self._project, self._database, question)
 
 
-def ask_store(engine: DockerEngine, project: str, part: Part, logins: Sequence[DatabaseLogin]) -> Stored:
+def ask_store(
+    engine: DockerEngine, project: str, part: Part, logins: Sequence[DatabaseLogin], known: Known
+) -> Stored:
     """Return what the database tells, by the first way in that shows a table of orders, else the first that works."""
     refused, best = "", None
     for login in logins[:_LOGINS]:
-        database = _Database(engine, project, part, login)
+        database = _Database(engine, project, part, login, known.store)
         try:
             catalogue = read_catalogue(database.ask(CATALOGUE))
         except ChaosError as error:
@@ -58,7 +66,8 @@ def ask_store(engine: DockerEngine, project: str, part: Part, logins: Sequence[D
             continue
         found = Stored(login, catalogue, find_orders_table(catalogue))
         if found.orders:
-            _ask_orders(database, found)
+            found.hold_trader(known.user, known.symbol, SET)
+            _ask_orders(database, found, known.likely_user)
             return found
         best = best or found
     return best or Stored(
@@ -74,26 +83,37 @@ def _explain(login: DatabaseLogin, error: str) -> str:
     return f"user {login.user} ({login.how}) could not ask database {login.name}: {said}"
 
 
-def _ask_orders(database: _Database, found: Stored) -> None:
+def _ask_orders(database: _Database, found: Stored, likely_user: str) -> None:
     """Fill in what the latest orders, the users and the symbols tell; what may not be read stays empty."""
     orders = found.orders
     if orders is None:
         return
     try:
         found.recent = Recent(parse_objects(database.ask(ask_recent(orders))))
-        _ask_user(database, found)
-        choose_trader(found)
+        if not found.user:
+            _ask_user(database, found, likely_user)
         listed = find_symbols(found.catalogue, orders)
+        if not found.symbol and listed:
+            table, column = listed
+            found.symbol = _first(database, ask_symbol(table, column), "symbol")
+            found.symbol_how = (
+                f"a symbol whose name says that it is for tests, in {table.schema}.{table.name}"
+            )
+        choose_trader(found)
         if not found.symbol and listed:
             table, column = listed
             found.symbol = _first(database, ask_any(table, column, "symbol"), "symbol")
             found.symbol_how = f"any one of {table.schema}.{table.name}; name one that is yours alone"
+            found.guessed.add("chaos_symbol")
     except ChaosError as error:
         found.login = replace(found.login, why=shorten(str(error).partition(". Check")[0]))
 
 
-def _ask_user(database: _Database, found: Stored) -> None:
-    """Look for a user for tests in the table that orders refer to; without orders, for anybody there."""
+def _ask_user(database: _Database, found: Stored, likely: str) -> None:
+    """Look for a user for tests in the table that orders refer to; without orders, for anybody there.
+
+    ``likely`` is taken where there is such a user.
+    """
     orders = found.orders
     if orders is None:
         return
@@ -103,12 +123,18 @@ def _ask_user(database: _Database, found: Stored) -> None:
     if far is None or table is None:
         return
     where = f"{table.schema}.{table.name}, which {orders.table.name}.{column} refers to"
+    if likely:
+        found.user = _first(database, ask_one(table, far[2], "user", likely), "user")
+    if found.user:
+        found.user_how = f"the user of the embedded exchange, who is in {where}, too"
+        return
     question = ask_users(table, far[2])
     found.user = _first(database, question, "user") if question else ""
     found.user_how = f"a user whose name says that it is for tests, in {where}" if found.user else ""
     if not found.user and not found.recent.values_of("user"):
         found.user = _first(database, ask_any(table, far[2], "user"), "user")
         found.user_how = f"any one of {where}; name one of yours, who may trade for a test"
+        found.guessed.add("chaos_user_id")
 
 
 def _first(database: _Database, question: str, key: str) -> str:

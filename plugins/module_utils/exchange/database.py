@@ -22,7 +22,7 @@ from ..host.http_client import shorten
 from ..host.postgres.query import run_query
 from ..host.postgres.wire import Login
 from ..run.folder import RunDir
-from .order_queries import OrderQueries, take_given, write_queries
+from .order_queries import OrderQueries, read_trader, take_given, write_queries
 from .orders import Numbering
 from .orders_table import CATALOGUE, read_catalogue
 
@@ -71,7 +71,7 @@ class Store:
         self._project = project
         self._database = database
         self._body = load["order"]["body"]
-        self._values = {key: str(self._body.get(key, "")) for key in ("user_id", "symbol")}
+        self._values = read_trader(self._body)
         self._queries = take_given(database)
 
     @property

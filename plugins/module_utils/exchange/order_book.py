@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..common.shapes import LoadEntry
 from ..host.http_client import Client, compile_expression
+from .order_queries import read_trader
 from .orders import Judge, fill_path
 
 _CANCELLING = 8
@@ -60,7 +61,7 @@ def read_depth(load: LoadEntry, client: Client | None = None) -> int | None:
     if not load.get("book"):
         return None
     client = client or Client(load["url"], timeout=float(load["timeout_s"]))
-    symbol = str(load["order"]["body"].get("symbol", ""))
+    symbol = read_trader(load["order"]["body"])["symbol"]
     reply = client.request("GET", fill_path(str(load["book"]), symbol=symbol))
     if reply.kind or reply.status != 200:
         return None

@@ -73,6 +73,13 @@ def write_queries(catalogue: Catalogue, database: DatabaseEntry, body: Mapping[s
     )
 
 
+def read_trader(body: Mapping[str, object]) -> dict[str, str]:
+    """Return ``user_id`` and ``symbol`` of an order's body, by whatever name its fields go."""
+    fields = match_names(list(body))
+    names = {"user_id": fields.get("user", ""), "symbol": fields.get("symbol", "")}
+    return {key: str(body.get(key, body.get(name, ""))) for key, name in names.items()}
+
+
 def _compared(orders: OrdersTable, body: Mapping[str, object]) -> dict[str, str]:
     """Return what user and symbol are compared with: what is sent, where the column can hold it."""
     fields = match_names(list(body))

@@ -85,6 +85,8 @@ _RECENT = 300
 #: What an order's state is called while it waits in the book.
 _WAITING = re.compile(r"pending|open|new|partial|active|accepted|working|resting|submitted", re.IGNORECASE)
 _LONGEST = 200
+#: What a user or a symbol has in its name that is for tests; an expression of PostgreSQL.
+_FOR_TESTS = "(chaos|test|demo|sandbox|resilien)"
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,7 @@ def ask_users(table: Table, key: str) -> str:
     every = " || ' ' || ".join(f"coalesce({quote_name(name)}, '')" for name in texts)
     return (
         f"SELECT json_build_object('user', {quote_name(key)}::text) FROM {table.written} "
-        f"WHERE {every} ~* '(chaos|test|demo|sandbox|resilien)' ORDER BY {every} !~* 'chaos' LIMIT 1"
+        f"WHERE {every} ~* '{_FOR_TESTS}' ORDER BY {every} !~* 'chaos' LIMIT 1"
     )
 
 
@@ -270,6 +272,24 @@ def ask_any(table: Table, column: str, part: str) -> str:
     return (
         f"SELECT json_build_object('{part}', {quote_name(column)}::text) FROM {table.written} "
         f"WHERE {quote_name(column)} IS NOT NULL LIMIT 1"
+    )
+
+
+def ask_symbol(table: Table, column: str) -> str:
+    """Return the question for a symbol whose name says that it is for tests."""
+    name = f"{quote_name(column)}::text"
+    return (
+        f"SELECT json_build_object('symbol', {name}) FROM {table.written} "
+        f"WHERE {name} ~* '{_FOR_TESTS}' ORDER BY {name} !~* 'chaos', {name} LIMIT 1"
+    )
+
+
+def ask_one(table: Table, column: str, part: str, value: str) -> str:
+    """Return the question whether a column has a value."""
+    text = "'" + value.replace("'", "''") + "'"
+    return (
+        f"SELECT json_build_object('{part}', {quote_name(column)}::text) FROM {table.written} "
+        f"WHERE {quote_name(column)}::text = {text} LIMIT 1"
     )
 
 

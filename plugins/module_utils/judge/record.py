@@ -98,6 +98,10 @@ def host_record(evidence: Evidence) -> Recorded:
         "leftovers": told_leftovers(judgement.leftovers),
         "notes": _notes(evidence, judgement),
     }
+    if evidence.spec.filled:
+        record["filled"] = [
+            {"variable": name, "how": _cut(how)} for name, how in sorted(evidence.spec.filled.items())
+        ]
     return fit_record(record)
 
 
@@ -289,6 +293,9 @@ def _notes(evidence: Evidence, judgement: Judgement) -> list[str]:
         notes.append(
             "There was no placebo window (chaos_placebo: false): nothing says what load and observers do by themselves."
         )
+    if evidence.spec.filled:
+        names = ", ".join(sorted(evidence.spec.filled))
+        notes.append(f"Not set, and found on this host: {names}; 'filled' in the record says how.")
     unsent = sum(order.kind == "dropped" for order in evidence.orders)
     if unsent:
         notes.append(

@@ -58,6 +58,7 @@ _SHARED = frozenset(
     {
         "experiment", "project", "services", "external", "needs", "slow_host", "thresholds", "steady_roles",
         "abort_when", "rescue", "require", "accept_noise", "database", "faults", "findings", "probes", "gauges",
+        "filled",
     }
 )  # fmt: skip
 
@@ -392,6 +393,8 @@ class Specification(Described):
     database: Database = take_part(Database)
     faults: tuple[FaultSpec, ...] = take_parts(FaultSpec)
     findings: tuple[FindingSpec, ...] = take_parts(FindingSpec)
+    #: the variables that nobody set and this host told, and how each was found
+    filled: Mapping[str, str] = take_text_mapping()
     #: what the host told of itself when the run was opened
     facts: Mapping[str, Any] = take_mapping()
     clock: Mapping[str, Any] = take_mapping()

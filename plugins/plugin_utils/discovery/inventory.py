@@ -36,13 +36,14 @@ FILL_IN = "# fill in:"
 
 @dataclass(frozen=True)
 class ToldSetting:
-    """One variable as a host told it, cleaned."""
+    """One variable as a host told it, cleaned. ``guessed``: a person has to say that it may be used."""
 
     variable: str
     value: Any
     how: str
     parts: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def read_settings(answer: Any) -> list[ToldSetting]:
                 _clean_comment(one.get("how")),
                 _clean_comments(one.get("parts")),
                 _clean_comments(one.get("missing")),
+                one.get("guessed") is True,
             )
     return [found[name] for name in VARIABLES if name in found]
 

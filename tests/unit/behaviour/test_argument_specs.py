@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.exchange.chaos.plugins.plugin_utils.discovery import filling
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import failure_sentence
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,7 +34,16 @@ def options(role: str, entry: str = "main") -> dict[str, Any]:
 
 
 def defaults(role: str) -> dict[str, Any]:
-    return dict(load(role, "defaults/main.yml"))
+    """The defaults; of a variable that is found on a host where nobody sets it, what the embedded exchange has."""
+    embedded = load("chaos", "vars/main.yml")
+    found = re.compile(r"\{\{ chaos_found\.variables\.(\w+) \| default\((\w+)\) \}\}")
+    known = {}
+    for name, value in load(role, "defaults/main.yml").items():
+        matched = found.fullmatch(str(value))
+        if matched:
+            assert matched.groups() == (name, filling.name_default(name))
+        known[name] = embedded[matched[2]] if matched else value
+    return known
 
 
 def test_every_role_has_a_specification() -> None:
@@ -128,3 +139,8 @@ def test_words_of_ansible_that_we_do_not_know_are_passed_on() -> None:
 def test_a_command_that_failed_says_why() -> None:
     said = {"msg": "non-zero return code", "rc": 1, "stderr": "trying\nThere is no dockerd on this host.\n"}
     assert failure_sentence(said) == "non-zero return code: There is no dockerd on this host."
+
+
+def test_every_variable_that_a_host_may_tell_has_such_a_default() -> None:
+    lazy = {name for name, value in load("chaos", "defaults/main.yml").items() if "chaos_found" in str(value)}
+    assert lazy == set(filling.FILLED)

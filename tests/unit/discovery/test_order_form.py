@@ -153,3 +153,17 @@ def test_the_id_of_other_lists(body: Any, expected: str) -> None:
 )
 def test_the_symbols_of_a_market(body: Any, expected: list[str]) -> None:
     assert list_symbols(body) == expected
+
+
+def test_an_order_is_known_by_its_fields_where_its_path_is_called_otherwise() -> None:
+    document = openapi()
+    paths = document["paths"]
+    renamed = {path.replace("orders", "entries"): methods for path, methods in paths.items()}
+    assert renamed != paths
+    form = read_document({**document, "paths": renamed})
+    assert form is not None
+    assert form.path.endswith("entries")
+    assert form.cancel["path"] == f"{form.path}/{{order_id}}/cancel"
+    quote = {"post": {"requestBody": {"content": {"application/json": {"schema": {
+        "type": "object", "properties": {"price": {}, "quantity": {}, "symbol": {}}}}}}}}  # fmt: skip
+    assert read_document({**document, "paths": {"/quotes": quote}}) is None
