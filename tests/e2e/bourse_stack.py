@@ -1,0 +1,131 @@
+"""An exchange that the collection was not written against, as a compose project of its own. No tests.
+
+FastAPI, PostgreSQL, HAProxy, and Redis under the name of a service `valkey`, all from Debian's packages: the base image
+is made as the embedded exchange's is, and both are kept until `make lab-down`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.module.lab_stack import call, docker
+
+FOLDER = Path(__file__).resolve().parent / "bourse"
+ROOT = FOLDER.parents[2]
+LAB = ROOT / "roles" / "lab"
+PACKAGES = (
+    "haproxy",
+    "postgresql",
+    "python3-asyncpg",
+    "python3-fastapi",
+    "python3-redis",
+    "redis-server",
+    "uvicorn",
+)
+SECRET = "a-clerks-secret"
+
+
+@dataclass(frozen=True)
+class Bourse:
+    """Such an exchange, by its compose project's name."""
+
+    project: str
+
+    def container(self, service: str) -> str:
+        """The name of a service's container."""
+        labels = (f"com.docker.compose.project={self.project}", f"com.docker.compose.service={service}")
+        words = [word for label in labels for word in ("--filter", f"label={label}")]
+        return docker("ps", "--all", "--format", "{{.Names}}", *words)
+
+    def query(self, statement: str) -> list[str]:
+        """Lines of what its database answers to a statement."""
+        words = ("psql", "-p", "5544", "-U", "clerk", "-d", "bourse", "-Atqc", statement)
+        return docker("exec", self.container("ledger"), *words).splitlines()
+
+    def wait_ready(self, seconds: float = 60) -> None:
+        """Wait until orders are taken behind the proxy."""
+        until = time.monotonic() + seconds
+        while True:
+            address, _, port = docker("port", self.container("edge"), "8090/tcp").partition(":")
+            if call(address, "GET", "/readyz", port=int(port), timeout=2).status == 200:
+                return
+            assert time.monotonic() < until, f"not ready within {seconds} s"
+            time.sleep(0.2)
+
+
+def load_lab() -> Any:
+    """The role's own code that makes images of the distribution's packages."""
+    spec = importlib.util.spec_from_file_location("lab_of_the_role", LAB / "files" / "lab.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def short_hash(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+
+
+def make_image() -> str:
+    """The exchange's image, made where it is not there yet: about a minute, once."""
+    lab = load_lab()
+    known = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
+    excluded = yaml.safe_load((LAB / "vars" / "main.yml").read_text())["__lab_base_exclude"]
+    base = f"exchange-chaos-test-bourse-base:{short_hash(*PACKAGES, *excluded)}"
+    sources = {path.name: path.read_text() for path in sorted(FOLDER.iterdir()) if path.is_file()}
+    tag = f"exchange-chaos-test-bourse:{short_hash(base, *sources.values())}"
+    if tag in known:
+        return tag
+    if base not in known:
+        lab.base(base, list(PACKAGES), excluded)
+    file = Path(os.environ.get("TMPDIR", "/tmp")) / f"bourse-{os.getpid()}.json"
+    try:
+        file.write_text(json.dumps(sources))
+        lab.image(str(file), base, tag)
+    finally:
+        file.unlink(missing_ok=True)
+    return tag
+
+
+def compose(project: str, image: str, *words: str) -> None:
+    """Have compose do something with the project, whichever compose there is."""
+    plugin = (
+        subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+    )
+    program = ["docker", "compose"] if plugin else ["docker-compose"]
+    done = subprocess.run(
+        [*program, "--project-name", project, "--file", str(FOLDER / "compose.yml"), *words],
+        env={**os.environ, "BOURSE_IMAGE": image}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@contextlib.contextmanager
+def bourse() -> Iterator[Bourse]:
+    """Give such an exchange, ready; nothing of it is left afterwards but its images."""
+    if not os.path.exists("/usr/bin/mmdebstrap"):
+        pytest.skip("mmdebstrap is not here; make lab installs it")
+    image, project = make_image(), f"bourse-{uuid.uuid4().hex[:6]}"
+    try:
+        compose(project, image, "up", "--detach")
+        made = Bourse(project)
+        made.wait_ready()
+        yield made
+    finally:
+        compose(project, image, "down", "--volumes", "--timeout", "2")
