@@ -21,7 +21,7 @@ from ..exchange.trial_order import choose_numbers, place_trial_order
 from ..host.docker_engine import Container, DockerEngine
 from .api import ApiAnswers, ask_api, find_book, find_symbols, has_path
 from .facts import ProjectFacts
-from .known import Known, hold_known
+from .known import KnownSettings, hold_known
 from .links import ServiceLink
 from .parts import Part, Parts, find_parts, shorten_image
 from .reading import read_project
@@ -66,14 +66,16 @@ def is_embedded(engine: DockerEngine, name: str) -> bool:
     return any(shorten_image(one.image) == _EMBEDDED for one in engine.containers(name))
 
 
-def discover_project(engine: DockerEngine, name: str, say: Say, known: Known | None = None) -> Discovery:
+def discover_project(
+    engine: DockerEngine, name: str, say: Say, known: KnownSettings | None = None
+) -> Discovery:
     """Look at one project; ``known`` is gone by. Raises ChaosError where there is none of that name."""
-    known = known or Known()
+    known = known or KnownSettings()
     facts = read_project(engine, name)
     if not facts.containers:
-        known = ", ".join(engine.projects()) or "none"
+        others = ", ".join(engine.projects()) or "none"
         raise ChaosError(
-            f"There is no compose project {name} on this host (found: {known}); name one by chaos_project."
+            f"There is no compose project {name} on this host (found: {others}); name one by chaos_project."
         )
     containers = engine.containers(name)
     parts = find_parts(facts)

@@ -17,7 +17,7 @@ SET = "as it was set"
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownSettings:
     """The variables that are set, as far as others are found by them.
 
     ``external``: the stores that live on another host, by part, with ``address`` and ``port``; ``password``: the
@@ -51,10 +51,10 @@ class Known:
 
 def read_known(
     variables: Mapping[str, Any], *, external: Mapping[str, Any], password: str, likely_user: str
-) -> Known:
+) -> KnownSettings:
     """Return what is known by the variables that are set; a service without a name plays no part."""
     services = variables.get("chaos_services") or {}
-    return Known(
+    return KnownSettings(
         services={str(role): str(name) for role, name in services.items() if name},
         ports={
             str(role): int(port)
@@ -71,7 +71,7 @@ def read_known(
     )
 
 
-def hold_known(parts: Parts, project: ProjectFacts, known: Known) -> None:
+def hold_known(parts: Parts, project: ProjectFacts, known: KnownSettings) -> None:
     """Put the services and ports that are set in the place of those that were found."""
     for role, service in known.services.items():
         found = parts.found.get(role)

@@ -26,7 +26,7 @@ from ..exchange.orders_table import (
 )
 from ..host.docker_engine import DockerEngine
 from ..host.http_client import shorten
-from .known import SET, Known
+from .known import SET, KnownSettings
 from .parts import Part
 from .settings import DatabaseLogin, Stored, choose_trader
 
@@ -53,7 +53,7 @@ class _Database:
 
 
 def ask_store(
-    engine: DockerEngine, project: str, part: Part, logins: Sequence[DatabaseLogin], known: Known
+    engine: DockerEngine, project: str, part: Part, logins: Sequence[DatabaseLogin], known: KnownSettings
 ) -> Stored:
     """Return what the database tells, by the first way in that shows a table of orders, else the first that works."""
     refused, best = "", None
