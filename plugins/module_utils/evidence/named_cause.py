@@ -13,8 +13,8 @@ from ..run.specification import FaultSpec, Specification
 #: What people and drivers call a service of a role.
 NAMES: Mapping[str, tuple[str, ...]] = {
     "database": ("database", "postgres", "postgresql", "asyncpg", "psycopg", "psycopg2", "sql", "db"),
-    "cache": ("cache", "redis"),
-    "proxy": ("proxy", "nginx", "upstream", "gateway"),
+    "cache": ("cache", "redis", "valkey", "keydb", "dragonfly"),
+    "proxy": ("proxy", "nginx", "haproxy", "traefik", "caddy", "envoy", "upstream", "gateway"),
     "api": ("api",),
 }
 
