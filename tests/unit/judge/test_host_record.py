@@ -162,6 +162,18 @@ def test_nothing_but_a_specification(tmp_path: Path) -> None:
     assert found["verdicts"] == {"effect": "unknown", "hypothesis": "unknown", "restored": "unknown"}
 
 
+def test_what_nobody_set_and_the_host_told_is_in_the_record_with_how(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text(
+        json.dumps({**Scenario().spec_data(), "filled": {"chaos_symbol": "in trades.instruments"}})
+    )
+    found = json.loads(json.dumps(run_record(load_evidence(RunDir(tmp_path)))))
+    VALIDATOR.validate(found)
+    (host,) = found["hosts"]
+    assert host["filled"] == [{"variable": "chaos_symbol", "how": "in trades.instruments"}]
+    assert any("chaos_symbol; 'filled' in the record says how" in note for note in host["notes"])
+    assert "filled" not in record(tmp_path / "set", Scenario())["hosts"][0]
+
+
 def test_recorded_raw_data_is_judged_alike_elsewhere(tmp_path: Path) -> None:
     first = Scenario().evidence(tmp_path / "here")
     shutil.copytree(tmp_path / "here", tmp_path / "there")
