@@ -68,18 +68,21 @@ def fill_settings(
 ) -> Filled:
     """Return what the unset variables come to; ``known``: those that are set; ``services``: those of the project."""
     filled, by_name = Filled(), {one.variable: one for one in told}
+    away = known.get("chaos_external") or getattr(by_name.get("chaos_external"), "value", None)
+    there = {*services, *(away if isinstance(away, dict) else {})}
     for name in FILLED:
         setting = by_name.get(name)
         if name in unset and setting:
-            _fill(filled, setting, defaults.get(name), set(services), known)
+            _fill(filled, setting, defaults.get(name), there)
     _name_trader(filled, known)
     return filled
 
 
-def _fill(
-    filled: Filled, setting: ToldSetting, default: Any, services: Collection[str], known: Mapping[str, Any]
-) -> None:
+def _fill(filled: Filled, setting: ToldSetting, default: Any, services: Collection[str]) -> None:
+    """Take a setting as a host told it; ``services``: those of the project, and the parts that live elsewhere."""
     name, whole = setting.variable, setting.missing.get("")
+    if whole is None and not isinstance(setting.value, type(default)):
+        whole = "what the host told is of another type"
     if whole is None and setting.guessed:
         whole = f"there is {_show_value(setting.value)}, {setting.how}, but nobody said that it may be used"
     if whole is not None:
@@ -88,8 +91,7 @@ def _fill(
     value = setting.value
     for key, tried in setting.missing.items():
         there = default.get(key) if isinstance(default, dict) else None
-        away = key in (known.get("chaos_external") or {})
-        named = name == "chaos_services" and there not in services and not away
+        named = name == "chaos_services" and not {there, key} & set(services)
         _miss(filled, f"{name}.{key}", tried, named=named, kept=there)
         if there is not None:
             value = {**value, key: there}
@@ -120,8 +122,8 @@ def _show_value(value: Any) -> str:
 
 def _name_trader(filled: Filled, known: Mapping[str, Any]) -> None:
     """Put user and symbol themselves into an order that refers to them: what a host told is never a template."""
-    order = filled.values.get("chaos_order")
-    if not isinstance(order, dict):
+    order = filled.values.get("chaos_order") or {}
+    if not isinstance(order.get("body"), dict):
         return
     trader = {
         _USER: filled.values.get("chaos_user_id", known.get("chaos_user_id")),

@@ -187,3 +187,20 @@ def test_a_symbol_for_tests_is_asked_for_in_the_table_that_lists_them() -> None:
     assert ask_one(Table("t", "u", {"id": "text"}), "id", "user", "o'x").endswith(
         "WHERE id::text = 'o''x' LIMIT 1"
     )
+
+
+@pytest.mark.parametrize("value", ["text", ["list"], 5, None, {"deeper": {"than": ["that"]}}])
+@pytest.mark.parametrize("variable", filling.FILLED)
+def test_an_answer_of_another_shape_breaks_nothing(variable: str, value: Any) -> None:
+    lie = inventory.read_settings([{"variable": variable, "value": value, "missing": {"key": "x"}}])
+    filled = fill(lie)
+    assert isinstance(filled.values.get(variable, DEFAULTS[variable]), type(DEFAULTS[variable]))
+    assert all(isinstance(line, str) for line in (*filled.lines, *filled.warnings, filled.problem))
+
+
+def test_a_store_that_was_found_elsewhere_needs_no_service() -> None:
+    lacking = Setting("chaos_services", {"database": "db"}, missing={"cache": "nothing listens"})
+    away = Setting("chaos_external", {"cache": {"address": "10.0.0.9", "port": 6379}})
+    filled = fill(told(chaos_services=lacking, chaos_external=away))
+    assert filled.problem == ""
+    assert filled.values["chaos_services"]["cache"] == "redis"
