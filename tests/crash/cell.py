@@ -8,7 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,14 @@ class Result:
         return not self.left and not self.wrong
 
 
+class Unreached(Exception):
+    """A run did not come to the step at which it was to be broken."""
+
+
+def _now() -> str:
+    return f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
+
+
 def read_signs(reports: Path) -> Signs:
     """Return what a run has written so far."""
     log = "".join(path.read_text(errors="replace") for path in reports.glob("chaos-exp-*.log"))
@@ -132,6 +140,9 @@ def run_cell(cell: Cell, commit: str) -> Result:
             stack.enter_context(own_file_system(crash.mount(folder / "reports")))
         try:
             result = _Live(cell, crash, folder, commit).run()
+        except Unreached as error:
+            support.ansible("playbooks/halt.yml")
+            result = Result(*astuple(cell), "nobody", 0.0, "no crash", (), (str(error),), _now(), commit)
         except BaseException:
             support.ansible("playbooks/halt.yml")
             raise
@@ -162,7 +173,7 @@ class _Live:
 
     def run(self) -> Result:
         """Run the experiment to its step, break it, and see what becomes of the machine."""
-        begun = datetime.now(timezone.utc)
+        begun = _now()
         before = photograph.take()
         with (self._folder / "play.out").open("wb") as output:
             play = self._start(output)
@@ -182,8 +193,8 @@ class _Live:
             self._require_next()
         self._write("left.json", left)
         return Result(
-            self._cell.experiment, self._cell.step, self._cell.crash, by, round(seconds, 1), self._outcome(),
-            tuple(left), tuple(self._wrong), f"{begun:%Y-%m-%d %H:%M}", self._commit,
+            *astuple(self._cell), by, round(seconds, 1), self._outcome(), tuple(left), tuple(self._wrong), begun,
+            self._commit,
         )  # fmt: skip
 
     def _start(self, output: Any) -> subprocess.Popen[bytes]:
@@ -197,8 +208,8 @@ class _Live:
         sign = SIGNS[self._cell.step]
         until = time.monotonic() + _REACHED_S
         while not sign(read_signs(self._reports)):
-            assert play.poll() is None, f"the run ended before the step {self._cell.step}"
-            assert time.monotonic() < until, f"the run did not come to the step {self._cell.step}"
+            if play.poll() is not None or time.monotonic() > until:
+                raise Unreached(f"the run did not come to the step {self._cell.step}")
             time.sleep(0.02)
 
     def _await_end(self, scene: Scene) -> None:
