@@ -230,7 +230,7 @@ class _Live:
 
     def _clean(self, scene: Scene, before: dict[str, Any]) -> tuple[str, list[str]]:
         """Return who cleaned the machine, and what nobody did."""
-        host = "host" if self._crash.ends_play else "play"
+        host = "host" if self._crash.ends_play or support.leftovers() else "play"
         if not self._lifted:
             self._require_exchange_whole(before)
             self._lift(scene)
