@@ -162,7 +162,7 @@ def main() -> int:
     given = parser.parse_args()
     seed = random.randrange(10_000) if given.seed is None else given.seed
     try:
-        cells = drawn(only(matrix(), given.only), seed)[: given.cells]
+        cells = only(drawn(matrix(), seed), given.only)[: given.cells]
     except ValueError as error:
         parser.error(str(error))
     commit = describe_commit(KEPT, PAGE)
