@@ -193,7 +193,7 @@ class _Live:
             self._require_next()
         self._write("left.json", left)
         return Result(
-            *astuple(self._cell), by, round(seconds, 1), self._outcome(), tuple(left), tuple(self._wrong), begun,
+            *astuple(self._cell), by, round(seconds, 1), self._outcome(scene), tuple(left), tuple(self._wrong), begun,
             self._commit,
         )  # fmt: skip
 
@@ -299,14 +299,15 @@ class _Live:
         if "Traceback (most recent call last)" in text:
             self._wrong.append(f"{what} showed a traceback")
 
-    def _outcome(self) -> str:
-        """Return what the run says of itself, in its report or in the record on the host."""
+    def _outcome(self, scene: Scene) -> str:
+        """Return what the run says of itself, in its report or in the record on the host; and if nothing was broken."""
+        nothing = f" ({scene.came_to_nothing})" if scene.came_to_nothing else ""
         self._require_words("the play", (self._folder / "play.out").read_text(errors="replace"))
         found = [*self._reports.glob("chaos-exp-*.json"), *support.STATE.glob("records/*/record.json")]
         for path in found:
             with contextlib.suppress(OSError, ValueError):
-                return str(json.loads(path.read_text())["outcome"])
-        return "no record"
+                return f"{json.loads(path.read_text())['outcome']}{nothing}"
+        return f"no record{nothing}"
 
     def _write(self, name: str, left: list[str]) -> None:
         (self._folder / name).write_text(json.dumps(left, indent=1) + "\n")

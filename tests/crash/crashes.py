@@ -22,11 +22,12 @@ _PAUSE_S = 15.0
 
 @dataclass
 class Scene:
-    """What there is to be broken: the play, the target's service, the report folder."""
+    """What there is to be broken: the play, the target's service, the report folder, why a crash came to nothing."""
 
     play: subprocess.Popen[bytes]
     target: str
     reports: Path
+    came_to_nothing: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,15 @@ def interrupt_play(scene: Scene) -> None:
 
 
 def kill_watchdog(scene: Scene) -> None:
-    """Kill the watchdog that works, which is the older one; none where none runs yet."""
+    """Kill the watchdog that works, which is the older one."""
+    scene.came_to_nothing = "" if _watchdogs() else "no watchdog was there"
     for pid in _watchdogs()[:1]:
         os.kill(pid, signal.SIGKILL)
 
 
 def kill_watchdogs(scene: Scene) -> None:
     """Kill both watchdogs in one instant."""
+    scene.came_to_nothing = "" if _watchdogs() else "no watchdog was there"
     _kill_at_once(_watchdogs)
 
 
@@ -95,6 +98,8 @@ def pause_target(scene: Scene) -> None:
     """Pause the target's container, if it runs."""
     if support.state_of(scene.target)["Running"]:
         support.docker("pause", support.container(scene.target))
+    else:
+        scene.came_to_nothing = "the target was down"
 
 
 def unpause_target(scene: Scene) -> None:
