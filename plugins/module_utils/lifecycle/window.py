@@ -19,11 +19,14 @@ from ..judge import rules
 from ..run import lease, timeline
 from ..run.abort import refuse_more_faults
 from ..run.folder import RunDir
+from ..run.processes import living_process
 from . import placebo
 
 #: The run is renewed for a slice and this many seconds for the controller to come back.
 MARGIN_S = 12.0
 _STEP_S = 0.1
+#: Who sees whether the exchange is steady.
+_WATCHERS = ("load", "probes")
 #: Bytes at the end of each raw file that hold the last seconds at the densest sampling, with room to spare.
 _RECENT = 1024 * 1024
 
@@ -48,7 +51,7 @@ def watch_slice(run: RunDir, window: Observation, slice_s: float) -> Result:
     until = min(begun + window.seconds, since + slice_s)
     lease.renew_lease(run, max(0.0, until - clock.read()) + MARGIN_S)
     # until the slice is over, or the steady time has passed and it is worth a look at what it showed
-    while clock.read() < until and not _aborted(run) and not _strained(run, window):
+    while clock.read() < until and not _gives_up(run, window):
         wait = min(until - clock.read(), 1.0 if window.until_steady else slice_s, 5 * _STEP_S)
         clock.sleep(wait)
         long_enough = window.until_steady and clock.read() - begun >= _steady_s(run)
@@ -62,7 +65,7 @@ def watch_slice(run: RunDir, window: Observation, slice_s: float) -> Result:
     is_steady = not reasons and not aborted and not _strained(run, window)
     if _again(run, window, begun, reasons, aborted):
         begun = _begin(run, window)
-    ended = bool(aborted) or _strained(run, window) or clock.read() >= begun + window.seconds
+    ended = _gives_up(run, window) or clock.read() >= begun + window.seconds
     done = ended or (window.until_steady and is_steady)
     if done:
         _end(run, window, is_steady, reasons, busy)
@@ -106,6 +109,17 @@ def _begin(run: RunDir, window: Observation) -> float:
     return begun
 
 
+def _gives_up(run: RunDir, window: Observation) -> bool:
+    """Whether a window is over before its time, since nothing more can be learned from it."""
+    return bool(_aborted(run)) or _strained(run, window) or _unwatched(run, window)
+
+
+def _unwatched(run: RunDir, window: Observation) -> bool:
+    """Whether load and probes were there and are both dead: nobody will see steady state come back."""
+    known = [name for name in _WATCHERS if (run.file("processes") / f"{name}.json").exists()]
+    return window.until_steady and bool(known) and not any(living_process(run, name) for name in known)
+
+
 def _strained(run: RunDir, window: Observation) -> bool:
     """Whether the load withdrew in the placebo or just after it: there is nothing more to be learned from it then."""
     if window.phase not in (PLACEBO, PLACEBO_RECOVERY) or run.read_timeline().strains:
@@ -147,7 +161,11 @@ def _end(run: RunDir, window: Observation, is_steady: bool, reasons: list[str], 
         run.write_event(timeline.STEADY, fault=window.fault)
         run.log("ok", f"Steady again ({window.phase})", "observe")
     elif window.until_steady:
-        run.log("warn", f"Not steady within {window.seconds:g} s: {'; '.join(reasons)}", "observe")
+        unwatched = _unwatched(run, window)
+        why = (
+            "Not waited for, load and probes died" if unwatched else f"Not steady within {window.seconds:g} s"
+        )
+        run.log("warn", f"{why}: {'; '.join(reasons)}", "observe")
         if window.fault and window.phase != window.fault:
             # asks the engine, which no slice of a window does that finds the exchange well
             from .advice import advise_recovery
