@@ -1,10 +1,9 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the store itself says about our orders: the owner's look-up, run by ``psql`` inside the database's container.
+"""What the store itself says about our orders: the owner's look-up, asked inside the database's container.
 
-Nothing of ours need be installed there but what the image of a PostgreSQL brings, and no port need be open. A database
-on another host (``address`` and ``port``) is asked over TCP instead, by our own few words of its protocol.
+No port need be open there. A database on another host (``address`` and ``port``) is asked over TCP.
 """
 
 from __future__ import annotations
@@ -18,21 +17,13 @@ from ..common.json_files import read_object
 from ..common.secret import Secret
 from ..common.shapes import DatabaseEntry, LoadEntry
 from ..host.docker_engine import DockerEngine
-from ..host.http_client import shorten
+from ..host.postgres.in_container import ask_container
 from ..host.postgres.query import run_query
 from ..host.postgres.wire import Login
 from ..run.folder import RunDir
 from .order_queries import OrderQueries, read_trader, take_given, write_queries
 from .orders import Numbering
 from .orders_table import CATALOGUE, read_catalogue
-
-#: No start-up file, rows only, columns parted by |, and an exit code that tells an error.
-_PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
-_ENVIRONMENT = {
-    "PGCONNECT_TIMEOUT": "5",
-    # Whatever an owner writes into the look-up, it changes nothing and ends.
-    "PGOPTIONS": "-c default_transaction_read_only=on -c statement_timeout=15000",
-}
 
 #: Where the database's passwords lie in a run's folder (0600), apart from the specification that others read.
 SECRETS = "secrets.json"
@@ -135,38 +126,37 @@ def query_rows(engine: DockerEngine, project: str, database: DatabaseEntry, quer
         raise ChaosError(
             f"The database cannot be asked: container {container.name} (service {service}) is not running."
         )
-    port = str(database.get("port") or 5432)
-    argv = [*_PSQL, "-p", port, "-U", str(database["user"]), "-d", name, "-c", query]
-    password = database.get("password")
-    environment = {**_ENVIRONMENT, **({"PGPASSWORD": str(password)} if password else {})}
-    code, output = engine.execute(container.id, argv, environment=environment)
-    if code:
-        words = shorten(output).rstrip(".") or f"psql ended with {code}"
+    try:
+        return ask_container(engine, container, login_of(database, container.name), query, read_only=True)
+    except ChaosError as error:
         raise ChaosError(
-            f"The look-up in database {name} of service {service} failed: {words}. "
+            f"The look-up in database {name} of service {service} failed: {str(error).rstrip('.')}. "
             f"Check database.name, user and lookup; the query was: {query}"
-        )
-    return [line.split("|") for line in output.splitlines() if line.strip()]
+        ) from error
 
 
-def _over_tcp(database: DatabaseEntry, query: str) -> list[list[str]]:
-    """Ask a database that has no container here."""
-    login = Login(
-        str(database["address"]),
-        int(database["port"]),
+def login_of(database: DatabaseEntry, host: str) -> Login:
+    """Return with what a session for look-ups is opened; ``host``: an address, or the name of its container."""
+    return Login(
+        host,
+        int(database.get("port") or 5432),
         str(database["user"]),
         str(database["name"]),
         _NAME,
         str(database.get("password") or ""),
         _TIMEOUT_S,
-        encrypt=True,
+        encrypt=bool(database.get("address")),
         clear_password=bool(database.get("clear_password")),
     )
+
+
+def _over_tcp(database: DatabaseEntry, query: str) -> list[list[str]]:
+    """Ask a database that has no container here."""
     try:
-        return run_query(login, query)
+        return run_query(login_of(database, str(database["address"])), query)
     except ChaosError as error:
         raise ChaosError(
-            f"The look-up in database {login.database} on another host failed: {str(error).rstrip('.')}. "
+            f"The look-up in database {database['name']} on another host failed: {str(error).rstrip('.')}. "
             f"Check chaos_external.database and database.name, user, password and lookup; the query was: {query}"
         ) from error
 

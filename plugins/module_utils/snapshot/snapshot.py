@@ -22,8 +22,9 @@ from ..common.errors import ChaosError
 from ..common.json_files import read_object, write_json
 from ..common.secret import make_key, seal_environment, seal_text
 from ..exchange import fault_entry
-from ..exchange.database import admin_store_of_run, query_rows
+from ..exchange.database import admin_store_of_run, login_of, query_rows
 from ..host.docker_engine import Container, DockerEngine
+from ..host.postgres.in_container import ask_container
 from ..run.folder import SEALING, RunDir
 from .host import HOST, cgroup_limits, list_executables, list_listeners, our_processes
 from .network import read_networks
@@ -235,24 +236,18 @@ def flatten_config(name: str, value: Any) -> list[tuple[str, str]]:
 def _settings(run: RunDir, engine: DockerEngine, targets: Sequence[Container]) -> dict[str, str]:
     database = admin_store_of_run(run)
     if database.get("address"):
-        return _pairs(row[0] for row in query_rows(engine, "", database, _SETTINGS))
+        return _pairs(query_rows(engine, "", database, _SETTINGS))
     running = [
         container for container in targets if container.service == database["service"] and container.running
     ]
     if not running:
         raise ChaosError("the database does not run")
-    port = str(database.get("port") or 5432)
-    argv = ["psql", "-XAtq", "-p", port, "-U", database["user"], "-d", database["name"], "-c", _SETTINGS]
-    password = database.get("password")
-    environment = {"PGPASSWORD": str(password)} if password else {}
-    code, text = engine.execute(running[0].id, argv, environment=environment)
-    if code != 0:
-        raise ChaosError(text.strip().splitlines()[-1] if text.strip() else f"psql ended with {code}")
-    return _pairs(text.splitlines())
+    login = login_of(database, running[0].name)
+    return _pairs(ask_container(engine, running[0], login, _SETTINGS, read_only=True))
 
 
-def _pairs(lines: Iterable[str]) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in lines if "=" in line)
+def _pairs(rows: Iterable[Sequence[str]]) -> dict[str, str]:
+    return dict(row[0].split("=", 1) for row in rows if row and "=" in row[0])
 
 
 def _guarded(found: Snapshot, what: str, part: Any) -> None:

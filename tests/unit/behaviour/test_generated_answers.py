@@ -36,6 +36,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.behaviour.test_generated_files import VALUES
+from tests.unit.containers import target
 from tests.unit.host.test_docker_engine_bounds import INSPECT
 
 TEXTS = st.text(max_size=20) | st.sampled_from(
@@ -171,7 +172,11 @@ class Psql(LockServer):
     """A server whose psql prints anything."""
 
     def __init__(self, output: str) -> None:
-        engine = SimpleNamespace(execute=lambda *_arguments, **_named: (0, output), restart=lambda _id: None)
+        engine = SimpleNamespace(
+            execute=lambda *_arguments, **_named: (0, output),
+            restart=lambda _id: None,
+            inspect=lambda _id: target(),
+        )
         super().__init__(engine, "c", user="u", database="d")  # type: ignore[arg-type]
 
 

@@ -98,7 +98,7 @@ class Engine:
         self.answer = code, output
 
     def container(self, project: str, service: str) -> Any:
-        return type("Found", (), {"id": service, "name": service, "running": True})
+        return type("Found", (), {"id": service, "name": service, "running": True, "pid": 0})
 
     def execute(self, container_id: str, argv: Any, **_: Any) -> tuple[int, str]:
         return self.answer

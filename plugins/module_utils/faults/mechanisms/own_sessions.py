@@ -88,6 +88,7 @@ def server_of(plan: SessionPlan, engine: DockerEngine) -> LockServer:
         database=plan.database,
         password=plan.admin,
         port=plan.port,
+        clear_password=plan.clear_password,
     )
 
 
@@ -124,6 +125,7 @@ def administer_database(scene: Scene, container: Container, wanted: Arguments) -
         database=wanted["database"],
         password=admin_of_run(scene.run),
         port=int(wanted.get("port") or 5432),
+        clear_password=scene.run.spec.database.clear_password,
     )
 
 

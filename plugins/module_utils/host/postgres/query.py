@@ -1,10 +1,10 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Questions to a PostgreSQL over TCP: read-only to one that has no container on this host, or in a session of ours.
+"""Questions to a PostgreSQL, by the simple query protocol: one session, asked and closed, or one that is ours already.
 
-By the simple query protocol; :func:`run_query` in a transaction that may read only and ends: one session, asked and
-closed. Source: PostgreSQL documentation, "Frontend/Backend Protocol", Simple Query, and its message formats.
+:func:`run_query` asks in a transaction that may read only and ends, unless it is told to change something. Source:
+PostgreSQL documentation, "Frontend/Backend Protocol", Simple Query, and its message formats.
 """
 
 from __future__ import annotations
@@ -56,14 +56,17 @@ class _Answer:
             self.error = error_fields(body).get("M", "no reason given")
 
 
-def run_query(login: Login, sql: str, *, within: float = 20.0) -> list[list[str]]:
+def run_query(
+    login: Login, sql: str, *, within: float = 20.0, over: socket.socket | None = None, read_only: bool = True
+) -> list[list[str]]:
     """Ask in a session of its own and return rows of text, as psql shows them: true is ``t``, a null is empty.
 
-    Raises ChaosError when nobody answers, the server refuses the session, the query fails, or it takes longer than
-    ``within`` seconds.
+    ``over``: a connection that is there already, else one over TCP is made; it is closed either way. Raises
+    SessionRefused when the server refuses the session, PasswordWanted when it asks for one that was not given,
+    ChaosError when nobody answers, the query fails, or it takes longer than ``within`` seconds.
     """
     try:
-        session = Session.open(login)
+        session = Session.open(login, over)
     except ssl.SSLError as error:
         raise ChaosError(
             f"{_where(login)} offers TLS and opens no session by it ({error.reason or error})"
@@ -72,7 +75,7 @@ def run_query(login: Login, sql: str, *, within: float = 20.0) -> list[list[str]
         raise ChaosError(f"nobody answers at {_where(login)} ({error.strerror or error})") from error
     try:
         until = clock.read() + within
-        for query in (_BEGIN, sql):
+        for query in (_BEGIN, sql) if read_only else (sql,):
             answer = _query(session.connection, query, until)
             if answer.error:
                 raise ChaosError(answer.error)

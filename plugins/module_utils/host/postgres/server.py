@@ -1,7 +1,7 @@
 # Copyright (c) 2026, The exchange.chaos authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What PostgreSQL says of its own connections, asked by ``psql`` inside its container, through the engine."""
+"""What PostgreSQL says of its own connections, asked as its administrator."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from ...common.errors import ChaosError, PasswordWanted
 from ...common.secret import NO_SECRET, Secret
 from ..docker_engine import Container, DockerEngine
 from ..http_client import shorten
+from . import in_container
+from .wire import Login
 
-_PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
+#: What our sessions are called in pg_stat_activity while they ask.
+_NAME = "exchange.chaos administrator"
 _USAGE = (
     "SELECT current_setting('max_connections'), current_setting('superuser_reserved_connections')::int "
     "+ coalesce(current_setting('reserved_connections', true), '0')::int, "
@@ -28,11 +31,9 @@ _FILE_SETTING = (
     "AND sourcefile LIKE '%postgresql.auto.conf' ORDER BY seqno DESC LIMIT 1"
 )
 _DATABASE_CAP = "SELECT datconnlimit FROM pg_database WHERE datname = current_database()"
-#: A server that a crowd connects to answers late; seconds, less than the engine's own patience.
-_PATIENCE = {"PGCONNECT_TIMEOUT": "15"}
+#: A server that a crowd connects to opens a session late, s.
+_PATIENCE_S = 15.0
 _UP_S = 60.0
-#: What psql says where it is asked for a password, and has none.
-_WANTS = "no password supplied"
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -66,9 +67,11 @@ class Server:
         database: str,
         password: Secret = NO_SECRET,
         port: int = 5432,
+        clear_password: bool = False,
     ) -> None:
         self._engine, self._id = engine, container_id
         self._user, self._database, self._password, self._port = user, database, password, port
+        self._clear_password = clear_password
 
     def count_connections(self, name: str) -> Usage:
         """Count connections; ``name`` is the application_name that ours carry. Raises ChaosError."""
@@ -142,10 +145,8 @@ class Server:
             clock.sleep(0.1)
 
     def try_login(self, user: str, password: Secret = NO_SECRET) -> tuple[bool, str]:
-        """Let psql log in as a role; returns whether it came in, and the server's words if not."""
-        argv = [*_PSQL, "-U", user, "-d", self._database, "-c", "SELECT 1"]
-        code, output = self._engine.execute(self._id, argv, environment=self._environment(password))
-        return code == 0, "" if code == 0 else shorten(output)
+        """Log in as a role where the administrator does; whether it was refused, and in words what came of it."""
+        return in_container.try_login(self._engine, self._find(), self._login(user, password))
 
     def _ask_numbers(self, sql: str, count: int = 1) -> list[int]:
         """Return the whole numbers in the one row of an answer. Raises ChaosError when it is another."""
@@ -157,20 +158,35 @@ class Server:
         return [int(word) for word in rows[0]]
 
     def _ask(self, sql: str) -> list[list[str]]:
-        argv = [*_PSQL, "-U", self._user, "-d", self._database, "-c", sql]
-        code, output = self._engine.execute(self._id, argv, environment=self._environment(self._password))
-        if code:
-            words = shorten(output).rstrip(".") or f"psql ended with {code}"
-            failed = f"PostgreSQL could not be asked as role {self._user}: {words}"
-            if _WANTS in output:
-                raise PasswordWanted(f"{failed}; set chaos_database.admin (user and password).")
-            raise ChaosError(f"{failed}.")
-        return [line.split("|") for line in output.splitlines() if line.strip()]
+        failed = f"PostgreSQL could not be asked as role {self._user}"
+        login = self._login(self._user, self._password)
+        try:
+            return in_container.ask_container(self._engine, self._find(), login, sql, read_only=False)
+        except PasswordWanted as error:
+            raise PasswordWanted(
+                f"{failed}: it asks for a password; set chaos_database.admin (user and password)."
+            ) from error
+        except ChaosError as error:
+            raise ChaosError(f"{failed}: {str(error).rstrip('.')}.") from error
 
-    def _environment(self, password: Secret) -> dict[str, str]:
-        """Return what psql reads: its socket in the container is named by the port, too."""
-        known = {**_PATIENCE, "PGPORT": str(self._port)}
-        return {**known, "PGPASSWORD": password.reveal()} if password else known
+    def _find(self) -> Container:
+        """Return the container as it is now: its process is another after each start."""
+        container = self._engine.inspect(self._id)
+        if container is None or not container.running:
+            raise ChaosError(f"PostgreSQL could not be asked: container {self._id[:12]} does not run.")
+        return container
+
+    def _login(self, user: str, password: Secret) -> Login:
+        return Login(
+            host="the socket in its container",
+            port=self._port,
+            user=user,
+            database=self._database,
+            name=_NAME,
+            password=password.reveal(),
+            timeout=_PATIENCE_S,
+            clear_password=self._clear_password,
+        )
 
 
 def find_administrator(container: Container, named: str = "") -> str:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common import bounds, clock, cut_off
-from ...common.errors import ChaosError
+from ...common.errors import ChaosError, PasswordWanted
 
 #: SQLSTATE too_many_connections: of the server, of a database, or of a role.
 TOO_MANY = "53300"
@@ -183,14 +183,14 @@ class Session:
         self._socket.setblocking(False)
 
     @classmethod
-    def open(cls, login: Login) -> Session:
-        """Open a session and return it once the server is ready for queries.
+    def open(cls, login: Login, over: socket.socket | None = None) -> Session:
+        """Open a session and return it once the server is ready for queries; ``over`` a connection that is there.
 
-        Raises SessionRefused when the server says no, ChaosError when it wants a password that was not given, OSError
-        when the network or the server's end came in between, or it is not ready within the login's time.
+        Raises SessionRefused when the server says no, PasswordWanted when it wants a password that was not given,
+        OSError when the network or the server's end came in between, or it is not ready within the login's time.
         """
         deadline = bounds.Deadline(login.timeout)
-        connection = socket.create_connection((login.host, login.port), login.timeout)
+        connection = over or socket.create_connection((login.host, login.port), login.timeout)
         with cut_off.limit_time(deadline.seconds_left, connection) as cut:
             try:
                 if login.encrypt:
@@ -310,7 +310,7 @@ class _Opening:
             self._scram.verify(data)
             return b""
         if not self._login.password:
-            raise ChaosError(
+            raise PasswordWanted(
                 f"PostgreSQL asks for the password of role {self._login.user} at {self._login.host}; "
                 "set chaos_database.password."
             )

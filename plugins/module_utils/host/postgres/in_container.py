@@ -1,0 +1,94 @@
+# Copyright (c) 2026, The exchange.chaos authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions to a PostgreSQL in a container of this host.
+
+With root over the server's own socket, by our own client: nothing of the image is needed. Where that is out of reach,
+without root, by the ``psql`` that the image brings, run through the engine.
+"""
+
+from __future__ import annotations
+
+from ...common.errors import ChaosError, PasswordWanted
+from ..docker_engine import Container, DockerEngine
+from ..http_client import shorten
+from . import own_socket
+from .query import run_query
+from .wire import Login, Session, SessionRefused
+
+#: No start-up file, rows only, columns parted by |, and an exit code that tells an error.
+_PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
+#: Whatever an owner writes into a look-up, it changes nothing and ends.
+_READ_ONLY = "-c default_transaction_read_only=on -c statement_timeout=15000"
+#: A server that a crowd connects to answers late; seconds, less than the engine's own patience.
+_CONNECT_S = 15.0
+#: What psql says where it is asked for a password, and has none.
+_WANTS = "no password supplied"
+#: SQLSTATE invalid_authorization_specification: what a server says to a user that is not the role's own.
+_NOT_THAT_USER = "28000"
+_CAME_IN = "came in"
+
+
+def ask_container(
+    engine: DockerEngine, container: Container, login: Login, sql: str, *, read_only: bool
+) -> list[list[str]]:
+    """Ask as a role and return rows of text, an empty one for a null; ``login``'s host is not looked at.
+
+    Raises PasswordWanted where the server asks for one that was not given, ChaosError when it cannot be asked.
+    """
+    path = own_socket.find_socket(container.pid, login.port)
+    if path:
+        return _over(container, path, login, sql, read_only=read_only)
+    code, output = _run_psql(engine, container.id, login, sql, _READ_ONLY if read_only else "")
+    if code:
+        words = shorten(output).rstrip(".") or f"psql ended with {code}"
+        raise (PasswordWanted if _WANTS in output else ChaosError)(words)
+    return [line.split("|") for line in output.splitlines() if line.strip()]
+
+
+def try_login(engine: DockerEngine, container: Container, login: Login) -> tuple[bool, str]:
+    """Log in as a role and leave again; whether the server refused it, and what came of it in words."""
+    path = own_socket.find_socket(container.pid, login.port)
+    if not path:
+        code, output = _run_psql(engine, container.id, login, "SELECT 1", "")
+        return code != 0, shorten(output) if code else _CAME_IN
+    try:
+        Session.open(login, own_socket.connect_inside(container.id, container.pid, path)).close()
+    except SessionRefused as refused:
+        return True, refused.message
+    except (OSError, ChaosError) as error:
+        return False, getattr(error, "strerror", None) or str(error)
+    return False, _CAME_IN
+
+
+def _over(container: Container, path: str, login: Login, sql: str, *, read_only: bool) -> list[list[str]]:
+    """Ask over a socket: as root and, where the role is to be its own user's (``peer``), as who runs the server."""
+
+    def ask(uid: int) -> tuple[int, list[list[str]] | SessionRefused]:
+        try:
+            connection = own_socket.connect_inside(container.id, container.pid, path, uid=uid)
+        except OSError as error:
+            raise ChaosError(f"nobody answers at {path} in {container.name} ({error.strerror})") from error
+        owner = own_socket.read_owner(connection)
+        try:
+            return owner, run_query(login, sql, over=connection, read_only=read_only)
+        except SessionRefused as refused:
+            return owner, refused
+
+    owner, answer = ask(0)
+    if isinstance(answer, SessionRefused) and answer.sqlstate == _NOT_THAT_USER and owner:
+        _owner, answer = ask(owner)
+    if isinstance(answer, SessionRefused):
+        raise answer
+    return answer
+
+
+def _run_psql(
+    engine: DockerEngine, container_id: str, login: Login, sql: str, options: str
+) -> tuple[int, str]:
+    """Run psql in the container; its socket there is named by the port, too."""
+    argv = [*_PSQL, "-U", login.user, "-d", login.database, "-c", sql]
+    environment = {"PGCONNECT_TIMEOUT": str(int(_CONNECT_S)), "PGPORT": str(login.port)}
+    known = {"PGPASSWORD": login.password, "PGOPTIONS": options}
+    environment.update({name: value for name, value in known.items() if value})
+    return engine.execute(container_id, argv, environment=environment)
