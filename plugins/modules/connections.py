@@ -47,7 +47,7 @@ options:
     default: false
   administrator:
     description:
-      - The superuser as which C(psql) reads and, with O(mode=limit), writes inside the container.
+      - The superuser who is asked and, with O(mode=limit), writes a setting inside the container.
       - Left out, it is the container's E(POSTGRES_USER), else C(postgres).
     type: str
   port:

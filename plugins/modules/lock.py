@@ -48,7 +48,7 @@ options:
     default: false
   administrator:
     description:
-      - The superuser as which C(psql) reads inside the container.
+      - The superuser who is asked inside the container.
       - Left out, it is the container's E(POSTGRES_USER), else C(postgres).
     type: str
   port:
