@@ -80,7 +80,7 @@ def test_the_trial_says_what_to_set_and_is_content_with_it(
 ) -> None:
     without = site_of(exchange, Secret())
     with pytest.raises(
-        ChaosError, match=r"no password supplied; set chaos_database\.admin \(user and password\)"
+        ChaosError, match=r"it asks for a password; set chaos_database\.admin \(user and password\)"
     ):
         kind.trial(fault, without.targets, without)
     site = site_of(exchange, ADMIN)
@@ -119,7 +119,9 @@ def test_settings_are_compared_by_whoever_may_read_them(exchange: SmallExchange,
     assert "PostgreSQL settings" not in found["unchecked"]
     assert found["postgres_setting"]["max_connections"] == "60"
     write_json(run.file(SECRETS), {"password": "trading"})
-    assert "no password supplied" in snapshot.take_snapshot(run)["unchecked"]["PostgreSQL settings"]
+    assert snapshot.take_snapshot(run)["unchecked"]["PostgreSQL settings"] == (
+        "role postgres is asked for a password; set chaos_database.admin (user and password)"
+    )
     # without an administrator it is the application's own role that asks
     database = {"service": "postgres", "name": "trading_db", "user": "trading_user"}
     spec = {"project": exchange.project, "database": database, "anchor": vars(clock.take_anchor())}

@@ -64,6 +64,6 @@ def test_the_administrator_reads_and_writes_a_setting(store: tuple[Project, Any]
         server.write_setting(None)
     assert server.file_setting() is None
     assert server.count_connections("nobody").ours == 0
-    refused, words = server.try_login("trading_user")
-    assert refused
-    assert "Peer authentication failed" in words
+    attempt = server.try_login("trading_user")
+    assert (attempt.came_in, attempt.refused) == (False, True)
+    assert "Peer authentication failed" in attempt.words

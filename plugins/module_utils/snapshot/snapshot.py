@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from ..common import clock
-from ..common.errors import ChaosError
+from ..common.errors import ChaosError, PasswordWanted
 from ..common.json_files import read_object, write_json
 from ..common.secret import make_key, seal_environment, seal_text
 from ..exchange import fault_entry
@@ -243,7 +243,11 @@ def _settings(run: RunDir, engine: DockerEngine, targets: Sequence[Container]) -
     if not running:
         raise ChaosError("the database does not run")
     login = login_of(database, running[0].name)
-    return _pairs(ask_container(engine, running[0], login, _SETTINGS, read_only=True))
+    try:
+        return _pairs(ask_container(engine, running[0], login, _SETTINGS, read_only=True))
+    except PasswordWanted as error:
+        of = "admin (user and password)" if run.spec.database.admin else "password"
+        raise ChaosError(f"role {login.user} is asked for a password; set chaos_database.{of}") from error
 
 
 def _pairs(rows: Iterable[Sequence[str]]) -> dict[str, str]:

@@ -241,7 +241,7 @@ def apply(change: Plan, entry: Entry, scene: Scene) -> Applied:
     if processes.living_process(run, session_holder.COMMAND):
         raise ChaosError("Another fault of this run holds the database's sessions already.")
     name = mark_of(run)
-    came_in = server.try_login(change.user, change.password)[0]
+    came_in = server.try_login(change.user, change.password).came_in
     before = server.count_connections(name)
     _measured(run, entry.fault, "before", before)
     patience = _START_S + before.limit / _LEAST_PER_S
@@ -359,5 +359,6 @@ def _in_activity(fact: str, usage: Usage) -> Proof:
 
 def _turned_away(server: Server, user: str, password: Secret) -> Proof:
     """Try from another place than the holder's, the server's own socket."""
-    refused, words = server.try_login(user, password)
-    return Proof("engine", f"one more session of role {user}", words, clock.read(), refused)
+    attempt = server.try_login(user, password)
+    fact = f"one more session of role {user} over the server's own socket"
+    return Proof("engine", fact, attempt.words, clock.read(), attempt.refused)

@@ -9,6 +9,8 @@ without root, by the ``psql`` that the image brings, run through the engine.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ...common.errors import ChaosError, PasswordWanted
 from ..docker_engine import Container, DockerEngine
 from ..http_client import shorten
@@ -29,6 +31,14 @@ _NOT_THAT_USER = "28000"
 _CAME_IN = "came in"
 
 
+class Attempt(NamedTuple):
+    """What came of a login; neither ``came_in`` nor ``refused`` where the server said nothing at all."""
+
+    came_in: bool
+    refused: bool
+    words: str
+
+
 def ask_container(
     engine: DockerEngine, container: Container, login: Login, sql: str, *, read_only: bool
 ) -> list[list[str]]:
@@ -46,19 +56,19 @@ def ask_container(
     return [line.split("|") for line in output.splitlines() if line.strip()]
 
 
-def try_login(engine: DockerEngine, container: Container, login: Login) -> tuple[bool, str]:
-    """Log in as a role and leave again; whether the server refused it, and what came of it in words."""
+def try_login(engine: DockerEngine, container: Container, login: Login) -> Attempt:
+    """Log in as a role and leave again."""
     path = own_socket.find_socket(container.pid, login.port)
     if not path:
         code, output = _run_psql(engine, container.id, login, "SELECT 1", "")
-        return code != 0, shorten(output) if code else _CAME_IN
+        return Attempt(came_in=code == 0, refused=code != 0, words=shorten(output) if code else _CAME_IN)
     try:
         Session.open(login, own_socket.connect_inside(container.id, container.pid, path)).close()
     except SessionRefused as refused:
-        return True, refused.message
+        return Attempt(came_in=False, refused=True, words=refused.message)
     except (OSError, ChaosError) as error:
-        return False, getattr(error, "strerror", None) or str(error)
-    return False, _CAME_IN
+        return Attempt(came_in=False, refused=False, words=getattr(error, "strerror", None) or str(error))
+    return Attempt(came_in=True, refused=False, words=_CAME_IN)
 
 
 def _over(container: Container, path: str, login: Login, sql: str, *, read_only: bool) -> list[list[str]]:

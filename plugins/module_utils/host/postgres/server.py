@@ -144,8 +144,8 @@ class Server:
                     raise
             clock.sleep(0.1)
 
-    def try_login(self, user: str, password: Secret = NO_SECRET) -> tuple[bool, str]:
-        """Log in as a role where the administrator does; whether it was refused, and in words what came of it."""
+    def try_login(self, user: str, password: Secret = NO_SECRET) -> in_container.Attempt:
+        """Log in as a role where the administrator does, and leave again."""
         return in_container.try_login(self._engine, self._find(), self._login(user, password))
 
     def _ask_numbers(self, sql: str, count: int = 1) -> list[int]:
