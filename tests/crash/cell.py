@@ -148,6 +148,10 @@ def run_cell(cell: Cell, commit: str) -> Result:
             raise
         finally:
             _copy_records(folder)
+            if crash.mount is not None:  # what lies on it goes with it
+                subprocess.run(
+                    ["cp", "-r", str(folder / "reports"), str(folder / "reports-kept")], check=False
+                )
     (folder / "result.json").write_text(json.dumps(asdict(result), indent=1) + "\n")
     return result
 

@@ -85,7 +85,7 @@ def show_page(results: list[Result]) -> str:
         "machine from before the run and one from after are the same: containers, limits, networks, packet filters,",
         "settings and sessions of the database, processes, listeners, mounts, programs in the kernel, sockets,",
         "cgroups, files (`tests/crash/photograph.py`). Seconds count from the crash. After each cell a preflight was",
-        "content.",
+        "content. The outcome is what the run says of itself: in its report, or in the record that waits on the host.",
         "",
         f"{len(results)} of {len(cells)} cells run, {seen} of {all_pairs} pairs of experiment, step and crash seen: "
         f"**{failed} failed**.",
