@@ -133,3 +133,22 @@ def test_what_is_set_overrides_what_would_be_found(exchange: Bourse, took: dict[
     )  # fmt: skip
     assert '"instrument": "GLOBEX"' in done.stdout
     assert "chaos_symbol:" not in done.stdout
+
+
+def test_where_nobody_is_for_tests_a_user_is_asked_for_and_no_order_sent(
+    exchange: Bourse, took: dict[str, float]
+) -> None:
+    count = "SELECT count(*) FROM trades.order_entries"
+    before = exchange.query(count)
+    exchange.query("UPDATE trades.members SET handle = 'merlin' WHERE handle = 'desk-test'")
+    try:
+        done = run_step(
+            took, "preflight, without a user for tests", "playbooks/00-preflight.yml",
+            chaos_project=exchange.project, chaos_trial="true",
+        )  # fmt: skip
+    finally:
+        exchange.query("UPDATE trades.members SET handle = 'desk-test' WHERE handle = 'merlin'")
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("01 ")]
+    assert "impossible  Not set, and not found on this host: chaos_user_id (tried: there is " in row
+    assert "nobody said that it may be used" in row
+    assert exchange.query(count) == before

@@ -34,6 +34,7 @@ _DATABASE_CAP = "SELECT datconnlimit FROM pg_database WHERE datname = current_da
 #: A server that a crowd connects to opens a session late, s.
 _PATIENCE_S = 15.0
 _UP_S = 60.0
+_NO_ROLE = re.compile(r'role "[^"]*" does not exist')
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -167,7 +168,10 @@ class Server:
                 f"{failed}: it asks for a password; set chaos_database.admin (user and password)."
             ) from error
         except ChaosError as error:
-            raise ChaosError(f"{failed}: {str(error).rstrip('.')}.") from error
+            why = str(error).rstrip(".")
+            if _NO_ROLE.search(why):
+                why += "; name a superuser, or a member of pg_monitor, by chaos_database.admin"
+            raise ChaosError(f"{failed}: {why}.") from error
 
     def _find(self) -> Container:
         """Return the container as it is now: its process is another after each start."""
