@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..common.errors import ChaosError
+from ..common.errors import ChaosError, PasswordWanted
 from ..exchange.database import query_rows
 from ..exchange.orders_table import (
     CATALOGUE,
@@ -32,8 +32,6 @@ from .settings import DatabaseLogin, Stored, choose_trader
 
 #: Ways to log in that are tried.
 _LOGINS = 6
-#: What PostgreSQL says where it wants a password, in its own words.
-_WANTS = "no password supplied"
 
 
 class _Database:
@@ -62,7 +60,7 @@ def ask_store(
         try:
             catalogue = read_catalogue(database.ask(CATALOGUE))
         except ChaosError as error:
-            refused = refused or _explain(login, str(error))
+            refused = refused or _explain(login, error)
             continue
         found = Stored(login, catalogue, find_orders_table(catalogue))
         if found.orders:
@@ -75,10 +73,10 @@ def ask_store(
     )
 
 
-def _explain(login: DatabaseLogin, error: str) -> str:
+def _explain(login: DatabaseLogin, error: ChaosError) -> str:
     """Return why a way in did not work, without the question that was asked."""
-    said = shorten(error.partition(". Check")[0])
-    if _WANTS in error:
+    said = shorten(str(error).partition(". Check")[0])
+    if isinstance(error.__cause__, PasswordWanted):
         said = "it asks for a password, even inside its own container: set chaos_database.password, too"
     return f"user {login.user} ({login.how}) could not ask database {login.name}: {said}"
 
