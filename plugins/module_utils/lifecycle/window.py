@@ -115,9 +115,9 @@ def _gives_up(run: RunDir, window: Observation) -> bool:
 
 
 def _unwatched(run: RunDir, window: Observation) -> bool:
-    """Whether load and probes were there and are both dead: nobody will see steady state come back."""
+    """Whether load or probes were there and are dead: without the samples of either no steady state will be seen."""
     known = [name for name in _WATCHERS if (run.file("processes") / f"{name}.json").exists()]
-    return window.until_steady and bool(known) and not any(living_process(run, name) for name in known)
+    return window.until_steady and not all(living_process(run, name) for name in known)
 
 
 def _strained(run: RunDir, window: Observation) -> bool:
@@ -163,7 +163,7 @@ def _end(run: RunDir, window: Observation, is_steady: bool, reasons: list[str], 
     elif window.until_steady:
         unwatched = _unwatched(run, window)
         why = (
-            "Not waited for, load and probes died" if unwatched else f"Not steady within {window.seconds:g} s"
+            "Not waited for, load or probes died" if unwatched else f"Not steady within {window.seconds:g} s"
         )
         run.log("warn", f"{why}: {'; '.join(reasons)}", "observe")
         if window.fault and window.phase != window.fault:

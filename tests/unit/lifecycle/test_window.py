@@ -106,21 +106,19 @@ def test_a_run_that_was_aborted_is_not_kept(tmp_path: Path) -> None:
     assert left(run) <= lease.LEASE_S + 2.0
 
 
-def test_nobody_waits_for_what_nobody_sees(tmp_path: Path) -> None:
-    """Load and probes died, as on a full disk: the fault is undone at once, and no recovery is waited for."""
+@pytest.mark.parametrize("died", ["load", "probes"])
+def test_nobody_waits_for_what_nobody_sees(tmp_path: Path, died: str) -> None:
+    """Load or probes died, as on a full disk: the fault is undone at once, and no recovery is waited for."""
     run = opened(tmp_path, 0.0)
     until_steady = Observation("outage", "outage", 60.0, True)
     for name in ("load", "probes"):
         run.register_process(name)
     assert not window.watch_slice(run, until_steady, 0.2)["done"]
-    for name in ("load", "probes"):
-        path = run.file("processes") / f"{name}.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "start": 1}))
-        if name == "load":
-            assert not window.watch_slice(run, until_steady, 0.2)["done"], "the probes still see"
+    path = run.file("processes") / f"{died}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "start": 1}))
     assert not window.watch_slice(run, Observation("held", "outage", 60.0, False), 0.2)["done"]
     begun = clock.read()
     seen = window.watch_slice(run, until_steady, 20.0)
     assert (seen["done"], seen["steady"]) == (True, False)
     assert clock.read() - begun < 2
-    assert "Not waited for, load and probes died: orders" in run.read_timeline().log_lines[-1]["text"]
+    assert "Not waited for, load or probes died: orders" in run.read_timeline().log_lines[-1]["text"]
