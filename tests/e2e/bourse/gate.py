@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 from decimal import Decimal
 from enum import Enum
@@ -98,7 +99,9 @@ async def ask(query: str, *values: Any) -> list[asyncpg.Record]:
     except asyncpg.ForeignKeyViolationError:
         raise
     except AWAY as error:
-        raise HTTPException(503, f"the database does not answer: {type(error).__name__}") from None
+        said = f"the database does not answer: {type(error).__name__}"
+        logging.warning(said)
+        raise HTTPException(503, said) from None
 
 
 @app.post("/v2/order-entries", status_code=201, response_model=Receipt)
