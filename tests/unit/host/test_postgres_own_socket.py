@@ -53,6 +53,7 @@ def test_a_connection_is_handed_over_open(listening: socket.socket) -> None:
         theirs.sendall(b"ready")
         assert ours.recv(9) == b"ready"
         assert own_socket.read_owner(ours) == os.geteuid()
+        assert not ours.get_inheritable(), "no program started later gets it"
 
 
 def test_the_server_sees_the_user_that_it_wants(listening: socket.socket) -> None:
