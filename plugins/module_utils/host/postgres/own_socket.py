@@ -70,7 +70,8 @@ def connect_inside(
         os.waitpid(child, 0)
     if not descriptors:
         raise OSError(0, said.decode(errors="replace") or "nothing came back")
-    os.set_inheritable(descriptors[0], False)  # as Python makes its own, and the kernel not those that it hands over
+    # as Python makes its own, and the kernel not those that it hands over
+    os.set_inheritable(descriptors[0], False)
     return socket.socket(fileno=descriptors[0])
 
 
