@@ -9,6 +9,7 @@ without root, by the ``psql`` that the image brings, run through the engine.
 
 from __future__ import annotations
 
+import socket
 from typing import NamedTuple
 
 from ...common.errors import ChaosError, PasswordWanted
@@ -73,24 +74,21 @@ def try_login(engine: DockerEngine, container: Container, login: Login) -> Attem
 
 def _over(container: Container, path: str, login: Login, sql: str, *, read_only: bool) -> list[list[str]]:
     """Ask over a socket: as root and, where the role is to be its own user's (``peer``), as who runs the server."""
+    connection = _connect(container, path)
+    owner = own_socket.read_owner(connection)
+    try:
+        return run_query(login, sql, over=connection, read_only=read_only)
+    except SessionRefused as refused:
+        if refused.sqlstate != _NOT_THAT_USER or not owner:
+            raise
+    return run_query(login, sql, over=_connect(container, path, owner), read_only=read_only)
 
-    def ask(uid: int) -> tuple[int, list[list[str]] | SessionRefused]:
-        try:
-            connection = own_socket.connect_inside(container.id, container.pid, path, uid=uid)
-        except OSError as error:
-            raise ChaosError(f"nobody answers at {path} in {container.name} ({error.strerror})") from error
-        owner = own_socket.read_owner(connection)
-        try:
-            return owner, run_query(login, sql, over=connection, read_only=read_only)
-        except SessionRefused as refused:
-            return owner, refused
 
-    owner, answer = ask(0)
-    if isinstance(answer, SessionRefused) and answer.sqlstate == _NOT_THAT_USER and owner:
-        _owner, answer = ask(owner)
-    if isinstance(answer, SessionRefused):
-        raise answer
-    return answer
+def _connect(container: Container, path: str, uid: int = 0) -> socket.socket:
+    try:
+        return own_socket.connect_inside(container.id, container.pid, path, uid=uid)
+    except OSError as error:
+        raise ChaosError(f"nobody answers at {path} in {container.name} ({error.strerror})") from error
 
 
 def _run_psql(
