@@ -24,6 +24,8 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreac
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.report_files import FileError
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.on_host import run_module
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import carry_if_possible
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
 _ARGUMENTS = argument_spec.read_arguments(module.DOCUMENTATION)
@@ -53,7 +55,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if arguments["state"] == "found":
             remote = self._connection.transport != "local"
             asked = {"project": arguments["project"], "trial": arguments["trial"], "remote": remote}
-            return dict(self._execute_module(module_args=asked, task_vars=task_vars))
+            return self._look(asked, task_vars)
         if arguments["state"] == "filled":
             return self._fill(arguments, task_vars or {})
         try:
@@ -87,7 +89,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             "password": password,
             "likely_user": str(defaults.get("chaos_user_id") or ""),
         }
-        answer = dict(self._execute_module(module_args=asked, task_vars=variables))
+        answer = self._look(asked, variables)
         if answer.get("failed") or answer.get("unreachable"):
             return answer
         filled = filling.fill_settings(
@@ -102,6 +104,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         lines = [{"at": utc_now(), "level": level, "text": text} for level, text in said]
         told = {"found": found, "problem": filled.problem, "chaos_lines": [*answer["chaos_lines"], *lines]}
         return {"changed": False, "chaos_bpf": [], **told}
+
+    def _look(self, asked: Arguments, variables: Variables | None) -> Result:
+        """Have the module look at the host."""
+        return run_module(self, "discover", asked, variables, runtime=carry_if_possible(self))
 
     def _read_variable(self, name: str, variables: Variables) -> Any:
         """Return what a variable comes to, None where there is none."""

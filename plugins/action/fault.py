@@ -12,6 +12,7 @@ from __future__ import annotations
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import aborts
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.on_host import run_module
 
 _OWN = "fault"
 _COLLECTION = "exchange.chaos"
@@ -37,11 +38,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                     "changed": False,
                     "msg": f"{_COLLECTION}.{_OWN} needs the kind of the fault, such as kill; it is {name!r}.",
                 }
-        result = dict(
-            self._execute_module(
-                module_name=f"{_COLLECTION}.{name}", module_args=arguments, task_vars=task_vars
-            )
-        )
+        result = run_module(self, name, arguments, task_vars)
         self._remove_tmp_path(self._connection._shell.tmpdir)
         run_id, host = str(arguments.get("run_id")), str((task_vars or {}).get("inventory_hostname"))
         # where another host left word, this one was aborted for it, and all know

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
-from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import carry_archive
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.on_host import run_module
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import carry_if_possible
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -24,9 +23,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         """Run the module, with ``runtime`` filled in where the host took it."""
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
-        with contextlib.suppress(AnsibleError):
-            arguments["runtime"] = carry_archive(self)
+        if runtime := carry_if_possible(self):
+            arguments["runtime"] = runtime
         try:
-            return dict(self._execute_module(module_args=arguments, task_vars=task_vars))
+            return run_module(self, "halt", arguments, task_vars, runtime=runtime)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)

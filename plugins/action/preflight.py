@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.on_host import run_module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import carry_archive
 
 
@@ -22,6 +23,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         super().run(tmp, task_vars)
         try:
             arguments = {**self._task.args, "runtime": carry_archive(self)}
-            return dict(self._execute_module(module_args=arguments, task_vars=task_vars))
+            return run_module(self, "preflight", arguments, task_vars, runtime=arguments["runtime"])
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)

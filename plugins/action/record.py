@@ -14,9 +14,10 @@ import tarfile
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.module_utils.common import bounds
-from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result, Variables
+from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import report_files
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.on_host import run_module
 
 #: A bundle has a dozen raw files.
 _MOST_MEMBERS = 64
@@ -35,7 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         arguments = dict(self._task.args)
         stem = arguments.get("stem")
         fetch = bool(stem) and not self._task.check_mode
-        result = self._module("exchange.chaos.record", {**arguments, "bundle": fetch}, variables)
+        result = run_module(self, "record", {**arguments, "bundle": fetch}, variables)
         if result.get("failed") or not result.get("bundle_path"):
             return result
         try:
@@ -50,15 +51,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         collected = {key: arguments[key] for key in ("run_id", "state_dir") if arguments.get(key)}
         # the record is home: a link that breaks now costs the host's tidiness alone, for as long as records may wait
         with contextlib.suppress(AnsibleConnectionFailure):
-            self._module("exchange.chaos.run", {**collected, "state": "absent"}, variables)
+            run_module(self, "run", {**collected, "state": "absent"}, variables)
         return result
-
-    def _module(self, name: str, arguments: Arguments, variables: Variables) -> Result:
-        return dict(self._execute_module(module_name=name, module_args=arguments, task_vars=variables))
 
     def _fetch(self, stem: str, path: str, variables: Variables) -> dict[str, str]:
         """Fetch the bundle and lay its parts beside the report, 0600; returns their paths by name."""
-        answer = self._module("ansible.legacy.slurp", {"src": path}, variables)
+        answer = self._execute_module(
+            module_name="ansible.legacy.slurp", module_args={"src": path}, task_vars=variables
+        )
         if answer.get("failed"):
             raise ValueError(str(answer.get("msg")))
         host = str(variables.get("inventory_hostname", "localhost"))

@@ -11,6 +11,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result, Variables
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import unreachable
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.host_clock import measure_offset
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.on_host import run_module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime import carry_archive
 
 
@@ -35,9 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 clock = measure_offset(self, dict(task_vars or {}))
                 arguments["spec"] = {**arguments["spec"], "clock": clock.fields()}
         try:
-            result = self._execute_module(
-                module_name="exchange.chaos.run", module_args=arguments, task_vars=task_vars
-            )
+            result = run_module(self, "run", arguments, task_vars, runtime=str(arguments.get("runtime", "")))
             spec = arguments.get("spec")
             # for the callbacks: where lines of several hosts stand together, each offset is taken off
             return {**result, "chaos_clock": spec.get("clock", {}) if isinstance(spec, dict) else {}}

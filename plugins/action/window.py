@@ -15,6 +15,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import aborts, unreachable
+from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.on_host import run_module
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
@@ -35,7 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         told = "" if self._task.check_mode else aborts.find_abort(run_id, host)
         if told:
             arguments["abort"] = told
-        result.update(self._execute_module(module_args=arguments, task_vars=task_vars))
+        result.update(run_module(self, "window", arguments, task_vars))
         if not told:
             aborts.pass_on(run_id, host, result)
         return result

@@ -43,6 +43,8 @@ SCRAM_ROUNDS = 200_000
 PIPE_ANSWER = 4 * MIB
 #: A document of ours on a host: specification, record, snapshot, registration of a process.
 DOCUMENT = 16 * MIB
+#: The host runtime, compiled.
+RUNTIME = 16 * MIB
 #: The raw samples of one run on one host, as they lie on its disk and as they come home.
 SAMPLES = 1024 * MIB
 BUNDLE = 64 * MIB

@@ -53,3 +53,29 @@ def read_regular(
     if len(data) > largest:
         raise Untrusted(path, f"it is larger than {bounds.format_size(largest)}")
     return data
+
+
+def refuse_folder(folder: str | Path) -> str:
+    """Return why what lies in a folder is not to be believed, in words; "" when it is.
+
+    It, and every folder above it, must be ours or root's and writable by no other: whoever else could write there would
+    be us. Folders that are not there yet are ours once made.
+    """
+    user = os.geteuid()
+    real = Path(os.path.realpath(folder))
+    for each in (real, *real.parents):
+        try:
+            found = each.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            return f"{each} cannot be looked into ({error.strerror})"
+        if not stat.S_ISDIR(found.st_mode):
+            return f"{each} is no folder"
+        own_group = found.st_gid == user == found.st_uid != 0
+        others = found.st_mode & (0o002 if own_group else 0o022)
+        if found.st_uid not in ((user,) if each == real else (0, user)):
+            return f"{each} belongs to user {found.st_uid}"
+        if others and not (each != real and found.st_mode & stat.S_ISVTX):
+            return f"{each} can be written by others"
+    return ""

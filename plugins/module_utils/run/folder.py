@@ -27,9 +27,10 @@ from .timeline import Timeline
 TIMELINE_BYTES, JOURNAL_BYTES = 512 * 1024, 256 * 1024
 #: The key under which a run's snapshots seal what may be secret.
 SEALING = "sealing.json"
-#: What a run needs and its record does not; the parameters of a helper may hold a password.
+#: What a run needs and its record does not; the parameters of a helper may hold a password. The runtime stays until the
+#: record is collected: by the modules that do so.
 WORKING_FILES = (
-    "chaos.pyz", "deadline.json", "watchdog.lock", "journal.lock", "finish.lock", "processes", "headers",
+    "deadline.json", "watchdog.lock", "journal.lock", "finish.lock", "processes", "headers",
     "secrets.json", "sessions.json", SEALING, RESERVE,
 )  # fmt: skip
 LEVELS = ("ok", "warn", "fail", "info")

@@ -13,13 +13,13 @@ import contextlib
 import os
 import re
 import shutil
-import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..common import archive, clock
 from ..common.errors import ChaosError
+from ..common.files import refuse_folder
 from ..common.json_files import read_object, write_json
 from . import lease
 from .folder import RunDir
@@ -28,14 +28,6 @@ from .folder import RunDir
 RECORD_DAYS = 7
 RECORD_BYTES = 64 * 1024 * 1024
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,80}")
-
-
-def default_root() -> Path:
-    """Return the state folder of the present user: root's is the host's."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/exchange-chaos")
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "exchange-chaos"
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ class StateDir:
     """The state folder; nothing is created before the first run needs it."""
 
     def __init__(self, root: str | Path | None = None) -> None:
-        self.root = Path(root) if root else default_root()
+        self.root = Path(root) if root else archive.default_root()
 
     def require_ours(self) -> None:
         """Raise ChaosError unless this folder, and every one above it, is ours or root's and writable by no other.
@@ -64,29 +56,12 @@ class StateDir:
         What lies in it is believed, and run: whoever else could write there would be us. Folders that are not there
         yet are ours once made.
         """
-        user = os.geteuid()
-        real = Path(os.path.realpath(self.root))
-        for folder in (real, *real.parents):
-            try:
-                found = folder.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                raise ChaosError(
-                    f"The state folder {self.root} cannot be looked into ({error.strerror})."
-                ) from error
-            if not stat.S_ISDIR(found.st_mode):
-                raise ChaosError(f"The state folder {self.root} cannot be used: {folder} is no folder.")
-            own_group = found.st_gid == user == found.st_uid != 0
-            others = found.st_mode & (0o002 if own_group else 0o022)
-            shared = others and not (folder != real and found.st_mode & stat.S_ISVTX)
-            stranger = found.st_uid not in ((user,) if folder == real else (0, user))
-            if stranger or shared:
-                why = f"belongs to user {found.st_uid}" if stranger else "can be written by others"
-                raise ChaosError(
-                    f"The state folder {self.root} is not safe for user {user}: {folder} {why}; "
-                    "set chaos_state_dir to a folder that only this user and root can write to."
-                )
+        why = refuse_folder(self.root)
+        if why:
+            raise ChaosError(
+                f"The state folder {self.root} is not safe for user {os.geteuid()}: {why}; "
+                "set chaos_state_dir to a folder that only this user and root can write to."
+            )
 
     def run_dir(self, run_id: str) -> RunDir:
         """Return the folder of a run, whether it exists or not. Raises ChaosError on a name that is none of ours."""

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.common import clock
+from ansible_collections.exchange.chaos.plugins.module_utils.common import archive, clock
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.run import (
@@ -133,7 +133,9 @@ def test_a_damaged_lock_does_not_hold_a_project_for_ever(home: StateDir) -> None
 def test_a_disk_that_refuses_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     home = StateDir(tmp_path / "file" / "state")
-    with pytest.raises(ChaosError, match=r"state folder .*/file/state cannot be used: .*/file is no folder"):
+    with pytest.raises(
+        ChaosError, match=r"state folder .*/file/state is not safe for user .*/file is no folder"
+    ):
         home.lock_project("lab", RUN, "anna")
     with pytest.raises(ChaosError, match=r"file is no folder"):
         home.create_run_dir(RUN)
@@ -181,7 +183,8 @@ def test_finishing_keeps_the_record_and_drops_what_only_the_run_needed(home: Sta
     (run.path / "processes" / "watchdog.json").write_text("{}")
     record = home.keep_record(run)
     assert record.path == home.root / "records" / RUN
-    assert sorted(path.name for path in record.path.iterdir()) == ["load.jsonl", "record.json", "spec.json"]
+    kept = ["chaos.pyz", "load.jsonl", "record.json", "spec.json"]
+    assert sorted(path.name for path in record.path.iterdir()) == kept
     assert not run.path.exists()
     assert home.lock_holder("lab") is None
     assert [left.path.name for left in home.list_records()] == [RUN]
@@ -329,9 +332,9 @@ def test_where_nobody_can_see_who_opens_a_run_it_is_given_its_time(
 def test_where_a_user_without_root_keeps_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    assert state_dir.default_root() == tmp_path / "exchange-chaos"
+    assert archive.default_root() == tmp_path / "exchange-chaos"
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/anna")
-    assert state_dir.default_root() == Path("/home/anna/.local/state/exchange-chaos")
+    assert archive.default_root() == Path("/home/anna/.local/state/exchange-chaos")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert state_dir.default_root() == Path("/var/lib/exchange-chaos")
+    assert archive.default_root() == Path("/var/lib/exchange-chaos")
