@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from ..common import clock
 from ..common.errors import ChaosError
 from ..common.peer_addresses import write_endpoint
+from ..common.schema import show_value
 from ..run.specification import ProbeSpec, Specification
 
 #: What may live elsewhere: whose part in an experiment is to be connected to.
@@ -54,7 +55,7 @@ def find_problems(spec: Specification) -> list[str]:
         name = f"chaos_external.{role}"
         if role not in ROLES:
             found.append(
-                f"chaos_external names {role!r}; only {' and '.join(ROLES)} may live on another host."
+                f"chaos_external names {show_value(role)}; only {' and '.join(ROLES)} may live on another host."
             )
             continue
         if not where.address or where.port is None:
@@ -63,7 +64,9 @@ def find_problems(spec: Specification) -> list[str]:
         try:
             ipaddress.ip_address(where.address)
         except ValueError:
-            found.append(f"{name}.address is {where.address!r}; it must be an IPv4 or IPv6 address.")
+            found.append(
+                f"{name}.address is {show_value(where.address)}; it must be an IPv4 or IPv6 address."
+            )
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..common.errors import ChaosError, Unsupported
+from ..common.schema import show_value
 from ..exchange import fault_entry
 from ..exchange.reconcile import AFTER_S
 from ..host.docker_engine import Container
@@ -68,7 +69,7 @@ def choose(targets: Sequence[Container], service: str, replicas: str) -> list[Co
     if replicas not in ("one", "all") and not (
         replicas.isdecimal() and len(replicas) < 10 and int(replicas) > 0
     ):
-        raise ChaosError(f"replicas is {replicas!r}; it must be one, all, or a number above 0.")
+        raise ChaosError(f"replicas is {show_value(replicas)}; it must be one, all, or a number above 0.")
     found = sorted(
         (container for container in targets if container.service == service),
         key=lambda container: (not container.running, container.number),

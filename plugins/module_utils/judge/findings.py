@@ -12,6 +12,7 @@ from typing import Any
 
 from ..common import intervals
 from ..common.errors import ChaosError
+from ..common.schema import show_value
 from ..common.shapes import Recorded
 from ..evidence.evidence import Evidence
 from ..evidence.specified import FindingSpec
@@ -69,16 +70,20 @@ def check_finding(spec: FindingSpec) -> None:
     metric = find_metric(spec.metric)
     given = spec.limits
     if len(given) > 1:
-        raise ChaosError(f"Finding {name!r} has {' and '.join(given)}; give one of {', '.join(OPERATORS)}.")
+        raise ChaosError(
+            f"Finding {show_value(name)} has {' and '.join(given)}; give one of {', '.join(OPERATORS)}."
+        )
     limit = _threshold(spec)
     if metric.scale is None and limit is not None and isinstance(limit[1], str):
         raise ChaosError(
-            f"Finding {name!r} has a threshold of {limit[1]!r} for {metric.name}; it must be a number."
+            f"Finding {show_value(name)} has a threshold of {show_value(limit[1])} for {metric.name}; "
+            "it must be a number."
         )
     wanted = next(iter(given.values()), None)
     if metric.scale is not None and given and wanted not in metric.scale:
         raise ChaosError(
-            f"Finding {name!r} wants {wanted!r} of {metric.name}, which is one of: {', '.join(metric.scale)}."
+            f"Finding {show_value(name)} wants {show_value(wanted)} of {metric.name}, "
+            f"which is one of: {', '.join(metric.scale)}."
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..common.schema import show_value
 from ..evidence.evidence import Evidence
 from ..evidence.phases import fault_windows
 from .metrics.catalogue import measure
@@ -22,7 +23,7 @@ OPEN = {
 def find_problems(required: Sequence[str]) -> list[str]:
     """Return one sentence for each name that is required and means nothing; for use before a run."""
     return [
-        f"chaos_require names {name!r}; it may name {', '.join(OPEN)}."
+        f"chaos_require names {show_value(name)}; it may name {', '.join(OPEN)}."
         for name in required
         if name not in OPEN
     ]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..common.errors import ChaosError
+from ..common.schema import show_value
 from ..exchange import external
 from ..faults import planning, registry
 from ..judge import findings, open_questions
@@ -62,7 +63,7 @@ def _disagreements(spec: Specification) -> list[str]:
         )
     if not _PROJECT.fullmatch(spec.project):
         found.append(
-            f"chaos_project is {spec.project!r}; a compose project's name has small letters, digits, - and _."
+            f"chaos_project is {show_value(spec.project)}; a compose project's name has small letters, digits, - and _."
         )
     identities = [fault.id for fault in spec.faults]
     if len(set(identities)) != len(identities):
@@ -80,7 +81,9 @@ def _disagreements(spec: Specification) -> list[str]:
 def _fault(fault: FaultSpec, ttl_s: float) -> list[str]:
     kinds = registry.known_kinds()
     if fault.kind not in kinds:
-        return [f"Fault {fault.id} is of kind {fault.kind!r}; it must be one of {', '.join(kinds)}."]
+        return [
+            f"Fault {fault.id} is of kind {show_value(fault.kind)}; it must be one of {', '.join(kinds)}."
+        ]
     if not fault.services:
         return [f"Fault {fault.id} has no target; it must be a service of the project."]
     if fault.window_s is None:
@@ -102,7 +105,7 @@ def _seconds(what: str, value: Any, most: float) -> list[str]:
     try:
         seconds = float("" if isinstance(value, bool) else value)
     except (TypeError, ValueError, OverflowError):
-        return [f"{what} is {value!r}; it must be a number of seconds above 0 and up to {most:g}."]
+        return [f"{what} is {show_value(value)}; it must be a number of seconds above 0 and up to {most:g}."]
     if not 0 < seconds <= most:
         return [f"{what} is {seconds:g} s; it must be above 0 and up to {most:g}."]
     return []

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..common import clock
 from ..common.errors import ChaosError
+from ..common.schema import show_value
 from ..evidence.phases import BASELINE
 from ..exchange import external
 from ..exchange.database import query_rows, store_of_run
@@ -187,7 +188,9 @@ def find_problems(gauges: Iterable[Gauge]) -> list[str]:
     for number, gauge in enumerate(gauges):
         kind = gauge.kind
         if kind not in needed:
-            found.append(f"gauges[{number}]: kind must be one of {', '.join(needed)}; it is {kind!r}.")
+            found.append(
+                f"gauges[{number}]: kind must be one of {', '.join(needed)}; it is {show_value(kind)}."
+            )
             continue
         found += [f"gauges[{number}] needs a {key}." for key in needed[kind] if not getattr(gauge, key)]
         if kind == "http" and not (gauge.url or gauge.service):

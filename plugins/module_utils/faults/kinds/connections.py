@@ -20,6 +20,7 @@ from ...common.errors import ChaosError
 from ...common.json_files import write_json
 from ...common.jsonl import read_lines
 from ...common.peer_addresses import is_port
+from ...common.schema import show_value
 from ...common.secret import NO_SECRET, Secret
 from ...exchange.database import store_of_run
 from ...host.docker_engine import Container
@@ -139,7 +140,9 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     found = []
     mode = str(fault.get("mode", MODES[0]))
     if mode not in MODES:
-        found.append(f"The mode of fault {identity} is {mode!r}; it must be one of {', '.join(MODES)}.")
+        found.append(
+            f"The mode of fault {identity} is {show_value(mode)}; it must be one of {', '.join(MODES)}."
+        )
     for key in ("user", "database"):
         if not fault.get(key):
             found.append(f"Fault {identity} has no {key}; it must be the application's own (chaos_database).")
@@ -147,10 +150,13 @@ def check(fault: Mapping[str, Any]) -> list[str]:
         found.append(f"Fault {identity} takes the connections of one database; replicas must be one.")
     if mode == "limit" and not _whole(fault.get("limit")):
         found.append(
-            f"The limit of fault {identity} is {fault.get('limit')!r}; it must be a number: the new max_connections."
+            f"The limit of fault {identity} is {show_value(fault.get('limit'))}; it must be a number: "
+            "the new max_connections."
         )
     if fault.get("port") is not None and not is_port(fault["port"]):
-        found.append(f"The port of fault {identity} is {fault['port']!r}; it must be from 1 to {PORT_MAX}.")
+        found.append(
+            f"The port of fault {identity} is {show_value(fault['port'])}; it must be from 1 to {PORT_MAX}."
+        )
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
+from ...common.schema import show_value
 from ...host import cgroups
 from ...host.cgroups import Cgroup
 from ...host.docker_engine import Container
@@ -80,8 +81,8 @@ def check(fault: Mapping[str, Any]) -> list[str]:
         cores = 0.0
     if isinstance(given, bool) or not 0.01 <= cores <= 64:
         return [
-            f"The cores of fault {fault.get('id')} are {given!r}; they must be a number of cores from 0.01 to 64, "
-            "such as 0.1."
+            f"The cores of fault {fault.get('id')} are {show_value(given)}; they must be a number of cores "
+            "from 0.01 to 64, such as 0.1."
         ]
     return []
 

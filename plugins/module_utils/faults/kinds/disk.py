@@ -17,6 +17,7 @@ from typing import Any
 from ...common import clock
 from ...common.errors import ChaosError
 from ...common.json_files import write_json
+from ...common.schema import show_value
 from ...common.stats import find_median
 from ...host import cgroups, disks
 from ...host.cgroups import Cgroup
@@ -106,7 +107,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     mode = str(fault.get("mode") or "limit")
     if mode not in MODES:
         found.append(
-            f"The mode of fault {fault.get('id')} is {mode!r}; it must be one of {', '.join(MODES)}."
+            f"The mode of fault {fault.get('id')} is {show_value(mode)}; it must be one of {', '.join(MODES)}."
         )
     if mode == "contention" and fault.get("accept_shared_disk") is not True:
         found.append(
@@ -121,7 +122,8 @@ def check(fault: Mapping[str, Any]) -> list[str]:
             value = 0.0
         if isinstance(given, bool) or not 4096 <= value <= 1 << 40:
             found.append(
-                f"The {key} of fault {fault.get('id')} is {given!r}; it must be bytes per second, 4096 or more."
+                f"The {key} of fault {fault.get('id')} is {show_value(given)}; "
+                "it must be bytes per second, 4096 or more."
             )
     return found
 

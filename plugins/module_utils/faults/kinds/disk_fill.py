@@ -21,6 +21,7 @@ from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...common.json_files import write_json
 from ...common.jsonl import read_lines
+from ...common.schema import show_value
 from ...common.shapes import FaultEntry, Line
 from ...exchange import fault_entry
 from ...host import disks
@@ -105,7 +106,8 @@ def check(fault: FaultEntry) -> list[str]:
     text = str(floor)
     if isinstance(floor, bool) or not (text.isascii() and text.isdecimal()) or int(text) < 1:
         return [
-            f"The floor_mb of fault {fault.get('id')} is {floor!r}; it must be a whole number of megabytes, 1 or more."
+            f"The floor_mb of fault {fault.get('id')} is {show_value(floor)}; "
+            "it must be a whole number of megabytes, 1 or more."
         ]
     return []
 

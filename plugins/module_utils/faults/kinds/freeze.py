@@ -20,6 +20,7 @@ from ...common import clock
 from ...common.bounds import PORT_MAX
 from ...common.errors import ChaosError
 from ...common.peer_addresses import is_port
+from ...common.schema import show_value
 from ...common.shapes import Arguments, FaultEntry
 from ...host import cgroups, netns
 from ...host.docker_engine import Container
@@ -91,7 +92,7 @@ def check(fault: FaultEntry) -> list[str]:
             f"Fault {identity} freezes nothing without a hold_s; it must be the seconds it is to last."
         )
     if port is not None and not is_port(port):
-        found.append(f"The port of fault {identity} is {port!r}; it must be from 1 to {PORT_MAX}.")
+        found.append(f"The port of fault {identity} is {show_value(port)}; it must be from 1 to {PORT_MAX}.")
     return found
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...common.json_files import read_json, write_json
+from ...common.schema import show_value
 from ...exchange import fault_entry
 from ...host import netns, nftables
 from ...host.docker_engine import Container
@@ -103,7 +104,8 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     engine = fault.get("engine", AUTO)
     if engine not in (AUTO, *ENGINES):
         found.append(
-            f"The engine of fault {fault.get('id')} is {engine!r}; it must be one of {AUTO}, {', '.join(ENGINES)}."
+            f"The engine of fault {fault.get('id')} is {show_value(engine)}; "
+            f"it must be one of {AUTO}, {', '.join(ENGINES)}."
         )
     return found + shaping.find_problems(str(fault.get("id")), fault)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
+from ...common.schema import show_value
 from ...exchange import fault_entry
 from ...host.docker_engine import Container
 from ...run.journal import Entry
@@ -125,7 +126,7 @@ def plan_kill(
     asked of a mode that cannot hold it, or when a crash by process would find no restart policy to act.
     """
     if mode not in MODES:
-        raise ChaosError(f"A kill's mode is {mode!r}; it must be one of {', '.join(MODES)}.")
+        raise ChaosError(f"A kill's mode is {show_value(mode)}; it must be one of {', '.join(MODES)}.")
     if not targets:
         raise ChaosError("A kill needs at least one container.")
     for container in targets:
@@ -152,7 +153,7 @@ def check(fault: Mapping[str, Any]) -> list[str]:
     mode = str(fault.get("mode", AUTO))
     if mode not in (AUTO, *MODES):
         found.append(
-            f"The mode of fault {fault.get('id')} is {mode!r}; it must be one of {AUTO}, {', '.join(MODES)}."
+            f"The mode of fault {fault.get('id')} is {show_value(mode)}; it must be one of {AUTO}, {', '.join(MODES)}."
         )
     services = fault.get("targets")
     if services and (len(set(services)) != len(services) or services[0] != fault.get("target")):

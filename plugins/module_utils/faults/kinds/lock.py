@@ -21,6 +21,7 @@ from ...common.errors import ChaosError
 from ...common.json_files import write_json
 from ...common.jsonl import read_lines
 from ...common.peer_addresses import is_port
+from ...common.schema import show_value
 from ...common.secret import NO_SECRET, Secret
 from ...common.shapes import Arguments, FaultEntry, Line
 from ...host.docker_engine import Container
@@ -129,15 +130,21 @@ def check(fault: FaultEntry) -> list[str]:
             found.append(f"Fault {identity} has no {key}; it must be the application's own (chaos_database).")
     table, where = str(fault.get("table") or ""), str(fault.get("where") or "")
     if not _NAME.fullmatch(table):
-        found.append(f"The table of fault {identity} is {table!r}; it must be a name such as trading.orders.")
+        found.append(
+            f"The table of fault {identity} is {show_value(table)}; it must be a name such as trading.orders."
+        )
     if ";" in where:
-        found.append(f"The where of fault {identity} is {where!r}; it must be one condition, without a ;.")
+        found.append(
+            f"The where of fault {identity} is {show_value(where)}; it must be one condition, without a ;."
+        )
     if float(fault.get("hold_s") or 0) <= 0:
         found.append(f"Fault {identity} has no hold_s; it must be the seconds the lock is to be held.")
     if str(fault.get("replicas", "one")) not in ("one", "1"):
         found.append(f"Fault {identity} takes a lock in one database; replicas must be one.")
     if fault.get("port") is not None and not is_port(fault["port"]):
-        found.append(f"The port of fault {identity} is {fault['port']!r}; it must be from 1 to {PORT_MAX}.")
+        found.append(
+            f"The port of fault {identity} is {show_value(fault['port'])}; it must be from 1 to {PORT_MAX}."
+        )
     return found
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from ...common import clock
 from ...common.errors import ChaosError
 from ...common.json_files import read_json, write_json
+from ...common.schema import show_value
 from ...host.cgroups import Cgroup
 from ...host.docker_engine import Container, DockerEngine
 from ...run import processes, timeline
@@ -101,7 +102,8 @@ def check(fault: Mapping[str, Any]) -> list[str]:
             value = 0.0
         if isinstance(given, bool) or not least <= value <= most:
             found.append(
-                f"The {key} of fault {fault.get('id')} is {given!r}; it must be {what}, from {least} to {most}."
+                f"The {key} of fault {fault.get('id')} is {show_value(given)}; "
+                f"it must be {what}, from {least} to {most}."
             )
     if str(fault.get("replicas", "one")) not in ("one", "1"):
         found.append(f"Fault {fault.get('id')} lets one container run out of memory; replicas must be one.")

@@ -18,6 +18,7 @@ from typing import Any
 from ...common import clock
 from ...common.errors import ChaosError, Unsupported
 from ...common.json_files import read_json, write_json
+from ...common.schema import show_value
 from ...common.shapes import FaultEntry, Line
 from ...host import netns, nftables
 from ...host.docker_engine import Container
@@ -107,17 +108,17 @@ def check(fault: FaultEntry) -> list[str]:
     answer = fault.get("answer") or process.SERVFAIL
     if answer not in process.ANSWERS:
         found.append(
-            f"The answer of fault {identity} is {answer!r}; it must be one of {', '.join(process.ANSWERS)}."
+            f"The answer of fault {identity} is {show_value(answer)}; it must be one of {', '.join(process.ANSWERS)}."
         )
     name = fault.get("name") or ""
     if not isinstance(name, str) or not _is_name(name):
         found.append(
-            f"The name of fault {identity} is {name!r}; it must be a host's name, or empty for all names."
+            f"The name of fault {identity} is {show_value(name)}; it must be a host's name, or empty for all names."
         )
     delay = str(DELAY_MS if fault.get("delay_ms") is None else fault["delay_ms"])
     if not (delay.isascii() and delay.isdecimal()) or not 0 < int(delay) <= _DELAY_MAX_MS:
         found.append(
-            f"The delay_ms of fault {identity} is {fault.get('delay_ms')!r}; it must be 1 to {_DELAY_MAX_MS}."
+            f"The delay_ms of fault {identity} is {show_value(fault.get('delay_ms'))}; it must be 1 to {_DELAY_MAX_MS}."
         )
     return found
 

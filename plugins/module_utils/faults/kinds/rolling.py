@@ -19,6 +19,7 @@ from typing import Any
 from ...common import clock
 from ...common.errors import ChaosError
 from ...common.json_files import write_json
+from ...common.schema import show_value
 from ...common.shapes import Arguments, FaultEntry, Line
 from ...exchange import fault_entry
 from ...host.docker_engine import Container
@@ -112,7 +113,8 @@ def check(fault: FaultEntry) -> list[str]:
         value = _seconds(fault.get(key), default)
         if value is None or not least <= value <= most:
             found.append(
-                f"The {key} of fault {identity} is {fault.get(key)!r}; it must be {least:g} to {most:g} seconds."
+                f"The {key} of fault {identity} is {show_value(fault.get(key))}; "
+                f"it must be {least:g} to {most:g} seconds."
             )
     services = fault_entry.services_of(fault)
     if len(set(services)) != len(services):

@@ -21,6 +21,7 @@ from ...common.bounds import PORT_MAX
 from ...common.errors import ChaosError
 from ...common.jsonl import read_lines
 from ...common.peer_addresses import is_port, write_endpoint
+from ...common.schema import show_value
 from ...common.shapes import Arguments, FaultEntry, Line, is_number
 from ...exchange.endpoints import find_endpoint
 from ...exchange.rush import STREAM, Rush
@@ -104,7 +105,7 @@ def check(fault: FaultEntry) -> list[str]:
     ):
         value = fault.get(key, 1)
         if not is_number(_number(value)) or not least <= float(value) <= most:
-            found.append(f"The {key} of fault {identity} is {value!r}; it must be {what}.")
+            found.append(f"The {key} of fault {identity} is {show_value(value)}; it must be {what}.")
     if "rate" not in fault:
         found.append(
             f"Fault {identity} has no rate; it must be the orders per second at the height of the rush."
@@ -113,7 +114,7 @@ def check(fault: FaultEntry) -> list[str]:
         found.append(f"Fault {identity} has no hold_s; it must be the seconds that the rush lasts.")
     if fault.get("proxy_port") is not None and not is_port(fault["proxy_port"]):
         found.append(
-            f"The proxy_port of fault {identity} is {fault['proxy_port']!r}; it must be from 1 to {PORT_MAX}."
+            f"The proxy_port of fault {identity} is {show_value(fault['proxy_port'])}; it must be from 1 to {PORT_MAX}."
         )
     return found
 

@@ -13,6 +13,7 @@ from typing import Any
 from ...common.bounds import PORT_MAX
 from ...common.errors import ChaosError
 from ...common.peer_addresses import write_endpoint
+from ...common.schema import show_value
 from ...exchange.orders import SPAN, Numbering
 from ...host.http_client import compile_expression
 
@@ -47,7 +48,7 @@ def validate_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
     found = []
     names = [str(probe.get("name", "")) for probe in probes]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        found.append(f"Two probes are called {name!r}; each needs its own name.")
+        found.append(f"Two probes are called {show_value(name)}; each needs its own name.")
     for number, probe in enumerate(probes):
         where = f"probes[{number}] ({names[number] or 'without a name'})"
         kind = probe.get("kind")
@@ -61,7 +62,7 @@ def validate_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
             if not probe.get("service") and not probe.get("address"):
                 found.append(f"{where} needs a service or an address to connect to.")
         else:
-            found.append(f"{where}: kind must be http or tcp; it is {kind!r}.")
+            found.append(f"{where}: kind must be http or tcp; it is {show_value(kind)}.")
         found += _number(probe, "rate", 0, 200, "probes per second", above=True, where=where)
         for name in ("fault_rate", "outage_rate"):
             found += _number(probe, name, 0, 200, "probes per second", above=True, default=1, where=where)
@@ -132,7 +133,7 @@ def _missing(load: Mapping[str, Any]) -> list[str]:
         if isinstance(part, Mapping):
             found += [f"load.{name}.{key} is missing." for key in keys if part.get(key) in (None, "")]
         elif part:
-            found.append(f"load.{name} must be a dictionary; it is {part!r}.")
+            found.append(f"load.{name} must be a dictionary; it is {show_value(part)}.")
     if load.get("rate") == 0:
         found.append(
             "load.rate is 0: a fault on an idle system proves nothing; give orders per second above 0."
@@ -155,7 +156,7 @@ def _number(
     value = part.get(name)
     value = default if value is None else value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return [f"{where}.{name} must be a number of {unit}; it is {value!r}."]
+        return [f"{where}.{name} must be a number of {unit}; it is {show_value(value)}."]
     if low <= value <= high and not (above and value == low):
         return []
     span = f"above {low:g} and at most {high:g}" if above else f"between {low:g} and {high:g}"
@@ -187,31 +188,33 @@ def _template(load: Mapping[str, Any]) -> list[str]:
     found = []
     found += _address(load, "load")
     if not str(load["order"]["path"]).startswith("/"):
-        found.append(f"load.order.path must begin with a slash; it is {load['order']['path']!r}.")
+        found.append(f"load.order.path must begin with a slash; it is {show_value(load['order']['path'])}.")
     values = load["side"]["values"]
     if not isinstance(values, (list, tuple)) or len(values) != 2 or values[0] == values[1]:
         found.append(
-            f"load.side.values must be the word for selling and the word for buying; it is {values!r}."
+            f"load.side.values must be the word for selling and the word for buying; it is {show_value(values)}."
         )
     price = load["price"]
     if load["side"]["field"] == price["field"]:
-        found.append(f"load.side.field and load.price.field are both {price['field']!r}.")
+        found.append(f"load.side.field and load.price.field are both {show_value(price['field'])}.")
     try:
         base = Decimal(str(price["base"]))
     except InvalidOperation:
         base = Decimal("NaN")
     if not base.is_finite() or base <= 0:
-        found.append(f"load.price.base must be a price above 0; it is {price['base']!r}.")
+        found.append(f"load.price.base must be a price above 0; it is {show_value(price['base'])}.")
     decimals = price["decimals"]
     if isinstance(decimals, bool) or not isinstance(decimals, int) or not 5 <= decimals <= 12:
         found.append(
             f"load.price.decimals must be 5 to 12, so that the {SPAN} numbers of a run fit below one unit of price; "
-            f"it is {decimals!r}."
+            f"it is {show_value(decimals)}."
         )
     elif price.get("first_number") is not None:
         first, span = price["first_number"], price.get("span", SPAN)
         if isinstance(first, bool) or not isinstance(first, int) or not 0 <= first <= 10**decimals - span:
-            found.append(f"load.price.first_number must be 0 to {10**decimals - span}; it is {first!r}.")
+            found.append(
+                f"load.price.first_number must be 0 to {10**decimals - span}; it is {show_value(first)}."
+            )
     for name, text in (
         ("load.accept.expression", load["accept"].get("expression")),
         ("load.order_id", load["order_id"]),
@@ -226,7 +229,9 @@ def _address(part: Mapping[str, Any], where: str) -> list[str]:
     """A whole URL, or the service and port by which preflight finds one."""
     if part.get("url"):
         good = _URL.match(str(part["url"]))
-        wrong = f"{where}.url must begin with http:// or https:// and a host; it is {part['url']!r}."
+        wrong = (
+            f"{where}.url must begin with http:// or https:// and a host; it is {show_value(part['url'])}."
+        )
         return [] if good else [wrong]
     if part.get("service"):
         return _port(part, where)
