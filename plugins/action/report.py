@@ -88,6 +88,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         except ValueError as error:
             raise ReportRefused(f"at is {at!r}: a time in UTC like {utc_now()} is needed.") from error
         report_files.check_folder(arguments["report_dir"])
+        report_files.require_room(arguments["report_dir"])
         try:
             check_destinations(arguments["otel_endpoint"], arguments["metrics_file"])
         except TelemetryProblem as error:

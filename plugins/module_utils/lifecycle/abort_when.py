@@ -4,15 +4,15 @@
 """The guard: conditions under which a run is stopped at once, decided on the host.
 
 ``abort_when`` in the run's specification: ``error_ratio`` (share of failed orders), ``latency_ms`` (p99 of
-good orders), both over the last seconds; ``free_disk_mb`` of the engine's data folder's file system and
-``free_memory_mb`` (MemAvailable, proc(5)).
+good orders), both over the last seconds; ``free_disk_mb`` of the file systems that a run writes to on its host, its own
+folder's and the engine's data folder's, the fuller one; ``free_memory_mb`` (MemAvailable, proc(5)).
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Guard:
 
     def __init__(self, run: RunDir) -> None:
         self._limits = run.spec.abort_when.to_data()
-        self._disk = str(run.spec.facts.get("engine_root") or run.path)
+        self._folders = [str(run.path), *filter(None, [run.spec.facts.get("engine_root")])]
         self._tail = Tail(run.file("load.jsonl"))
         self._orders: deque[dict[str, Any]] = deque(maxlen=20000)
 
@@ -41,12 +41,14 @@ class Guard:
         since = clock.read() - _WINDOW_S
         while self._orders and self._orders[0]["end"] < since:
             self._orders.popleft()
+        free, folder = least_free(self._folders)
         readings = {
             **order_readings(list(self._orders)),
-            "free_disk_mb": free_disk_mb(self._disk),
+            "free_disk_mb": free,
             "free_memory_mb": free_memory_mb(),
         }
-        return crossed_limit(self._limits, readings)
+        crossed = crossed_limit(self._limits, readings)
+        return f"{crossed} (under {folder})" if crossed and crossed.startswith("free_disk_mb") else crossed
 
 
 def crossed_limit(limits: Mapping[str, float | None], readings: Mapping[str, float | None]) -> str | None:
@@ -77,6 +79,12 @@ def free_disk_mb(path: str) -> float | None:
     except OSError:
         return None
     return stat.f_bavail * stat.f_frsize / _MB
+
+
+def least_free(folders: Sequence[str]) -> tuple[float | None, str]:
+    """Return what may still be written where least may, MiB, and the folder; None and nothing where nobody can tell."""
+    each = [(free, folder) for folder in folders for free in [free_disk_mb(folder)] if free is not None]
+    return min(each, default=(None, ""))
 
 
 def free_memory_mb() -> float | None:

@@ -13,6 +13,8 @@ from ..run import timeline
 from ..run.folder import RunDir
 from ..run.processes import living_process
 
+#: Whose eyes steady state is seen with.
+OBSERVERS = ("load", "probes")
 #: Of so many last lines so many are shown: what complains, not what counts requests.
 _LAST, _SHOWN = 2000, 10
 
@@ -25,8 +27,9 @@ def _is_well(containers: Sequence[Container]) -> bool:
 def advise_recovery(run: RunDir, fault: str) -> None:
     """Log the recovery commands and what the fault's target said last; restart where the owner allows it.
 
-    ``rescue: restart`` in the run's specification lets us run the commands; that is a manual intervention. Where nobody
-    observes any more, the exchange may be well: then it is advised for services alone whose containers are not.
+    ``rescue: restart`` in the run's specification lets us run the commands; that is a manual intervention. Steady state
+    rests on what load and probes see: where one of them has ended, the exchange may be well, and it is advised for
+    services alone whose containers are not.
     """
     spec = run.spec
     known = spec.fault(fault)
@@ -34,12 +37,15 @@ def advise_recovery(run: RunDir, fault: str) -> None:
     run.write_event(timeline.NOT_STEADY, fault=fault)
     engine = DockerEngine.connect_for(run)
     services = list(dict.fromkeys((*targets, spec.services["api"])))
-    if not any(living_process(run, observer) for observer in ("load", "probes")):
+    gone = [observer for observer in OBSERVERS if not living_process(run, observer)]
+    if gone:
         services = [one for one in services if not _is_well(engine.containers(spec.project, one))]
         said = "" if services else "; every container is up and healthy, so no restart is advised"
-        run.log(
-            "warn", f"Load and probes have ended, so nobody saw whether it is steady again{said}", "observe"
+        have = "has" if gone == ["load"] else "have"
+        told = (
+            f"{' and '.join(gone).capitalize()} {have} ended, so nobody saw whether it is steady again{said}"
         )
+        run.log("warn", told, "observe")
     for service in services:
         run.log("warn", f"To recover by hand: docker compose -p {spec.project} restart {service}", "observe")
     for target in targets:

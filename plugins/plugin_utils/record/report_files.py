@@ -20,6 +20,8 @@ from ..words import parse_time
 # In the order in which a reader wants them.
 ENDINGS = {"log": ".log", "bpf": ".log.bpf", "json": ".json", "html": ".html", "xml": ".xml"}
 _PAGE = b"<!doctype html>"
+#: Less room than this in the report folder, MiB, and no run is begun.
+_FREE_MIB = 20
 _MOST = 1000  # runs of one experiment in one second
 
 
@@ -56,6 +58,17 @@ def check_folder(folder: str) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise FileError(
             f"The report folder {folder} cannot be written to: set chaos_report_dir to one that can."
+        )
+
+
+def require_room(folder: str) -> None:
+    """Raise FileError unless there is room for a report in ``folder``."""
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize // (1024 * 1024)
+    if free < _FREE_MIB:
+        raise FileError(
+            f"Only {free} MiB are free in the report folder {folder}; {_FREE_MIB} MiB are needed: make room, "
+            "or set chaos_report_dir to another."
         )
 
 

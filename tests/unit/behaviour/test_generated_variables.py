@@ -222,3 +222,31 @@ def test_every_default_is_good() -> None:
         options = options_of(role)
         defaults = {name: option["default"] for name, option in options.items() if "default" in option}
         assert role_variables.find_problems(options, defaults.__getitem__) == []
+
+
+# -- preflight ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("left", "gate", "code"), [(False, True, 0), (True, True, 2), (True, False, 0)])
+def test_the_exit_code_of_preflight_says_whether_a_host_is_clean(
+    tmp_path: Path, left: bool, gate: bool, code: int
+) -> None:
+    """There is no engine to undo anything with: a run that was left behind stays."""
+    case = Case("placebo", {"chaos_gate": gate})
+    inventory, given_to_it = case.lay_out(tmp_path)
+    if left:
+        (tmp_path / "state" / "runs" / "exp-01-20261130-120000").mkdir(parents=True, mode=0o700)
+    played = playbook.play("00-preflight.yml", inventory, given_to_it)
+    assert not FOREIGN.search(played.screen), played.screen
+    assert ("h1 is not clean: playbooks/halt.yml ends what is under way there" in played.screen) is bool(code)
+    assert "READINESS of h1" in played.screen
+    assert played.code == code
+
+
+def test_preflight_says_which_variable_is_wrong(tmp_path: Path) -> None:
+    case = Case("placebo", {"chaos_external": {"cache": 5}, "database_lock_table": ["orders"]})
+    played = playbook.play("00-preflight.yml", *case.lay_out(tmp_path))
+    (said,) = failures_of(played.screen)
+    assert "chaos_external.cache is 5; it must be a dictionary." in said
+    assert "database_lock_table is ['orders']; it must be text." in said
+    assert played.code == 2

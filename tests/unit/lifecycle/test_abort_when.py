@@ -81,6 +81,25 @@ def test_only_the_last_seconds_count(tmp_path: Path) -> None:
     assert "error_ratio is 0.5" in str(watching.crossed())
 
 
+def test_every_disk_that_a_run_writes_to_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = "/engine"
+    free = {engine: 900.0, str(tmp_path): 12.0}
+    monkeypatch.setattr(abort_when, "free_disk_mb", free.get)
+    run = RunDir(tmp_path)
+    spec = {"abort_when": {"free_disk_mb": 200}, "facts": {"engine_root": engine}}
+    write_json(run.file("spec.json"), spec)
+    watching = abort_when.Guard(run)
+    assert watching.crossed() == f"free_disk_mb is 12, below its limit of 200 (under {tmp_path})"
+    free.update({engine: 11.0, str(tmp_path): 900.0})
+    assert watching.crossed() == "free_disk_mb is 11, below its limit of 200 (under /engine)"
+    free.update({engine: 900.0})
+    assert watching.crossed() is None
+    free.clear()
+    assert watching.crossed() is None, "what nobody can tell crosses nothing"
+
+
 def test_the_host_is_read_for_real(tmp_path: Path) -> None:
     assert 0 < float(abort_when.free_memory_mb() or 0) < 1e8
     assert 0 < float(abort_when.free_disk_mb(str(tmp_path)) or 0) < 1e10

@@ -34,13 +34,11 @@ class Engine:
         self.restarted += [one.service for one in self._containers if one.id == container_id]
 
 
-def advise(folder: Path, engine: Engine, patch: pytest.MonkeyPatch, *, observed: bool) -> str:
-    """Advise after a fault and return what the run's log has of it."""
+def advise(folder: Path, engine: Engine, patch: pytest.MonkeyPatch, *alive: str) -> str:
+    """Advise after a fault with these observers alive, and return what the run's log has of it."""
     write_json(folder / "spec.json", SPEC)
     patch.setattr(advice.DockerEngine, "connect_for", lambda _run: engine)
-    patch.setattr(
-        advice, "living_process", lambda _run, name: {"pid": 1} if observed and name == "load" else None
-    )
+    patch.setattr(advice, "living_process", lambda _run, name: {"pid": 1} if name in alive else None)
     run = RunDir(folder)
     advice.advise_recovery(run, "outage")
     return "\n".join(str(event.get("text")) for event in run.read_timeline())
@@ -48,7 +46,7 @@ def advise(folder: Path, engine: Engine, patch: pytest.MonkeyPatch, *, observed:
 
 def test_what_the_observers_saw_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(target("api"), target("postgres"))
-    said = advise(tmp_path, engine, monkeypatch, observed=True)
+    said = advise(tmp_path, engine, monkeypatch, "load", "probes")
     assert "restart api" in said
     assert "restart postgres" in said
     assert engine.restarted == ["postgres", "api"]
@@ -58,9 +56,20 @@ def test_a_healthy_exchange_that_nobody_watched_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(target("api"), target("postgres"))
-    said = advise(tmp_path, engine, monkeypatch, observed=False)
+    said = advise(tmp_path, engine, monkeypatch)
     assert "no restart is advised" in said
     assert "docker compose" not in said
+    assert engine.restarted == []
+
+
+@pytest.mark.parametrize(("alive", "gone"), [("load", "Probes have ended"), ("probes", "Load has ended")])
+def test_one_observer_alone_sees_no_steady_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alive: str, gone: str
+) -> None:
+    engine = Engine(target("api"), target("postgres"))
+    said = advise(tmp_path, engine, monkeypatch, alive)
+    assert gone in said
+    assert "no restart is advised" in said
     assert engine.restarted == []
 
 
@@ -71,7 +80,7 @@ def test_a_service_that_is_down_is_named_whoever_watched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ill: Container
 ) -> None:
     engine = Engine(target("api"), ill)
-    said = advise(tmp_path, engine, monkeypatch, observed=False)
+    said = advise(tmp_path, engine, monkeypatch)
     assert "restart postgres" in said
     assert "restart api" not in said
     assert engine.restarted == ["postgres"]

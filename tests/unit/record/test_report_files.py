@@ -203,3 +203,13 @@ def test_statistics_block_is_what_grep_a_10_shows() -> None:
     )
     start = next(index for index, line in enumerate(block) if "Statistics" in line)
     assert len(block) - start - 1 <= 10
+
+
+def test_a_report_needs_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report_files.require_room(str(tmp_path))
+    full = os.statvfs_result((4096, 4096, 100, 5, 2560, 9, 9, 9, 0, 255))
+    monkeypatch.setattr(report_files.os, "statvfs", lambda _path: full)
+    with pytest.raises(
+        report_files.FileError, match=r"Only 10 MiB are free in the report folder .*; 20 MiB are needed"
+    ):
+        report_files.require_room(str(tmp_path))
