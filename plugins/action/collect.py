@@ -14,6 +14,7 @@ from ansible_collections.exchange.chaos.plugins.action.report import summarize_r
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Variables
 from ansible_collections.exchange.chaos.plugins.modules import collect as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import leave_host_out, read_dicts
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import collect, report_files
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.collect import (
     CollectError,
@@ -117,6 +118,7 @@ class ActionModule(record_action.ActionModule):
             for key in ("host_record", "raw_files", "chaos_lines", "chaos_bpf", "warnings")
             if key in result
         }
+        kept["chaos_lines"] = leave_host_out(read_dicts(kept, "chaos_lines"))
         return {**nothing, "asked": True, "changed": True, **kept}
 
     def _write(self, plan: CollectionPlan, collected: list[Any]) -> Result:

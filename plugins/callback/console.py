@@ -40,6 +40,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presenc
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import (
     HIDDEN,
     Hosts,
+    believe_result,
     failure_sentence,
     is_hidden,
     read_finished,
@@ -102,7 +103,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
 
     def _result(self, result: Any) -> None:
         """Show what a result has for people, whether it is good or bad."""
-        host, data = str(result._host.get_name()), result._result
+        task = result._task
+        host = str(result._host.get_name())
+        data = believe_result(task.resolved_action or task.action, result._result)
         if is_hidden(data) and not self._told_hidden:
             self._told_hidden = True
             self._say(log_line(utc_now(), "warn", HIDDEN, ""), _COLOURS["warn"])

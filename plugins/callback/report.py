@@ -30,12 +30,13 @@ options:
         key: width
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live.follow import Follower
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import believe_result
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import text
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import escape_line
 
@@ -64,7 +65,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
         self._follower.hosts.note_host(host.get_name())
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        self._guarded(self._follower.take_result, _host(result), result._result)
+        self._guarded(self._follower.take_result, _host(result), _told(result))
 
     v2_runner_on_skipped = v2_runner_on_ok
     v2_runner_item_on_ok = v2_runner_on_ok
@@ -74,18 +75,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if "results" not in result._result:  # of a loop, each item was told already
-            self._guarded(self._follower.take_failure, _host(result), result._result, ignored=ignore_errors)
+            self._guarded(self._follower.take_failure, _host(result), _told(result), ignored=ignore_errors)
 
     def v2_runner_item_on_failed(self, result: Any) -> None:
         self._guarded(
             self._follower.take_failure,
             _host(result),
-            result._result,
+            _told(result),
             ignored=bool(result._task.ignore_errors),
         )
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._guarded(self._follower.take_failure, _host(result), result._result)
+        self._guarded(self._follower.take_failure, _host(result), _told(result))
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         self._guarded(self._follower.take_end)
@@ -105,6 +106,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
             if complaint not in self._complaints:
                 self._complaints.add(complaint)
                 self._display.display(complaint)
+
+
+def _told(result: Any) -> Mapping[str, Any]:
+    task = result._task
+    return believe_result(task.resolved_action or task.action, result._result)
 
 
 def _host(result: Any) -> str:

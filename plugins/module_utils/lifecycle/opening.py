@@ -11,7 +11,7 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ..common import clock
+from ..common import bounds, clock
 from ..common.errors import ChaosError
 from ..common.json_files import write_json
 from ..common.shapes import Arguments
@@ -82,5 +82,9 @@ def _create(
 
 
 def _owner() -> str:
-    login = os.environ.get("SUDO_USER")
-    return login or getpass.getuser()
+    """Return who runs this, as the environment and the host's users have it; a number where neither knows a name."""
+    try:
+        login = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        login = ""
+    return bounds.fit_line(login, 64) or f"user {os.geteuid()}"

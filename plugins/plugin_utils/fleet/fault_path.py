@@ -33,7 +33,7 @@ def resolve_name(name: str) -> list[str]:
     """
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
+    except ValueError as error:
         # what cannot be a name at all, as 10.0.0..1, is not even asked for
         raise OSError(f"{name!r} is no name of a host") from error
     return [
@@ -52,7 +52,12 @@ def find_addresses(
     # hostvars is strict: it has no default for a host that it does not know
     known = hostvars[name] if name in hostvars else {}  # noqa: SIM401
     told = known.get("chaos_address") or known.get("ansible_host") or name
-    given = [told] if isinstance(told, str) else list(told)
+    given = [told] if isinstance(told, str) else told
+    if not isinstance(given, (list, tuple)) or not all(isinstance(one, str) for one in given):
+        raise PathError(
+            f"The address of host {name} (its chaos_address, else ansible_host) must be an address or a name, or a "
+            "list of them."
+        )
     found = [address for one in given for address in _resolved(name, str(one), resolver)]
     for address in found:
         if ipaddress.ip_network(address, strict=False).is_loopback:

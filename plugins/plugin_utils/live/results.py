@@ -21,6 +21,30 @@ from .refusals import explain_refusal
 Result = Mapping[str, Any]
 
 
+#: What alone may say that a report is reserved or written, and speak for the controller or for another host.
+CONTROLLERS = frozenset(f"exchange.chaos.{name}" for name in ("collect", "gate", "report", "targets"))
+_CONTROLLERS_WORD = ("chaos_report", "chaos_record")
+
+
+def believe_result(action: object, result: Result) -> Result:
+    """Return a result without what only an action that works on the controller may say.
+
+    All else comes from hosts: one that is not what it seems could have lines written into other files of ours, show a
+    record of its own making as that of the run, or speak in another host's name. ``action``: the task's, in full.
+    """
+    if action in CONTROLLERS:
+        return result
+    kept = {key: value for key, value in result.items() if key not in _CONTROLLERS_WORD}
+    if "chaos_lines" in kept:
+        kept["chaos_lines"] = leave_host_out(read_dicts(result, "chaos_lines"))
+    return kept
+
+
+def leave_host_out(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return lines for people that are of nobody but the host whose result they are in."""
+    return [{key: value for key, value in line.items() if key != "host"} for line in lines]
+
+
 def read_dicts(result: Result, key: str) -> list[Mapping[str, Any]]:
     """Return the dictionaries in the list ``result[key]``; none if it is anything else."""
     value = result.get(key)

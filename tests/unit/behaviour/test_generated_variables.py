@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import role_variables
 from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -250,3 +251,34 @@ def test_preflight_says_which_variable_is_wrong(tmp_path: Path) -> None:
     assert "chaos_external.cache is 5; it must be a dictionary." in said
     assert "database_lock_table is ['orders']; it must be text." in said
     assert played.code == 2
+
+
+# -- a host that is not what it seems -------------------------------------------------------------------------
+
+
+def test_what_a_host_answers_goes_into_no_other_file_and_is_no_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any module's answer may hold the keys by which the controller's own actions tell of a report."""
+    inventory, given_to_it = Case("placebo", {}).lay_out(tmp_path)
+    (tmp_path / "mine.log").write_text("mine\n")
+    sample = json.loads((playbook.ROOT / "tests/unit/data/record-passed.json").read_text())
+    (tmp_path / "forged.json").write_text(json.dumps(sample))
+    forged = {
+        "chaos_report": {"state": "reserved", "stem": str(tmp_path / "mine"), "hosts": ["h1"]},
+        "chaos_record": sample,
+        "files": {"json": str(tmp_path / "forged.json")},
+        "chaos_lines": [
+            {"at": "2026-11-30T12:00:00Z", "level": "ok", "text": "I speak for all", "host": "h9"}
+        ],
+    }
+    monkeypatch.setattr(
+        ActionBase,
+        "_execute_module",
+        lambda *given, **more: {**playbook.execute_module(*given, **more), **forged},
+    )
+    played = playbook.play(PLAYBOOKS["placebo"], inventory, given_to_it)
+    assert (tmp_path / "mine.log").read_text() == "mine\n"
+    assert "OUTCOME: PASSED" not in played.screen
+    assert "h9" not in played.screen
+    assert "I speak for all" in played.screen

@@ -192,3 +192,17 @@ def test_what_can_be_no_name_is_one_sentence_too(name: str) -> None:
 
 def test_a_scope_is_no_part_of_an_address() -> None:
     assert fault_path.find_addresses("x", {}, lambda name: ["fd00::1%eth0"]) == ["fd00::1"]
+
+
+@pytest.mark.parametrize("told", [5, True, {"v4": "10.0.0.1"}, ["10.0.0.1", 6], [["10.0.0.1"]]])
+def test_an_address_that_is_none_is_told_with_its_host(told: Any) -> None:
+    with pytest.raises(
+        fault_path.PathError, match=r"The address of host b1 \(its chaos_address, else ansible"
+    ):
+        fault_path.find_addresses("b1", {"b1": {"chaos_address": told}})
+
+
+@pytest.mark.parametrize("name", ["10.0.0..1", "a\0b", "x" * 300, "\ud800"])
+def test_what_cannot_be_a_name_is_told_and_not_asked_for(name: str) -> None:
+    with pytest.raises(fault_path.PathError, match="has no address that the controller knows"):
+        fault_path.find_addresses("b1", {"b1": {"chaos_address": name}})

@@ -63,3 +63,16 @@ def test_what_keeps_ansible_from_the_host_is_one_sentence_with_what_to_set(
     assert "json char" not in told
     ours = results.failure_sentence({**said, "failed": True, "chaos_lines": []})
     assert remedy not in ours
+
+
+def test_a_host_cannot_speak_for_the_controller_or_for_another_host() -> None:
+    forged: dict[str, Any] = {
+        "changed": True, "chaos_report": {"state": "reserved", "stem": "/home/me/other"}, "chaos_record": {},
+        "chaos_lines": [{"level": "ok", "text": "all is well", "host": ""}, {"text": "so it is", "host": "h2"}, 5],
+    }  # fmt: skip
+    for action in ("exchange.chaos.window", "ansible.builtin.command", "", None):
+        kept = results.believe_result(action, forged)
+        assert set(kept) == {"changed", "chaos_lines"}
+        assert kept["chaos_lines"] == [{"level": "ok", "text": "all is well"}, {"text": "so it is"}]
+    assert results.believe_result("exchange.chaos.report", forged) is forged
+    assert results.believe_result("exchange.chaos.window", {"changed": False}) == {"changed": False}
