@@ -288,7 +288,9 @@ def test_no_root_where_it_is_needed(host: Host) -> None:
             {"id": "crash", "kind": "kill", "mode": "process", "target": "store", "hold_s": 0, "window_s": 5}
         ]
         text = skipped(host, faults=asked, **nobody)
-        assert text == "Fault crash sends SIGKILL from the host, which needs root: run it with become: true."
+        assert text.startswith(
+            "Fault crash sends SIGKILL from the host, which needs root: run it as root (chaos_become: "
+        )
         assert not (home / "state").exists()
         # left to choose, it goes through the engine, and says what cannot be judged then
         asked[0]["mode"] = "auto"

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+#: How something is run as root: by our playbooks, and in a play of one's own.
+AS_ROOT = "run it as root (chaos_become: true in our playbooks, become: true in a play of your own)"
+
 
 class ChaosError(Exception):
     """Something a user or the host can put right; the message is one clear sentence."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..common.errors import ChaosError, Unsupported
+from ..common.errors import AS_ROOT, ChaosError, Unsupported
 from ..common.schema import show_value
 from ..exchange import fault_entry
 from ..exchange.reconcile import AFTER_S
@@ -42,7 +42,7 @@ def plan_fault(fault: Mapping[str, Any], site: Site) -> Plan:
 def _require_root(kind: Fault, fault: Mapping[str, Any], site: Site) -> None:
     what = kind.KIND.needs_root
     if what and not site.root:
-        raise Unsupported(f"Fault {fault['id']} {what}, which needs root: run it with become: true.")
+        raise Unsupported(f"Fault {fault['id']} {what}, which needs root: {AS_ROOT}.")
 
 
 def list_roles(faults: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -211,7 +211,7 @@ def test_without_root_the_engine_lowers_what_it_can_put_back(
     (one,) = planned.undo()["containers"]
     assert (planned.undo()["op"], one["before"], one["after"]) == ("update", before, after)
     assert "through the engine" in planned.lines()[0]
-    with pytest.raises(Unsupported, match=r"has none: run it with become: true, or give the service a limit"):
+    with pytest.raises(Unsupported, match=r"has none: run it as root .*, or give the service a limit"):
         cpu.from_spec({"cores": 0.1}, [target()], USER_SITE)
     with pytest.raises(ChaosError, match="already"):
         cpu.from_spec({"cores": 2}, [target(host=config)], USER_SITE)
@@ -252,7 +252,7 @@ def test_a_service_without_a_limit_gets_one_that_the_host_can_bear(host: Tree) -
     assert memory.read_limit(limits.cgroup_of("memory", target())) is None
     with pytest.raises(ChaosError, match="more than half of the host's free"):
         memory.from_spec({"limit_mb": 900_000}, [target()], ROOT_SITE)
-    with pytest.raises(Unsupported, match="needs root: run it with become: true"):
+    with pytest.raises(Unsupported, match="needs root: run it as root .chaos_become: true"):
         planning.plan_fault({"id": "oom", "kind": "memory", "target": "postgres"}, USER_SITE)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...common import clock
-from ...common.errors import ChaosError, Unsupported
+from ...common.errors import AS_ROOT, ChaosError, Unsupported
 from ...common.schema import show_value
 from ...host import cgroups
 from ...host.cgroups import Cgroup
@@ -143,7 +143,7 @@ def _by_engine(container: Container, cores: float) -> limits.LimitChange:
         raise Unsupported(
             "Without root only a limit that the engine knows can be lowered and put back, "
             f"and {container.name} has none: "
-            "run it with become: true, or give the service a limit (cpus)."
+            f"{AS_ROOT}, or give the service a limit (cpus)."
         )
     if had <= cores:
         raise ChaosError(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common import clock
-from ...common.errors import ChaosError, Unsupported
+from ...common.errors import AS_ROOT, ChaosError, Unsupported
 from ...common.schema import show_value
 from ...exchange import fault_entry
 from ...host.docker_engine import Container
@@ -141,7 +141,7 @@ def plan_kill(
             )
     if mode == "process" and not root:
         raise ChaosError(
-            "SIGKILL to a container's main process needs root (become: true); mode engine works without."
+            f"SIGKILL to a container's main process needs root: {AS_ROOT}; mode engine works without."
         )
     first = targets[0]
     return KillPlan(first.service, first.project, mode, hold, list(targets), port)
@@ -174,7 +174,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
         refused = _may_signal(container.pid) if mode == "process" else ""
         if refused and asked == "process":
             raise Unsupported(
-                f"Fault {fault['id']} sends SIGKILL from the host, which needs root: run it with become: true."
+                f"Fault {fault['id']} sends SIGKILL from the host, which needs root: {AS_ROOT}."
             )
         if refused:
             found.append(f"without root ({refused}) it goes through the engine; self-healing can't be judged")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ...common import clock
-from ...common.errors import ChaosError, Unsupported
+from ...common.errors import AS_ROOT, ChaosError, Unsupported
 from ...common.secret import Secret
 from ...common.shapes import Arguments
 from ...exchange.database import admin_of_run
@@ -98,7 +98,7 @@ def require_login(fault: str, container: Container, login: Arguments, root: bool
     if not root:
         raise Unsupported(
             f"Fault {fault} opens sessions inside the network namespace of {container.name}, which needs root: "
-            "run it with become: true."
+            f"{AS_ROOT}."
         )
     answer = netns.call_inside(container.pid, attempt_login, dict(login))
     if answer["sqlstate"] == TOO_MANY:
