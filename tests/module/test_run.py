@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import AS_ROOT, ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.host import consent
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import opening
 from ansible_collections.exchange.chaos.plugins.module_utils.run import processes
@@ -288,9 +288,7 @@ def test_no_root_where_it_is_needed(host: Host) -> None:
             {"id": "crash", "kind": "kill", "mode": "process", "target": "store", "hold_s": 0, "window_s": 5}
         ]
         text = skipped(host, faults=asked, **nobody)
-        assert text.startswith(
-            "Fault crash sends SIGKILL from the host, which needs root: run it as root (chaos_become: "
-        )
+        assert text == f"Fault crash sends SIGKILL from the host, which needs root: {AS_ROOT}."
         assert not (home / "state").exists()
         # left to choose, it goes through the engine, and says what cannot be judged then
         asked[0]["mode"] = "auto"

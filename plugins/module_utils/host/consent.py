@@ -27,7 +27,8 @@ def require_consent(path: Path = CONSENT) -> None:
         found, folder = os.lstat(path), path.parent.stat()
     except OSError:
         raise ChaosError(
-            f"This remote host has not been prepared for experiments: its owner's consent, {path}, is missing."
+            f"This remote host has not been prepared for experiments: its owner's consent, {path}, is missing; "
+            "playbooks/setup-hosts.yml brings it."
         ) from None
     if not stat.S_ISREG(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
         raise ChaosError(

@@ -252,7 +252,7 @@ def test_a_service_without_a_limit_gets_one_that_the_host_can_bear(host: Tree) -
     assert memory.read_limit(limits.cgroup_of("memory", target())) is None
     with pytest.raises(ChaosError, match="more than half of the host's free"):
         memory.from_spec({"limit_mb": 900_000}, [target()], ROOT_SITE)
-    with pytest.raises(Unsupported, match="needs root: run it as root .chaos_become: true"):
+    with pytest.raises(Unsupported, match=r"needs root: run it as root .chaos_become: true"):
         planning.plan_fault({"id": "oom", "kind": "memory", "target": "postgres"}, USER_SITE)
 
 
