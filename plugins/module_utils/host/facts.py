@@ -13,12 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..common import bounds
+
 if TYPE_CHECKING:  # who asks for bcc or for root does not ask the engine
     from .docker_engine import DockerEngine
 
 #: Pythons that may have the distribution's bcc, which is installed for the system's own.
 SYSTEM_PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python")
 _TIMEOUT_S = 20
+#: So many letters of a version are kept.
+_LONGEST = 80
 
 
 def read_facts(engine: DockerEngine) -> dict[str, Any]:
@@ -92,13 +96,22 @@ def compose_version() -> str | None:
 
 
 def _answer(program: str, *arguments: str) -> str | None:
-    """Return the one line a program prints, None when it is missing, fails or says nothing."""
+    """Return the first line a program prints, clean and cut, None when it is missing, fails or says nothing.
+
+    It is somebody else's, and what it says is shown and kept.
+    """
     if shutil.which(program) is None:
         return None
     try:
         done = subprocess.run(
-            [program, *arguments], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            [program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return (done.stdout.strip() or None) if done.returncode == 0 else None
+    first = next(iter(done.stdout.strip().splitlines()), b"")
+    return (bounds.fit_line(first, _LONGEST) or None) if done.returncode == 0 else None

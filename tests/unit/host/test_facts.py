@@ -61,3 +61,26 @@ def test_a_program_that_hangs_is_no_answer(tmp_path: Path, monkeypatch: pytest.M
     program(tmp_path, "docker", "exec sleep 30")
     program(tmp_path, "docker-compose", "exec sleep 30")
     assert facts.compose_version() is None
+
+
+@pytest.mark.parametrize(
+    ("printed", "known"),
+    [
+        (r"2.24.5\n", "2.24.5"),
+        (r"\n  2.24.5\nA newer version is there\n", "2.24.5"),
+        (r"\377\376 2.24\n", "2.24"),
+        (r"\033[2J2.24\n", "2.24"),
+        ("9" * 5000, "9" * 79),
+        ("", None),
+    ],
+)
+def test_what_a_program_says_of_itself_is_one_clean_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, known: str | None
+) -> None:
+    program = tmp_path / "docker-compose"
+    program.write_text(f"#!/bin/sh\nprintf '{printed}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    said = facts._answer("docker-compose", "version", "--short")
+    assert said is None if known is None else known in str(said)
+    assert said is None or (said.isprintable() and len(said) <= 80)
