@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from ansible import constants, context
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.modules import targets as module
@@ -61,7 +62,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         guard_rails.check_command_line(known, variables.extra_vars)
         pattern = str(given["pattern"])
         # this play runs on the controller: the hosts it is restricted to are not those meant (--limit counts)
-        chosen = inventory.get_hosts(pattern, ignore_restrictions=True)
+        try:
+            chosen = inventory.get_hosts(pattern, ignore_restrictions=True)
+        except AnsibleError as error:
+            raise guard_rails.TargetError(
+                f"chaos_targets is {pattern!r}, which Ansible cannot follow ({error}); name the group that may be "
+                "broken, such as exchange."
+            ) from error
         groups = {host.name: [group.name for group in host.get_groups()] for host in chosen}
         # only the command line counts: an inventory that accepts for everybody would accept for nobody in particular
         accepted = guard_rails.is_true(variables.extra_vars.get(_ACCEPT, False))

@@ -45,8 +45,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         variables = task_vars or {}
         problems = []
         for name in given["roles"]:
-            role = self._find_role(str(name), variables)
-            if role is not None:
+            role = self._find_role(str(name))
+            if role is None:
+                problems.append(
+                    f"There is no role {str(name)!r} where this playbook looks; install its collection, or have "
+                    "roles_path name its folder."
+                )
+            else:
                 problems += role_variables.find_problems(_read_options(role), self._reader(variables, role))
         problems = list(dict.fromkeys(problems))  # roles may share a variable
         if problems:
@@ -55,13 +60,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             result.update(failed=True, msg=" ".join(said))
         return {**result, "changed": False, "problems": problems}
 
-    def _find_role(self, name: str, variables: Mapping[str, Any]) -> Path | None:
-        """Return the folder of a role, None where there is none: Ansible says so when it is included."""
+    def _find_role(self, name: str) -> Path | None:
+        """Return the folder of a role, by the places where Ansible looks; None where there is none.
+
+        Ansible finds out when the role is included: that ends the play at once, with an exit code of 0 inside a block
+        that has a rescue.
+        """
         found = _get_collection_role_path(name)
         if found:
             return Path(found[1])
-        roots = [Path(str(variables.get("playbook_dir") or ".")) / "roles"]
-        roots += [Path(str(root)) for root in constants.DEFAULT_ROLES_PATH or ()]
+        here = Path(self._loader.get_basedir())
+        roots = [here / "roles", *(Path(str(root)) for root in constants.DEFAULT_ROLES_PATH or ()), here]
         return next((root / name for root in roots if (root / name).is_dir()), None)
 
     def _reader(self, variables: Mapping[str, Any], role: Path) -> Callable[[str], Any]:

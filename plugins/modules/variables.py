@@ -21,7 +21,9 @@ description:
     each host.
 options:
   roles:
-    description: The roles whose variables are checked, by their full names. Of each it is the main entry point.
+    description:
+      - The roles whose variables are checked, by their full names. Of each it is the main entry point.
+      - One that is not there is refused.
     type: list
     elements: str
     required: true

@@ -11,11 +11,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ansible.inventory.manager import split_host_pattern
+
 #: What parts the patterns of a pattern; a slice such as web[0:3] comes apart, too, and its stem is what counts.
 _PARTS = re.compile(r"[,:;]")
 _SLICE = re.compile(r"\[-?\d*\]?$")
-#: A name that no host has: a wildcard that matches it matches any.
-_NOBODY = "\0"
+#: A name that no host has: a wildcard that matches it matches any. So does one that matches each of the ordinary ones.
+_NOBODY, _ORDINARY = "\0", ("qxzv-gdk.vkj", "QXZV-GDK.VKJ", "7531-090.68")
 _HOURS = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)$")
 
 
@@ -33,10 +35,11 @@ class TargetError(Exception):
 
 def check_pattern(pattern: str, hosts: Sequence[str]) -> None:
     """Raise TargetError for a pattern that means everything, wholly or in a part of it, or nothing."""
-    parts = [part.strip() for part in _PARTS.split(pattern)]
-    # of exclusions alone (!db) Ansible makes all but those
-    named = [part for part in parts if part and not part.startswith("!")]
-    if not named or any(_is_everything(part.lstrip("&")) for part in named):
+    # as Ansible takes it apart, which makes ~ of ~[ and nothing at all of [, and as a person would
+    theirs = _named_in(split_host_pattern(pattern))
+    named = [*theirs, *_named_in(_PARTS.split(pattern))]
+    # where nothing is named, as in exclusions alone (!db), Ansible takes all but those
+    if not theirs or any(_is_everything(part.lstrip("&")) for part in named):
         raise TargetError(
             f"chaos_targets is {pattern!r}, which is every host; name the group that may be broken, such as exchange."
         )
@@ -46,15 +49,19 @@ def check_pattern(pattern: str, hosts: Sequence[str]) -> None:
         )
 
 
+def _named_in(parts: Sequence[str]) -> list[str]:
+    return [part.strip() for part in parts if part.strip() and not part.strip().startswith("!")]
+
+
 def _is_everything(part: str) -> bool:
     """Return whether a part of a pattern, a slice of it or not, means every host of any inventory."""
-    if part.startswith("~"):
-        try:
-            return re.match(part[1:], _NOBODY) is not None
-        except re.error:
-            return False  # Ansible has its own word on it
-    stem = _SLICE.sub("", part)
-    return stem == "all" or fnmatch.fnmatchcase(_NOBODY, stem)
+    expression = part[1:] if part.startswith("~") else fnmatch.translate(_SLICE.sub("", part))
+    try:
+        wanted = re.compile(expression)
+    except re.error:
+        return False  # Ansible refuses it
+    everybody = wanted.match(_NOBODY) is not None or all(map(wanted.match, _ORDINARY))
+    return everybody or _SLICE.sub("", part) == "all"
 
 
 def check_groups(groups: Mapping[str, Sequence[str]], forbidden: Sequence[str], accepted: bool) -> None:

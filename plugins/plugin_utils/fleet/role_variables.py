@@ -38,6 +38,10 @@ _PATTERNS = {
         "a compose project's name: small letters, digits, - and _, a letter or digit first",
     ),
     "chaos_replicas": (r"one|all|[1-9][0-9]{0,3}", "one, all, or a number of containers from 1 on"),
+    "chaos_experiment_role": (
+        r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_]+){0,8}",
+        "a role's name, such as acme.chaos.my_experiment",
+    ),
     "chaos_order_book": (r"|/\S*", "empty, or a path on the API, which begins with /"),
 }
 _RANGES = {

@@ -282,3 +282,38 @@ def test_what_a_host_answers_goes_into_no_other_file_and_is_no_record(
     assert "OUTCOME: PASSED" not in played.screen
     assert "h9" not in played.screen
     assert "I speak for all" in played.screen
+
+
+# -- what the playbook itself goes by -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"chaos_targets": "~["}, "which is every host"),
+        ({"chaos_targets": "["}, "which is every host"),
+        (
+            {"chaos_targets": "exchange[5]"},
+            "which Ansible cannot follow (No hosts matched the subscripted pattern",
+        ),
+        ({"chaos_targets": "~("}, "which Ansible cannot follow (Invalid host list pattern"),
+        ({"chaos_experiment": 5}, "chaos_experiment is 5; it must be a dictionary."),
+        ({"chaos_experiment": {"number": 1}}, "chaos_experiment must have name, title."),
+        (
+            {"chaos_experiment_role": "../../etc"},
+            "chaos_experiment_role is '../../etc'; it must be a role's name",
+        ),
+        ({"chaos_experiment_role": [5]}, "chaos_experiment_role is [5]; it must be"),
+        ({"chaos_experiment_role": "acme.chaos.none"}, "There is no role 'acme.chaos.none' where this"),
+        ({"chaos_repeat": 5000}, "chaos_repeat is 5000; it must be from 1 to 1000."),
+        ({"chaos_run": 5}, "chaos_run is 5; it must be a dictionary."),
+        ({"chaos_waves": ["x"]}, "chaos_waves has 'x'; it must be a number of hosts"),
+        ({"chaos_become": "maybe"}, "chaos_become is 'maybe'; it must be true or false."),
+    ],
+)
+def test_what_the_playbook_goes_by_is_told_as_well(variables: dict[str, Any], said: str) -> None:
+    played = play(Case("placebo", variables))
+    assert not FOREIGN.search(played.screen), played.screen
+    (sentence,) = failures_of(played.screen)
+    assert said in sentence
+    assert played.code == 2

@@ -36,6 +36,14 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.version i
         "~.",
         "~",
         "exchange,~.+",
+        "~[",
+        "[",
+        "[[",
+        "exchange,~[a-zA-Z0-9]",
+        r"~\w",
+        "~^....",
+        "[a-zA-Z0-9]*",
+        "????*",
     ],
 )
 def test_every_host_is_no_target(pattern: str) -> None:
