@@ -85,7 +85,7 @@ def make_image() -> str:
     """The exchange's image, made where it is not there yet: about a minute, once."""
     lab = load_lab()
     known = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
-    excluded = yaml.safe_load((LAB / "vars" / "main.yml").read_text())["__lab_base_exclude"]
+    excluded = yaml.safe_load((LAB / "vars" / "main" / "main.yml").read_text())["__lab_base_exclude"]
     base = f"exchange-chaos-test-bourse-base:{short_hash(*PACKAGES, *excluded)}"
     sources = {path.name: path.read_text() for path in sorted(FOLDER.iterdir()) if path.is_file()}
     tag = f"exchange-chaos-test-bourse:{short_hash(base, *sources.values())}"

@@ -36,6 +36,8 @@ EXPERIMENTS = sorted(
 )
 NEEDS_A_DISK = "15"
 VENV = "/usr/local/lib/exchange-chaos/venv"
+#: Where the role that sets the exchange up has what its description is made of.
+VARIABLES = ("defaults/main.yml", "vars/main/images.yml", "vars/main/main.yml")
 #: Where the machine works on its own: state of Docker, of the package manager and of Ansible's connection, and logs.
 BUSY = (
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/lib/docker", "/var/log", "/root/.ansible"),
@@ -79,14 +81,15 @@ def exchange(machine: Machine, image: str) -> None:
     play = {
         "hosts": "localhost",
         "gather_facts": False,
-        "vars_files": [str(ROOT / "roles/lab" / name / "main.yml") for name in ("defaults", "vars")],
+        "vars_files": [str(ROOT / "roles/lab" / name) for name in VARIABLES],
         "vars": {"role_path": str(ROOT / "roles/lab"), "__lab_ports": "{{ lab_ports }}"},
         "tasks": [
             {
                 "ansible.builtin.template": {
                     "src": str(ROOT / "roles/lab/templates/compose.yml.j2"),
                     "dest": str(folder / "compose.yml"),
-                }
+                },
+                "vars": {"__lab_way": "packages"},
             }
         ],
     }

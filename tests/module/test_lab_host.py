@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import re
 import sys
 import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -134,7 +137,7 @@ Vendor|deb [signed-by=] https://vendor.example/ stable main
 
 
 def test_the_build_context_has_the_files_and_what_runs_is_executable() -> None:
-    with tarfile.open(fileobj=io.BytesIO(lab.context({"a/b": "text", "start": "#!/bin/sh\n"}))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(lab.context({"a/b": b"text", "start": b"#!/bin/sh\n"}))) as tar:
         assert {entry.name: entry.mode for entry in tar} == {"a/b": 0o644, "start": 0o755}
 
 
@@ -206,3 +209,98 @@ def test_a_client_without_an_engine_is_no_engine(monkeypatch: pytest.MonkeyPatch
     assert lab.missing()["missing"] == []
     there -= {"docker", "docker-compose"}
     assert lab.missing()["missing"] == ["engine", "compose"]
+
+
+@pytest.mark.parametrize(
+    ("release", "tools", "made", "way"),
+    [
+        ({"ID": "debian"}, {"apt-get"}, "", "packages"),
+        ({"ID": "ubuntu", "ID_LIKE": "debian"}, {"apt-get"}, "", "packages"),
+        ({"ID": "rhel", "ID_LIKE": "fedora"}, {"docker"}, "", "registry"),
+        ({"ID": "rhel", "ID_LIKE": "fedora"}, set(), "", "registry"),
+        ({"ID": "rhel", "ID_LIKE": "fedora"}, {"docker"}, "f00d", "packages"),
+        ({"ID": "fedora"}, {"docker", "apt-get"}, "", "registry"),
+    ],
+)
+def test_auto_builds_from_packages_where_the_host_can_and_pulls_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, release: dict[str, str], tools: set[str], made: str, way: str
+) -> None:
+    monkeypatch.setattr(lab, "os_release", lambda: release)
+    monkeypatch.setattr(lab.shutil, "which", lambda name: name if name in tools else None)
+    monkeypatch.setattr(lab, "engine_answers", lambda: True)
+    monkeypatch.setattr(lab, "docker", lambda *words, **more: made)
+    assert lab.choose_way("auto", "exchange:1") == way
+    assert lab.choose_way("registry", "exchange:1") == "registry"
+    assert lab.choose_way("packages", "exchange:1") == "packages"
+
+
+def test_an_image_is_asked_for_by_its_digest_where_that_is_known() -> None:
+    image = {"name": "redis", "tag": "7", "digest": ""}
+    assert lab.reference_of("mirror.example.com/hub/", image) == "mirror.example.com/hub/redis:7"
+    assert (
+        lab.reference_of("docker.io/library", {**image, "digest": "sha256:ab"})
+        == "docker.io/library/redis@sha256:ab"
+    )
+
+
+def test_every_digest_of_the_public_images_is_one_or_is_left_out() -> None:
+    images = yaml.safe_load((ROLE / "vars" / "main" / "images.yml").read_text())["__lab_public_images"]
+    assert set(images) == {path.name for path in (ROLE / "files" / "public").iterdir()}
+    for image in images.values():
+        assert set(image) == {"name", "tag", "digest"}
+        assert isinstance(image["tag"], str)
+        assert image["digest"] == "" or re.fullmatch(r"sha256:[0-9a-f]{64}", image["digest"])
+
+
+def test_only_what_was_not_here_is_pulled_and_taken_away_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def docker(*words: str, **more: float) -> str:
+        asked.append(words)
+        return "arm64\n"
+
+    monkeypatch.setattr(lab, "docker", docker)
+    monkeypatch.setattr(lab, "is_here", lambda reference: reference == "r/a:1")
+    image = {"tag": "1", "digest": ""}
+    done = lab.pull("r", {"one": {**image, "name": "a"}, "two": {**image, "name": "b"}}, str(tmp_path))
+    assert done == {"changed": True, "pulled": {"one": "r/a:1", "two": "r/b:1"}, "machine": "aarch64"}
+    assert [words for words in asked if words[0] == "pull"] == [("pull", "--quiet", "r/b:1")]
+    removed: list[str] = []
+    monkeypatch.setattr(lab, "works", lambda *words: removed.append(words[-1]) is None)
+    assert lab.remove_pulled(tmp_path) == ["image r/b:1"]
+    assert removed == ["r/b:1"]
+
+
+def test_containers_of_the_other_way_go_and_older_ones_of_this_way_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = [
+        {"Name": f"/{name}", "Config": {"Image": image}}
+        for name, image in {"a": "exchange-chaos-lab:old", "b": "exchange-chaos-lab-redis:new"}.items()
+    ]
+    removed: list[str] = []
+    monkeypatch.setattr(lab, "inspect", lambda *filters: there)
+    monkeypatch.setattr(lab, "docker", lambda *words: removed.append(words[-1]))
+    assert lab.clear(["exchange-chaos-lab:new"]) == {"changed": True, "removed": ["b"]}
+    assert lab.clear(["exchange-chaos-lab:new", "exchange-chaos-lab-redis:new"])["changed"] is False
+    assert removed == ["b"]
+
+
+answers = load(ROLE / "files" / "image" / "exchange_lab" / "answers.py")
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+def test_the_health_check_without_curl_asks_for_200(status: int, healthy: bool) -> None:
+    class Service(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/ready" else 404)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name is the base class's)
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Service) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert answers.answers(f"http://127.0.0.1:{server.server_port}/ready") is healthy

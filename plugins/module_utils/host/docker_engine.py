@@ -31,6 +31,7 @@ NUMBER_LABEL = "com.docker.compose.container-number"
 #: Seconds the engine of a usual host may take for an answer.
 ANSWER_S = 20.0
 _LOCAL = "unix://"
+_SOCKET = f"{_LOCAL}/var/run/docker.sock"
 #: Seconds between two health checks, and for one, where nobody says otherwise.
 _CHECK_S = 30.0
 #: Characters of what a health check printed that are looked at.
@@ -333,7 +334,7 @@ class DockerEngine:
         try:
             with asking.bound_question(timeout):
                 api, version = docker_transport.open_client(
-                    docker, host or "unix:///var/run/docker.sock", asking
+                    docker, host or _SOCKET, asking
                 )
             parts = [
                 _text(part, "Name") for part in require_objects(version.get("Components") or [], "Components")
@@ -345,7 +346,9 @@ class DockerEngine:
             ) from error
         if "podman" in " ".join(parts).lower():
             raise ChaosError(
-                "The Docker socket of this host belongs to Podman; only a Docker engine is supported."
+                f"The socket {(host or _SOCKET).removeprefix(_LOCAL)} belongs to Podman, and experiments work with a "
+                "Docker engine alone: run the exchange in one (Debian: docker.io; Red Hat: docker-ce), or point "
+                "DOCKER_HOST at its socket."
             )
         return cls(api, asking)
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the role `lab` does on the host beyond what Ansible's own modules offer.  Standard library only.
 
-Usage: python3 lab.py status|missing|engine|base|image|ports|down <JSON arguments>
+Usage: python3 lab.py status|missing|engine|base|pull|image|ports|clear|disk|down <JSON arguments>
 
 Prints one JSON object with `changed`; a failure is one sentence on stderr and exit code 1.  Only the engine
 of this very host is talked to, whatever DOCKER_HOST says.
@@ -38,6 +38,10 @@ SOCKET = "unix:///var/run/docker.sock"
 _BASE_ATTEMPTS = 3
 #: An engine that is being installed answers within this time (s).
 _ENGINE_COMES_S = 600
+#: For one image, over a slow line.
+_PULL_S = 1800
+#: Machines as the engine calls them, and as uname(1) and wheels do.
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 Json = dict[str, Any]
 
@@ -74,6 +78,21 @@ def engine_answers() -> bool:
     except LabError:
         return False
     return True
+
+
+def refuse_podman() -> None:
+    """Raise LabError where the command docker, or the engine that answers, is Podman's: the experiments refuse it."""
+    helps = (
+        "the embedded exchange and the experiments need a Docker engine: install one (Debian: docker.io; Red Hat: "
+        "docker-ce) in its place."
+    )
+    if shutil.which("docker") and "podman" in run("docker", "--version", timeout=10).lower():
+        raise LabError(
+            f"{shutil.which('docker')} on this host is Podman's (package podman-docker), but {helps}"
+        )
+    components = "{{range .Server.Components}}{{.Name}} {{end}}"
+    if engine_answers() and "podman" in docker("version", "--format", components, timeout=10).lower():
+        raise LabError(f"{SOCKET.removeprefix('unix://')} on this host belongs to Podman, but {helps}")
 
 
 def inspect(*filters: str) -> list[Json]:
@@ -128,17 +147,36 @@ def judge(containers: list[Json], services: list[str], checksum: str) -> list[st
     return wrong
 
 
-def status(services: list[str], checksum: str, wait: float = 0) -> Json:
-    """Whether the exchange is up as wanted, waiting for it up to `wait` seconds; changes nothing."""
+def choose_way(images: str, made: str) -> str:
+    """What the exchange is made of here: packages or registry, as wanted or, with `auto`, as this host can.
+
+    A host of Debian's family can make the image from packages; any can use it where it is (`made`) already.
+    """
+    if images != "auto":
+        return images
+    known = os_release()
+    family = {known.get("ID", ""), *known.get("ID_LIKE", "").split()}
+    if "debian" in family and shutil.which("apt-get"):
+        return "packages"
+    there = shutil.which("docker") and engine_answers() and docker("image", "ls", "--quiet", made).strip()
+    return "packages" if there else "registry"
+
+
+def status(services: list[str], checksums: dict[str, str], images: str, made: str, wait: float = 0) -> Json:
+    """Whether the exchange is up as wanted, waiting for it up to `wait` seconds; changes nothing.
+
+    `checksums` are what each way to make it comes to, `images` is the way, `made` the image made from packages.
+    """
     end = time.monotonic() + wait
+    way = choose_way(images, made)
     while True:
         wrong, containers = ["no engine answers"], []
         if shutil.which("docker") and engine_answers():
             containers = inspect(f"label={LABEL}", f"label=com.docker.compose.project={PROJECT}")
-            wrong = judge(containers, services, checksum)
+            wrong = judge(containers, services, checksums[way])
         if not wrong or time.monotonic() >= end:
             ports = {service_of(container): port_of(container) for container in containers}
-            return {"changed": False, "up": not wrong, "wrong": wrong, "ports": ports}
+            return {"changed": False, "up": not wrong, "wrong": wrong, "ports": ports, "way": way}
         time.sleep(0.2)
 
 
@@ -157,8 +195,9 @@ def works(*words: str) -> bool:
 def missing() -> Json:
     """What the exchange needs and this host lacks: engine, compose, capture (bcc).
 
-    A docker client alone is no engine: it takes one that answers, or the daemon to start.
+    A docker client alone is no engine: it takes one that answers, or the daemon to start. LabError for Podman.
     """
+    refuse_podman()
     needs = {
         "engine": works("docker", "--version") and (engine_answers() or bool(shutil.which("dockerd"))),
         "compose": works("docker", "compose", "version") or works("docker-compose", "version"),
@@ -323,24 +362,26 @@ def import_image(tag: str, stream: IO[bytes]) -> str:
     return done.stderr.decode(errors="replace").strip() if done.returncode else ""
 
 
-def context(sources: dict[str, str]) -> bytes:
-    """A build context for `docker build -`: path → text, as a tar archive."""
+def context(sources: dict[str, bytes]) -> bytes:
+    """A build context for `docker build -`: path → content, as a tar archive."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        for path, text in sorted(sources.items()):
-            data = text.encode()
+        for path, data in sorted(sources.items()):
             entry = tarfile.TarInfo(path)
-            entry.size, entry.mode = len(data), 0o755 if text.startswith("#!") else 0o644
+            entry.size, entry.mode = len(data), 0o755 if data.startswith(b"#!") else 0o644
             tar.addfile(entry, io.BytesIO(data))
     return archive.getvalue()
 
 
-def image(source: str, base: str, tag: str) -> Json:
-    """Build the exchange's image on the base image, without any network."""
-    words = ["docker", "--host", SOCKET, "build", "--quiet", "--tag", tag, "--build-arg", f"BASE={base}", "-"]
+def image(source: str, base: str, tag: str, dockerfile: str = "Dockerfile", wheels: str = "") -> Json:
+    """Build an image of the exchange's on a base image, without any network; `wheels` is a folder that goes along."""
+    files = {path: text.encode() for path, text in json.loads(Path(source).read_text()).items()}
+    if wheels:
+        files |= {f"wheels/{path.name}": path.read_bytes() for path in Path(wheels).glob("*.whl")}
+    words = ["build", "--quiet", "--network", "none", "--file", dockerfile, "--tag", tag]
     done = subprocess.run(
-        words,
-        input=context(json.loads(Path(source).read_text())),
+        ["docker", "--host", SOCKET, *words, "--build-arg", f"BASE={base}", "-"],
+        input=context(files),
         capture_output=True,
         check=False,
         # The other builder would ask a registry for the base image.
@@ -350,6 +391,58 @@ def image(source: str, base: str, tag: str) -> Json:
         said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
         raise LabError(f"The exchange's image could not be built: {' / '.join(said[-4:])}")
     return {"changed": True}
+
+
+# -- public images ---------------------------------------------------------------------------------------
+
+
+def pull(registry: str, images: dict[str, dict[str, str]], home: str) -> Json:
+    """Have the public images: those that are not here are pulled, and remembered for `lab-down`.
+
+    Returns where each is (`pulled`: name → reference), and the `machine` that they are for, as uname(1) calls it.
+    """
+    folder = Path(home)
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    references = {name: reference_of(registry, image) for name, image in images.items()}
+    lacking = [reference for reference in references.values() if not is_here(reference)]
+    for reference in lacking:
+        try:
+            docker("pull", "--quiet", reference, timeout=_PULL_S)
+        except LabError as error:
+            raise LabError(
+                f"The image {reference} could not be pulled ({error}); lab_registry names the registry or mirror to "
+                "pull from, and lab_images=packages needs none on a Debian."
+            ) from None
+        (folder / "pulled.json").write_text(json.dumps([*pulled_before(folder), reference]))
+    machine = docker("version", "--format", "{{.Server.Arch}}").strip()
+    return {"changed": bool(lacking), "pulled": references, "machine": _MACHINES.get(machine, machine)}
+
+
+def reference_of(registry: str, image: dict[str, str]) -> str:
+    """An image as the engine is asked for it: by its digest where that is known, else by its tag."""
+    name = f"{registry.rstrip('/')}/{image['name']}"
+    return f"{name}@{image['digest']}" if image["digest"] else f"{name}:{image['tag']}"
+
+
+def is_here(reference: str) -> bool:
+    """Whether the engine has an image."""
+    return works("docker", "--host", SOCKET, "image", "inspect", "--format", "{{.Id}}", reference)
+
+
+def pulled_before(folder: Path) -> list[str]:
+    """What `pull` brought since there is an exchange of ours here."""
+    try:
+        remembered: list[str] = json.loads((folder / "pulled.json").read_text())
+    except (OSError, ValueError):
+        return []
+    return remembered
+
+
+def remove_pulled(folder: Path) -> list[str]:
+    """Remove the public images that we pulled, but for those that somebody else's container uses by now."""
+    return [
+        f"image {name}" for name in pulled_before(folder) if works("docker", "--host", SOCKET, "rmi", name)
+    ]
 
 
 # -- ports -----------------------------------------------------------------------------------------------
@@ -405,28 +498,50 @@ def ports(wanted: dict[str, int]) -> Json:
     return {"changed": False, "ports": choose(wanted, kept, claimed, is_free)}
 
 
+# -- from one way to the other ---------------------------------------------------------------------------
+
+
+def clear(images: list[str]) -> Json:
+    """Remove the exchange's containers that are made of other images than these, whatever the version.
+
+    Compose would hand their volumes on to the new ones, which cannot read them.
+    """
+    repositories = {image.partition(":")[0] for image in images}
+    removed = [
+        container["Name"].lstrip("/")
+        for container in inspect(f"label={LABEL}", f"label=com.docker.compose.project={PROJECT}")
+        if container["Config"]["Image"].partition(":")[0] not in repositories
+    ]
+    for name in removed:
+        docker("rm", "--force", "--volumes", name)
+    return {"changed": bool(removed), "removed": removed}
+
+
 # -- down ------------------------------------------------------------------------------------------------
 
 
-def disk(home: str, own: bool, size_mb: int = 0) -> Json:
-    """Have a filesystem of its own for the database, an image of ``size_mb`` mounted below ``home``; or have none."""
+def disk(home: str, own: bool, size_mb: int = 0, data: str = "data") -> Json:
+    """Have a filesystem of its own for the database, an image of ``size_mb`` mounted below ``home``; or have none.
+
+    ``data`` is the folder in it that becomes the volume.
+    """
     folder = Path(home)
     image, mount = folder / "database.img", folder / "database"
     if not own:
-        gone = docker("volume", "ls", "--quiet", "--filter", f"name=^{PROJECT}_postgres-own$").split()
+        gone = docker("volume", "ls", "--quiet", "--filter", f"name=^{PROJECT}_postgres.*-own$").split()
         for volume in gone:
             docker("volume", "rm", volume)
         return {"changed": unmount(folder) or bool(gone)}
-    if mount.is_mount():
-        return {"changed": False}
-    mount.mkdir(parents=True, exist_ok=True)
-    if not image.exists():
-        with image.open("wb") as made:
-            made.truncate(size_mb * 1024 * 1024)
-        run("mke2fs", "-q", "-F", "-t", "ext4", "-m", "1", str(image))
-    run("mount", "-o", "loop", str(image), str(mount))
-    (mount / "data").mkdir(exist_ok=True)
-    return {"changed": True}
+    mounted = mount.is_mount()
+    if not mounted:
+        mount.mkdir(parents=True, exist_ok=True)
+        if not image.exists():
+            with image.open("wb") as made:
+                made.truncate(size_mb * 1024 * 1024)
+            run("mke2fs", "-q", "-F", "-t", "ext4", "-m", "1", str(image))
+        run("mount", "-o", "loop", str(image), str(mount))
+    (mount / data).mkdir(exist_ok=True)
+    return {"changed": not mounted}
 
 
 def unmount(folder: Path) -> bool:
@@ -451,6 +566,7 @@ def down(home: str) -> Json:
             engine(home)
         if engine_answers():
             removed += remove_objects()
+            removed += remove_pulled(folder)
             removed += stop_engine(folder)
     unmount(folder)
     if folder.is_dir():
@@ -515,8 +631,10 @@ def main(words: list[str]) -> int:
         "missing": missing,
         "engine": engine,
         "base": base,
+        "pull": pull,
         "image": image,
         "ports": ports,
+        "clear": clear,
         "disk": disk,
         "down": down,
     }
