@@ -15,7 +15,7 @@ if [ "$1" = postgres ] && ! [ -s "$PGDATA/PG_VERSION" ]; then
   [ "$database" = postgres ] || psql --username "$user" --dbname postgres --command "CREATE DATABASE \"$database\""
   for file in /docker-entrypoint-initdb.d/*; do
     case $file in
-      *.sh) if [ -x "$file" ]; then "$file"; else . "$file"; fi ;;
+      *.sh) "$file" ;;
       *.sql) psql --set=ON_ERROR_STOP=1 --username "$user" --dbname "$database" --file="$file" ;;
     esac
   done
