@@ -333,9 +333,7 @@ class DockerEngine:
         asking = docker_transport.Asking(timeout)
         try:
             with asking.bound_question(timeout):
-                api, version = docker_transport.open_client(
-                    docker, host or _SOCKET, asking
-                )
+                api, version = docker_transport.open_client(docker, host or _SOCKET, asking)
             parts = [
                 _text(part, "Name") for part in require_objects(version.get("Components") or [], "Components")
             ]
