@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.bench import hosts
-from tests.bench.machine import build_image, run
+from tests.bench.machine import LABEL, build_image, run
 from tests.fleet import remote
 
 pytestmark = [
@@ -67,6 +67,7 @@ def describe(base: str) -> dict[str, object]:
     described["images"] = {"base_image": {"name": base}}
     described["options"] = {"package_manager_path": "/usr/bin/apt-get", "skip_pip_install": True}
     described["additional_build_steps"]["prepend_base"] = [
+        f"LABEL {LABEL}={IMAGE}",
         "COPY _build/built-from /built-from",
         "ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/built-from",
     ]
@@ -109,15 +110,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield IMAGE
     finally:
         subprocess.run(["docker", "rmi", "--force", IMAGE], capture_output=True, check=False)
-        dangling = (
-            "docker",
-            "image",
-            "prune",
-            "--force",
-            "--filter",
-            "label=ansible-execution-environment=true",
-        )
-        subprocess.run(dangling, capture_output=True, check=False)
+        stages = ("docker", "image", "prune", "--force", "--filter", f"label={LABEL}={IMAGE}")
+        subprocess.run(stages, capture_output=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +160,7 @@ def test_an_experiment_is_run_from_inside_and_brings_out_record_and_page(
     assert set(report.record["verdicts"].values()) == {"pass"}
     page = report.stem.with_name(f"{report.stem.name}.html").read_text()
     assert report.record["run_id"] in page
+    assert report.stem.with_name(f"{report.stem.name}.xml").exists()
     assert run("docker", "ps", "--all", "--quiet", "--filter", f"ancestor={image}") == ""
 
 
