@@ -185,6 +185,14 @@ def not_passed(hosts: Sequence[str], outcomes: Mapping[str, str], *, may_skip: b
     ]
 
 
+def _name_record(record: Any, host: str, run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a host's record under the name and in the wave that it has here, whatever it says of itself."""
+    if not record:
+        return {}
+    known = {"host": host, "wave": run["wave_of"][host]}
+    return {**record, **known} if isinstance(record, Mapping) else known
+
+
 def gather_records(
     told: Sequence[Sequence[Any]], run: Mapping[str, Any], may_skip: bool = False
 ) -> dict[str, Any]:
@@ -196,7 +204,9 @@ def gather_records(
     problem is more than being skipped).
     """
     begun = {
-        str(host): (record, problem) for host, run_id, record, problem in told if run_id == run["run_id"]
+        str(host): (_name_record(record, str(host), run), problem)
+        for host, run_id, record, problem in told
+        if run_id == run["run_id"]
     }
     outcomes = {
         host: str((record or {}).get("outcome") or (problem or {}).get("outcome") or "")

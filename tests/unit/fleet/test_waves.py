@@ -178,7 +178,7 @@ def test_what_a_host_told_of_an_earlier_run_does_not_count() -> None:
         ["d", "", {}, {}],
     ]
     found = waves.gather_records(told, run())
-    assert found["hosts"] == [record]
+    assert found["hosts"] == [{**record, "wave": 1}]
     assert found["refused"] == []
     assert found["without_record"] == [
         [
@@ -191,6 +191,17 @@ def test_what_a_host_told_of_an_earlier_run_does_not_count() -> None:
         ]
         for host, wave in (("b", 2), ("c", 2), ("d", 3))
     ]
+
+
+@pytest.mark.parametrize("sent", [{"host": "b", "wave": 3, "outcome": "passed"}, ["passed"], "passed", 5])
+def test_a_host_speaks_in_its_own_name_whatever_it_sends(sent: Any) -> None:
+    told = [
+        ["a", "exp-02-now", sent, {}],
+        ["b", "exp-02-now", {"host": "b", "wave": 1, "outcome": "failed"}, {}],
+    ]
+    found = waves.gather_records(told, run())
+    assert [(one["host"], one["wave"]) for one in found["hosts"]] == [("a", 1), ("b", 2)]
+    assert found["hosts"][1]["outcome"] == "failed"
 
 
 def test_a_host_without_a_record_keeps_its_reason() -> None:
