@@ -125,7 +125,8 @@ def _wrong_mapping(value: Any, option: Option, name: str) -> Iterator[str]:
 
 
 def _wrong_list(value: Any, option: Option, name: str) -> Iterator[str]:
-    if isinstance(value, bool) or not isinstance(value, (list, tuple, str, int, float)):
+    one_number = isinstance(value, (int, float)) and name == "chaos_waves"
+    if isinstance(value, bool) or not (one_number or isinstance(value, (list, tuple, str))):
         yield f"{name} is {show_value(value)}; it must be a list."
     elif not isinstance(value, (list, tuple)):  # one element, or several with commas between
         yield from _wrong_text(value, name)

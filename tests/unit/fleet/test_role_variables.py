@@ -33,6 +33,7 @@ OPTIONS: dict[str, Any] = {
     "chaos_replicas": {"type": "str"},
     "chaos_repeat": {"type": "int"},
     "chaos_address": {"type": "raw"},
+    "chaos_waves": {"type": "list", "elements": "str"},
     "chaos_services": {"type": "dict"},
 }
 
@@ -52,6 +53,7 @@ OPTIONS: dict[str, Any] = {
         ("word", ["a"], "word is ['a']; it must be text."),
         ("word", "nul\0", "word is 'nul\\x00'; a text must have no control characters"),
         ("words", {"a": 1}, "words is {'a': 1}; it must be a list."),
+        ("words", 5, "words is 5; it must be a list."),
         ("words", [None], "words[0] is empty; leave it out, or give a value."),
         ("words", ["a", ["b"]], "words[1] is ['b']; it must be text."),
         ("rows", [5], "rows[0] is 5; it must be a dictionary."),
@@ -81,7 +83,7 @@ def test_a_wrong_value_is_told(name: str, value: Any, said: str) -> None:
     [
         ("many", "5.5"), ("whole", "7"), ("whole", 7.0), ("really", "yes"), ("really", 0), ("word", 700), ("word", ""),
         ("words", "a,b"), ("words", []), ("parts", {}), ("parts", {"limit": None}), ("parts", {"unknown": [1]}),
-        ("any", {"a": [1]}), ("chaos_replicas", 2), ("chaos_address", ["10.0.0.1", "h2"]),
+        ("any", {"a": [1]}), ("chaos_replicas", 2), ("chaos_waves", 3), ("chaos_address", ["10.0.0.1", "h2"]),
         ("chaos_services", {"database": "d", "cache": "c", "api": "a", "proxy": "p", "ledger": "l"}),
     ],
 )  # fmt: skip
