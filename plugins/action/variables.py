@@ -16,6 +16,7 @@ from ansible.utils.collection_loader._collection_finder import _get_collection_r
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result, Variables
 from ansible_collections.exchange.chaos.plugins.modules import variables as module
 from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet import role_variables
+from ansible_collections.exchange.chaos.plugins.plugin_utils.fleet.role_variables import Option
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import argument_spec
 
 try:
@@ -80,7 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         roots = [here / "roles", *(Path(str(root)) for root in constants.DEFAULT_ROLES_PATH or ()), here]
         return next((root / name for root in roots if (root / name).is_dir()), None)
 
-    def _reader(self, variables: Mapping[str, Any], role: Path) -> Callable[[str], Any]:
+    def _reader(self, variables: Variables, role: Path) -> Callable[[str], Any]:
         """Return what fills in a variable; one that rests on its role's own is filled in with those."""
 
         def read(name: str) -> Any:
@@ -108,7 +109,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
                 yield from (data or {}).items()
 
 
-def _read_options(role: Path) -> Mapping[str, Any]:
+def _read_options(role: Path) -> dict[str, Option]:
     """Return the options of a role's main entry point, those of no specification where there is none."""
     path = role / "meta" / "argument_specs.yml"
     if not path.is_file():
@@ -131,4 +132,5 @@ def _reason(error: BaseException) -> str:
     """Return why a template cannot be filled in, in Ansible's words without where it stands."""
     cause = error.__cause__ or error
     words = str(getattr(error, "message", "") or cause).splitlines()
-    return (words[0] if words else type(error).__name__).rstrip(".")
+    parts = dict.fromkeys((words[0] if words else type(error).__name__).rstrip(".").split(". "))
+    return ". ".join(parts)  # ansible-core before 2.19 says it twice

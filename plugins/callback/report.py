@@ -30,13 +30,13 @@ options:
         key: width
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live import presence
 from ansible_collections.exchange.chaos.plugins.plugin_utils.live.follow import Follower
-from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import believe_result
+from ansible_collections.exchange.chaos.plugins.plugin_utils.live.results import Result, believe_result
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report import text
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import escape_line
 
@@ -108,7 +108,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is unt
                 self._display.display(complaint)
 
 
-def _told(result: Any) -> Mapping[str, Any]:
+def _told(result: Any) -> Result:
     task = result._task
     return believe_result(task.resolved_action or task.action, result._result)
 

@@ -32,7 +32,7 @@ def run(
     playbook: str, folder: Path, *, passes: bool | None, tree: Path = support.ROOT, **variables: str
 ) -> support.Report:
     """Run an experiment with a short baseline; it must end as expected, where that is, with a valid record."""
-    wanted = {"chaos_baseline_s": support.QUICK["chaos_baseline_s"], **variables}
+    wanted: dict[str, Any] = {"chaos_baseline_s": support.QUICK["chaos_baseline_s"], **variables}
     done = support.ansible(playbook, tree=tree, chaos_report_dir=str(folder), **wanted)
     assert passes in (None, done.returncode == 0), done.stdout[-8000:]
     report = support.report(folder)
@@ -40,7 +40,7 @@ def run(
     return report
 
 
-def passed(playbook: str, folder: Path, **variables: str) -> support.Report:
+def passed(playbook: str, folder: Path, **variables: Any) -> support.Report:
     """Run an experiment whose outcome, verdicts and findings must be good, and that leaves nothing on the machine."""
     report = run(playbook, folder, passes=True, **variables)
     assert report.record["outcome"] == "passed"
@@ -50,7 +50,7 @@ def passed(playbook: str, folder: Path, **variables: str) -> support.Report:
     return report
 
 
-def failed(playbook: str, folder: Path, **variables: str) -> support.Report:
+def failed(playbook: str, folder: Path, **variables: Any) -> support.Report:
     """Run an experiment whose hypothesis, and nothing else, must fail."""
     report = run(playbook, folder, passes=False, **variables)
     assert report.record["outcome"] == "failed"
@@ -58,7 +58,7 @@ def failed(playbook: str, folder: Path, **variables: str) -> support.Report:
     return report
 
 
-def proved(playbook: str, folder: Path, **variables: str) -> support.Report:
+def proved(playbook: str, folder: Path, **variables: Any) -> support.Report:
     """Run an experiment whose fault must be there and be undone, however this machine's exchange bears it."""
     report = run(playbook, folder, passes=None, **variables)
     verdicts = report.record["verdicts"]
@@ -105,7 +105,7 @@ def limits(service: str, *names: str) -> dict[Path, str]:
     return found
 
 
-def settle(within: float) -> dict[str, object]:
+def settle(within: float) -> dict[str, Any]:
     """Wait until the host has undone all by itself, ``within`` seconds, and ended the run; returns the record it kept.
 
     What comes after the undo (the account of the orders, the comparison with before, the judging) takes as long as the
@@ -121,9 +121,9 @@ def settle(within: float) -> dict[str, object]:
     ).exists() else []  # fmt: skip
     for sequence in {line["seq"] for line in journal}:
         assert [line["entry"] for line in journal if line["seq"] == sequence][-1] == "undone"
-    record: dict[str, object] = json.loads((folder / "record.json").read_text())
+    record: dict[str, Any] = json.loads((folder / "record.json").read_text())
     assert record["outcome"] == "aborted"
-    assert record["verdicts"]["restored"] == "pass"  # type: ignore[index]
+    assert record["verdicts"]["restored"] == "pass"
     return record
 
 

@@ -22,8 +22,8 @@ STATE = Path("/var/lib/exchange-chaos")
 EXPERIMENT = "playbooks/01-database-sudden-death.yml"
 #: Short windows, and clients of little patience, for tests that are not about them. A baseline of 60 orders bears one
 #: that fails, as the default of 80 does: a hiccup of the machine is no lack of steady state.
-QUICK = {"chaos_baseline_s": "6", "chaos_placebo_s": "3", "chaos_client_timeout_s": "1"}
-SHORT = {**QUICK, "database_sudden_death_outage_s": "4"}
+QUICK: dict[str, Any] = {"chaos_baseline_s": "6", "chaos_placebo_s": "3", "chaos_client_timeout_s": "1"}
+SHORT: dict[str, Any] = {**QUICK, "database_sudden_death_outage_s": "4"}
 
 
 def ansible(

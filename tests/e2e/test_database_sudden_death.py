@@ -29,7 +29,7 @@ def run(
 ) -> tuple[support.Report, str, list[dict[str, Any]]]:
     """One run, in full also one at defaults, watched by the independent observer: report, screen, samples."""
     folder = tmp_path_factory.mktemp("reports")
-    windows = (
+    windows: dict[str, Any] = (
         {**support.SHORT, "database_sudden_death_crash_window_s": "6"} if request.param == "short" else {}
     )
     with support.observer() as samples:
@@ -112,7 +112,7 @@ def test_the_recovery_interval_is_at_most_50_ms_wide(run: Run, tmp_path: Path) -
         folder = tmp_path / str(number)
         folder.mkdir()
         late.append(jitter())
-        only_crash = {"chaos_baseline_s": "6", "database_sudden_death_outage": "false"}
+        only_crash: dict[str, Any] = {"chaos_baseline_s": "6", "database_sudden_death_outage": "false"}
         done = support.ansible(support.EXPERIMENT, chaos_report_dir=str(folder), **only_crash)
         assert done.returncode == 0, done.stdout[-4000:]
         low, high = interval(support.report(folder), "self_healing")

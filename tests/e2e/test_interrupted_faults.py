@@ -17,7 +17,7 @@ import pytest
 from tests.e2e import live, machine, support
 
 #: Playbook, a fault of it, and the variables that make its window short.
-EXPERIMENTS = (
+EXPERIMENTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("01-database-sudden-death", "outage", {"database_sudden_death_crash": "false"}),
     ("02-network-partition", "partition", {"network_partition_s": "8"}),
     ("03-memory-oom-kill", "oom", {"memory_oom_kill_window_s": "8"}),
@@ -106,7 +106,7 @@ def test_the_machine_is_as_it_was(name: str, fault: str, variables: dict[str, st
         assert after[key] == before[key], key
     assert machine.files() == files
 
-    assert {one["undone_by"] for one in record["faults"] if one["injected_at"]} <= {"watchdog"}  # type: ignore[index]
+    assert {one["undone_by"] for one in record["faults"] if one["injected_at"]} <= {"watchdog"}
 
 
 @pytest.mark.parametrize(("name", "fault", "variables"), LATER, ids=[one[0][:2] for one in LATER])

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...module_utils.common.shapes import Recorded, Variables
 from .guard_rails import TargetError
 
 #: Seconds that a slice of a window lasts at most where several hosts share a wave: siblings learn of an abort after it.
@@ -185,7 +186,7 @@ def not_passed(hosts: Sequence[str], outcomes: Mapping[str, str], *, may_skip: b
     ]
 
 
-def _name_record(record: Any, host: str, run: Mapping[str, Any]) -> dict[str, Any]:
+def _name_record(record: Any, host: str, run: Variables) -> Recorded:
     """Return a host's record under the name and in the wave that it has here, whatever it says of itself."""
     if not record:
         return {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ...module_utils.common.shapes import is_number
+from ...module_utils.common.shapes import Line, is_number
 from ..record.clocks import correct_time
 from ..record.read import Record, read_any
 from ..words import escape_line, log_line
@@ -40,7 +40,7 @@ def believe_result(action: object, result: Result) -> Result:
     return kept
 
 
-def leave_host_out(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def leave_host_out(lines: Iterable[Result]) -> list[Line]:
     """Return lines for people that are of nobody but the host whose result they are in."""
     return [{key: value for key, value in line.items() if key != "host"} for line in lines]
 

@@ -116,7 +116,7 @@ def execute_module(
     return dict(action._parse_returned_data(answer, "legacy"))
 
 
-class Loader(DataLoader):
+class Loader(DataLoader):  # type: ignore[misc]  # ansible-core is untyped
     """Reads each of our own files once; nothing changes what was read."""
 
     _ours: ClassVar[dict[str, Any]] = {}
@@ -194,4 +194,4 @@ plugins.init_plugin_loader([str(ROOT / ".collections")])
 #: Whoever imported the collection before did so without Ansible's own importer, which reads this along.
 OURS = importlib.import_module("ansible_collections.exchange.chaos")
 if not hasattr(OURS, "_collection_meta"):
-    OURS._collection_meta = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
+    vars(OURS)["_collection_meta"] = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
