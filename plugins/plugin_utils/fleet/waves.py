@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...module_utils.common.shapes import Recorded, Variables
+from ...module_utils.common.shapes import Recorded
 from .guard_rails import TargetError
 
 #: Seconds that a slice of a window lasts at most where several hosts share a wave: siblings learn of an abort after it.
@@ -186,11 +186,11 @@ def not_passed(hosts: Sequence[str], outcomes: Mapping[str, str], *, may_skip: b
     ]
 
 
-def _name_record(record: Any, host: str, run: Variables) -> Recorded:
+def _name_record(record: Any, host: str, wave: int) -> Recorded:
     """Return a host's record under the name and in the wave that it has here, whatever it says of itself."""
     if not record:
         return {}
-    known = {"host": host, "wave": run["wave_of"][host]}
+    known = {"host": host, "wave": wave}
     return {**record, **known} if isinstance(record, Mapping) else known
 
 
@@ -205,7 +205,7 @@ def gather_records(
     problem is more than being skipped).
     """
     begun = {
-        str(host): (_name_record(record, str(host), run), problem)
+        str(host): (_name_record(record, str(host), run["wave_of"][host]), problem)
         for host, run_id, record, problem in told
         if run_id == run["run_id"]
     }
