@@ -119,6 +119,23 @@ def test_who_has_no_handler_is_told_beforehand() -> None:
         child.wait()
 
 
+def test_an_init_that_passes_signals_on_listens_to_them() -> None:
+    """It blocks them all and waits: nothing is caught, and nothing lost (``init: true`` of a compose file)."""
+    waits = (
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); print(flush=True); "
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", f"{waits}signal.sigwait([signal.SIGTERM])"], stdout=subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert kind.listens_to(child.pid, "SIGTERM") is True
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+
+
 def test_a_restart_is_written_down_step_by_step(tmp_path: Path) -> None:
     engine = Engine(target("redis"))
     (identity,) = engine.known

@@ -154,19 +154,21 @@ def trial(fault: FaultEntry, chosen: Sequence[Container], site: Site) -> str:
 
 
 def listens_to(pid: int, name: str) -> bool | None:
-    """Return whether a main process handles a signal: without a handler the kernel keeps it from the first process.
+    """Return whether a main process handles a signal, or waits for it: else the kernel keeps it from the first process.
 
-    None where that cannot be read. Source: proc(5), SigCgt; pid_namespaces(7).
+    An init that passes signals on (``init: true``) blocks them and takes them one by one, by sigwaitinfo(2) or a
+    signalfd(2). None where that cannot be read. Source: proc(5), SigCgt and SigBlk; pid_namespaces(7).
     """
     try:
         number = (
             int(name) if name.isdecimal() else int(Signals[name if name.startswith("SIG") else f"SIG{name}"])
         )
         lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
-        caught = next(line for line in lines if line.startswith("SigCgt:")).split()[1]
-    except (OSError, KeyError, StopIteration, IndexError):
+        known = dict(line.split(":", 1) for line in lines if line.startswith(("SigCgt:", "SigBlk:")))
+        heard = int(known["SigCgt"], 16) | int(known["SigBlk"], 16)
+    except (OSError, KeyError, ValueError):
         return None
-    return bool(int(caught, 16) >> (number - 1) & 1)
+    return bool(heard >> (number - 1) & 1)
 
 
 def from_spec(fault: FaultEntry, chosen: Sequence[Container], site: Site) -> RollingPlan:
