@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
@@ -115,6 +118,56 @@ def test_a_session_is_open_once_the_server_is_ready_and_lost_once_it_ends_it() -
             if session.is_lost():
                 break
             threading.Event().wait(0.01)
+        assert session.is_lost() is True
+        session.close()
+
+
+def test_who_is_not_let_in_by_tls_comes_without_as_libpq_does() -> None:
+    """The server offers it and has ``hostnossl`` lines alone."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        asked = []
+
+        def serve() -> None:
+            for answers in ([b"N", error("28000", "no pg_hba.conf entry")], [OK + READY]):
+                connection, _ = listening.accept()
+                with connection:
+                    for answer in answers:
+                        asked.append(connection.recv(65536)[4:8])
+                        connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        known = vars(login(listening.getsockname()[1]))
+        wire.Session.open(wire.Login(**{**known, "encrypt": True})).close()
+    encryption, protocol = struct.pack("!I", 80877103), struct.pack("!I", 196608)
+    assert asked == [encryption, protocol, protocol]
+
+
+def test_a_session_in_tls_is_not_lost_for_saying_nothing(tmp_path: Path) -> None:
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=own", "-keyout", "own.key", "-out", "own.pem"], cwd=tmp_path, check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "own.pem", tmp_path / "own.key")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ended = threading.Event()
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            connection.recv(8)
+            connection.sendall(b"S")
+            with context.wrap_socket(connection, server_side=True) as encrypted:
+                encrypted.recv(65536)
+                encrypted.sendall(OK + READY)
+                ended.wait(5)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        known = vars(login(listening.getsockname()[1]))
+        session = wire.Session.open(wire.Login(**{**known, "encrypt": True}))
+        assert session.is_lost() is False
+        ended.set()
+        thread.join(5)
         assert session.is_lost() is True
         session.close()
 

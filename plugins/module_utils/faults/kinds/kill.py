@@ -180,7 +180,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
             found.append(f"without root ({refused}) it goes through the engine; self-healing can't be judged")
         if not _hold(fault) and not container.restarts_itself:
             found.append(
-                f"{container.name} has restart policy {container.restart_policy}; the run starts it again itself"
+                f"{container.name} has restart policy {container.restart_policy}, so the run starts it again itself"
             )
     return "; ".join(["ok", *dict.fromkeys(found)])
 

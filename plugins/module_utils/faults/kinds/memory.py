@@ -122,7 +122,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     if not planned.change.target.restarts_itself:
         container = planned.change.target
         found.append(
-            f"{container.name} has restart policy {container.restart_policy}; nobody starts it before the undo"
+            f"{container.name} has restart policy {container.restart_policy}, so nobody starts it before the undo"
         )
     return "; ".join(found)
 

@@ -76,6 +76,8 @@ def login_of(plan: SessionPlan, name: str) -> dict[str, Any]:
         "name": name,
         "password": plan.password.reveal(),
         "clear_password": plan.clear_password,
+        # where the server offers it: one may let nobody in without
+        "encrypt": True,
     }
 
 

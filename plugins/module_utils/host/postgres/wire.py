@@ -20,7 +20,7 @@ import ssl
 import struct
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...common import bounds, clock, cut_off
@@ -28,6 +28,8 @@ from ...common.errors import ChaosError, PasswordWanted
 
 #: SQLSTATE too_many_connections: of the server, of a database, or of a role.
 TOO_MANY = "53300"
+#: SQLSTATE invalid_authorization_specification: no line of pg_hba.conf lets in whoever comes this way.
+_NOT_LET_IN = "28000"
 _PROTOCOL_3, _SSL_REQUEST = 196608, 80877103
 _OK, _CLEARTEXT, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
 _SCRAM = b"SCRAM-SHA-256"
@@ -186,9 +188,24 @@ class Session:
     def open(cls, login: Login, over: socket.socket | None = None) -> Session:
         """Open a session and return it once the server is ready for queries; ``over`` a connection that is there.
 
+        Where the server offers TLS and its pg_hba.conf lets nobody in by it, it is tried without, as libpq does.
         Raises SessionRefused when the server says no, PasswordWanted when it wants a password that was not given,
         OSError when the network or the server's end came in between, or it is not ready within the login's time.
         """
+        try:
+            return cls._open(login, over)
+        except SessionRefused as refused:
+            if not login.encrypt or over is not None or refused.sqlstate != _NOT_LET_IN:
+                raise
+            try:
+                return cls._open(replace(login, encrypt=False), None)
+            except PasswordWanted:
+                raise
+            except (ChaosError, OSError):
+                raise refused from None
+
+    @classmethod
+    def _open(cls, login: Login, over: socket.socket | None) -> Session:
         deadline = bounds.Deadline(login.timeout)
         connection = over or socket.create_connection((login.host, login.port), login.timeout)
         with cut_off.limit_time(deadline.seconds_left, connection) as cut:
@@ -219,7 +236,7 @@ class Session:
                     not data or data[:1] == b"E" or told > _TOLD
                 ):  # no server has so much to tell who asked nothing
                     return True
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return False
         except OSError:
             return True
