@@ -47,7 +47,14 @@ def advise_recovery(run: RunDir, fault: str) -> None:
         )
         run.log("warn", told, "observe")
     for service in services:
-        run.log("warn", f"To recover by hand: docker compose -p {spec.project} restart {service}", "observe")
+        # by their names, which need no compose file, and no compose of either kind
+        names = " ".join(container.name for container in engine.containers(spec.project, service))
+        how = (
+            f"docker restart {names}"
+            if names
+            else f"bring service {service} of project {spec.project} up again"
+        )
+        run.log("warn", f"To recover by hand: {how}", "observe")
     for target in targets:
         for container in engine.containers(spec.project, target):
             for line in worth_showing(engine.logs(container.id, tail=_LAST).lines, _SHOWN):
