@@ -44,15 +44,21 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             self._remove_tmp_path(self._connection._shell.tmpdir)
 
     def _set_apart(self, spec: Arguments) -> tuple[Result, str]:
-        """Take the database's passwords out of the specification and into a file on the host; return spec and its path.
+        """Take what is secret out of the specification and into a file on the host; return spec and its path.
 
         A module's arguments are shown with -vvv, and a no_log argument would be blotted out of every line that
-        happens to hold the same word. The path is empty where there is no password.
+        happens to hold the same word. The path is empty where there is nothing secret.
         """
         database = dict(spec.get("database") or {})
         admin = dict(database.get("admin") or {})
         found = {"password": database.pop("password", None), "admin_password": admin.pop("password", None)}
-        kept = {name: str(value) for name, value in found.items() if value}
+        load = dict(spec.get("load") or {})
+        asked = {name: load.pop(name, None) for name in ("headers", "authority")}
+        kept = {
+            **{name: str(value) for name, value in found.items() if value},
+            **{name: value for name, value in asked.items() if value},
+        }
+        spec = {**spec, "load": load}
         if not kept:
             return spec, ""
         if admin:

@@ -124,6 +124,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.errors impor
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import read_json
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import order_book, reconcile
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange.database import access_of_run
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import load_plan
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.probes import start
@@ -145,7 +146,7 @@ def make_present(run: RunDir, check: bool, probes: bool) -> Result:
         # it has no part in the orders: nobody waits for it, and without it the run knows less
         if not processes.living_process(run, "interference"):
             processes.launch_process(run, "interference")
-        run.write_event(timeline.BOOK, depth=order_book.read_depth(load))
+        run.write_event(timeline.BOOK, depth=order_book.read_depth({**load, "access": access_of_run(run)}))
         processes.start_process(run, "load")
         run.log("ok", f"Sending {load['rate']:g} orders per second to {load['url']}", "steady")
     started = probes and start.start_probes(run)

@@ -44,6 +44,13 @@ options:
         at the beginning of each run; what is wrong with it makes every experiment impossible, and is said.
       - Not in check mode.
     type: dict
+  headers:
+    description: Headers of every request to the API, such as one with a token.
+    type: dict
+  authority:
+    description: The authority, as PEM has it, that the API's certificate is of; empty for those this host trusts.
+    type: str
+    default: ""
   database:
     description: Where that order has to be found, as M(exchange.chaos.run) takes it, without O(password).
     type: dict
@@ -137,6 +144,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes impor
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import external
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.http_client import Access
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, preflight
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import first_sentence
 from ansible_collections.exchange.chaos.plugins.module_utils.observe.load import load_plan
@@ -213,7 +221,8 @@ def _send_trial_order(parameters: Arguments, report: preflight.Report, engine: D
     report.targets = engine.containers(spec.project)
     password = parameters["password"] or spec.database.password
     resolved = preflight.resolve_specification(report, spec)
-    preflight.try_order(report, engine, resolved, {**spec.database.to_data(), "password": password})
+    access = Access.from_data({"headers": parameters["headers"], "authority": parameters["authority"]})
+    preflight.try_order(report, engine, resolved, {**spec.database.to_data(), "password": password}, access)
 
 
 def _examined(
@@ -270,6 +279,8 @@ def main() -> None:
             "password": {"type": "str", "no_log": True},
             "admin_password": {"type": "str", "no_log": True},
             "load": {"type": "dict"},
+            "headers": {"type": "dict", "no_log": True},
+            "authority": {"type": "str", "default": ""},
             "database": {"type": "dict", "default": {}},
             "experiments": {"type": "list", "elements": "dict", "required": True},
             "unfilled": {"type": "str", "default": ""},

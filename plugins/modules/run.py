@@ -35,8 +35,8 @@ options:
     type: path
   secrets:
     description:
-      - A file on the host with the password that C(database) of O(spec) had; written by the action of the same name,
-        so that it is in no argument.
+      - A file on the host with the password that C(database) of O(spec) had, and the headers and authority of C(load);
+        written by the action of the same name, so that they are in no argument.
     type: path
   remote:
     description: Whether this host is another one than the controller; filled in by the action of the same name.
@@ -94,6 +94,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.secret impor
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
+from ansible_collections.exchange.chaos.plugins.module_utils.host.http_client import Access
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle import abandoned, opening, preflight
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.specification import require_sound
 from ansible_collections.exchange.chaos.plugins.module_utils.run import slow_host
@@ -112,6 +113,8 @@ def make_present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result
     admin = Secret(secrets.get("admin_password") or spec.database.admin_password)
     spec = replace(spec, database=spec.database.without_passwords())
     database = {**spec.database.to_data(), "password": password}
+    asked = {name: secrets[name] for name in ("headers", "authority") if secrets.get(name)}
+    access = Access.from_data(asked)
     report, engine = preflight.check_host(
         lines.say, remote=module.params["remote"], folder=state.root, slow=spec.slow_host
     )
@@ -138,8 +141,8 @@ def make_present(module: AnsibleModule, state: StateDir, lines: Lines) -> Result
             "plan": plan,
             "skipped_reason": "",
         }
-    spec = replace(preflight.try_order(report, engine, spec, database), python=sys.executable)
-    kept = {"password": password, "admin_password": admin.reveal()}
+    spec = replace(preflight.try_order(report, engine, spec, database, access), python=sys.executable)
+    kept = {**asked, "password": password, "admin_password": admin.reveal()}
     run = opening.create_run(state, run_id, spec, Path(module.params["runtime"]), lines, kept)
     return deliver_result(run, changed=True, before=lines.lines, plan=plan, skipped_reason="")
 

@@ -55,9 +55,9 @@ def test_a_right_order_goes_in_and_is_taken_back(tmp_path: Path) -> None:
     ("variables", "words"),
     [
         ({"chaos_order": {**ORDER, "path": "/nowhere"}}, "answered 404: that API has no such address"),
-        ({"chaos_user_id": "00000000-0000-4000-8000-000000000000"}, "Check load.order.body (user_id, symbol"),
+        ({"chaos_user_id": "00000000-0000-4000-8000-000000000000"}, "Check chaos_user_id, chaos_symbol"),
         ({"chaos_user_id": "nobody"}, "The API refused the trial order with status 400"),
-        ({"chaos_api_url": "http://127.0.0.1:1"}, "is load.url: check address and port"),
+        ({"chaos_api_url": "http://127.0.0.1:1"}, "check chaos_api_url"),
     ],
     ids=["path", "user", "no uuid", "address"],
 )

@@ -17,6 +17,7 @@ from ..common.json_files import read_object
 from ..common.secret import Secret
 from ..common.shapes import DatabaseEntry, LoadEntry
 from ..host.docker_engine import DockerEngine
+from ..host.http_client import Access
 from ..host.postgres.in_container import ask_container
 from ..host.postgres.query import run_query
 from ..host.postgres.wire import Login
@@ -25,7 +26,8 @@ from .order_queries import OrderQueries, read_trader, take_given, write_queries
 from .orders import Numbering
 from .orders_table import CATALOGUE, read_catalogue
 
-#: Where the database's passwords lie in a run's folder (0600), apart from the specification that others read.
+#: Where the database's passwords lie in a run's folder (0600), and what lets us in at the API: apart from the
+#: specification, which others read.
 SECRETS = "secrets.json"
 _NAME = "exchange.chaos look-up"
 _TIMEOUT_S = 5.0
@@ -51,6 +53,11 @@ def admin_store_of_run(run: RunDir) -> dict[str, Any]:
     if admin is None or not admin.user:
         return known
     return {**known, "user": admin.user, "password": admin_of_run(run).reveal()}
+
+
+def access_of_run(run: RunDir) -> Access:
+    """Return how the API of a run's exchange lets us in."""
+    return Access.from_data(read_object(run.file(SECRETS)))
 
 
 class Store:
@@ -81,6 +88,24 @@ class Store:
                 ) from error
             self._queries = write_queries(read_catalogue(rows), self._database, self._body)
         return self._queries
+
+    def require_primary(self) -> None:
+        """Raise ChaosError where the database is a standby: what is written goes elsewhere, and so would its clients.
+
+        One on another host may be asked for look-ups alone. Source: PostgreSQL's documentation, "Recovery Information
+        Functions".
+        """
+        if self._database.get("address"):
+            return
+        try:
+            standby = query_rows(self._engine, self._project, self._database, "SELECT pg_is_in_recovery()")
+        except ChaosError:
+            return  # who cannot be asked is none that we know; the look-up says why, if it cannot either
+        if standby == [["t"]]:
+            raise ChaosError(
+                f"The database of service {self._database['service']} is a standby, which takes no orders: a fault of "
+                "it would show nothing of the one that does; name the primary's service in chaos_services.database."
+            )
 
     def count_orders(self, numbering: Numbering, first: int, last: int) -> Counter[int]:
         """Return how often each number from ``first`` to ``last`` stands in the database.

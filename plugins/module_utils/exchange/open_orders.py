@@ -18,7 +18,7 @@ from ..common.errors import ChaosError
 from ..common.shapes import LoadEntry
 from ..host.http_client import Client
 from .database import Store
-from .order_book import Cancelling, cancel_order
+from .order_book import Cancelling, cancel_order, open_client
 from .orders import Numbering
 
 #: So many are cancelled side by side.
@@ -77,7 +77,7 @@ def clear_open_orders(
     now and again, so that the run lives meanwhile.
     """
     until, pace = clock.read() + within, CancelPace(float(load["rate"]) + float(load.get("watch_rate") or 0))
-    client = Client(load["url"], timeout=float(load["timeout_s"]), connections=_TOGETHER)
+    client = open_client(load, _TOGETHER)
     gone: set[str] = set()
     words, fewest, since = "", -1, clock.read()
     while True:

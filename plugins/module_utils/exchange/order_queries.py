@@ -75,13 +75,22 @@ def write_queries(catalogue: Catalogue, database: DatabaseEntry, body: Mapping[s
 
 def read_trader(body: Mapping[str, object]) -> dict[str, str]:
     """Return ``user_id`` and ``symbol`` of an order's body, by whatever name its fields go."""
+    body = flatten_body(body)
     fields = match_names(list(body))
     names = {"user_id": fields.get("user", ""), "symbol": fields.get("symbol", "")}
     return {key: str(body.get(key, body.get(name, ""))) for key, name in names.items()}
 
 
+def flatten_body(body: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of a body by their own names, those inside of others too; the outer one counts."""
+    inner = [flatten_body(value) for value in body.values() if isinstance(value, Mapping)]
+    plain = {key: value for key, value in body.items() if not isinstance(value, Mapping)}
+    return {**{key: value for one in inner for key, value in one.items()}, **plain}
+
+
 def _compared(orders: OrdersTable, body: Mapping[str, object]) -> dict[str, str]:
     """Return what user and symbol are compared with: what is sent, where the column can hold it."""
+    body = flatten_body(body)
     fields = match_names(list(body))
     found = {}
     for part in ("user", "symbol"):

@@ -116,7 +116,9 @@ class OrderTemplate:
         place = json.dumps(_PLACE)
         self._halves = []
         for side in self.sides:
-            body = {**order["body"], load["side"]["field"]: side, load["price"]["field"]: _PLACE}
+            body = set_field(
+                set_field(order["body"], load["side"]["field"], side), load["price"]["field"], _PLACE
+            )
             before, after = json.dumps(body, separators=(",", ":")).split(place)
             self._halves.append((before, after))
 
@@ -164,6 +166,30 @@ class Judge:
         if said and said is not True:
             return shorten(json.dumps(said))
         return reply.text() or f"status {reply.status} with an empty body"
+
+
+def set_field(body: Mapping[str, Any], field: str, value: str) -> dict[str, Any]:
+    """Return a body with a field set; ``variables.order.price`` is one inside of others, which GraphQL wants."""
+    first, dot, rest = field.partition(".")
+    if not dot or field in body:
+        return {**body, field: value}
+    inner = body.get(first)
+    return {**body, first: set_field(inner if isinstance(inner, Mapping) else {}, rest, value)}
+
+
+def fill_body(body: Any, **values: str) -> bytes:
+    """Return a body as it is sent, with values put in wherever ``{order_id}`` and the like stand in its texts."""
+    return json.dumps(_filled(body, values), separators=(",", ":")).encode()
+
+
+def _filled(part: Any, values: Mapping[str, str]) -> Any:
+    if isinstance(part, Mapping):
+        return {key: _filled(value, values) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_filled(value, values) for value in part]
+    for name, value in values.items() if isinstance(part, str) else ():
+        part = part.replace(f"{{{name}}}", value)
+    return part
 
 
 def fill_path(path: str, **values: str) -> str:

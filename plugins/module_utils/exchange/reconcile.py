@@ -18,7 +18,7 @@ from ..host.docker_engine import DockerEngine
 from ..run import lease, processes, timeline
 from ..run.folder import RunDir
 from ..run.timeline import Timeline
-from .database import Store, store_of_run
+from .database import Store, access_of_run, store_of_run
 from .endpoints import move_load
 from .ledger import faults_struck, reconcile_orders
 from .open_orders import Cleared, clear_open_orders
@@ -93,7 +93,7 @@ def settle_orders(
     What the database or the API will not tell
     is None in the ledger and a warning in the run's log; nothing is raised for it, because the report must come.
     """
-    load = move_load(run.spec, engine)
+    load = {**move_load(run.spec, engine), "access": access_of_run(run)}
     timeout_s = float(load["timeout_s"])
     attempts, summary = split_lines(read_lines(run.file("load.jsonl")))
     known = run.read_timeline()

@@ -15,10 +15,10 @@ from typing import Any
 from ..common import clock
 from ..common.errors import ChaosError
 from ..common.shapes import LoadEntry
-from ..host.http_client import Client, Reply, shorten
+from ..host.http_client import Reply, shorten
 from .database import Store
 from .open_orders import wait_until_closed
-from .order_book import Cancelling, cancel_all, cancel_order, read_depth
+from .order_book import Cancelling, cancel_all, cancel_order, open_client, read_depth
 from .orders import SPAN, SPANS, Judge, Numbering, OrderTemplate
 
 #: An order counts as found when the look-up shows it within this time (s): a store may lag its API.
@@ -26,6 +26,8 @@ FOUND_S = 3.0
 #: A trial order that failed without being refused goes once more, after this time (s).
 _AGAIN_S = 1.0
 _SERVER_ERROR = 500
+#: Who asks is not let in.
+_NOT_LET_IN = (401, 403)
 _TRIES = 20
 _TRIES_WIDE = 3
 #: A wide range is worth looking for where so many would fit beside each other.
@@ -48,7 +50,7 @@ def choose_numbers(store: Store, price: Mapping[str, Any]) -> dict[str, int]:
                 return {"first_number": first, "span": span}
     raise ChaosError(
         f"No free range of {SPAN} order numbers was found in {_TRIES} tries: the database holds orders of this user "
-        "and symbol all over the price range; give another load.price.base or a symbol of its own."
+        "and symbol all over the price range; give another base of chaos_order_price, or a symbol of its own."
     )
 
 
@@ -79,7 +81,7 @@ def place_trial_order(load: LoadEntry, store: Store) -> TrialOrder:
     An exchange that fails to answer once is asked once more, as its clients would; the result says so.
     """
     template = OrderTemplate(load)
-    client = Client(load["url"], timeout=float(load["timeout_s"]))
+    client = open_client(load)
     number, hiccup = template.numbering.trial, ""
     while True:
         reply = client.request(template.method, template.path, template.body(number, 0))
@@ -95,7 +97,7 @@ def place_trial_order(load: LoadEntry, store: Store) -> TrialOrder:
         raise ChaosError(_refusal(load, template, reply, verdict.error or verdict.kind))
     if not verdict.order_id:
         raise ChaosError(
-            f"The API accepted the trial order but load.order_id ({load['order_id']}) found no id in its answer: "
+            f"The API accepted the trial order but chaos_order_id ({load['order_id']}) found no id in its answer: "
             f"{reply.text()}"
         )
     begun = clock.read()
@@ -109,7 +111,7 @@ def place_trial_order(load: LoadEntry, store: Store) -> TrialOrder:
         raise ChaosError(
             f"The API accepted the trial order (id {verdict.order_id}, {load['price']['field']} "
             f"{template.numbering.price_of(number)}) but the look-up did not find it in the database within "
-            f"{FOUND_S:g} s; check database.lookup, database.name and that load.url belongs to this exchange."
+            f"{FOUND_S:g} s; check lookup and name of chaos_database, and that chaos_api_url belongs to this exchange."
         )
     result = TrialOrder(
         order_id=verdict.order_id,
@@ -124,7 +126,7 @@ def place_trial_order(load: LoadEntry, store: Store) -> TrialOrder:
         result.warnings.append(f"The trial order stands {found} times in the database.")
     _judge_closing(result, store, template.numbering, answer)
     if result.depth is None:
-        book = load.get("book") or "load.book (not set)"
+        book = load.get("book") or "chaos_order_book (not set)"
         result.warnings.append(f"The depth of the book could not be read from {book}.")
     return result
 
@@ -174,16 +176,31 @@ def _refusal(load: LoadEntry, template: OrderTemplate, reply: Reply, words: str)
     """One sentence for a trial order that did not go in."""
     where = f"{template.method} {str(load['url']).rstrip('/')}{template.path}"
     if reply.kind:
-        return f"The API cannot be reached ({words}); {load['url']} is load.url: check address and port."
+        return f"The API cannot be reached ({words}) at {load['url']}: {_advise(load, words, reply.kind)}."
     if reply.status in (404, 405):
-        return f"{where} answered {reply.status}: that API has no such address; check load.url and load.order.path."
+        return (
+            f"{where} answered {reply.status}: that API has no such address; check chaos_api_url, and path and method "
+            "of chaos_order."
+        )
     error = (reply.json() or {}).get("error") if isinstance(reply.json(), dict) else None
     if isinstance(error, dict):
         words = ", ".join(f"{key}: {error[key]}" for key in ("code", "message", "details") if error.get(key))
     if 200 <= reply.status < 300:
         expected = f"{load['accept'].get('status')} and {load['accept'].get('expression')}"
-        return f"{where} answered {reply.status}, but not as load.accept expects ({expected}): {reply.text()}"
-    return (
-        f"The API refused the trial order with status {reply.status}: {shorten(words)}. "
-        "Check load.order.body (user_id, symbol and the other fields)."
-    )
+        return f"{where} answered {reply.status}, but not as chaos_order_accept expects ({expected}): {reply.text()}"
+    refused = f"The API refused the trial order with status {reply.status}: {shorten(words)}."
+    if reply.status in _NOT_LET_IN:
+        return f"{refused} It lets in who has a token or a key: set chaos_api_headers, or check what is set."
+    return f"{refused} Check chaos_user_id, chaos_symbol, and the other fields of chaos_order.body."
+
+
+def _advise(load: LoadEntry, words: str, kind: str) -> str:
+    """Return what helps where the API gave no answer."""
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        return (
+            "set chaos_api_ca to a file with the authority that its certificate is of, and in chaos_api_url the name "
+            "that the certificate has"
+        )
+    if kind in ("reset", "other") and str(load["url"]).startswith("http://"):
+        return "check chaos_api_url, which begins with https:// where the API speaks TLS"
+    return "check chaos_api_url, and chaos_ports.api where it is not set"

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import socket
+import ssl
 import threading
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..common import bounds, clock, cut_off, libraries
 from ..common.errors import ChaosError, Unsupported
+from ..common.secret import Secret
 
 libraries.make_importable()
 try:
@@ -41,6 +44,7 @@ _CUT_OFF = ("RemoteDisconnected", "IncompleteRead", "BadStatusLine")
 #: How a body may be packed: what is asked for, and what some proxies send whatever one asks.
 _CODINGS = ("identity", "gzip", "x-gzip", "deflate")
 _PART = 64 * 1024
+_HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "exchange-chaos"}
 
 
@@ -70,6 +74,51 @@ class Reply:
         return shorten(self.body[: TEXT_MAX * 16].decode(errors="replace"))
 
 
+@dataclass(frozen=True)
+class Access:
+    """How an API lets us in: what stands at the head of every request, and the authority its certificate is of.
+
+    headers: their values may be tokens. authority: certificates as PEM has them; empty: those this host trusts.
+    """
+
+    headers: Mapping[str, Secret] = field(default_factory=dict)
+    authority: str = ""
+
+    @classmethod
+    def from_data(cls, kept: Mapping[str, Any]) -> Access:
+        """Read ``headers`` and ``authority`` of what is kept apart. Raises ChaosError for what no request can have."""
+        given = kept.get("headers") or {}
+        if not isinstance(given, Mapping):
+            raise ChaosError(
+                "chaos_api_headers must be a dictionary: the name of each header, and its value."
+            )
+        for name, value in given.items():
+            if not _HEADER.fullmatch(str(name)) or any(ord(one) < ord(" ") for one in str(value)):
+                raise ChaosError(
+                    f"chaos_api_headers has {shorten(str(name))!r}: a header has a name of letters, digits and -, "
+                    "and a value on one line."
+                )
+        headers = {str(name): Secret(value) for name, value in given.items()}
+        return cls(headers, str(kept.get("authority") or ""))
+
+    def write_headers(self) -> dict[str, str]:
+        """Return what stands at the head of every request."""
+        return {**HEADERS, **{name: value.reveal() for name, value in self.headers.items()}}
+
+    def trust(self) -> ssl.SSLContext:
+        """Return by what a certificate is judged. Raises ChaosError where the authority is none."""
+        try:
+            return ssl.create_default_context(cadata=self.authority or None)
+        except (ssl.SSLError, ValueError) as error:
+            raise ChaosError(
+                f"chaos_api_ca holds no certificate as PEM has it, -----BEGIN CERTIFICATE----- first ({error})."
+            ) from None
+
+
+#: Anybody is let in.
+OPEN = Access()
+
+
 class _Work(threading.local):
     """The request that this thread has under way."""
 
@@ -79,7 +128,7 @@ class _Work(threading.local):
 class Client:
     """Requests to one base address over kept-alive connections; one Client may serve many threads."""
 
-    def __init__(self, url: str, *, timeout: float, connections: int = 1) -> None:
+    def __init__(self, url: str, *, timeout: float, connections: int = 1, access: Access = OPEN) -> None:
         """Prepare; nothing is connected yet. Raises Unsupported without urllib3, ChaosError on a bad ``url``.
 
         timeout: seconds for the whole of it, from the connect to the answer's last byte. connections: most kept open.
@@ -99,7 +148,11 @@ class Client:
         self._prefix = (parsed.path or "").rstrip("/")
         self._timeout = timeout
         self._work = _Work()
-        self._pool = urllib3.connection_from_url(f"{parsed.scheme}://{parsed.netloc}", maxsize=connections)
+        self._headers = access.write_headers()
+        trusted = {"ssl_context": access.trust()} if parsed.scheme == "https" else {}
+        self._pool = urllib3.connection_from_url(
+            f"{parsed.scheme}://{parsed.netloc}", maxsize=connections, **trusted
+        )
         self._pool.ConnectionCls = cut_off.watch_connections(self._pool.ConnectionCls, self._work)
 
     def request(self, method: str, path: str, body: bytes | None = None) -> Reply:
@@ -122,7 +175,7 @@ class Client:
             method,
             self._prefix + path,
             body=body,
-            headers=HEADERS,
+            headers=self._headers,
             retries=False,
             redirect=False,
             timeout=urllib3.Timeout(total=self._timeout),

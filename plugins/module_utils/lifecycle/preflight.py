@@ -26,6 +26,7 @@ from ..faults.contract import Site
 from ..host import consent
 from ..host.docker_engine import ANSWER_S, Container, DockerEngine
 from ..host.facts import kernel_at_least, read_facts
+from ..host.http_client import OPEN, Access
 from ..run.specification import KnownContainer, LoadSpec, Specification
 from .abort_when import free_disk_mb
 
@@ -108,6 +109,13 @@ def check_exchange(report: Report, engine: DockerEngine, spec: Specification) ->
         for container in report.service(service):
             consent.refuse_shared(container, named)
             consent.require_own_process(container, engine.inspect)
+            kind, _colon, other = container.network_mode.partition(":")
+            if kind == "container":
+                owner = next(one.name for one in report.targets if one.id == other)
+                report.say(
+                    "warn",
+                    f"{container.name} has the network of {owner}; a fault of one's network is the other's",
+                )
     report.say("ok", f"Project {project}: {', '.join(needed)} running and healthy")
     for one in away.values():
         milliseconds = external.time_connect(one)
@@ -142,7 +150,7 @@ def _require_up(report: Report, engine: DockerEngine, project: str, service: str
     if not any(container.running for container in targets):
         raise ChaosError(
             f"Service {service} of project {project} is {targets[0].status}, but must run before the experiment; "
-            f"start it with: docker compose -p {project} up -d {service}"
+            f"start it with: docker start {targets[0].name}"
         )
     until = clock.read() + max(
         [_HEALTHY_S, *(min(one.check_needs_s, _CHECKED_S) for one in targets if one.running)]
@@ -224,17 +232,24 @@ def try_faults(
 
 
 def try_order(
-    report: Report, engine: DockerEngine, spec: Specification, database: Mapping[str, Any]
+    report: Report,
+    engine: DockerEngine,
+    spec: Specification,
+    database: Mapping[str, Any],
+    access: Access = OPEN,
 ) -> Specification:
     """Send one order through: accepted, found in the database, cancelled. ``database``: with its password.
+
+    access: how the API lets us in.
 
     Returns the specification with the run's range of numbers, chosen before, and the queries by which it was found.
     """
     wanted = spec.order_load
     store = Store(engine, spec.project, database, wanted)
+    store.require_primary()
     wanted["price"] = {**wanted["price"], **choose_numbers(store, wanted["price"])}
     report.say("info", f"Orders are found by {store.queries.how}")
-    found = place_trial_order(wanted, store)
+    found = place_trial_order({**wanted, "access": access}, store)
     report.say(
         "ok",
         f"Trial order accepted in {found.accepted_ms:g} ms, found in the database, {found.ending}",

@@ -22,10 +22,10 @@ from ..common.errors import ChaosError
 from ..common.schema import show_value
 from ..evidence.phases import BASELINE
 from ..exchange import external
-from ..exchange.database import query_rows, store_of_run
+from ..exchange.database import access_of_run, query_rows, store_of_run
 from ..exchange.endpoints import Moved
 from ..host.docker_engine import DockerEngine
-from ..host.http_client import Client, compile_expression
+from ..host.http_client import OPEN, Access, Client, compile_expression, shorten
 from ..run import timeline
 from ..run.folder import RunDir
 from ..run.specification import FaultSpec, Gauge, Specification
@@ -94,7 +94,7 @@ class Gauges:
 
     def _follow(self) -> None:
         engine = DockerEngine.connect_for(self._run, timeout=5)
-        exchange = Asked(self._run.spec, store_of_run(self._run))
+        exchange = Asked(self._run.spec, store_of_run(self._run), access_of_run(self._run))
         moved = Moved(self._run)
         while True:
             due, fault, moment = self._waiting.get()
@@ -113,10 +113,11 @@ class Gauges:
 
 @dataclass(frozen=True)
 class Asked:
-    """Whom gauges ask: the exchange as specified, and its database with the password."""
+    """Whom gauges ask: the exchange as specified, its database with the password, its API as it lets us in."""
 
     spec: Specification
     database: Mapping[str, Any]
+    access: Access = OPEN
 
 
 def read_gauge(
@@ -152,14 +153,17 @@ def _command(gauge: Gauge, engine: DockerEngine, exchange: Asked) -> dict[str, f
     container = engine.container(exchange.spec.project, gauge.service)
     code, output = engine.execute(container.id, [str(word) for word in gauge.command])
     if code:
-        raise ChaosError(f"{gauge.command[0]} ended with {code}.")
+        said = f" and said {shorten(output)!r}" if output.strip() else ""
+        raise ChaosError(f"{gauge.command[0]} in {container.name} ended with {code}{said}.")
     return {gauge.name: _number(output)}
 
 
 def _http(gauge: Gauge, engine: DockerEngine, exchange: Asked) -> dict[str, float]:
     scheme, _colon, rest = gauge.url.partition("://")
     host, slash, path = rest.partition("/")
-    reply = Client(f"{scheme}://{host}", timeout=_TIMEOUT_S).request("GET", slash + path or "/")
+    reply = Client(f"{scheme}://{host}", timeout=_TIMEOUT_S, access=exchange.access).request(
+        "GET", slash + path or "/"
+    )
     body = reply.json()
     if body is None:
         raise ChaosError(f"{gauge.url}: {reply.kind or f'status {reply.status} without JSON'}.")
@@ -174,7 +178,7 @@ def _http(gauge: Gauge, engine: DockerEngine, exchange: Asked) -> dict[str, floa
 def _number(text: str) -> float:
     found = _NUMBER.findall(text)
     if not found:
-        raise ChaosError("There was no number in the answer.")
+        raise ChaosError(f"There was no number in the answer: {shorten(text)!r}.")
     return float(found[-1])
 
 

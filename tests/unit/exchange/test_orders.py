@@ -13,13 +13,19 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.exchange import order_book, trial_order
+from ansible_collections.exchange.chaos.plugins.module_utils.exchange import (
+    order_book,
+    order_queries,
+    trial_order,
+)
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders import (
     SPAN,
     Judge,
     Numbering,
     OrderTemplate,
+    fill_body,
     fill_path,
+    set_field,
 )
 from ansible_collections.exchange.chaos.plugins.module_utils.host.http_client import Reply, compile_expression
 
@@ -55,6 +61,33 @@ def test_no_digit_is_lost_on_the_way_into_the_request_and_back(base: str) -> Non
         assert sent["price"] == Decimal(base) + Decimal(number) / 10**8
         assert template.numbering.number_in(str(sent["price"])) == number
         assert sent["side"] == "BUY"
+
+
+def test_a_field_may_lie_inside_of_others_as_graphql_has_it() -> None:
+    order = {"query": "mutation …", "variables": {"order": {"userId": "u", "symbol": "CHAOS", "price": 1}}}
+    load = {
+        **LOAD,
+        "order": {"path": "/graphql", "body": order},
+        "price": {**LOAD["price"], "field": "variables.order.price"},
+        "side": {"field": "variables.order.side", "values": ["SELL", "BUY"]},
+    }
+    sent = json.loads(OrderTemplate(load).body(123456, 1), parse_float=Decimal)
+    assert sent["variables"]["order"] == {
+        "userId": "u", "symbol": "CHAOS", "side": "BUY", "price": Decimal("100.00123456")
+    }  # fmt: skip
+    assert sent["query"] == order["query"]
+    assert order_queries.read_trader(order) == {"user_id": "u", "symbol": "CHAOS"}
+
+
+def test_a_name_with_a_dot_in_it_stays_one_field() -> None:
+    assert set_field({"order.price": 1}, "order.price", "2") == {"order.price": "2"}
+
+
+def test_a_cancelling_may_have_a_body() -> None:
+    body = {"query": "mutation", "variables": {"id": "{order_id}", "all": ["{order_id}", 7]}}
+    assert json.loads(fill_body(body, order_id='a"b')) == {
+        "query": "mutation", "variables": {"id": 'a"b', "all": ['a"b', 7]}
+    }  # fmt: skip
 
 
 def test_a_quote_in_the_owners_values_does_not_break_the_request() -> None:

@@ -89,9 +89,9 @@ def test_nobody_there_is_a_refusal() -> None:
     assert (found.ok, found.kind) == (False, "refused")
 
 
-def test_it_speaks_plain_http_alone() -> None:
-    with pytest.raises(ChaosError, match="a slow request needs a plain http address"):
-        probe("https://127.0.0.1/")
+def test_it_speaks_http_alone() -> None:
+    with pytest.raises(ChaosError, match="a slow request needs an http address"):
+        probe("gopher://127.0.0.1/")
 
 
 def test_its_slowness_has_bounds() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ...exchange.rush import Rush
-from ...host.http_client import Reply
+from ...host.http_client import OPEN, Access, Reply
 from .connections import Connections
 
 Token = TypeVar("Token")
@@ -39,14 +39,15 @@ def _is_one_of(number: int, some: int, all_of_them: int) -> bool:
 class Clients(Generic[Token]):
     """The clients of a rush: orders go round among them, whatever becomes of the last one's."""
 
-    def __init__(self, rush: Rush, url: str, *, timeout: float) -> None:
+    def __init__(self, rush: Rush, url: str, *, timeout: float, access: Access = OPEN) -> None:
         """url: where the API answers; timeout: seconds for a request in all. Raises ChaosError."""
         most = max(2, _MOST // rush.clients)
         self._known: list[tuple[RushClient, Connections[Token]]] = []
         for number in range(rush.clients):
             way = PROXY if rush.proxy and _is_one_of(number, rush.proxy_clients, rush.clients) else DIRECT
             where = rush.proxy if way == PROXY else url
-            self._known.append((RushClient(number, way), Connections(where, timeout=timeout, most=most)))
+            connections: Connections[Token] = Connections(where, timeout=timeout, most=most, access=access)
+            self._known.append((RushClient(number, way), connections))
         self._next = 0
         #: No order comes any more; once the last is answered they leave.
         self.leaving = False

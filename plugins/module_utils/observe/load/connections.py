@@ -26,7 +26,7 @@ from ...common import clock
 from ...common.errors import ChaosError
 from ...common.peer_addresses import write_host
 from ...host.http_answer import Answer
-from ...host.http_client import HEADERS, Reply, kind_of, say_why, shorten, unpack
+from ...host.http_client import OPEN, Access, Reply, kind_of, say_why, shorten, unpack
 
 Token = TypeVar("Token")
 
@@ -115,7 +115,7 @@ class _Connection:
 class Connections(Generic[Token]):
     """Requests to one base address, any number at once up to ``most``; nothing here waits but :meth:`poll`."""
 
-    def __init__(self, url: str, *, timeout: float, most: int) -> None:
+    def __init__(self, url: str, *, timeout: float, most: int, access: Access = OPEN) -> None:
         """url: of the API; timeout: seconds for a request in all, connecting included. Raises ChaosError."""
         parts = urlsplit(url)
         try:
@@ -125,7 +125,7 @@ class Connections(Generic[Token]):
         if parts.scheme not in ("http", "https") or not parts.hostname or not port:
             raise ChaosError(f"{url!r} is no address of an API; give one such as http://127.0.0.1:8080.")
         self._host = parts.hostname
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = access.trust() if parts.scheme == "https" else None
         self._timeout, self._most = timeout, most
         self._port = port
         self._where = f"{write_host(self._host)}:{port}"
@@ -135,7 +135,7 @@ class Connections(Generic[Token]):
             for name, value in {
                 "Host": parts.netloc.rpartition("@")[2],
                 "Accept-Encoding": "identity",
-                **HEADERS,
+                **access.write_headers(),
             }.items()
         )
         self._addresses = HostAddresses(self._host, port)

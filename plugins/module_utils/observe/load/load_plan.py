@@ -14,6 +14,7 @@ from ...common.bounds import PORT_MAX
 from ...common.errors import ChaosError
 from ...common.peer_addresses import write_endpoint
 from ...common.schema import show_value
+from ...exchange.order_queries import read_trader
 from ...exchange.orders import SPAN, Numbering
 from ...host.http_client import compile_expression
 
@@ -74,10 +75,10 @@ def validate_probes(probes: Sequence[Mapping[str, Any]]) -> list[str]:
 def describe_load(load: Mapping[str, Any]) -> list[str]:
     """Return what the load would do, line by line, for check mode."""
     numbering = Numbering.from_price(load["price"])
-    order, body = load["order"], load["order"]["body"]
+    order, trader = load["order"], read_trader(load["order"]["body"])
     lines = [
         f"send {load['rate']:g} orders per second by {order.get('method', 'POST')} {load['url']}{order['path']}"
-        f" for {body.get('symbol')} as user {body.get('user_id')}, each cut off after {load['timeout_s']:g} s",
+        f" for {trader['symbol']} as user {trader['user_id']}, each cut off after {load['timeout_s']:g} s",
         f"number them {numbering.first} to {numbering.last}: prices {numbering.price_of(numbering.first)}"
         f" to {numbering.price_of(numbering.last)}, {' and '.join(load['side']['values'])} "
         "in pairs that clear each other",

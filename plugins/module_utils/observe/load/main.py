@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from ...common import clock
 from ...common.jsonl import Scribe
+from ...exchange.database import access_of_run
 from ...exchange.endpoints import Moved
 from ...host.priority import be_prompt
 from ...run import slow_host
@@ -34,7 +35,7 @@ def main(run: RunDir) -> int:
     be_prompt()
     life = Lifespan(run)
     wanted, moved = run.spec.order_load, Moved(run)
-    load = Sender(wanted)
+    load = Sender(wanted, access_of_run(run))
     scribe = Scribe(run.file("load.jsonl"))
     started = tick = clock.read()
     schedule = Schedule(run.spec.order_load, started)

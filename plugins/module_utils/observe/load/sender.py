@@ -17,7 +17,7 @@ from ...common.shapes import Line
 from ...common.stats import find_percentile
 from ...exchange.orders import Judge, OrderTemplate, Verdict
 from ...exchange.rush import STREAM, Rush
-from ...host.http_client import Reply
+from ...host.http_client import OPEN, Access, Reply
 from ...run import timeline
 from ...run.timeline import Event
 from .clients import Clients, RushClient
@@ -44,14 +44,15 @@ class Task:
 class Sender:
     """Sends orders and turns their answers into lines of load.jsonl."""
 
-    def __init__(self, load: Mapping[str, Any]) -> None:
+    def __init__(self, load: Mapping[str, Any], access: Access = OPEN) -> None:
         self._template = OrderTemplate(load)
         self._numbering = self._template.numbering
         self._judge = Judge(load)
         most = min(most_outstanding(load), MOST_OUTSTANDING, allow_files() - _OTHER_FILES)
         self._connections: Connections[Task] = Connections(
-            str(load["url"]), timeout=float(load["timeout_s"]), most=most
+            str(load["url"]), timeout=float(load["timeout_s"]), most=most, access=access
         )
+        self._access = access
         self._url, self._timeout = str(load["url"]), float(load["timeout_s"])
         self._clients: Clients[Task] | None = None
         self._lines: list[dict[str, Any]] = []
@@ -63,7 +64,9 @@ class Sender:
         """Take in new lines of the timeline: a fault may bring clients of its own, and its undo lets them leave."""
         for event in events:
             if event.get("event") == timeline.FAULT_INJECTED and event.get("orders"):
-                self._clients = Clients(Rush.from_data(event["orders"]), self._url, timeout=self._timeout)
+                self._clients = Clients(
+                    Rush.from_data(event["orders"]), self._url, timeout=self._timeout, access=self._access
+                )
             elif event.get("event") == timeline.FAULT_UNDONE and self._clients is not None:
                 self._clients.leaving = True
 

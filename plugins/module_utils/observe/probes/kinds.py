@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ...common import clock
 from ...exchange.endpoints import Moved
-from ...host.http_client import Client, Expectation, kind_of, shorten
+from ...host.http_client import OPEN, Access, Client, Expectation, kind_of, shorten
 
 TIMEOUT_S = 1.0
 #: The kernel of this very host answers a connect to one of its containers, at once, even if the service sleeps. Once
@@ -43,12 +43,13 @@ class Probe(Protocol):
 class HttpProbe:
     """A request whose status and body must be as expected; the connection is kept while it works."""
 
-    def __init__(self, probe: Mapping[str, Any]) -> None:
+    def __init__(self, probe: Mapping[str, Any], access: Access = OPEN) -> None:
         """Prepare from one of ``probes`` of a run's specification. Raises ChaosError on a bad URL or expression."""
         name = probe["name"]
         scheme, _colon, rest = str(probe["url"]).partition("://")
         host, slash, path = rest.partition("/")
-        self._client = Client(f"{scheme}://{host}", timeout=float(probe.get("timeout_s") or TIMEOUT_S))
+        timeout = float(probe.get("timeout_s") or TIMEOUT_S)
+        self._client = Client(f"{scheme}://{host}", timeout=timeout, access=access)
         self._path = slash + path or "/"
         self._expect = Expectation.parse(probe.get("expect") or {}, f"probe {name}: expect")
 

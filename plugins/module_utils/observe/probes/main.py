@@ -13,15 +13,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ...common import clock
 from ...common.jsonl import Tail, Writer
 from ...common.shapes import Line
+from ...exchange.database import access_of_run
 from ...exchange.endpoints import Moved
 from ...host.docker_engine import DockerEngine
+from ...host.http_client import Access
 from ...host.priority import raise_priority
 from ...run.folder import RunDir
 from ...run.lifespan import Lifespan
@@ -99,16 +102,19 @@ def build_samplers(run: RunDir, pace: Pace, out: deque[Line]) -> tuple[list[Samp
 
     addresses = ServiceAddresses(lookup, first_known(spec.containers), services)
     addresses.refresh(services)
-    return [Sampler(probe, _kind(probe, addresses, Moved(run)), pace, out) for probe in probes], addresses
+    access = access_of_run(run)
+    asks = [_kind(probe, addresses, Moved(run), access) for probe in probes]
+    return [Sampler(probe, one, pace, out) for probe, one in zip(probes, asks)], addresses
 
 
 def _needs_lookup(probe: Mapping[str, Any]) -> bool:
     return probe["kind"] == "tcp" and not probe.get("address")
 
 
-def _kind(probe: Mapping[str, Any], addresses: ServiceAddresses, moved: Moved) -> Probe:
+def _kind(probe: Mapping[str, Any], addresses: ServiceAddresses, moved: Moved, access: Access) -> Probe:
     if probe["kind"] == "http":
-        make = SlowProbe if probe.get("slow_s") else HttpProbe
+        kind = SlowProbe if probe.get("slow_s") else HttpProbe
+        make: Callable[[Mapping[str, Any]], Probe] = partial(kind, access=access)
         return MovingProbe(make, probe, moved) if probe.get("moves") else make(probe)
     if probe.get("address"):
         return TcpProbe(probe, lambda: str(probe["address"]), lambda: None)

@@ -10,51 +10,80 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from ...common import clock
 from ...common.errors import ChaosError
-from ...host.http_client import kind_of, say_why, shorten
+from ...host.http_client import OPEN, Access, kind_of, say_why, shorten
 from .kinds import TIMEOUT_S, ProbeAnswer
 
 #: Bytes of an answer that are looked at: its status line.
 _HEAD = 4096
-_HTTP_PORT = 80
+_PORTS = {"http": 80, "https": 443}
 
 
 class SlowProbe:
     """A GET whose last line is sent ``slow_s`` seconds after its first; good if any answer comes back whole."""
 
-    def __init__(self, probe: Mapping[str, Any]) -> None:
-        """Prepare from one of ``probes`` of a run's specification. Raises ChaosError on a URL that is not http."""
+    def __init__(self, probe: Mapping[str, Any], access: Access = OPEN) -> None:
+        """Prepare from one of ``probes`` of a run's specification. Raises ChaosError on a URL of something else."""
         parts = urlsplit(str(probe["url"]))
-        if parts.scheme != "http" or not parts.hostname:
+        if parts.scheme not in _PORTS or not parts.hostname:
             raise ChaosError(
-                f"probe {probe['name']}: a slow request needs a plain http address, not {probe['url']!r}."
+                f"probe {probe['name']}: a slow request needs an http address, not {probe['url']!r}."
             )
-        self._address = parts.hostname, parts.port or _HTTP_PORT
+        self._address = parts.hostname, parts.port or _PORTS[parts.scheme]
+        self._tls = access.trust() if parts.scheme == "https" else None
         self._slow_s = float(probe["slow_s"])
         self._timeout = float(probe.get("timeout_s") or TIMEOUT_S)
-        self._begin = (
-            f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.hostname}\r\nConnection: close\r\n".encode()
-        )
+        head = {"Host": parts.hostname, "Connection": "close", **access.write_headers()}
+        lines = [
+            f"GET {parts.path or '/'} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in head.items()),
+            "",
+        ]
+        self._begin = "\r\n".join(lines).encode()
 
     def sample(self) -> ProbeAnswer:
         """Ask once, slowly."""
         at = clock.read()
         try:
-            with socket.create_connection(self._address, self._timeout) as server:
+            with self._connect() as server:
                 server.sendall(self._begin)
-                if not select.select([server], [], [], self._slow_s)[0]:
+                early = self._read_early(server)
+                if early is None:
                     server.sendall(b"\r\n")
-                status = _read_status(server)
+                status = _read_status(server.recv(_HEAD) if early is None else early)
         except OSError as error:
             return self._failed(at, kind_of(error), error)
         if not status:
             return self._failed(at, "reset")
         return ProbeAnswer(at, clock.read(), True, status, "ok", None)
+
+    def _connect(self) -> socket.socket:
+        server = socket.create_connection(self._address, self._timeout)
+        return (
+            server if self._tls is None else self._tls.wrap_socket(server, server_hostname=self._address[0])
+        )
+
+    def _read_early(self, server: socket.socket) -> bytes | None:
+        """Return what came before the request was finished, None while nothing did: the rule.
+
+        TLS has words of its own, after which a socket is readable and there is no answer.
+        """
+        until = clock.read() + self._slow_s
+        while select.select([server], [], [], max(0.0, until - clock.read()))[0]:
+            server.setblocking(False)
+            try:
+                return server.recv(_HEAD)
+            except (ssl.SSLWantReadError, BlockingIOError):
+                continue
+            finally:
+                server.settimeout(self._timeout)
+        return None
 
     def _failed(self, at: float, kind: str, error: OSError | None = None) -> ProbeAnswer:
         where = f"{self._address[0]}:{self._address[1]}"
@@ -62,7 +91,7 @@ class SlowProbe:
         return ProbeAnswer(at, clock.read(), False, 0, kind, shorten(said))
 
 
-def _read_status(server: socket.socket) -> int:
+def _read_status(head: bytes) -> int:
     """Return the status of an answer, 0 where the connection ended before one."""
-    words = server.recv(_HEAD).split(b" ", 2)
+    words = head.split(b" ", 2)
     return int(words[1]) if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit() else 0
