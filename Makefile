@@ -12,7 +12,7 @@ PROFILE ?= resilient
 # More options for ansible-playbook, e.g. ARGS="-e chaos_report_dir=/var/tmp".
 ARGS ?=
 # What of the tests and gates make test-full runs.
-PARTS ?= lint unit controller lab module e2e fleet crash
+PARTS ?= lint unit controller lab module shapes e2e fleet crash
 
 .PHONY: help
 help: ## List the targets
@@ -42,7 +42,7 @@ lab-down: setup ## Take the embedded exchange away
 
 ##### checking
 
-.PHONY: setup-dev lint test test-quick test-unit test-module test-e2e test-fleet test-full test-bare test-vm test-crash bench noise
+.PHONY: setup-dev lint test test-quick test-unit test-module test-shapes test-e2e test-fleet test-full test-bare test-vm test-crash bench noise
 setup-dev: ## Prepare this machine to run the tests and gates, too
 	@tools/bootstrap dev
 
@@ -50,7 +50,7 @@ lint: setup-dev ## The gates alone: style, types, docs, sanity, the built artifa
 	@python -m tools.parts lint
 
 test: setup-dev ## Everything but what takes minutes: gates, unit, module, end-to-end and fleet tests
-	@python -m tools.parts lint unit controller lab module e2e fleet
+	@python -m tools.parts lint unit controller lab module shapes e2e fleet
 
 test-quick: setup-dev ## For the hand that edits: unit tests with those of the layers, ruff, mypy
 	@python -m tools.parts --workers 2 unit ruff types
@@ -60,6 +60,9 @@ test-unit: setup-dev ## Tests that need neither root nor Docker, and playbooks o
 
 test-module: setup-dev ## Tests of modules and processes on this machine
 	@python -m tools.parts lab module
+
+test-shapes: setup-dev ## Exchanges made otherwise than the embedded one, a trait each
+	@python -m tools.parts lab shapes
 
 test-e2e: setup-dev ## Whole experiments on the embedded exchange
 	@python -m tools.parts lab e2e

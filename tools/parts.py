@@ -1,12 +1,12 @@
 """Run parts of the project's tests and gates, and close with tables of what each found and where the time went.
 
 Usage: python -m tools.parts [--full] [--workers N] PART...   (lint, one gate of tools/gates, unit, controller, lab,
-module, e2e, fleet, crash, or one file of the last four, such as e2e/test_mutations.py)
+module, shapes, e2e, fleet, crash, or one file of the last five, such as e2e/test_mutations.py)
 
 First, side by side: gates and tests on the controller, two at a time, and beside them `lab`, which brings up the
 embedded exchange and the engine it needs. Then the tests of `module` that bear each other's company, two at a time. All
 these show their output only when they fail. Then, one after the other, what has the machine to itself because it
-measures time: the tests of `module` marked alone, `e2e`, `fleet` and `crash`, with their output as it goes.
+measures time: the tests of `module` marked alone, `shapes`, `e2e`, `fleet` and `crash`, with their output as it goes.
 
 The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the results are kept
 in docs/test-results.md, each with date and commit; those of other parts stay there as they were.
@@ -30,7 +30,7 @@ from tools.commit import describe_commit
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / ".cache" / "parts"
-SUITES = ("module", "e2e", "fleet", "crash")
+SUITES = ("module", "shapes", "e2e", "fleet", "crash")
 #: The tests of `module` that have the machine to themselves; the others come in a part of the suite's own name.
 ALONE = "module-alone"
 STEPS = ("lab", *SUITES)

@@ -35,12 +35,26 @@ def test_each_row_is_shown_by_a_test() -> None:
     assert find_unshown(text) == []
 
 
+def test_each_trait_of_the_suite_has_a_row() -> None:
+    files = sorted((ROOT / "tests" / "shapes").glob("test_*.py"))
+    known = [
+        (file.name, name)
+        for file in files
+        for name in re.findall(r'^    "([^"]+)": Trait\(', file.read_text(), re.MULTILINE)
+    ]
+    assert len(known) >= 25
+    rows = PAGE.read_text()
+    assert [
+        one for one in known if f"tests/shapes/{one[0]}::" not in rows or f"[{one[1]}]` |" not in rows
+    ] == []
+
+
 @pytest.mark.parametrize(
     "cell",
     [
         "we believe so",
         "`tests/module/test_kill.py::test_that_is_not_there`",
-        "`tests/e2e/test_shapes.py::test_a_shape_works_or_is_refused_with_what_helps[a moon of cheese]`",
+        "`tests/shapes/test_api.py::test_a_trait_works_or_is_refused_with_what_helps[a moon of cheese]`",
     ],
 )
 def test_a_row_without_one_is_found(cell: str) -> None:
