@@ -191,7 +191,10 @@ TRAITS = {
         "with passwords", cache_says(f"--user api --pass {CACHE_SECRET} config get save", "NOPERM"), possible=(7, 10),
         given=own_database(password="trading"),
     ),
-    "a database with TLS required": Trait("with TLS", refuses_plain, possible=(1, 2, 6, 9, 12, 13)),
+    "a database with TLS required": Trait(
+        "with TLS", refuses_plain, possible=(1, 2, 6, 9, 12, 13), refused="set chaos_database.password",
+        remedy=own_database(password="trading"),
+    ),
     "a database with TLS required, on another host": Trait(
         "with TLS", refuses_plain, possible=(2, 9),
         given={
@@ -220,7 +223,11 @@ TRAITS = {
 def test_slots_are_taken_by_sessions_in_tls(exchange: Shaped, tmp_path: Path) -> None:
     """They are held until the end, and whoever takes them is let in only so."""
     ran = run_experiment(
-        "06-connection-pool-exhaustion", exchange, tmp_path, connection_pool_exhaustion_hold_s=4
+        "06-connection-pool-exhaustion",
+        exchange,
+        tmp_path,
+        connection_pool_exhaustion_hold_s=4,
+        **own_database(password="trading"),
     )
     (fault,) = ran.report.record["hosts"][0]["faults"]
     assert all(proof["holds"] for proof in fault["proof"]), fault["proof"]

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,10 @@ def test_an_init_that_passes_signals_on_listens_to_them() -> None:
     try:
         assert child.stdout is not None
         child.stdout.readline()
+        until = time.monotonic() + 5
+        while kind.listens_to(child.pid, "SIGTERM") is True and time.monotonic() < until:
+            if Path(f"/proc/{child.pid}/wchan").read_text() == "do_sigtimedwait":
+                break
         assert kind.listens_to(child.pid, "SIGTERM") is True
     finally:
         os.kill(child.pid, signal.SIGKILL)

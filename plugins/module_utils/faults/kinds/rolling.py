@@ -153,11 +153,21 @@ def trial(fault: FaultEntry, chosen: Sequence[Container], site: Site) -> str:
     return "; ".join(["ok", *deaf])
 
 
+#: Where the kernel has a process that waits for signals.
+_WAITS_FOR_SIGNALS = (
+    "do_sigtimedwait",
+    "sigtimedwait",
+    "__do_sys_rt_sigtimedwait",
+    "__x64_sys_rt_sigtimedwait",
+)
+
+
 def listens_to(pid: int, name: str) -> bool | None:
     """Return whether a main process handles a signal, or waits for it: else the kernel keeps it from the first process.
 
-    An init that passes signals on (``init: true``) blocks them and takes them one by one, by sigwaitinfo(2) or a
-    signalfd(2). None where that cannot be read. Source: proc(5), SigCgt and SigBlk; pid_namespaces(7).
+    An init that passes signals on (``init: true``) blocks them and takes them one by one: by a signalfd(2), or by
+    sigtimedwait(2), during which the kernel shows none as blocked. None where that cannot be read. Source: proc(5),
+    SigCgt, SigBlk and wchan; pid_namespaces(7).
     """
     try:
         number = (
@@ -166,6 +176,8 @@ def listens_to(pid: int, name: str) -> bool | None:
         lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
         known = dict(line.split(":", 1) for line in lines if line.startswith(("SigCgt:", "SigBlk:")))
         heard = int(known["SigCgt"], 16) | int(known["SigBlk"], 16)
+        if Path(f"/proc/{pid}/wchan").read_text(errors="replace") in _WAITS_FOR_SIGNALS:
+            return True
     except (OSError, KeyError, ValueError):
         return None
     return bool(heard >> (number - 1) & 1)
