@@ -171,11 +171,17 @@ def listens_to(pid: int, name: str) -> bool | None:
         lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
         known = dict(line.split(":", 1) for line in lines if line.startswith(("SigCgt:", "SigBlk:")))
         heard = int(known["SigCgt"], 16) | int(known["SigBlk"], 16)
-        if _WAITS_FOR_SIGNALS in Path(f"/proc/{pid}/wchan").read_text(errors="replace"):
-            return True
     except (OSError, KeyError, ValueError):
         return None
-    return bool(heard >> (number - 1) & 1)
+    return bool(heard >> (number - 1) & 1) or _waits_for_signals(pid)
+
+
+def _waits_for_signals(pid: int) -> bool:
+    """Return whether a process is in sigtimedwait(2) now, as far as we may see."""
+    try:
+        return _WAITS_FOR_SIGNALS in Path(f"/proc/{pid}/wchan").read_text(errors="replace")
+    except OSError:
+        return False
 
 
 def from_spec(fault: FaultEntry, chosen: Sequence[Container], site: Site) -> RollingPlan:
