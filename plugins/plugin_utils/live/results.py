@@ -8,6 +8,7 @@ Results come from hosts under test and from other people's modules, so nothing h
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from .refusals import explain_refusal
 Result = Mapping[str, Any]
 
 
+_FILTER = re.compile(r"The filter plugin 'exchange\.chaos\.\w+' failed: (?P<said>.+)", re.DOTALL)
 #: What alone may say that a report is reserved or written, and speak for the controller or for another host.
 CONTROLLERS = frozenset(f"exchange.chaos.{name}" for name in ("collect", "gate", "report", "targets"))
 _CONTROLLERS_WORD = ("chaos_report", "chaos_record")
@@ -62,7 +64,12 @@ def failure_sentence(result: Result) -> str:
     known = _not_ours(result)
     if known:
         return known
-    value = explain_refusal(result) or result.get("msg") or result.get("reason") or "failed without a message"
+    value = (
+        explain_refusal(result)
+        or _without_frame(result.get("msg"))
+        or result.get("reason")
+        or "failed without a message"
+    )
     text = escape_line(" ".join(map(str, value)) if isinstance(value, (list, tuple)) else value)
     # A module that broke, a command that failed: what it said last tells more than that it did.
     said = str(
@@ -89,6 +96,16 @@ def _not_ours(result: Result) -> str:
     if is_hidden(result):
         return f"It failed. {HIDDEN}"
     return explain_access(result)
+
+
+def _without_frame(message: object) -> object:
+    """Return what a filter of ours said, without the frame that Ansible puts around it: what it templated, and twice."""
+    found = _FILTER.search(message) if isinstance(message, str) else None
+    if found is None:
+        return message
+    said = found.group("said")
+    heads = (said[: colon.start()] for colon in re.finditer(": ", said))
+    return next((head for head in heads if said[len(head) + 2 :].startswith(head)), said)
 
 
 def says_already(result: Result, text: str) -> bool:

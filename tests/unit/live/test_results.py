@@ -76,3 +76,12 @@ def test_a_host_cannot_speak_for_the_controller_or_for_another_host() -> None:
         assert kept["chaos_lines"] == [{"level": "ok", "text": "all is well"}, {"text": "so it is"}]
     assert results.believe_result("exchange.chaos.report", forged) is forged
     assert results.believe_result("exchange.chaos.window", {"changed": False}) == {"changed": False}
+
+
+def test_what_a_filter_of_ours_says_stands_alone() -> None:
+    said = "Host x has no address ([Errno -2] unknown); set its chaos_address"
+    frame = "Task failed: Error while resolving value for 'spec': The filter plugin 'exchange.chaos.stores' failed: "
+    for message in (f"{frame}{said}: {said}: [Errno -2] unknown", f"{frame}{said}", said):
+        assert results.failure_sentence({"failed": True, "msg": message}) == said
+    other = "Task failed: The filter plugin 'acme.x.y' failed: no"
+    assert results.failure_sentence({"failed": True, "msg": other}) == other
