@@ -99,7 +99,7 @@ def _not_ours(result: Result) -> str:
 
 
 def _without_frame(message: object) -> object:
-    """Return what a filter of ours said, without the frame that Ansible puts around it: what it templated, and twice."""
+    """Return what a filter of ours said, without Ansible's frame, in which it stands twice, with what was templated."""
     found = _FILTER.search(message) if isinstance(message, str) else None
     if found is None:
         return message

@@ -309,8 +309,8 @@ def test_what_a_host_answers_goes_into_no_other_file_and_is_no_record(
         ({"chaos_run": 5}, "chaos_run is 5; it must be a dictionary."),
         ({"chaos_waves": ["x"]}, "chaos_waves has 'x'; it must be a number of hosts"),
         (
-            {"chaos_external": {"cache": {"address": "no.such.host.invalid"}}},
-            "✗ Host no.such.host.invalid has no address",
+            {"chaos_external": {"cache": {"address": "no.host.invalid"}}},
+            "✗ Host no.host.invalid has no address",
         ),
         ({"chaos_become": "maybe"}, "chaos_become is 'maybe'; it must be true or false."),
     ],
