@@ -118,8 +118,8 @@ def _write_record(run: RunDir) -> None:
         except OSError as error:
             if not is_full(error):
                 raise
-            processes.stop_watchdogs(run)  # they run from one of the files that go
-            run.drop_working_files()
+            processes.stop_watchdogs(run)  # they run from the runtime, which is the largest of what goes
+            run.drop_working_files("chaos.pyz")
             write_json(run.file("record.json"), record, sync=True)
     except OSError as error:
         raise ChaosError(

@@ -122,9 +122,9 @@ class RunDir:
         set_aside(self.file("timeline.jsonl"), TIMELINE_BYTES)
         set_aside(self.file("journal.jsonl"), JOURNAL_BYTES)
 
-    def drop_working_files(self) -> None:
-        """Remove what only a run under way needs, as far as the disk lets us."""
-        for name in WORKING_FILES:
+    def drop_working_files(self, *more: str) -> None:
+        """Remove what only a run under way needs, and ``more`` files of it, as far as the disk lets us."""
+        for name in (*WORKING_FILES, *more):
             path = self.file(name)
             with contextlib.suppress(OSError):
                 if path.is_dir() and not path.is_symlink():
