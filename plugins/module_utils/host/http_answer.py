@@ -12,9 +12,6 @@ from ..common import bounds
 
 HEAD_MAX = bounds.HTTP_HEADERS
 HEADERS_MAX = 100
-BODY_MAX = bounds.ORDER_BODY
-#: What may cross the wire for one answer, chunk sizes, trailers and interim answers included.
-WIRE_MAX = 2 * BODY_MAX + HEAD_MAX
 _CHUNK_LINE_MAX = 1024
 _NO_BODY = (204, 304)
 
@@ -26,7 +23,11 @@ class Malformed(ValueError):
 class Answer:
     """The answer to one request that is not HEAD; it is whole once :meth:`feed` said so."""
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int = bounds.ORDER_BODY) -> None:
+        """largest: bytes its body may have."""
+        self._largest = largest
+        #: What may cross the wire, chunk sizes, trailers and interim answers included.
+        self._most = 2 * largest + HEAD_MAX
         self.status = 0
         self.body = b""
         self.coding = "identity"
@@ -43,8 +44,8 @@ class Answer:
     def feed(self, data: bytes) -> bool:
         """Take in bytes; True when the answer is whole. Raises Malformed."""
         self._seen += len(data)
-        if self._seen > WIRE_MAX:
-            raise Malformed(f"its answer is longer than {WIRE_MAX} bytes")
+        if self._seen > self._most:
+            raise Malformed(f"its answer is longer than {self._most} bytes")
         self._data += data
         while not self.status:
             if not self._read_head():
@@ -146,8 +147,8 @@ class Answer:
         return line
 
     def _bound(self, length: int) -> None:
-        if length > BODY_MAX:
-            raise Malformed(f"its answer is longer than {BODY_MAX} bytes")
+        if length > self._largest:
+            raise Malformed(f"its answer is longer than {self._largest} bytes")
 
 
 def _status(line: bytes) -> tuple[bytes, int]:

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils.common import bounds
 from ansible_collections.exchange.chaos.plugins.module_utils.host.http_answer import (
-    BODY_MAX,
     HEAD_MAX,
-    WIRE_MAX,
     Answer,
     Malformed,
 )
 
 HEAD = b"HTTP/1.1 201 Created\r\n"
+BODY_MAX = bounds.ORDER_BODY
+WIRE_MAX = 2 * BODY_MAX + HEAD_MAX
 
 
 @pytest.mark.parametrize(
@@ -130,3 +131,10 @@ def test_many_small_chunks_cost_no_more_than_their_number() -> None:
     done = [answer.feed(text[k : k + 65536]) for k in range(0, len(text), 65536)]
     assert done[-1]
     assert answer.body == b"x" * 60_000
+
+
+def test_the_bound_of_a_body_is_the_askers() -> None:
+    data = HEAD + b"Content-Length: 11\r\n\r\nhello world"
+    assert Answer(11).feed(data)
+    with pytest.raises(Malformed, match="longer than 10 bytes"):
+        Answer(10).feed(data)

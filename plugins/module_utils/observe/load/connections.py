@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from ...common import clock
+from ...common import bounds, clock
 from ...common.errors import ChaosError
 from ...common.peer_addresses import write_host
 from ...host.http_answer import Answer
@@ -115,8 +115,19 @@ class _Connection:
 class Connections(Generic[Token]):
     """Requests to one base address, any number at once up to ``most``; nothing here waits but :meth:`poll`."""
 
-    def __init__(self, url: str, *, timeout: float, most: int, access: Access = OPEN) -> None:
-        """url: of the API; timeout: seconds for a request in all, connecting included. Raises ChaosError."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        most: int,
+        largest: int = bounds.ORDER_BODY,
+        access: Access = OPEN,
+    ) -> None:
+        """url: of the API; timeout: seconds for a request in all, connecting included; largest: bytes of a body.
+
+        Raises ChaosError on an address that is none.
+        """
         parts = urlsplit(url)
         try:
             port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -126,7 +137,7 @@ class Connections(Generic[Token]):
             raise ChaosError(f"{url!r} is no address of an API; give one such as http://127.0.0.1:8080.")
         self._host = parts.hostname
         self._tls = access.trust() if parts.scheme == "https" else None
-        self._timeout, self._most = timeout, most
+        self._timeout, self._most, self._largest = timeout, most, largest
         self._port = port
         self._where = f"{write_host(self._host)}:{port}"
         self._prefix = parts.path.rstrip("/")
@@ -158,12 +169,13 @@ class Connections(Generic[Token]):
         while self._idle:
             self._drop(self._idle.pop())
 
-    def request(self, method: str, path: str, body: bytes, token: Token) -> bool:
+    def request(self, method: str, path: str, body: bytes | None, token: Token) -> bool:
         """Send a request; False when ``most`` are under way and nothing was done. Its end comes out of poll."""
         if self.under_way >= self._most:
             return False
-        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._headers}Content-Length: {len(body)}\r\n\r\n"
-        task = _Task(token, head.encode() + body, clock.read())
+        length = "" if body is None else f"Content-Length: {len(body)}\r\n"
+        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._headers}{length}\r\n"
+        task = _Task(token, head.encode() + (body or b""), clock.read())
         self.under_way += 1
         self._deadlines.append((task.sent + self._timeout, task))
         kept = self._take_idle()
@@ -292,7 +304,7 @@ class Connections(Generic[Token]):
 
     def _send(self, connection: _Connection, task: _Task[Token]) -> None:
         connection.task, task.connection = task, connection
-        connection.answer, connection.unsent = Answer(), task.data
+        connection.answer, connection.unsent = Answer(self._largest), task.data
         connection.state = _SENDING
         try:
             self._flush(connection)

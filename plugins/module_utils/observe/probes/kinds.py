@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ...common import clock
+from ...common import bounds, clock
 from ...exchange.endpoints import Moved
-from ...host.http_client import OPEN, Access, Client, Expectation, kind_of, shorten
+from ...host.http_client import OPEN, Access, Expectation, Reply, kind_of, shorten
+from ..load.connections import Connections
 
 TIMEOUT_S = 1.0
 #: The kernel of this very host answers a connect to one of its containers, at once, even if the service sleeps. Once
@@ -49,13 +50,15 @@ class HttpProbe:
         scheme, _colon, rest = str(probe["url"]).partition("://")
         host, slash, path = rest.partition("/")
         timeout = float(probe.get("timeout_s") or TIMEOUT_S)
-        self._client = Client(f"{scheme}://{host}", timeout=timeout, access=access)
+        self._connections: Connections[None] = Connections(
+            f"{scheme}://{host}", timeout=timeout, most=1, largest=bounds.HTTP_BODY, access=access
+        )
         self._path = slash + path or "/"
         self._expect = Expectation.parse(probe.get("expect") or {}, f"probe {name}: expect")
 
     def sample(self) -> ProbeAnswer:
         """Ask once."""
-        reply = self._client.request("GET", self._path)
+        reply = self._ask()
         body = reply.json() if self._expect.reads_body else None
         kind = self._expect.judge(reply, body)
         good = kind == "ok"
@@ -67,6 +70,15 @@ class HttpProbe:
             kind=kind,
             detail=None if good else reply.detail or reply.text() or f"status {reply.status}",
         )
+
+    def _ask(self) -> Reply:
+        """Send one request and wait until it ends, which its deadline sees to."""
+        self._connections.poll(0)  # a kept connection that was closed meanwhile
+        self._connections.request("GET", self._path, None, None)
+        ended: list[tuple[None, Reply]] = []
+        while not ended:
+            ended = self._connections.poll(TIMEOUT_S)
+        return ended[0][1]
 
 
 class MovingProbe:
