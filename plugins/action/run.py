@@ -58,7 +58,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             **{name: str(value) for name, value in found.items() if value},
             **{name: value for name, value in asked.items() if value},
         }
-        spec = {**spec, "load": load}
         if not kept:
             return spec, ""
         if admin:
@@ -66,4 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         path = self._connection._shell.join_path(self._connection._shell.tmpdir, "secrets.json")
         self._transfer_data(path, json.dumps(kept))
         self._fixup_perms2((self._connection._shell.tmpdir, path), execute=False)
-        return {**spec, "database": database}, str(path)
+        open_part = {"database": database, "load": load}
+        return {**spec, **{name: value for name, value in open_part.items() if value or name in spec}}, str(
+            path
+        )

@@ -74,13 +74,14 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
 def find_runtime(given: Mapping[str, Any]) -> Path:
     """Return the path of the runtime to use. Raises LookupError saying why there is none that is to be used."""
     arguments = given["arguments"]
-    path = Path(
-        given.get("runtime") or archive.run_archive(str(arguments.get("run_id")), arguments.get("state_dir"))
-    )
-    why = archive.refuse_archive(path, str(given["sha256"]))
-    # what was carried along lies where Ansible laid this very module
-    if not given.get("runtime"):
-        why = files.refuse_folder(path.parent) or why
+    try:
+        carried, state = given.get("runtime"), arguments.get("state_dir")
+        path = Path(carried or archive.run_archive(str(arguments.get("run_id")), state))
+        # what was carried along lies where Ansible laid this very module
+        why = "" if carried else files.refuse_folder(path.parent)
+        why = why or archive.refuse_archive(path, str(given["sha256"]))
+    except (TypeError, ValueError):  # a path that is no text, or holds a NUL
+        why = "it was given a path that is none"
     if why:
         raise LookupError(why)
     return path

@@ -25,6 +25,8 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
+from .cache import find_cache
+
 _PLUGINS = Path(__file__).resolve().parents[2]
 _PACKAGE = "exchange_chaos"
 _MAIN = f"import sys\nfrom {_PACKAGE}.entry import main\nsys.exit(main(sys.argv))\n"
@@ -97,8 +99,7 @@ def build_archive() -> Path:
     digest = hashlib.sha256(
         b"".join(name.encode() + b"\0" + data for name, data in files.items())
     ).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exchange-chaos"
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    cache = find_cache()
     path = cache / f"chaos-{digest[:16]}-{sys.implementation.cache_tag}.pyz"
     if not path.exists():
         # others may be about to carry theirs to a host: only what is old goes

@@ -17,6 +17,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from .cache import find_cache
+
 REQUIREMENTS = Path(__file__).resolve().parents[3] / "roles" / "host" / "files" / "requirements.txt"
 #: What every Python of every host can use: pure wheels that the oldest supported Python takes.
 _ANY = (
@@ -68,8 +70,7 @@ def find_wheels(folder: str | None) -> list[Path]:
     if folder:
         return choose_wheels(Path(folder).expanduser(), pins)
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exchange-chaos"
-    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    cache = find_cache()
     target = cache / f"wheels-{digest}"
     with (cache / "wheels.lock").open("w") as lock:  # every host of the play comes here at once
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -63,6 +63,8 @@ def options_of(name: str) -> dict[str, dict[str, Any]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(basic.AnsibleModule, "__init__", ask)
+        patch.setattr(basic, "_ANSIBLE_ARGS", b'{"ANSIBLE_MODULE_ARGS": {}}')
+        patch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
         with pytest.raises(Asked) as asked:
             load(name).main()
     return dict(asked.value.args[0])

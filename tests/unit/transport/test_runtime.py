@@ -93,3 +93,17 @@ def test_an_unknown_command_does_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert list(tmp_path.iterdir()) == [tmp_path / "exchange-chaos"]
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o720])
+def test_what_others_may_write_to_is_no_cache(tmp_path: Path, cache: Path, mode: int) -> None:
+    """Whatever lies there is run by root on every host."""
+    planted = runtime.build_archive()
+    assert planted.parent == cache
+    planted.write_bytes(b"somebody's")
+    cache.chmod(mode)
+    built = runtime.build_archive()
+    assert built.parent != cache
+    assert zipfile.is_zipfile(built)
+    assert built.parent.stat().st_mode & 0o077 == 0
+    assert runtime.build_archive() == built, "once for all hosts of a play"
