@@ -98,7 +98,7 @@ def become_module(given: Mapping[str, Any]) -> None:
 def main() -> None:
     """Become the module that was asked for, or say why not."""
     # not by AnsibleModule: what it is given are the arguments of another, secrets among them
-    given = basic._load_params()
+    given = basic._load_params() or {}
     why = "it was called without a module's name, its arguments and the sum of a runtime"
     if given.keys() >= {"module", "arguments", "sha256"} and isinstance(given["arguments"], dict):
         try:

@@ -73,12 +73,12 @@ def order_readings(orders: list[Line]) -> dict[str, float | None]:
 
 
 def free_disk_mb(path: str) -> float | None:
-    """Return what a user may still write on the file system of ``path``, MiB (statvfs(3))."""
+    """Return what a user may still write on the file system of ``path``, MiB (statvfs(3)); None where it tells none."""
     try:
         stat = os.statvfs(path)
     except OSError:
         return None
-    return stat.f_bavail * stat.f_frsize / _MB
+    return stat.f_bavail * stat.f_frsize / _MB if stat.f_blocks else None
 
 
 def least_free(folders: Sequence[str]) -> tuple[float | None, str]:

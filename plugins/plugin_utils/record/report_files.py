@@ -62,8 +62,10 @@ def check_folder(folder: str) -> None:
 
 
 def require_room(folder: str) -> None:
-    """Raise FileError unless there is room for a report in ``folder``."""
+    """Raise FileError unless there is room for a report in ``folder``; where its file system tells none, it may be."""
     disk = os.statvfs(folder)
+    if not disk.f_blocks:
+        return
     free = disk.f_bavail * disk.f_frsize // (1024 * 1024)
     if free < _FREE_MIB:
         raise FileError(

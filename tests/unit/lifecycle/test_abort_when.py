@@ -104,3 +104,4 @@ def test_the_host_is_read_for_real(tmp_path: Path) -> None:
     assert 0 < float(abort_when.free_memory_mb() or 0) < 1e8
     assert 0 < float(abort_when.free_disk_mb(str(tmp_path)) or 0) < 1e10
     assert abort_when.free_disk_mb("/nowhere/at/all") is None
+    assert abort_when.free_disk_mb("/proc") is None, "it tells no room, and is not full"
