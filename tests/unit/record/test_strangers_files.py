@@ -122,7 +122,7 @@ def fetch(tmp_path: Path, members: list[tuple[tarfile.TarInfo, bytes]]) -> dict[
         for member, data in members:
             archive.addfile(member, io.BytesIO(data))
     action = ActionModule.__new__(ActionModule)
-    action._module = lambda *_: {"content": base64.b64encode(packed.getvalue()).decode()}
+    action._execute_module = lambda **_: {"content": base64.b64encode(packed.getvalue()).decode()}
     return dict(action._fetch(str(tmp_path / "chaos-exp-01"), "/bundle", {"inventory_hostname": "db-1"}))
 
 
