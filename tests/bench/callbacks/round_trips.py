@@ -26,6 +26,9 @@ description: See the file's own docstring.
 """
 
 
+_OUT_OF_THE_RUNTIME = "exchange.chaos.from_runtime"
+
+
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible-core is untyped
     """Wraps the methods; it does nothing on events."""
 
@@ -63,9 +66,12 @@ def _count(owner: type, name: str, path: str, describe: Callable[..., dict[str, 
 def _module(action: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
     variables = kwargs.get("task_vars") or (args[3] if len(args) > 3 else None) or {}
     given = kwargs.get("module_args") or (args[1] if len(args) > 1 else None) or action._task.args
+    module = str(kwargs.get("module_name") or (args[0] if args else None) or action._task.action)
+    if module == _OUT_OF_THE_RUNTIME:  # it becomes the one it is asked for
+        module, given = f"exchange.chaos.{given['module']}", given["arguments"]
     return {
         "what": "module",
-        "module": str(kwargs.get("module_name") or (args[0] if args else None) or action._task.action),
+        "module": module,
         "host": str(variables.get("inventory_hostname", "")),
         "remote": str(action._connection.transport) != "local",
         "task": str(action._task.name),
