@@ -336,8 +336,8 @@ def test_the_compiler_is_gone_once_the_programs_run(exchange: Exchange, tmp_path
 
 
 def mounts(path: str) -> list[str]:
-    """Lines of a table of mounts, but for the engine's own: containers of other tests come and go meanwhile."""
-    own = ("/docker/", "/runc.")
+    """Lines of a table of mounts, but for the engine's and other tests' own, which come and go meanwhile."""
+    own = ("/docker/", "/runc.", "/pytest-of-")
     return sorted(
         line for line in Path(path).read_text().splitlines() if not any(part in line for part in own)
     )

@@ -329,8 +329,12 @@ def test_the_trial_order_goes_in_is_found_and_is_cancelled(
             {},
             r"The API cannot be reached \(127.0.0.1:9 refused the connection\)",
         ),
-        ({"url": "http://192.0.2.1", "timeout_s": 0.3}, {}, r"The API cannot be reached .*load\.url"),
-        ({"order.path": "/api/nothing"}, {}, r"answered 40\d: .* check load\.url and load\.order\.path"),
+        (
+            {"url": "http://192.0.2.1", "timeout_s": 0.3},
+            {},
+            r"The API cannot be reached .* check chaos_api_url",
+        ),
+        ({"order.path": "/api/nothing"}, {}, r"answered 40\d: .* path and method of chaos_order"),
         (
             {"order.body.user_id": "c4a05000-0000-4000-8000-00000000dead"},
             {},
@@ -341,8 +345,8 @@ def test_the_trial_order_goes_in_is_found_and_is_cancelled(
             {},
             r"status 400: code: INVALID_TYPE, message: .*details: got 'PERHAPS'",
         ),
-        ({"accept": {"status": 201, "expression": "data.nothing"}}, {}, r"not as load\.accept expects"),
-        ({"order_id": "data.nothing"}, {}, r"load\.order_id \(data\.nothing\) found no id"),
+        ({"accept": {"status": 201, "expression": "data.nothing"}}, {}, r"not as chaos_order_accept expects"),
+        ({"order_id": "data.nothing"}, {}, r"chaos_order_id \(data\.nothing\) found no id"),
         (
             {},
             {"lookup": "SELECT price FROM trading.orders WHERE false"},

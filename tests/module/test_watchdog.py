@@ -130,7 +130,7 @@ def test_a_run_that_nobody_renews_is_ended_with_a_record_and_leaves_no_process(h
     assert last(record, "undone")["by"] == "watchdog"
     assert host.state.lock_holder(host.project.name) is None
     assert outcome == "aborted"
-    assert not record.file("chaos.pyz").exists()
+    assert not record.file("deadline.json").exists()
     # the next run is free to go
     host.state.lock_project(host.project.name, "exp-01-next", "somebody")
 
