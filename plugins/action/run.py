@@ -65,7 +65,5 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         path = self._connection._shell.join_path(self._connection._shell.tmpdir, "secrets.json")
         self._transfer_data(path, json.dumps(kept))
         self._fixup_perms2((self._connection._shell.tmpdir, path), execute=False)
-        open_part = {"database": database, "load": load}
-        return {**spec, **{name: value for name, value in open_part.items() if value or name in spec}}, str(
-            path
-        )
+        shown = {name: value for name, value in (("database", database), ("load", load)) if name in spec}
+        return {**spec, **shown}, str(path)

@@ -17,6 +17,14 @@ from ..module_utils.common.shapes import is_number
 LEVEL_MARKS = {"ok": "✓", "warn": "⚠", "fail": "✗", "info": "·"}
 VERDICT_MARKS = {"pass": "✓", "fail": "🚨", "unknown": "?"}
 NOT_MEASURED = "not measured"
+#: What Ansible's types of arguments are called.
+TYPE_WORDS = {
+    "float": "a number",
+    "int": "a whole number",
+    "bool": "true or false",
+    "dict": "a dictionary",
+    "list": "a list",
+}
 
 _OPS = {"<=": "≤", ">=": "≥", "==": "="}
 _BOUNDS = {"<=": "at worst", ">=": "at least", "==": "="}

@@ -17,18 +17,12 @@ from typing import Any
 
 from ...module_utils.common.bounds import PORT_MAX
 from ...module_utils.common.schema import Wrong, as_number, find_unsound, show_value
+from ..words import TYPE_WORDS
 
 Option = Mapping[str, Any]
 
 _INSTEAD = "with -e give it as JSON: -e '{\"NAME\": …}'"
 _NUMBERS = ("int", "float")
-_WORDS = {
-    "float": "a number",
-    "int": "a whole number",
-    "bool": "true or false",
-    "dict": "a dictionary",
-    "list": "a list",
-}
 #: What Ansible takes for true or false, as text or as a number.
 _BOOLS = ("y", "yes", "on", "1", "true", "t", "1.0", "n", "no", "off", "0", "false", "f", "0.0")
 #: What no type says, by variable: the pattern of a text, or the least and the greatest of a number, and in words.
@@ -79,8 +73,8 @@ def find_problems(options: Mapping[str, Option], read: Callable[[str], Any]) -> 
                 f"{name} is a template that cannot be filled in ({error}); define what it names, or give a value."
             )
             continue
-        if value is None and option.get("type") in _WORDS:
-            found.append(f"{name} is empty (null); it must be {_WORDS[option['type']]}, or be left out.")
+        if value is None and option.get("type") in TYPE_WORDS:
+            found.append(f"{name} is empty (null); it must be {TYPE_WORDS[option['type']]}, or be left out.")
         found += list(_wrong(value, option, name)) or list(_beyond(value, name))
     return found
 
@@ -141,12 +135,12 @@ def _wrong_list(value: Any, option: Option, name: str) -> Iterator[str]:
 
 def _wrong_number(value: Any, kind: str, name: str) -> Iterator[str]:
     try:
-        number = as_number(value, name, f"{_WORDS[kind]}, finite, and not beyond 2**53 either way")
+        number = as_number(value, name, f"{TYPE_WORDS[kind]}, finite, and not beyond 2**53 either way")
     except Wrong as error:
         yield str(error)
         return
     if kind == "int" and not number.is_integer():
-        yield f"{name} is {show_value(value)}; it must be {_WORDS[kind]}."
+        yield f"{name} is {show_value(value)}; it must be {TYPE_WORDS[kind]}."
     elif _PORT.fullmatch(name) and not 1 <= number <= PORT_MAX:
         yield f"{name} is {show_value(value)}; it must be a port, from 1 to {PORT_MAX}."
 

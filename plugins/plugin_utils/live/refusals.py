@@ -13,13 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_WORDS = {
-    "float": "a number",
-    "int": "a whole number",
-    "bool": "true or false",
-    "dict": "a dictionary",
-    "list": "a list",
-}
+from ..words import TYPE_WORDS
+
 _INSIDE = r"(?: found in '?(?P<parent>[\w. >-]+?)'?\.?)?"
 _CONVERT = re.compile(rf"^(?:Elements value for option|argument) '(?P<name>\w+)' is of type .*?{_INSIDE}"
                       r" and we were unable to convert to (?P<type>\w+)\b")  # fmt: skip
@@ -53,7 +48,7 @@ def _name(match: re.Match[str]) -> str:
 
 
 def _convert(match: re.Match[str]) -> str:
-    wanted = _WORDS.get(match.group("type"), f"of type {match.group('type')}")
+    wanted = TYPE_WORDS.get(match.group("type"), f"of type {match.group('type')}")
     return f"{_name(match)} must be {wanted}; what was given cannot be read as that."
 
 
