@@ -96,9 +96,7 @@ def others_of(option: dict[str, Any]) -> st.SearchStrategy[Any]:
     return TYPED[kind] | VALUES
 
 
-@pytest.fixture(autouse=True)
-def _no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+pytestmark = pytest.mark.usefixtures("no_engine")
 
 
 def run_module(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,15 +41,7 @@ PLAYBOOKS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_process() -> Iterator[None]:
-    with playbook.in_one_process():
-        yield
+pytestmark = pytest.mark.usefixtures("no_engine", "one_process")
 
 
 @dataclass(frozen=True)

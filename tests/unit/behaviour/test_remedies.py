@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,7 @@ ONE = "[exchange]\nh1 LOCAL\n"
 SIX = "[exchange]\nh[1:6] LOCAL\n"
 
 
-@pytest.fixture(autouse=True)
-def _no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_process() -> Iterator[None]:
-    with playbook.in_one_process():
-        yield
+pytestmark = pytest.mark.usefixtures("no_engine", "one_process")
 
 
 def play(folder: Path, case: Case, *options: str) -> playbook.Played:
