@@ -52,6 +52,20 @@ def test_what_is_hidden_is_said_to_be_hidden() -> None:
         ({"msg": "Failed to create temporary directory. In some cases, you may have been able to authenticate …"},
          "ansible_remote_tmp"),
         ({"msg": NO_JSON, "module_stderr": "ImportError: x.so: failed to map segment from shared object"}, "noexec"),
+        ({"msg": "Task failed: Module failed: 'type' object is not subscriptable"}, "is too old: name one of 3.9"),
+        ({"msg": NO_JSON, "module_stderr": "Traceback (most recent call last):\nansible-core requires a minimum of "
+          "Python version 3.8. Current version: 3.7.16"}, "is too old: name one of 3.9"),
+        ({"msg": NO_JSON, "module_stderr": '  File "/root/.ansible/tmp/x/AnsiballZ_from_runtime.py", line 40\n    def '
+          "f(\nSyntaxError: invalid syntax"}, "is too old: name one of 3.9"),
+        ({"msg": "The module interpreter '/no/such/python3' was not found.",
+          "module_stdout": "/bin/sh: 1: /no/such/python3: not found"}, "There is no Python on this host where"),
+        ({"msg": "Failed to connect to the host via ssh: WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nHost key "
+          "verification failed."}, "ssh-keygen -R"),
+        ({"msg": "Failed to connect to the host via ssh: Host key verification failed."}, "is not known here"),
+        ({"msg": "Failed to connect to the host via ssh: a@b: Permission denied (publickey)."}, "check ansible_user"),
+        ({"msg": "Failed to create temporary directory … stdout: This account is currently not available."},
+         "may not log in"),
+        ({"msg": "failed to transfer file", "module_stderr": "[Errno 28] No space left on device"}, "is full"),
     ],
 )  # fmt: skip
 def test_what_keeps_ansible_from_the_host_is_one_sentence_with_what_to_set(
@@ -63,6 +77,8 @@ def test_what_keeps_ansible_from_the_host_is_one_sentence_with_what_to_set(
     assert "json char" not in told
     ours = results.failure_sentence({**said, "failed": True, "chaos_lines": []})
     assert remedy not in ours
+    lost = results.failure_sentence({**said, "failed": True, "chaos_unreachable": "2026-11-30T20:00:00Z"})
+    assert remedy not in lost
 
 
 def test_a_host_cannot_speak_for_the_controller_or_for_another_host() -> None:
