@@ -36,6 +36,8 @@ _CONNECTION = (
 )  # fmt: skip
 #: How the default of a variable begins that nobody set: roles/chaos/defaults/main.yml.
 _UNSET = "{{ chaos_found."
+#: What discover goes by where it is set; the rest it looks for.
+_GONE_BY = ("chaos_services", "chaos_api_url", "chaos_database", "chaos_user_id", "chaos_symbol")
 _THIS_PYTHON = "{{ ansible_playbook_python }}"
 
 
@@ -55,7 +57,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         if arguments["state"] == "found":
             remote = self._connection.transport != "local"
             asked = {"project": arguments["project"], "trial": arguments["trial"], "remote": remote}
-            return self._look(asked, task_vars)
+            return self._look({**asked, **self._list_set(arguments, task_vars or {})}, task_vars)
         if arguments["state"] == "filled":
             return self._fill(arguments, task_vars or {})
         try:
@@ -69,6 +71,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
         except FileError as error:
             return {**result, "failed": True, "msg": str(error)}
 
+    def _list_set(self, arguments: Arguments, variables: Variables) -> Arguments:
+        """Return what a user has set of an exchange that is looked at, its secrets apart."""
+        given = {
+            name: self._read_variable(name, variables)
+            for name in _GONE_BY
+            if name in variables and not str(variables[name]).startswith(_UNSET)
+        }
+        return _part_secrets(arguments, {name: value for name, value in given.items() if value})
+
     def _fill(self, arguments: Arguments, variables: Variables) -> Result:
         """Have the host look for what nobody set; what it cannot tell is the ``problem`` of the answer."""
         raw = {name: variables.get(name) for name in filling.FILLED}
@@ -78,15 +89,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             return {"changed": False, "found": found, "problem": "", "chaos_lines": []}
         known = {name: self._read_variable(name, variables) for name in raw if name not in unset}
         defaults = {name: self._read_variable(filling.name_default(name), variables) for name in unset}
-        database = dict(known.get("chaos_database") or {})
-        password = database.pop("password", None)
-        database.pop("admin", None)
         asked = {
             "state": "filled",
             "project": arguments["project"],
-            "known": {**known, **({"chaos_database": database} if database else {})},
+            **_part_secrets(arguments, known),
             "external": arguments["external"] if "chaos_external" in known else {},
-            "password": password,
             "likely_user": str(defaults.get("chaos_user_id") or ""),
         }
         answer = self._look(asked, variables)
@@ -153,6 +160,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             "map": drawn,
             "chaos_lines": [{"at": utc_now(), **line} for line in tell_written(path, drawing, missing)],
         }
+
+
+def _part_secrets(arguments: Arguments, known: Variables) -> Arguments:
+    """Return the arguments of the module for what is set: a secret is an argument of its own, which is not shown."""
+    database = dict(known.get("chaos_database") or {})
+    password = database.pop("password", None)
+    database.pop("admin", None)
+    return {
+        "known": {**known, **({"chaos_database": database} if database else {})},
+        "password": password,
+        "headers": arguments["headers"],
+        "authority": arguments["authority"],
+    }
 
 
 def _is_found(answer: Any) -> bool:

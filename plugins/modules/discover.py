@@ -39,7 +39,8 @@ options:
     default: false
   known:
     description:
-      - For O(state=filled), the variables that are set, without a password; filled in by the action of the same name.
+      - The variables that are set, without a password; filled in by the action of the same name. With O(state=found)
+        these are services, the API's address, the database's login, user and symbol.
     type: dict
     default: {}
   external:
@@ -47,8 +48,17 @@ options:
     type: dict
     default: {}
   password:
-    description: For O(state=filled), the database's password, where it is set.
+    description: The database's password, where it is set; filled in by the action of the same name.
     type: str
+  headers:
+    description:
+      - Headers of requests to the API, as C(chaos_api_headers) has them; told to nobody who lets in everybody, and
+        in no result.
+    type: dict
+  authority:
+    description: The authority, as PEM has it, that the API's certificate is of; empty for those this host trusts.
+    type: str
+    default: ""
   likely_user:
     description: For O(state=filled), the user who is taken where there is such a user.
     type: str
@@ -157,10 +167,11 @@ from dataclasses import asdict
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result
-from ansible_collections.exchange.chaos.plugins.module_utils.discovery import exploring
-from ansible_collections.exchange.chaos.plugins.module_utils.discovery.known import read_known
+from ansible_collections.exchange.chaos.plugins.module_utils.discovery import exploring, trying
+from ansible_collections.exchange.chaos.plugins.module_utils.discovery.known import KnownSettings, read_known
 from ansible_collections.exchange.chaos.plugins.module_utils.host import consent
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
+from ansible_collections.exchange.chaos.plugins.module_utils.host.http_client import Access
 from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
 
 #: Links beyond these are told of nobody: results stay under 64 KiB.
@@ -181,10 +192,10 @@ def find_exchange(given: Arguments, lines: Lines, *, act: bool) -> Result:
         return {"projects": projects}
     if given["trial"] and given["remote"]:
         consent.require_consent()
-    found, problem = exploring.discover_project(engine, given["project"], lines.say), ""
+    found, problem = exploring.discover_project(engine, given["project"], lines.say, _read_known(given)), ""
     if given["trial"] and act:
         try:
-            exploring.try_discovered(engine, found, lines.say)
+            trying.try_discovered(engine, found, lines.say)
         except ChaosError as error:
             lines.say("fail", str(error))
             problem = str(error)
@@ -206,14 +217,21 @@ def find_unset(given: Arguments, lines: Lines) -> Result:
             "info", f"Project {given['project']} runs the embedded exchange: its defaults are true of it"
         )
         return {}
-    known = read_known(
+    found = exploring.discover_project(
+        engine, given["project"], lambda _level, _text: None, _read_known(given)
+    )
+    return {"settings": [one.to_data() for one in found.settings], "services": found.services}
+
+
+def _read_known(given: Arguments) -> KnownSettings:
+    """Return what is set, and with what is asked for the rest. Raises ChaosError."""
+    return read_known(
         given["known"],
         external=given["external"],
         password=given["password"] or "",
         likely_user=given["likely_user"],
+        access=Access.from_data({"headers": given["headers"], "authority": given["authority"]}),
     )
-    found = exploring.discover_project(engine, given["project"], lambda _level, _text: None, known)
-    return {"settings": [one.to_data() for one in found.settings], "services": found.services}
 
 
 def main() -> None:
@@ -226,6 +244,8 @@ def main() -> None:
             "known": {"type": "dict", "default": {}},
             "external": {"type": "dict", "default": {}},
             "password": {"type": "str", "no_log": True},
+            "headers": {"type": "dict", "no_log": True},
+            "authority": {"type": "str", "default": ""},
             "likely_user": {"type": "str", "default": ""},
             "remote": {"type": "bool", "default": True},
             "hosts": {"type": "dict", "default": {}},

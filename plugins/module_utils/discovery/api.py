@@ -9,12 +9,12 @@ No order is sent, and nothing that an API might take for one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
 from ..common import bounds
-from ..host.http_client import Client, Reply
+from ..host.http_client import OPEN, Access, Client, Reply
 from .order_form import (
     DOCUMENTS,
     ORDER_PATHS,
@@ -56,12 +56,20 @@ _MARKETS = (
 )
 #: What an address answers that is there, though it wants more than a plain GET.
 _THERE = (400, 401, 403, 405, 422)
+#: What an address answers that lets in only those with a token or a key; an address that no API has; a plain request
+#: on a port that speaks TLS; a certificate of an authority that is not trusted.
+_CLOSED, _NOWHERE, _PLAIN_ON_TLS = (401, 403), "/exchange-chaos-nothing-is-here", 400
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _GOOD_WORDS = ("healthy", "ok", "up", "pass", "ready", "alive", "green")
 
 
 @dataclass
 class ApiAnswers:
-    """What an API told: the form of an order, its probes, and everything that was tried in vain."""
+    """What an API told: the form of an order, its probes, and everything that was tried in vain.
+
+    own_way: whether a run finds this URL by itself. wants: variable → why the API lets in nobody who lacks it, or is
+    not trusted. closed: it tells nothing at all before that is set. access: with what it was asked.
+    """
 
     url: str
     form: OrderForm | None = None
@@ -69,17 +77,28 @@ class ApiAnswers:
     health: dict[str, Any] = field(default_factory=dict)
     tried: list[str] = field(default_factory=list)
     answers: bool = False
+    own_way: bool = True
+    wants: dict[str, str] = field(default_factory=dict)
+    closed: bool = False
+    access: Access = OPEN
+
+    @property
+    def known(self) -> bool:
+        """Return whether this is an API of orders, or what may be one and tells nobody."""
+        return bool(self.form) or self.closed
 
 
 class Questioner:
     """Asks one service, as long as its time lasts."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, access: Access = OPEN) -> None:
         """Prepare; nothing is connected yet."""
-        self._client = Client(url, timeout=_PATIENCE_S)
+        self._client = Client(url, timeout=_PATIENCE_S, access=access)
         self._deadline = bounds.Deadline(_WHOLE_S)
         self.url = url
         self.tried: list[str] = []
+        self.statuses: list[int] = []
+        self.untrusted = False
 
     def ask(self, path: str) -> Reply | None:
         """Return the answer to a GET, None when there was none or time is up."""
@@ -87,13 +106,41 @@ class Questioner:
             return None
         reply = self._client.request("GET", path)
         self.tried.append(f"GET {path}: {reply.status or reply.kind}")
+        self.statuses += [reply.status] if reply.status else []
+        self.untrusted = self.untrusted or _UNTRUSTED in reply.detail
         return reply if reply.status else None
 
 
-def ask_api(url: str) -> ApiAnswers:
-    """Return what the service at a URL tells of itself."""
-    questioner = Questioner(url)
-    asked = ApiAnswers(url)
+def ask_api(url: str, access: Access = OPEN) -> ApiAnswers:
+    """Return what the service at a URL tells of itself; one that wants TLS is asked by TLS.
+
+    What stands in the headers of ``access`` is told to nobody who did not ask for a token or a key.
+    """
+    asked = _ask_by_its_protocol(url, replace(access, headers={}))
+    if access.headers and "chaos_api_headers" in asked.wants:
+        return _ask_by_its_protocol(url, access)
+    return asked
+
+
+def _ask_by_its_protocol(url: str, access: Access) -> ApiAnswers:
+    if url.startswith("http://") and _refuses_plain(Questioner(url, access)):
+        encrypted = "https" + url[len("http") :]
+        by_tls = _ask_all(Questioner(encrypted, access), ApiAnswers(encrypted, own_way=False, access=access))
+        if by_tls.answers or by_tls.closed:
+            return by_tls
+    return _ask_all(Questioner(url, access), ApiAnswers(url, access=access))
+
+
+def _refuses_plain(questioner: Questioner) -> bool:
+    """Return whether a port answers as those do that speak TLS alone: by cutting off, or by 400."""
+    reply = questioner.ask(DOCUMENTS[0])
+    return (
+        reply.status == _PLAIN_ON_TLS if reply else not questioner.tried[-1].endswith(("refused", "timeout"))
+    )
+
+
+def _ask_all(questioner: Questioner, asked: ApiAnswers) -> ApiAnswers:
+    """Ask for everything, and return ``asked`` with what the service tells."""
     document = None
     for path in DOCUMENTS:
         reply = questioner.ask(path)
@@ -104,13 +151,39 @@ def ask_api(url: str) -> ApiAnswers:
         if asked.form:
             asked.form.how = f"the API's own description, {path}"
             break
+    if _tell_closed(questioner, asked):
+        return asked
     asked.form = asked.form or _find_listed(questioner)
+    _see_whether_let_in(questioner, asked)
     readings = list_readings(document)
     asked.readiness = _find_probe(questioner, _READY, readings)
     asked.health = _find_probe(questioner, _HEALTH, readings)
     asked.tried = questioner.tried
-    asked.answers = any(word[-3:].isdigit() for word in questioner.tried)
+    asked.answers = bool(questioner.statuses)
     return asked
+
+
+def _tell_closed(questioner: Questioner, asked: ApiAnswers) -> bool:
+    """Return whether the service tells nothing of itself before a variable is set, and say in ``asked`` which."""
+    if questioner.untrusted:
+        asked.wants["chaos_api_ca"] = (
+            f"{asked.url} has a certificate of an authority that this host does not know, or of another name"
+        )
+    elif questioner.statuses and set(questioner.statuses) <= set(_CLOSED):
+        nowhere = questioner.ask(_NOWHERE)
+        if nowhere and nowhere.status in _CLOSED:
+            asked.wants["chaos_api_headers"] = f"{asked.url} answers everything with {nowhere.status}"
+    asked.tried, asked.answers = questioner.tried, bool(questioner.statuses)
+    asked.closed = bool(asked.wants)
+    return asked.closed
+
+
+def _see_whether_let_in(questioner: Questioner, asked: ApiAnswers) -> None:
+    """Say in ``asked`` if who asks for orders must have a token, though others are told what the API looks like."""
+    path = asked.form.path if asked.form else ""
+    reply = questioner.ask(f"{path}?limit=1") if path else None
+    if reply and reply.status in _CLOSED:
+        asked.wants["chaos_api_headers"] = f"GET {path} was answered with {reply.status}"
 
 
 def _find_listed(questioner: Questioner) -> OrderForm | None:
@@ -146,9 +219,9 @@ def _expect(body: Any) -> dict[str, str]:
     return {}
 
 
-def find_book(url: str, symbol: str) -> str:
+def find_book(url: str, symbol: str, access: Access = OPEN) -> str:
     """Return the path of the book of a symbol, "" where none of the usual ones answers."""
-    questioner = Questioner(url)
+    questioner = Questioner(url, access)
     for path in _BOOKS:
         reply = questioner.ask(path.replace("{symbol}", quote(symbol, safe="")))
         if reply and reply.status == 200 and isinstance(reply.json(), (dict, list)):
@@ -156,9 +229,9 @@ def find_book(url: str, symbol: str) -> str:
     return ""
 
 
-def find_symbols(url: str) -> tuple[str, list[str]]:
+def find_symbols(url: str, access: Access = OPEN) -> tuple[str, list[str]]:
     """Return the first of the usual paths at which a market's symbols are listed, and these; ("", []) for none."""
-    questioner = Questioner(url)
+    questioner = Questioner(url, access)
     for path in _MARKETS:
         reply = questioner.ask(path)
         found = list_symbols(reply.json()) if reply and reply.status == 200 else []
@@ -167,7 +240,7 @@ def find_symbols(url: str) -> tuple[str, list[str]]:
     return "", []
 
 
-def has_path(url: str, path: str) -> bool:
+def has_path(url: str, path: str, access: Access = OPEN) -> bool:
     """Return whether a service answers 200 to a GET."""
-    reply = Questioner(url).ask(path)
+    reply = Questioner(url, access).ask(path)
     return reply is not None and reply.status == 200

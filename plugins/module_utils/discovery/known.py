@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..host.http_client import OPEN, Access
 from .facts import ProjectFacts
 from .parts import Part, Parts
 from .settings import DatabaseLogin
@@ -21,7 +22,7 @@ class KnownSettings:
     """The variables that are set, as far as others are found by them.
 
     ``external``: the stores that live on another host, by part, with ``address`` and ``port``; ``password``: the
-    database's. ``likely_user`` is taken if there is such a user.
+    database's; ``access``: how the API lets us in. ``likely_user`` is taken if there is such a user.
     """
 
     services: Mapping[str, str] = field(default_factory=dict)
@@ -33,11 +34,12 @@ class KnownSettings:
     user: str = ""
     symbol: str = ""
     likely_user: str = ""
+    access: Access = OPEN
 
     @property
     def login(self) -> DatabaseLogin | None:
         """Return how the database is asked, None where nobody said."""
-        if not self.database:
+        if not self.database.get("name") or not self.database.get("user"):
             return None
         return DatabaseLogin(str(self.database.get("name", "")), str(self.database.get("user", "")), SET)
 
@@ -50,7 +52,12 @@ class KnownSettings:
 
 
 def read_known(
-    variables: Mapping[str, Any], *, external: Mapping[str, Any], password: str, likely_user: str
+    variables: Mapping[str, Any],
+    *,
+    external: Mapping[str, Any],
+    password: str,
+    likely_user: str,
+    access: Access = OPEN,
 ) -> KnownSettings:
     """Return what is known by the variables that are set; a service without a name plays no part."""
     services = variables.get("chaos_services") or {}
@@ -68,6 +75,7 @@ def read_known(
         user=str(variables.get("chaos_user_id") or ""),
         symbol=str(variables.get("chaos_symbol") or ""),
         likely_user=likely_user,
+        access=access,
     )
 
 

@@ -28,7 +28,8 @@ class ServiceLink:
 def draw_links(project: ProjectFacts) -> list[ServiceLink]:
     """Return the links between services, and those with the host and what lies beyond, by client and server.
 
-    Each connection between two containers is in both their tables; the client's counts, for it knows both ends.
+    Each connection between two containers is in both their tables; the client's counts, for it knows both ends. One
+    that has ended is kept by who closed it alone, which may be the server.
     """
     counts: dict[tuple[str, str, int, str], int] = {}
     for one in project.containers:
@@ -56,11 +57,12 @@ def _place(
 ) -> tuple[str, str, int, str] | None:
     """Return client, server, port and (of a server elsewhere) address of a connection; None where it is not told."""
     far = _owner(project, one, connection)
-    if connection.incoming:
-        # one of a container of the project is told by that container
-        return None if far not in (HOST, OUTSIDE) else (far, one.service, connection.port, "")
     if far == one.service:
         return None
+    if connection.incoming:
+        # one of a container of the project is told by that container, as long as it has it
+        told = connection.ended or far in (HOST, OUTSIDE)
+        return (far, one.service, connection.port, "") if told else None
     return one.service, far, connection.port, connection.address if far == OUTSIDE else ""
 
 

@@ -63,6 +63,7 @@ class OrderForm:
     """How an order is placed. ``fields``: part of an order → the field that carries it; ``fixed``: other fields."""
 
     path: str
+    method: str = "POST"
     fields: dict[str, str] = field(default_factory=dict)
     fixed: dict[str, Any] = field(default_factory=dict)
     words: dict[str, list[str]] = field(default_factory=dict)
@@ -82,22 +83,22 @@ def read_document(document: Any) -> OrderForm | None:
         return None
     prefix, operations = _prefix(document), list(_list_operations(document))
     posts = [
-        (path, operation, schema)
+        (path, method, operation, schema)
         for path, method, operation in operations
-        if method == "post"
+        if method == "post" or (method == "put" and "{" not in path)
         for schema in [_body_of(document, operation)]
         if schema and (_ORDERS.search(path) or _describes_order(schema))
     ]
 
-    def _rank(post: tuple[str, Node, Node]) -> tuple[bool, int, str]:
-        path, _operation, schema = post
-        return not _ORDERS.search(path), -len(match_names(list(schema.get("properties", {})))), path
+    def _rank(post: tuple[str, str, Node, Node]) -> tuple[bool, int, str, str]:
+        path, method, _operation, schema = post
+        return not _ORDERS.search(path), -len(match_names(list(schema.get("properties", {})))), path, method
 
     ranked = sorted(posts, key=_rank)
     if not ranked:
         return None
-    path, operation, schema = ranked[0]
-    form = OrderForm(path=prefix + path, how="the API's own description")
+    path, method, operation, schema = ranked[0]
+    form = OrderForm(path=prefix + path, method=method.upper(), how="the API's own description")
     _read_fields(document, schema, form)
     _read_answer(document, operation, form)
     _read_neighbours(operations, path, prefix, form)

@@ -229,7 +229,7 @@ def _ask_database(project: ProjectFacts, parts: Parts) -> dict[str, str]:
         return {}
     found = {}
     for client, count in find_clients(parts.links, store.service).items():
-        if _POOLERS.search(client):
+        if _is_pooler(project, client):
             for behind, through in find_clients(parts.links, client).items():
                 found[behind] = f"{_count(through)} by way of {client}"
         elif client not in (HOST, OUTSIDE):
@@ -254,7 +254,15 @@ def _taken(parts: Parts) -> set[str]:
     return {part.service for part in parts.found.values()}
 
 
+def _is_pooler(project: ProjectFacts, service: str) -> bool:
+    """Return whether a service stands before the database, by its name or by what runs in it."""
+    running = [name for one in project.list_of(service) for name in one.processes]
+    return any(_POOLERS.search(text) for text in (service, *running))
+
+
 def _is_tool(project: ProjectFacts, service: str) -> bool:
+    if _is_pooler(project, service):
+        return True
     images = [shorten_image(one.image) for one in project.list_of(service)]
     return any(_TOOLS.search(text) for text in (service, *images))
 

@@ -34,11 +34,13 @@ _RESOLVER = "127.0.0.11"
 _SESSION = re.compile(r"postgres: (?:\S+: )?(\S+) (\S+) ([0-9a-fA-F.:]+)\(\d+\)")
 
 
-def read_project(engine: DockerEngine, name: str, proc: Path = Path("/proc")) -> ProjectFacts:
+def read_project(
+    engine: DockerEngine, name: str, proc: Path = Path("/proc"), *, looks: int = LOOKS
+) -> ProjectFacts:
     """Return the facts of a project; what connects to what is gathered over several looks."""
     containers = engine.containers(name)[:_CONTAINERS]
     seen = [_Seen(one) for one in containers]
-    for look in range(LOOKS):
+    for look in range(looks):
         if look:
             clock.sleep(APART_S)
         children = _list_children(proc)

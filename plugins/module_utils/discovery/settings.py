@@ -21,6 +21,8 @@ from .parts import Parts
 #: The parts an exchange must have, and those it may have.
 NEEDED = ("database", "cache", "api", "proxy")
 OPTIONAL = ("simulator", "order_flow")
+#: Where a part listens of which nothing was found.
+_USUAL = {"database": 5432, "cache": 6379, "api": 8080, "proxy": 80}
 #: How the values of these variables stand within others.
 USER, SYMBOL = "{{ chaos_user_id }}", "{{ chaos_symbol }}"
 #: Decimals of a price that the numbers of orders need at least.
@@ -28,6 +30,9 @@ _DECIMALS = (5, 8)
 _LIMIT = re.compile(r"limit|lmt", re.IGNORECASE)
 _SELL = re.compile(r"sell|ask|short|^s$|^a$", re.IGNORECASE)
 _BUY = re.compile(r"buy|bid|long|^b$", re.IGNORECASE)
+#: Of how an order looks, what takes the table's columns to be known.
+_TOLD_BY_STORE = ("chaos_order", "chaos_order_side", "chaos_order_price")
+_OF_ORDERS = ("side", "price", "accept", "id", "error", "cancel", "book")
 _OURS = re.compile(r"chaos|test|demo|sandbox|resilien", re.IGNORECASE)
 
 
@@ -35,7 +40,8 @@ _OURS = re.compile(r"chaos|test|demo|sandbox|resilien", re.IGNORECASE)
 class Setting:
     """One variable. ``how``: of the whole value; ``parts``: of its keys; ``missing``: key (or "") → what was tried.
 
-    ``guessed``: it exists, and whether it may be used is for a person to say.
+    ``guessed``: it exists, and whether it may be used is for a person to say. ``after``: the variable that has to be
+    set before this one can be found.
     """
 
     variable: str
@@ -44,6 +50,7 @@ class Setting:
     parts: dict[str, str] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
     guessed: bool = False
+    after: str = ""
 
     def to_data(self) -> dict[str, Any]:
         """Return it as data."""
@@ -52,17 +59,25 @@ class Setting:
 
 @dataclass
 class DatabaseLogin:
-    """How the database is asked: its name and user, and where these were found; ``why`` it could not be asked."""
+    """How the database is asked: its name and user, and where these were found; ``why`` it could not be asked.
+
+    wants_password: it would be told more with a password. password_given: it was asked with one.
+    """
 
     name: str = ""
     user: str = ""
     how: str = ""
     why: str = ""
+    wants_password: bool = False
+    password_given: bool = False
 
 
 @dataclass
 class Stored:
-    """What the database told: its catalogue, the table of orders, the latest of them, a user and a symbol."""
+    """What the database told: its catalogue, the table of orders, the latest of them, a user and a symbol.
+
+    alike: that table, and those that look as much like it.
+    """
 
     login: DatabaseLogin = field(default_factory=DatabaseLogin)
     catalogue: Catalogue = field(default_factory=Catalogue)
@@ -73,6 +88,7 @@ class Stored:
     symbol: str = ""
     symbol_how: str = ""
     guessed: set[str] = field(default_factory=set)
+    alike: Sequence[OrdersTable] = ()
 
     def hold_trader(self, user: str, symbol: str, how: str) -> None:
         """Take the user and the symbol that are known already; an empty one is not."""
@@ -171,8 +187,9 @@ def build_settings(
     external = _find_external(parts)
     found += [external] if external else []
     found.append(_describe_url(project, parts, asked))
+    found += _list_wants(project, parts, asked)
     form = asked.form if asked else None
-    found.append(_describe_database(stored, form))
+    found.append(_describe_database(stored, form, _name_secrets(project, parts, ("database", "api"))))
     found.append(
         _plain(
             "chaos_user_id", stored.user, stored.user_how, "a user in orders or in what they refer to", stored
@@ -185,7 +202,49 @@ def build_settings(
     )
     found += _describe_orders(stored, form, asked)
     found += _describe_probes(asked)
+    return _leave_out(found, stored, asked)
+
+
+def _list_wants(project: ProjectFacts, parts: Parts, asked: ApiAnswers | None) -> list[Setting]:
+    """Return what the API wants before it tells of itself or takes orders: a secret is named by where it may be."""
+    found = []
+    for variable, why in (asked.wants if asked else {}).items():
+        then = "a file on the controller with the authority that it is of"
+        if variable == "chaos_api_headers":
+            where = _name_secrets(project, parts, ("api", "proxy"))
+            then = f"a header with the token or key that it wants, such as Authorization{where}"
+        found.append(Setting(variable, missing={"": f"{why}; {then}"}))
     return found
+
+
+def _name_secrets(project: ProjectFacts, parts: Parts, roles: Sequence[str]) -> str:
+    """Return which variables of services' environments look like a secret, in words; never what they hold."""
+    services = list(dict.fromkeys(parts.service_of(role) for role in roles if parts.service_of(role)))
+    met = [
+        f"{', '.join(names)} of {service}"
+        for service in services
+        for names in [sorted({name for one in project.list_of(service) for name in one.environment.secrets})]
+        if names
+    ]
+    return f"; environments hold {' and '.join(met)}" if met else ""
+
+
+def _leave_out(found: Sequence[Setting], stored: Stored, asked: ApiAnswers | None) -> list[Setting]:
+    """Leave out what cannot be known before a secret is set: a run finds it by itself, once it is."""
+    after: dict[str, str] = {}
+    if asked and asked.closed:
+        variable = next(iter(asked.wants))
+        after.update({one.variable: variable for one in found if one.variable.startswith("chaos_order")})
+        after.update({"chaos_readiness": variable, "chaos_health": variable, "chaos_symbol": variable})
+    if stored.login.wants_password:
+        password = "chaos_database.password"  # noqa: S105 - the name of a variable
+        after.update(dict.fromkeys((*_TOLD_BY_STORE, "chaos_user_id", "chaos_symbol"), password))
+    return [
+        Setting(one.variable, after=after[one.variable])
+        if one.variable in after and (one.missing or one.variable not in ("chaos_user_id", "chaos_symbol"))
+        else one
+        for one in found
+    ]
 
 
 def _list_services(parts: Parts) -> Setting:
@@ -216,6 +275,9 @@ def _list_ports(project: ProjectFacts, parts: Parts, ports: Mapping[str, str]) -
             found.missing[role] = (
                 f"no container of {part.service} listens on a TCP port that others can reach"
             )
+        else:
+            found.value[role] = _USUAL[role]
+            found.parts[role] = "the usual one: its service is to be filled in above"
     return found
 
 
@@ -234,6 +296,9 @@ def _describe_url(project: ProjectFacts, parts: Parts, asked: ApiAnswers | None)
     if asked is None:
         tried = parts.missing.get("api", "the API runs nowhere")
         return Setting("chaos_api_url", missing={"": f"no API was asked: {tried}"})
+    if not asked.own_way and asked.known:
+        how = "it answers there; left empty, a run asks where its port is published, or its IPv4 address, by plain HTTP"
+        return Setting("chaos_api_url", asked.url, how)
     if asked.answers:
         return Setting("chaos_api_url", "", f"empty: found by itself, at {asked.url} now, where it answers")
     return Setting(
@@ -241,27 +306,49 @@ def _describe_url(project: ProjectFacts, parts: Parts, asked: ApiAnswers | None)
     )
 
 
-def _describe_database(stored: Stored, form: OrderForm | None) -> Setting:
+def _describe_database(stored: Stored, form: OrderForm | None, secrets: str) -> Setting:
     login, orders = stored.login, stored.orders
     if not login.name:
         return Setting("chaos_database", missing={"": login.why or "no database was found"})
     found = Setting("chaos_database", {"name": login.name, "user": login.user}, login.how)
+    if login.wants_password:
+        found.missing["password"] = f"{login.why}{secrets}"
+        return found
+    if login.password_given:
+        found.missing["password"] = f"the one that was given for this is not written{secrets}"
     if orders is None:
         found.missing["lookup"] = login.why or (
             f"none of the {len(stored.catalogue.tables)} tables that {login.user} may read has columns of a price, a "
             "quantity and a side"
         )
         return found
+    if orders.others:
+        names = " and ".join(sorted([orders.table.written, *orders.others]))
+        found.missing["lookup"] = (
+            f"{names} look alike; -e discover_trial=true sends an order and sees where it is stored, or give lookup "
+            f"and open yourself, such as {write_own_lookups(stored, form, orders)['lookup']}"
+        )
+        return found
+    found.value.update(write_own_lookups(stored, form, orders))
+    found.parts["lookup"] = tell_table(orders)
+    return found
+
+
+def write_own_lookups(stored: Stored, form: OrderForm | None, orders: OrdersTable) -> dict[str, str]:
+    """Return the look-ups in a table of orders, as they are written in an inventory."""
     fields = _complete_fields(stored, form)[0] if form else {}
     places = {
         "user": "{user_id}" if fields.get("user") == "user_id" else stored.user,
         "symbol": "{symbol}" if fields.get("symbol") == "symbol" else stored.symbol,
     }
     words = orders.words_of("status", stored.catalogue) or stored.recent.values_of("status")
-    found.value.update(write_lookups(orders, list_waiting_words(words), places))
+    return write_lookups(orders, list_waiting_words(words), places)
+
+
+def tell_table(orders: OrdersTable) -> str:
+    """Return which table the orders are in, and what its columns are taken for."""
     told = ", ".join(f"{part} {name}" for part, name in orders.columns.items())
-    found.parts["lookup"] = f"the catalogue: table {orders.table.schema}.{orders.table.name} ({told})"
-    return found
+    return f"the catalogue: table {orders.table.schema}.{orders.table.name} ({told})"
 
 
 def _plain(variable: str, value: str, how: str, tried: str, stored: Stored) -> Setting:
@@ -274,7 +361,10 @@ def _describe_orders(stored: Stored, form: OrderForm | None, asked: ApiAnswers |
     """Return the variables of what an order looks like."""
     if form is None:
         tried = f"{'; '.join(asked.tried)}" if asked and asked.tried else "no API was found to ask"
-        return [Setting("chaos_order", missing={"": tried})]
+        whole = Setting("chaos_order", missing={"": tried})
+        if not (asked and asked.closed):
+            return [whole]
+        return [whole, *(Setting(f"chaos_order_{part}") for part in _OF_ORDERS)]
     fields, guessed = _complete_fields(stored, form)
     how = f"{form.how}{guessed}"
     cancel = form.cancel or {"method": "DELETE", "path": f"{form.path}/{{order_id}}"}
@@ -325,7 +415,7 @@ def _complete_fields(stored: Stored, form: OrderForm) -> tuple[dict[str, str], s
 
 def _describe_order(stored: Stored, form: OrderForm, fields: Mapping[str, str], how: str) -> Setting:
     body: dict[str, Any] = dict(form.fixed)
-    found = Setting("chaos_order", {"method": "POST", "path": form.path, "body": body}, how)
+    found = Setting("chaos_order", {"method": form.method, "path": form.path, "body": body}, how)
     if "user" in fields:
         body[fields["user"]] = int(stored.user) if _stores_number(stored, "user") else USER
     if "symbol" in fields:

@@ -19,8 +19,8 @@ from ..exchange.orders_table import (
     ask_recent,
     ask_symbol,
     ask_users,
-    find_orders_table,
     find_symbols,
+    list_orders_tables,
     parse_objects,
     read_catalogue,
 )
@@ -54,20 +54,26 @@ def ask_store(
     engine: DockerEngine, project: str, part: Part, logins: Sequence[DatabaseLogin], known: KnownSettings
 ) -> Stored:
     """Return what the database tells, by the first way in that shows a table of orders, else the first that works."""
-    refused, best = "", None
+    refused, best, closed = "", None, None
     for login in logins[:_LOGINS]:
         database = _Database(engine, project, part, login, known.store)
         try:
             catalogue = read_catalogue(database.ask(CATALOGUE))
         except ChaosError as error:
             refused = refused or _explain(login, error)
+            if isinstance(error.__cause__, PasswordWanted):
+                closed = closed or replace(login, why=_explain(login, error), wants_password=True)
             continue
-        found = Stored(login, catalogue, find_orders_table(catalogue))
+        alike = list_orders_tables(catalogue)
+        login = replace(login, password_given=bool(known.password) and login.how != SET)
+        found = Stored(login, catalogue, next(iter(alike), None), alike=alike)
         if found.orders:
             found.hold_trader(known.user, known.symbol, SET)
             _ask_orders(database, found, known.likely_user)
             return found
         best = best or found
+    if closed:
+        return Stored(closed)
     return best or Stored(
         DatabaseLogin(why=refused or "no user of it was found in an environment or a session")
     )

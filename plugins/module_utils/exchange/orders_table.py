@@ -222,6 +222,11 @@ def flatten_name(name: str) -> str:
 
 def find_orders_table(catalogue: Catalogue) -> OrdersTable | None:
     """Return the table whose columns look like an order's, None where there is none."""
+    return next(iter(list_orders_tables(catalogue)), None)
+
+
+def list_orders_tables(catalogue: Catalogue) -> list[OrdersTable]:
+    """Return the tables that look most like one of orders, and equally so; first who refers to others and has a key."""
     ranked = []
     for table in catalogue.tables:
         columns = match_names(list(table.columns))
@@ -230,12 +235,16 @@ def find_orders_table(catalogue: Catalogue) -> OrdersTable | None:
         if not all(part in columns for part in _NEEDED):
             continue
         named = bool(_TABLE.search(table.name)) - 2 * bool(_HISTORY.search(table.name))
-        ranked.append(((-named, -len(columns), table.schema, table.name), table, columns))
-    if not ranked:
-        return None
-    rank, table, columns = min(ranked, key=lambda item: item[0])
-    alike = sorted(other.written for known, other, _columns in ranked if known[:2] == rank[:2])
-    return OrdersTable(table, columns, [name for name in alike if name != table.written])
+        refers = sum(key[:2] == (table.schema, table.name) for key in catalogue.foreign)
+        rank = (-named, -len(columns), -refers, not table.primary, table.schema, table.name)
+        ranked.append((rank, table, columns))
+    ranked.sort(key=lambda item: item[0])
+    alike = [(table, columns) for rank, table, columns in ranked if rank[:2] == ranked[0][0][:2]]
+    names = sorted(table.written for table, _columns in alike)
+    return [
+        OrdersTable(table, columns, [name for name in names if name != table.written])
+        for table, columns in alike
+    ]
 
 
 def ask_recent(orders: OrdersTable) -> str:
@@ -290,6 +299,14 @@ def ask_one(table: Table, column: str, part: str, value: str) -> str:
     return (
         f"SELECT json_build_object('{part}', {quote_name(column)}::text) FROM {table.written} "
         f"WHERE {quote_name(column)}::text = {text} LIMIT 1"
+    )
+
+
+def ask_row(orders: OrdersTable, identity: str) -> str:
+    """Return the question for all that is stored of the order of an id."""
+    return (
+        f"SELECT row_to_json(o)::text FROM {orders.table.written} o "
+        f"WHERE {quote_name(orders.columns['id'])}::text = {quote_value(identity)} LIMIT 1"
     )
 
 

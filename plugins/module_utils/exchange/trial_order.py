@@ -54,11 +54,25 @@ def choose_numbers(store: Store, price: Mapping[str, Any]) -> dict[str, int]:
     )
 
 
+class OrderNotAllowed(ChaosError):
+    """The API has the address, and takes no order there by that method; ``allowed``: by which it takes something."""
+
+    def __init__(self, words: str, allowed: str) -> None:
+        """Keep what is allowed, as the API says it: ``GET,PUT``."""
+        super().__init__(words)
+        self.allowed = [one.strip().upper() for one in allowed.split(",") if one.strip()]
+
+
+class OrderNotStored(ChaosError):
+    """The API took the order, and the look-up did not find it."""
+
+
 @dataclass
 class TrialOrder:
     """What preflight's one order showed: how long each step took, and what is worth a warning.
 
-    filled: somebody had traded with it before it could be cancelled, so it is closed.
+    filled: somebody had traded with it before it could be cancelled, so it is closed. stored_id: what the database
+    calls it, as open orders are asked for; empty where that is not known.
     """
 
     order_id: str
@@ -67,7 +81,13 @@ class TrialOrder:
     cancelled: bool
     depth: int | None
     filled: bool = False
+    stored_id: str = ""
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def known_alike(self) -> bool:
+        """Return whether the API and the database call the order the same, as far as that is known."""
+        return not self.stored_id or _flatten_id(self.stored_id) == _flatten_id(self.order_id)
 
     @property
     def ending(self) -> str:
@@ -94,21 +114,24 @@ def place_trial_order(load: LoadEntry, store: Store) -> TrialOrder:
         hiccup = verdict.error or verdict.kind
         clock.sleep(_AGAIN_S)
     if not verdict.ok:
-        raise ChaosError(_refusal(load, template, reply, verdict.error or verdict.kind))
+        words = _refusal(load, template, reply, verdict.error or verdict.kind)
+        raise OrderNotAllowed(words, reply.allowed) if reply.allowed else ChaosError(words)
     if not verdict.order_id:
         raise ChaosError(
             f"The API accepted the trial order but chaos_order_id ({load['order_id']}) found no id in its answer: "
             f"{reply.text()}"
         )
-    begun = clock.read()
+    begun, stored_id = clock.read(), ""
     try:
         found = _wait_for(store, template.numbering, number)
+        found_ms = round((clock.read() - begun) * 1000, 1)
+        stored_id = _read_stored_id(store, template.numbering) if found else ""
     finally:
         answer = cancel_order(load, client, verdict.order_id)
         if hiccup:
             _withdraw(load, store, template.numbering)  # the first may have been stored after all
     if not found:
-        raise ChaosError(
+        raise OrderNotStored(
             f"The API accepted the trial order (id {verdict.order_id}, {load['price']['field']} "
             f"{template.numbering.price_of(number)}) but the look-up did not find it in the database within "
             f"{FOUND_S:g} s; check lookup and name of chaos_database, and that chaos_api_url belongs to this exchange."
@@ -116,19 +139,40 @@ def place_trial_order(load: LoadEntry, store: Store) -> TrialOrder:
     result = TrialOrder(
         order_id=verdict.order_id,
         accepted_ms=round((reply.end - reply.sent) * 1000, 1),
-        found_ms=round((clock.read() - begun) * 1000, 1),
+        found_ms=found_ms,
         cancelled=answer.went,
         depth=read_depth(load, client),
+        stored_id=stored_id,
     )
     if hiccup:
         result.warnings.append(f"The trial order failed once ({hiccup}) and went in {_AGAIN_S:g} s later.")
     if found > 1:
         result.warnings.append(f"The trial order stands {found} times in the database.")
     _judge_closing(result, store, template.numbering, answer)
+    if not result.known_alike:
+        result.warnings.append(
+            f"The API calls the trial order {result.order_id}, and the database {result.stored_id}, as open orders "
+            "are asked for: what stays open could not be cancelled; give chaos_database.open, whose second column is "
+            "the id that the API knows."
+        )
     if result.depth is None:
         book = load.get("book") or "chaos_order_book (not set)"
         result.warnings.append(f"The depth of the book could not be read from {book}.")
     return result
+
+
+def _flatten_id(text: str) -> str:
+    """Return an id without what a store and an API may write differently: a UUID's dashes, and the letters' case."""
+    return text.replace("-", "").lower()
+
+
+def _read_stored_id(store: Store, numbering: Numbering) -> str:
+    """Return what the database calls the trial order, "" where it does not tell."""
+    with suppress(ChaosError):
+        return next(
+            (one for _number, one in store.list_waiting(numbering, numbering.trial, numbering.trial)), ""
+        )
+    return ""
 
 
 def _judge_closing(result: TrialOrder, store: Store, numbering: Numbering, answer: Cancelling) -> None:
@@ -178,9 +222,10 @@ def _refusal(load: LoadEntry, template: OrderTemplate, reply: Reply, words: str)
     if reply.kind:
         return f"The API cannot be reached ({words}) at {load['url']}: {_advise(load, words, reply.kind)}."
     if reply.status in (404, 405):
+        allowed = f" (allowed there: {reply.allowed})" if reply.allowed else ""
         return (
-            f"{where} answered {reply.status}: that API has no such address; check chaos_api_url, and path and method "
-            "of chaos_order."
+            f"{where} answered {reply.status}{allowed}: that API has no such address; check chaos_api_url, and path "
+            "and method of chaos_order."
         )
     error = (reply.json() or {}).get("error") if isinstance(reply.json(), dict) else None
     if isinstance(error, dict):

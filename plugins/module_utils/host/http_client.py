@@ -39,6 +39,8 @@ except ImportError:
 #: How an exchange of ours with a service can end. ``dropped`` is our own failure: the request was never sent.
 KINDS = ("ok", "error", "timeout", "refused", "reset", "empty", "other", "dropped")
 TEXT_MAX = 200
+#: The status whose answer says which methods may be used; source: RFC 9110, 15.5.6.
+_NOT_ALLOWED = 405
 _TIMED_OUT = ("ConnectTimeoutError", "ReadTimeoutError")
 _CUT_OFF = ("RemoteDisconnected", "IncompleteRead", "BadStatusLine")
 #: How a body may be packed: what is asked for, and what some proxies send whatever one asks.
@@ -52,7 +54,8 @@ HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Us
 class Reply:
     """What came back. ``kind`` is ``""`` for any answer, else the word for why there was none.
 
-    sent, end: boottime seconds around the request, body included. status: 0 without an answer.
+    sent, end: boottime seconds around the request, body included. status: 0 without an answer. allowed: the methods
+    that an answer says may be used there.
     """
 
     sent: float
@@ -61,6 +64,7 @@ class Reply:
     body: bytes
     kind: str
     detail: str
+    allowed: str = ""
 
     def json(self) -> Any:
         """Return the body as JSON, None when it is none, or nests deeper than any answer to us needs to."""
@@ -161,16 +165,19 @@ class Client:
         with cut_off.limit_time(self._timeout) as cut:
             self._work.cut = cut
             try:
-                status, data = self._exchange(method, path, body)
+                status, data, allowed = self._exchange(method, path, body)
             except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
                 kind = "timeout" if cut.over else kind_of(error)
                 return Reply(sent, clock.read(), 0, b"", kind, self._describe(kind, error))
         if cut.over:  # what was cut off may look like an answer that ended in order
             return Reply(sent, clock.read(), 0, b"", "timeout", self._describe("timeout", socket.timeout()))
-        return Reply(sent, clock.read(), status, data, "", "")
+        return Reply(sent, clock.read(), status, data, "", "", allowed)
 
-    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
-        """Return status and body; the connection goes back to the pool only when its answer was read to the end."""
+    def _exchange(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes, str]:
+        """Return status, body and the methods that are allowed there.
+
+        The connection goes back to the pool only when its answer was read to the end.
+        """
         response = self._pool.request(
             method,
             self._prefix + path,
@@ -188,7 +195,8 @@ class Client:
             response.close()
             raise
         response.release_conn()
-        return int(response.status), data
+        allowed = response.headers.get("Allow", "") if response.status == _NOT_ALLOWED else ""
+        return int(response.status), data, shorten(allowed)
 
     def _describe(self, kind: str, error: BaseException) -> str:
         said = say_why(kind, self._where, self._timeout)

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...module_utils.common import bounds
-from .inventory import VARIABLES, ToldSetting
+from .inventory import ASKED_FOR, VARIABLES, ToldSetting
 
 #: The variables that are found where they are not set.
-FILLED = tuple(name for name in VARIABLES if name != "chaos_project")
+FILLED = tuple(name for name in VARIABLES if name not in ("chaos_project", *ASKED_FOR))
 #: Of these nothing is taken but what was found.
 _NAMED = ("chaos_database", "chaos_user_id", "chaos_symbol")
 _USER, _SYMBOL = "{{ chaos_user_id }}", "{{ chaos_symbol }}"
@@ -72,8 +72,12 @@ def fill_settings(
     there = {*services, *(away if isinstance(away, dict) else {})}
     for name in FILLED:
         setting = by_name.get(name)
-        if name in unset and setting:
+        if name in unset and setting and not setting.after:
             _fill(filled, setting, defaults.get(name), there)
+    for name in ASKED_FOR:
+        if name in by_name and "" in by_name[name].missing:
+            named = "chaos_order" in unset and bool(getattr(by_name.get("chaos_order"), "after", ""))
+            _miss(filled, name, by_name[name].missing[""], named=named, kept=None)
     _name_trader(filled, known)
     return filled
 
@@ -91,7 +95,7 @@ def _fill(filled: Filled, setting: ToldSetting, default: Any, services: Collecti
     value = setting.value
     for key, tried in setting.missing.items():
         there = default.get(key) if isinstance(default, dict) else None
-        named = name == "chaos_services" and not {there, key} & set(services)
+        named = key == "password" or (name == "chaos_services" and not {there, key} & set(services))
         _miss(filled, f"{name}.{key}", tried, named=named, kept=there)
         if there is not None:
             value = {**value, key: there}

@@ -20,10 +20,13 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common import bound
 
 #: The variables that may come from a host, in the order in which they are written.
 VARIABLES = (
-    "chaos_project", "chaos_services", "chaos_ports", "chaos_external", "chaos_api_url", "chaos_database",
+    "chaos_project", "chaos_services", "chaos_ports", "chaos_external", "chaos_api_url", "chaos_api_headers",
+    "chaos_api_ca", "chaos_database",
     "chaos_user_id", "chaos_symbol", "chaos_order", "chaos_order_side", "chaos_order_price", "chaos_order_accept",
     "chaos_order_id", "chaos_order_error", "chaos_order_cancel", "chaos_order_book", "chaos_readiness", "chaos_health",
 )  # fmt: skip
+#: Of these no value is ever taken from a host: it is only told that they must be set.
+ASKED_FOR = ("chaos_api_headers", "chaos_api_ca")
 #: The only templates that a value of a host may be.
 _REFERENCES = ("{{ chaos_user_id }}", "{{ chaos_symbol }}")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}", re.ASCII)
@@ -36,7 +39,10 @@ FILL_IN = "# fill in:"
 
 @dataclass(frozen=True)
 class ToldSetting:
-    """One variable as a host told it, cleaned. ``guessed``: a person has to say that it may be used."""
+    """One variable as a host told it, cleaned. ``guessed``: a person has to say that it may be used.
+
+    after: the variable that has to be set before this one can be found.
+    """
 
     variable: str
     value: Any
@@ -44,6 +50,7 @@ class ToldSetting:
     parts: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     guessed: bool = False
+    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ def read_settings(answer: Any) -> list[ToldSetting]:
                 _clean_comments(one.get("parts")),
                 _clean_comments(one.get("missing")),
                 one.get("guessed") is True,
+                _clean_comment(one.get("after")),
             )
     return [found[name] for name in VARIABLES if name in found]
 
@@ -132,6 +140,11 @@ def _write_setting(setting: ToldSetting, indent: str) -> list[str]:
     """Return the lines of one variable: comments, value, and what is to be filled in."""
     lines = _comment(setting.how, indent)
     whole = setting.missing.get("")
+    if setting.after:
+        left = f"{setting.variable}: left out; each run finds it by itself, once {setting.after} is set"
+        return _comment(left, indent)
+    if setting.variable in ASKED_FOR and whole is None:
+        return []
     if whole is not None:
         return [*lines, *_comment(f"fill in: {setting.variable}: (tried: {whole})", indent)]
     if not isinstance(setting.value, dict):

@@ -73,6 +73,26 @@ def test_one_variable_is_enough() -> None:
     assert set(filled.how) == set(filled.values)
 
 
+def test_a_token_that_is_lacking_is_the_one_thing_that_has_to_be_set() -> None:
+    """Nothing that it keeps closed is asked for beside it, or taken as the embedded exchange has it."""
+    left_out = {
+        name: Setting(name, after="chaos_api_headers")
+        for name in (*(one for one in filling.FILLED if one.startswith("chaos_order")), "chaos_readiness")
+    }
+    wanted = Setting("chaos_api_headers", missing={"": "everything was answered with 401"})
+    filled = fill(told(chaos_api_headers=wanted, **left_out))
+    assert filled.problems == ["chaos_api_headers (tried: everything was answered with 401)"]
+    assert not [one for one in filled.warnings if "chaos_order" in one]
+    assert not set(left_out) & set(filled.values)
+
+
+def test_a_token_that_some_paths_want_is_a_warning_where_orders_are_described() -> None:
+    wanted = Setting("chaos_api_headers", missing={"": "GET /orders was answered with 401"})
+    filled = fill(told(chaos_api_headers=wanted))
+    assert filled.problem == ""
+    assert any(one.startswith("chaos_api_headers is not set") for one in filled.warnings)
+
+
 def test_what_is_set_is_not_filled_in_and_is_gone_by() -> None:
     known = {"chaos_symbol": "MINE", "chaos_services": {"api": "web"}}
     filled = fill(told(), known)

@@ -152,8 +152,27 @@ def test_both_sides_know_the_same_variables() -> None:
     every += build_settings(
         stacks.fastapi(), find_parts(stacks.fastapi()), stored(), ApiAnswers("", read_document(openapi())), {}
     )
+    closed = ApiAnswers("", closed=True, wants=dict.fromkeys(inventory.ASKED_FOR, "why"))
+    every += build_settings(project, find_parts(project), Stored(), closed, {})
     assert {one.variable for one in every} == set(inventory.VARIABLES)
     assert {found_settings.USER, found_settings.SYMBOL} == set(inventory._REFERENCES)
+
+
+def test_what_a_secret_keeps_closed_is_left_out_and_the_secret_alone_is_asked_for() -> None:
+    """Whoever reads it is told of one thing; a host that answers with a value for a secret is not heard."""
+    project = stacks.fastapi()
+    closed = ApiAnswers("http://10.0.0.1:8000", answers=True, closed=True, wants={"chaos_api_headers": "401"})
+    settings = [one.to_data() for one in build_settings(project, find_parts(project), stored(), closed, {})]
+    settings = [one for one in settings if one["variable"] != "chaos_api_ca"]
+    settings.append({"variable": "chaos_api_ca", "value": "/etc/shadow", "how": "told by a host"})
+    host = FoundHost("h", {}, inventory.read_settings(settings))
+    text = inventory.render_inventory([host], project="p", at="now")
+    (asked,) = inventory.list_fill_ins(text)
+    assert asked.startswith("# fill in: chaos_api_headers: (tried: 401; a header with the token or key")
+    assert "# chaos_order: left out; each run finds it by itself, once chaos_api_headers is set" in text
+    known = yaml.safe_load(text)["exchange"]["vars"]
+    assert not [name for name in known if name.startswith(("chaos_order", "chaos_api_ca", "chaos_health"))]
+    assert known["chaos_database"]["lookup"].startswith("SELECT price FROM market.orders")
 
 
 def test_the_map_fits_a_screen_and_its_mermaid_holds_labels_alone() -> None:

@@ -73,6 +73,28 @@ def test_a_replica_that_is_connected_to_the_database_is_not_the_api() -> None:
     assert [part.service for part in parts.candidates] == ["core"]
 
 
+def test_a_pooler_is_known_by_what_runs_in_it() -> None:
+    api = stacks.container("core", 2, listens=[(8000, "java")], to=[("172.20.0.4", 6432)])
+    store = stacks.container("db", 3, listens=[(5432, "postgres")])
+    pooler = stacks.container("front", 4, listens=[(6432, "pgbouncer")], to=[("172.20.0.3", 5432)])
+    pooler = replace(pooler, processes=["pgbouncer"])
+    parts = find_parts(ProjectFacts("p", [api, store, pooler]))
+    assert [(one.service, one.how) for one in parts.candidates] == [
+        ("core", "it has 1 connection by way of front to db:5432 (the kernel's table)")
+    ]
+
+
+def test_who_is_asked_and_closes_tells_who_asked() -> None:
+    """Of a connection that ended, the kernel keeps an entry at who closed it alone."""
+    proxy = stacks.container("edge", 2, listens=[(80, "nginx")])
+    api = stacks.container("core", 3, listens=[(8000, "java")])
+    ended = Connection(proxy.addresses[0], 8000, incoming=True, ended=True)
+    links = draw_links(ProjectFacts("p", [proxy, replace(api, connections=[ended])]))
+    assert [(one.client, one.server, one.port) for one in links] == [("edge", "core", 8000)]
+    still = replace(ended, ended=False)
+    assert draw_links(ProjectFacts("p", [proxy, replace(api, connections=[still])])) == []
+
+
 def test_behind_a_pooler_the_api_is_who_asks_it() -> None:
     api = stacks.container("core", 2, listens=[(8000, "java")], to=[("172.20.0.4", 6432)])
     store = stacks.container("db", 3, listens=[(5432, "postgres")])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.exchange.orders_tab
     Recent,
     ask_recent,
     find_orders_table,
+    list_orders_tables,
     quote_name,
     read_catalogue,
 )
@@ -93,6 +95,42 @@ def test_the_table_of_orders_and_not_its_history() -> None:
     assert found.words_of("side", catalogue()) == ["bid", "ask"]
     assert found.words_of("status", catalogue()) == ["open", "done"]
     assert "ORDER BY created_at DESC" in ask_recent(found)
+
+
+def test_of_tables_that_look_alike_the_one_that_refers_to_others_goes_first_and_neither_is_taken() -> None:
+    """A copy of the table has its columns, and no key; which one the API writes to, an order alone shows."""
+    copy = rows("orders", ORDERS, schema="a_desk")
+    keys = [
+        json.dumps({"what": "primary", "schema": "market", "table": "orders", "columns": ["id"]}).split("|")
+    ]
+    both = list_orders_tables(read_catalogue([*copy, *rows("orders", ORDERS), *keys]))
+    assert [one.table.schema for one in both] == ["market", "a_desk"]
+    known = replace(stored(), orders=both[0], alike=both)
+    asked = ApiAnswers("http://127.0.0.1:8000", read_document(openapi()), answers=True)
+    found = settings(known, asked)["chaos_database"]
+    assert set(found.missing) == {"lookup"}
+    assert found.missing["lookup"].startswith(
+        "a_desk.orders and market.orders look alike; -e discover_trial=true"
+    )
+    assert set(found.value) == {"name", "user"}
+
+
+def test_a_password_that_is_lacking_is_the_one_thing_that_is_asked_for() -> None:
+    """What the database alone tells is left out; where the password may be is said, and not what it is."""
+    asked = ApiAnswers("http://127.0.0.1:8000", read_document(openapi()), answers=True)
+    asked.readiness = asked.health = {"path": "/health", "expect": {"status": 200}}
+    closed = Stored(
+        DatabaseLogin("markets", "trader", "sessions", "it asks for a password", wants_password=True)
+    )
+    found = settings(closed, asked)
+    assert {name: one.missing for name, one in found.items() if one.missing} == {
+        "chaos_database": {
+            "password": "it asks for a password; environments hold POSTGRES_PASSWORD of db and DATABASE_URL of web"
+        }
+    }
+    assert {name for name, one in found.items() if one.after == "chaos_database.password"} == {
+        "chaos_user_id", "chaos_symbol", "chaos_order", "chaos_order_side", "chaos_order_price"
+    }  # fmt: skip
 
 
 def test_without_such_a_table_there_is_none() -> None:
