@@ -29,13 +29,16 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.runtime i
 from ansible_collections.exchange.chaos.plugins.plugin_utils.words import utc_now
 
 _ARGUMENTS = argument_spec.read_arguments(module.DOCUMENTATION)
-#: How Ansible reaches a host: taken over as the inventory that was given has it. No password is among them.
+#: How a host and its API are reached: taken over as the inventory that was given has it. No password is among them.
 _CONNECTION = (
     "ansible_connection", "ansible_host", "ansible_port", "ansible_user", "ansible_ssh_private_key_file",
-    "ansible_python_interpreter", "ansible_become_method", "chaos_become",
+    "ansible_python_interpreter", "ansible_become_method", "chaos_become", "chaos_api_ca",
 )  # fmt: skip
 #: How the default of a variable begins that nobody set: roles/chaos/defaults/main.yml.
 _UNSET = "{{ chaos_found."
+_NOT_WRITTEN = (
+    "chaos_api_headers was given, and is not written here: give it to each run as it was given to this one."
+)
 #: What discover goes by where it is set; the rest it looks for.
 _GONE_BY = ("chaos_services", "chaos_api_url", "chaos_database", "chaos_user_id", "chaos_symbol")
 _THIS_PYTHON = "{{ ansible_playbook_python }}"
@@ -144,9 +147,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is untyped
             for name, what in connections_map.read_products(one.get("products")).items()
         }
         drawn = connections_map.draw_map(list(dict.fromkeys(links)), products)
-        text = inventory.render_inventory(
-            hosts, project=project, at=utc_now(), head=list_next_steps(path, drawing)
-        )
+        closed = any((known.get(name) or {}).get("chaos_api_headers") for name in answers)
+        head = [*list_next_steps(path, drawing), *([_NOT_WRITTEN] if closed else [])]
+        text = inventory.render_inventory(hosts, project=project, at=utc_now(), head=head)
         missing = len(list(inventory.list_fill_ins(text)))
         if not self._task.check_mode:
             for place, content in ((path, text), (drawing, connections_map.draw_mermaid(links, products))):

@@ -123,14 +123,13 @@ CASES = {
         "api-token alone", left_open="chaos_api_headers: .*API_TOKEN of api-token", filled=BEARER,
     ),
     "a bearer token": Case(
-        "api-token alone", BEARER, wrote="chaos_order_id: data.order_id", changed=BEARER, whole=True
+        "api-token alone", BEARER, wrote="chaos_api_headers was given, and is not written", changed=BEARER, whole=True
     ),
     "an authority of its own, not given": Case(
         "api-tls alone", left_open="chaos_api_ca: ", filled={"chaos_api_ca": "{file ca.pem}"}, whole=True,
     ),
     "an authority of its own": Case(
-        "api-tls alone", {"chaos_api_ca": "{file ca.pem}"}, wrote="chaos_api_url: \"https://127.0.0.1:",
-        changed={"chaos_api_ca": "{file ca.pem}"},
+        "api-tls alone", {"chaos_api_ca": "{file ca.pem}"}, wrote='chaos_api_url: "https://127.0.0.1:',
     ),
     "containers made otherwise": Case("made otherwise", services=OTHERWISE),
     "three replicas": Case("api-many alone", services={"api": "api-many"}),
