@@ -40,7 +40,7 @@ from ansible.plugins import loader as plugins
 from ansible.plugins import strategy
 from ansible.plugins.action import ActionBase
 from ansible.utils.context_objects import CLIArgs
-from ansible.utils.vars import load_extra_vars
+from ansible.utils.vars import load_extra_vars, load_options_vars
 from ansible.vars.manager import VariableManager
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -159,16 +159,29 @@ def play(
     words = ["ansible-playbook", "-i", str(inventory), str(ROOT / "playbooks" / playbook)]
     cli = PlaybookCLI([*words, *options, "-e", json.dumps(variables)])
     cli.init_parser()
-    context.CLIARGS = CLIArgs.from_options(cli.post_process_args(cli.parser.parse_args(cli.args[1:])))
-    load_extra_vars.extra_vars = None  # those of the last run
+    given = CLIArgs.from_options(cli.post_process_args(cli.parser.parse_args(cli.args[1:])))
     said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
+    with as_started_with(given), redirect_stdout(said), redirect_stderr(said):
         try:
-            code = _play(context.CLIARGS)
+            code = _play(given)
         except AnsibleError as error:
             said.write(f"ERROR: {error}\n")
             code = 1
     return Played(code, said.getvalue())
+
+
+@contextmanager
+def as_started_with(given: CLIArgs) -> Iterator[None]:
+    """Let what Ansible knows of its command line be this, and afterwards what it was before.
+
+    What it read of a command line once it keeps for good, whoever made it read: the first play of this process, or a
+    test that asked for a host's variables without any command line.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context, "CLIARGS", given)
+        patch.setattr(load_extra_vars, "extra_vars", None, raising=False)
+        patch.setattr(load_options_vars, "options_vars", None, raising=False)
+        yield
 
 
 def _play(given: CLIArgs) -> int:
