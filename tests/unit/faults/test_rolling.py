@@ -122,20 +122,22 @@ def test_who_has_no_handler_is_told_beforehand() -> None:
 
 def test_an_init_that_passes_signals_on_listens_to_them() -> None:
     """It blocks them all and waits: nothing is caught, and nothing lost (``init: true`` of a compose file)."""
-    waits = (
-        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); print(flush=True); "
+    code = (
+        "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()); print(flush=True); input(); "
+        "signal.sigwait([signal.SIGTERM])"
     )
-    child = subprocess.Popen(
-        [sys.executable, "-c", f"{waits}signal.sigwait([signal.SIGTERM])"], stdout=subprocess.PIPE
-    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
+        assert child.stdin is not None
         assert child.stdout is not None
         child.stdout.readline()
-        until = time.monotonic() + 5
-        while kind.listens_to(child.pid, "SIGTERM") is True and time.monotonic() < until:
-            if Path(f"/proc/{child.pid}/wchan").read_text().startswith("do_sigtimedwait"):
-                break
-        assert kind.listens_to(child.pid, "SIGTERM") is True
+        assert kind.listens_to(child.pid, "SIGTERM") is True, "while it blocks them"
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        place, until = Path(f"/proc/{child.pid}/wchan"), time.monotonic() + 20
+        while not place.read_text().startswith("do_sigtimedwait") and time.monotonic() < until:
+            time.sleep(0.01)
+        assert kind.listens_to(child.pid, "SIGTERM") is True, "while it waits for them"
     finally:
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
