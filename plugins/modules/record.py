@@ -74,14 +74,15 @@ import contextlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils.common import archive, libraries
+from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Result
+from ansible_collections.exchange.chaos.plugins.module_utils.host import libraries
 from ansible_collections.exchange.chaos.plugins.module_utils.lifecycle.finish import finish_run, read_record
 from ansible_collections.exchange.chaos.plugins.module_utils.run import bundle
 from ansible_collections.exchange.chaos.plugins.module_utils.run.abort import abort_run
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
-from ansible_collections.exchange.chaos.plugins.module_utils.run.results import deliver_result
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines, deliver_result
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
 
@@ -113,6 +114,19 @@ def read_with_reason(run: RunDir, why: str) -> Result:
     return record
 
 
+def pack_samples(run: RunDir, lines: Lines) -> str:
+    """Return the path of the run's raw samples in one file; "", and a line for people, where the disk refuses it."""
+    try:
+        return str(bundle.pack_bundle(run))
+    except OSError as error:
+        lines.say(
+            "warn",
+            f"The raw samples stay on the host under {run.path}, as they cannot be packed there ({error.strerror}); "
+            "the record is whole without them, and playbooks/collect.yml brings them once there is room.",
+        )
+        return ""
+
+
 def main() -> None:
     """Parse, call, report."""
     module = AnsibleModule(
@@ -125,6 +139,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    lines = Lines()
     empty: dict[str, Any] = {"host_record": {}, "bundle_path": "", "raw_files": {}}
     if module.check_mode:
         module.exit_json(changed=True, chaos_lines=[], chaos_bpf=[], **empty)
@@ -132,10 +147,12 @@ def main() -> None:
         run, changed = end_or_find(
             StateDir(module.params["state_dir"]), module.params["run_id"], module.params["abort"]
         )
-        packed = str(bundle.pack_bundle(run)) if module.params["bundle"] else ""
+        packed = pack_samples(run, lines) if module.params["bundle"] else ""
         record = read_with_reason(run, module.params["abort"])
         module.exit_json(
-            **deliver_result(run, changed=changed, host_record=record, bundle_path=packed, raw_files={})
+            **deliver_result(
+                run, changed=changed, before=lines.lines, host_record=record, bundle_path=packed, raw_files={}
+            )
         )
     except ChaosError as error:
         known = StateDir(module.params["state_dir"]).knows_run(module.params["run_id"])

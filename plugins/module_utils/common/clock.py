@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+from .shapes import is_number
+
+#: What a date can be, in seconds of the epoch: from 1970 to the end of 9999.
+_FIRST, _LAST = 0.0, 253402300799.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: Seconds that this process adds to the kernel's clock: none, unless it works on a run of an earlier boot.
 _ahead = 0.0
@@ -37,13 +41,19 @@ def boot_id() -> str:
 
 def format_utc(epoch: float) -> str:
     """Return ``epoch`` (seconds since 1970, UTC) as ISO 8601 with milliseconds and a trailing Z."""
-    stamp = datetime.fromtimestamp(epoch, timezone.utc)
+    stamp = read_date(epoch)
     return f"{stamp:%Y-%m-%dT%H:%M:%S}.{stamp.microsecond // 1000:03d}Z"
 
 
 def format_utc_exact(epoch: float) -> str:
     """Return ``epoch`` as :func:`format_utc` does, with microseconds."""
-    return f"{datetime.fromtimestamp(epoch, timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z"
+    return f"{read_date(epoch):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def read_date(epoch: float) -> datetime:
+    """Return the date of ``epoch``; of what a damaged file or a stranger says of time the first or last there is."""
+    known = epoch if is_number(epoch) else 0.0
+    return datetime.fromtimestamp(min(max(known, _FIRST), _LAST), timezone.utc)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ def set_aside(path: Path, size: int) -> None:
     The file stays as long as it is (fallocate(2), FALLOC_FL_KEEP_SIZE). Where that can't be had, nothing happens.
     """
     with contextlib.suppress(OSError, AttributeError):
-        fd = os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(
+            str(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600
+        )
         try:
             library = ctypes.CDLL(None, use_errno=True)
             library.fallocate64(fd, _KEEP_SIZE, ctypes.c_longlong(0), ctypes.c_longlong(size))
@@ -36,7 +38,9 @@ def set_aside(path: Path, size: int) -> None:
 
 def keep_room(folder: Path) -> None:
     """Keep room in a folder. Raises OSError when there is none."""
-    fd = os.open(str(folder / RESERVE), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(
+        str(folder / RESERVE), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600
+    )
     try:
         os.posix_fallocate(fd, 0, RESERVE_BYTES)
     finally:

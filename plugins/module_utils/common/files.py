@@ -55,6 +55,19 @@ def read_regular(
     return data
 
 
+def find_base(variable: str, *below: str) -> Path | None:
+    """Return a user's base folder: that of an XDG variable, or the one below their home; None for who has neither.
+
+    A path that is not absolute is none (XDG Base Directory Specification): it would lie elsewhere for each caller. A
+    user without a name has no home unless HOME says so, as in many containers.
+    """
+    given = os.environ.get(variable, "")
+    if os.path.isabs(given):
+        return Path(given)
+    home = os.path.expanduser("~")
+    return Path(home, *below) if os.path.isabs(home) else None
+
+
 def refuse_folder(folder: str | Path) -> str:
     """Return why what lies in a folder is not to be believed, in words; "" when it is.
 

@@ -11,13 +11,16 @@ from __future__ import annotations
 import gc
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, BinaryIO
 
+from . import bounds
+from .files import Untrusted, open_regular
 from .shapes import Line
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)
@@ -28,11 +31,14 @@ class Writer:
 
     def __init__(self, path: str | Path, *, sync: bool = False) -> None:
         self._sync = sync
-        self._fd = os.open(
-            str(path), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        self._fd = os.open(str(path), flags, 0o600)
+        found = os.fstat(self._fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(self._fd)
+            raise Untrusted(path, "it is no regular file")
         # Whoever died while writing, or met a full disk, left half a line; ours must not be glued to it.
-        size = os.fstat(self._fd).st_size
+        size = found.st_size
         self._torn = size > 0 and os.pread(self._fd, 1, size - 1) != b"\n"
 
     def write(self, *items: Line) -> None:
@@ -108,9 +114,26 @@ def read_lines(path: str | Path) -> list[Line]:
 
 
 def iterate_lines(path: str | Path) -> Iterator[Line]:
-    """Yield the lines of ``path`` as they are read, for who needs none of them for long; a missing file has none."""
-    with suppress(FileNotFoundError), Path(path).open("rb") as stream:
-        yield from _parsed(stream)
+    """Yield the lines of ``path`` as they are read, for who needs none of them for long; a missing file has none.
+
+    None has what is no regular file, either: a FIFO would hang whoever opens it. What is larger than all samples of a
+    run is not read to its end, and a line that is longer than any is damaged.
+    """
+    with suppress(OSError), open_regular(path) as stream:
+        yield from _parsed(_bounded(stream))
+
+
+def _bounded(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield lines; of one that is too long what follows its bound is left out, so that it is no JSON any more."""
+    left, torn = bounds.SAMPLES, False
+    while left > 0:
+        line = stream.readline(bounds.LINE)
+        if not line:
+            return
+        left -= len(line)
+        if not torn and (line.endswith(b"\n") or len(line) < bounds.LINE):
+            yield line
+        torn = not line.endswith(b"\n")
 
 
 def _parsed(lines: Iterable[bytes]) -> Iterator[Line]:
@@ -131,13 +154,22 @@ class Tail:
         self.offset = offset
 
     def poll(self, limit: int | None = None) -> list[Line]:
-        """Return new lines, oldest first; with ``limit`` at most that many bytes are read (at least one line)."""
+        """Return new lines, oldest first; with ``limit`` at most that many bytes are read (at least one line).
+
+        Of what is no regular file there are none; a line that is longer than any line is passed over.
+        """
+        most = bounds.DOCUMENT if limit is None else limit
         try:
-            with self._path.open("rb") as stream:
+            with open_regular(self._path) as stream:
                 stream.seek(self.offset)
-                data = stream.read(-1 if limit is None else limit)
-        except FileNotFoundError:
+                data = stream.read(most)
+                if len(data) == most and b"\n" not in data:
+                    data += stream.readline(bounds.LINE)
+        except OSError:
             return []
         end = data.rfind(b"\n") + 1
+        if not end and len(data) >= bounds.LINE:
+            self.offset += len(data)
+            return []
         self.offset += end
         return parse_lines(data[:end])

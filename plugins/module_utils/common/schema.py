@@ -264,6 +264,9 @@ def find_unsound(data: Any, where: str = "") -> Iterator[str]:
             yield f"{name} is {value}; it must be a finite number."
         elif isinstance(value, int) and abs(value) > GREATEST:
             yield f"{name} is {show_value(value)}; a number must not be beyond 2**53, either way."
+        elif isinstance(value, (bytes, bytearray, set, frozenset)):
+            # what YAML makes of !!binary and !!set: no module could be told it
+            yield f"{name} is {show_value(value)}; it must be text, a number, a list or a dictionary."
         elif isinstance(value, str) and (_CONTROL.search(value) or len(value) > LONGEST):
             shown = show_value(value)
             yield f"{name} is {shown}; a text must have no control characters, and at most {LONGEST} others."

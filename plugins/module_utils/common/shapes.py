@@ -35,6 +35,10 @@ Attempt = Mapping[str, Any]
 Recorded = dict[str, Any]
 
 
+#: In the year 5138; none of ours lives to see it.
+_LATEST = 1e11
+
+
 def is_number(value: object) -> TypeGuard[float]:
     """Return whether a value of JSON is a number that a float can hold; true and false are none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -42,6 +46,28 @@ def is_number(value: object) -> TypeGuard[float]:
     return -sys.float_info.max <= value <= sys.float_info.max
 
 
+def is_instant(value: object) -> TypeGuard[float]:
+    """Return whether a value of JSON is an instant, in seconds since a boot or since 1970."""
+    return is_number(value) and abs(value) < _LATEST
+
+
 def is_whole(value: object) -> TypeGuard[int]:
     """Return whether a value of JSON is a whole number, written as one; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_histogram(line: Mapping[str, Any]) -> bool:
+    """Return whether a line is what the kernel counted of a series: ``count``, ``sum``, ``max``, ``buckets``, …"""
+    words = (line.get(key) for key in ("phase", "series", "service", "program", "unit"))
+    buckets, key = line.get("buckets") or [], line.get("key") or {}
+    return (
+        is_instant(line.get("t", 0))
+        and all(is_number(line.get(name, 0)) for name in ("count", "sum"))
+        and (line.get("max") is None or is_number(line["max"]))
+        and (line.get("since") is None or is_instant(line["since"]))
+        and all(word is None or isinstance(word, str) for word in words)
+        and isinstance(key, dict)
+        and all(isinstance(value, (str, int, float, type(None))) for value in key.values())
+        and isinstance(buckets, list)
+        and all(isinstance(one, list) and len(one) == 3 and all(map(is_number, one)) for one in buckets)
+    )

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 from ..common.clock import Anchor
 from ..common.errors import ChaosError
-from ..common.json_files import read_json
 from ..common.jsonl import iterate_lines, pause_collector, read_lines
-from ..common.shapes import Line, is_number, is_whole
+from ..common.shapes import Line, is_instant, is_whole
 from ..exchange import rush
 from ..run.folder import NO_CAPTURE, RunDir
 from ..run.specification import FaultSpec, Specification
 from ..run.timeline import Timeline, well_formed
+from . import documents
 
 #: An answer of this status is our own load being turned away, and says nothing about the fault.
 RATE_LIMITED = 429
@@ -160,14 +160,14 @@ def load_evidence(run: RunDir) -> Evidence:
         orders=parse_orders(iterate_lines(run.file("load.jsonl"))),
         probes=parse_samples(iterate_lines(run.file("probes.jsonl"))),
         bpf=sort_by_time(read_lines(run.file("bpf.jsonl"))),
-        histograms=sort_by_time(read_lines(run.file("histograms.jsonl"))),
-        capture=run.read_capture(),
+        histograms=sort_by_time(documents.read_histograms(run)),
+        capture=documents.read_capture(run),
         engine=sort_by_time(read_lines(run.file("engine.jsonl"))),
         interference=sort_by_time(read_lines(run.file("interference.jsonl"))),
         timeline=Timeline(sort_by_time(well_formed(read_lines(run.file("timeline.jsonl"))))),
-        journal=read_lines(run.file("journal.jsonl")),
-        ledger=read_json(run.file("ledger.json")),
-        restore=read_json(run.file("restore.json")),
+        journal=documents.read_journal(run),
+        ledger=documents.read_ledger(run),
+        restore=documents.read_restore(run),
     )
 
 
@@ -228,11 +228,11 @@ def _words_of(line: Mapping[str, Any], key: str) -> str | None:
 
 def sort_by_time(lines: Sequence[Line]) -> list[Line]:
     """Return the lines that have an instant, in time order."""
-    return sorted((line for line in lines if is_number(line.get("t"))), key=lambda line: float(line["t"]))
+    return sorted((line for line in lines if is_instant(line.get("t"))), key=lambda line: float(line["t"]))
 
 
 def _is_sound(line: Mapping[str, Any], instants: Sequence[str], wholes: Sequence[str]) -> bool:
     """Return whether a line has its instants, and whole numbers where it has any: a damaged one is no sample."""
-    return all(is_number(line.get(key)) for key in instants) and all(
+    return all(is_instant(line.get(key)) for key in instants) and all(
         line.get(key) is None or is_whole(line[key]) for key in wholes
     )

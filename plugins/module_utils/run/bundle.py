@@ -17,30 +17,60 @@ import re
 import tarfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from ..common import bounds
+from ..common.files import open_regular
 from ..common.json_files import read_json
 from .folder import RunDir
 
 NAME = "raw.tar"
+#: So much is compressed at once.
+_PART = 256 * bounds.KIB
 #: What of a run is one document (``NAME.json``) and no list of samples.
 DOCUMENTS = ("spec", "capture", "ledger", "restore")
 _SECRET = re.compile(r"passw|secret|token|credential|api_?key", re.IGNORECASE)
 
 
 def pack_bundle(run: RunDir) -> Path:
-    """Pack every raw file of the run and return the bundle's path; packing again replaces it."""
+    """Pack every raw file of the run and return the bundle's path; packing again replaces it.
+
+    They are compressed as they are read: a run may have a gigabyte of them, and an exchange's host no room for that.
+    What is no regular file is none of ours. Raises OSError when the disk refuses it.
+    """
     path = run.file(NAME)
     first = f"{json.dumps({'anchor': asdict(run.anchor)})}\n".encode()
-    files = {source.name: source.read_bytes() for source in run.path.glob("*.jsonl")}
-    with tarfile.open(path, "w") as archive:
-        for name, content in sorted({**files, "run.jsonl": _documents(run)}.items()):
-            data = gzip.compress(first + content, 6)
-            member = tarfile.TarInfo(f"{name}.gz")
-            member.size, member.mode = len(data), 0o600
-            archive.addfile(member, io.BytesIO(data))
-    path.chmod(0o600)
+    path.unlink(missing_ok=True)
+    try:
+        with tarfile.open(path, "w") as archive:
+            for name in sorted({*(source.name for source in run.path.glob("*.jsonl")), "run.jsonl"}):
+                try:
+                    content = (
+                        io.BytesIO(_documents(run)) if name == "run.jsonl" else open_regular(run.file(name))
+                    )
+                except OSError:
+                    continue
+                with content:
+                    _add_member(archive, f"{name}.gz", first, content)
+        path.chmod(0o600)
+    except OSError:
+        path.unlink(missing_ok=True)  # half of it would take the room that others need
+        raise
     return path
+
+
+def _add_member(archive: tarfile.TarFile, name: str, first: bytes, content: BinaryIO) -> None:
+    """Add what is read, compressed, up to what the samples of a run may be."""
+    packed, left = io.BytesIO(), bounds.SAMPLES
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6) as stream:
+        stream.write(first)
+        while left > 0 and (part := content.read(min(_PART, left))):
+            stream.write(part)
+            left -= len(part)
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = packed.tell(), 0o600
+    packed.seek(0)
+    archive.addfile(member, packed)
 
 
 def _documents(run: RunDir) -> bytes:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import shutil
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..common.errors import ChaosError
 from ..common.json_files import read_json, read_object, write_json
 from ..common.jsonl import Writer, read_lines
 from ..common.schema import Wrong, as_number
-from ..common.shapes import Line, is_whole
+from ..common.shapes import Line, is_instant, is_whole
 from . import timeline
 from .specification import AnchorSpec, Specification
 from .timeline import Timeline
@@ -194,12 +193,12 @@ class RunDir:
     def read_deadline(self) -> float:
         """Return the boottime at which the run ends by itself unless somebody renews it (0 if none was set)."""
         value = read_object(self.file("deadline.json")).get("t")
-        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else 0.0
+        return float(value) if is_instant(value) else 0.0
 
     def last_contact(self) -> dict[str, Any]:
         """Return which module of the controller's was the last here, and when: {of, at}; empty where nobody knows."""
         value = read_object(self.file("deadline.json")).get("contact")
-        return value if isinstance(value, dict) and isinstance(value.get("at"), (int, float)) else {}
+        return value if isinstance(value, dict) and is_instant(value.get("at")) else {}
 
     def extend_deadline(self, seconds: float, *, latest: float | None = None, of: str = "") -> None:
         """Move the deadline to ``seconds`` from now, never nearer than it is, but not beyond boottime ``latest``.

@@ -73,12 +73,12 @@ class Journal:
     def _lock_file(self) -> int:
         """Open what is locked: a file of its own, on a disk that refuses one the journal itself. Raises ChaosError."""
         try:
-            return os.open(
-                str(self._run.file("journal.lock")), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
+            # whatever lies there: a FIFO or a link keeps nobody from an undo
+            flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            return os.open(str(self._run.file("journal.lock")), flags, 0o600)
         except OSError as error:
             try:
-                return os.open(str(self._path), os.O_RDONLY | os.O_CLOEXEC)
+                return os.open(str(self._path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError:
                 raise ChaosError(f"The journal {self._path} cannot be locked ({error.strerror}).") from error
 

@@ -10,9 +10,9 @@ import time
 from typing import Any
 
 from ..common.clock import format_utc
-from ..common.json_files import read_json, write_json
+from ..common.json_files import read_object, write_json
 from ..common.jsonl import Tail
-from ..common.shapes import Result
+from ..common.shapes import Result, is_whole
 from . import timeline
 from .folder import RunDir
 
@@ -39,9 +39,9 @@ def deliver_result(
 
     A cursor in the run's folder remembers what was shown, so that no line is lost or shown twice, whoever asks.
     """
-    cursor = read_json(run.file(_CURSOR)) or {}
+    cursor = read_object(run.file(_CURSOR))
     log, events = (
-        Tail(run.file(name), offset=cursor.get(name, 0)) for name in ("timeline.jsonl", "bpf.jsonl")
+        Tail(run.file(name), offset=_place(cursor.get(name))) for name in ("timeline.jsonl", "bpf.jsonl")
     )
     anchor = run.anchor
     lines = [
@@ -58,3 +58,8 @@ def deliver_result(
     with contextlib.suppress(OSError):
         write_json(run.file(_CURSOR), {"timeline.jsonl": log.offset, "bpf.jsonl": events.offset})
     return {"changed": changed, "chaos_lines": [*(before or []), *lines], "chaos_bpf": captured, **fields}
+
+
+def _place(noted: object) -> int:
+    """Return a place in a file from a cursor, its beginning from one that is damaged."""
+    return noted if is_whole(noted) and 0 <= noted < 2**62 else 0

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
+from ..common.shapes import is_instant
+
 #: The run: opened, a line for people, its phases, time that was waited on purpose.
 OPENED = "opened"
 LOG = "log"
@@ -58,6 +60,8 @@ KEEPERS_LOST = "keepers_lost"
 #: A module on its way back to the controller with an error, and lines of the timeline that came late.
 MODULE_FAILED = "module_failed"
 UNWRITTEN = "unwritten"
+#: From when until when nobody saw the engine's events; until the end of the run without ``until``.
+EVENTS_UNSEEN = "events_unseen"
 #: What the run's own processes cost the host: CPU seconds by process, and their share of a core.
 OWN_COST = "own_cost"
 #: The depth of the order book before the load.
@@ -69,11 +73,7 @@ _Line = TypeVar("_Line", bound=Event)
 
 def well_formed(lines: Iterable[_Line]) -> list[_Line]:
     """Return the lines that are events; what a full disk or a stranger left between them is none."""
-    return [line for line in lines if isinstance(line.get("event"), str) and _is_time(line.get("t"))]
-
-
-def _is_time(t: object) -> bool:
-    return isinstance(t, (int, float)) and not isinstance(t, bool) and math.isfinite(t)
+    return [line for line in lines if isinstance(line.get("event"), str) and is_instant(line.get("t"))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,6 +254,20 @@ class Timeline(Sequence[Event]):
     def late_lines(self) -> int:
         """Return how many lines could not be written when they were due."""
         return sum(int(event.get("lines") or 0) for event in self.named(UNWRITTEN))
+
+    @property
+    def unseen(self) -> list[tuple[float, float]]:
+        """Return from when until when nobody saw the engine's events, boottime."""
+        return [
+            (float(event["since"]), float(event["until"]) if is_instant(event.get("until")) else math.inf)
+            for event in self.named(EVENTS_UNSEEN)
+            if is_instant(event.get("since"))
+        ]
+
+    @property
+    def unseen_to_the_end(self) -> bool:
+        """True when nobody saw the engine's events any more when the run ended."""
+        return any(until == math.inf for _since, until in self.unseen)
 
     def module_failures(self, since: float) -> list[Event]:
         """Return the modules that failed (``module``, ``error``) from a boottime on."""

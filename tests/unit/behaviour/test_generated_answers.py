@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +34,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.report import junit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.behaviour.test_generated_files import VALUES
+from tests.unit.behaviour.test_generated_files import VALUES, places, put
 from tests.unit.containers import target
 from tests.unit.host.test_docker_engine_bounds import INSPECT
 
@@ -100,22 +99,6 @@ RICH: dict[str, Any] = {
         "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "80"}]},
     },
 }  # fmt: skip
-
-
-def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a document."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [at] * bool(at) + [place for key, one in inner for place in places(one, (*at, key))]
-
-
-def put(document: Any, at: tuple[Any, ...], value: Any) -> Any:
-    """A copy of a document with another value in one place."""
-    changed = copy.deepcopy(document)
-    part = changed
-    for key in at[:-1]:
-        part = part[key]
-    part[at[-1]] = value
-    return changed
 
 
 @given(st.sampled_from(places(RICH)), VALUES)

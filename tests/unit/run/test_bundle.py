@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import tarfile
@@ -12,10 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.common import jsonl
 from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files import write_json
 from ansible_collections.exchange.chaos.plugins.module_utils.run import bundle
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+from ansible_collections.exchange.chaos.plugins.module_utils.run.results import Lines
+from ansible_collections.exchange.chaos.plugins.modules import record
 
 
 def test_each_raw_file_comes_with_the_anchor_that_dates_it(tmp_path: Path) -> None:
@@ -48,3 +52,22 @@ def text(archive: tarfile.TarFile, name: str) -> list[bytes]:
     stream = archive.extractfile(f"{name}.jsonl.gz")
     assert stream is not None
     return gzip.decompress(stream.read()).splitlines()
+
+
+def test_a_disk_that_takes_no_bundle_costs_the_samples_and_not_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(tmp_path / "spec.json", {"anchor": {"boottime": 10.0, "realtime": 1.0, "boot_id": "b"}})
+    jsonl.Writer(tmp_path / "load.jsonl").write({"n": 1})
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", refuse)
+    lines = Lines()
+    assert record.pack_samples(RunDir(tmp_path), lines) == ""
+    (line,) = lines.lines
+    assert line["level"] == "warn"
+    assert f"under {tmp_path}, as they cannot be packed there (No space left on device)" in line["text"]
+    assert not (tmp_path / bundle.NAME).exists(), "half of it would take the room that others need"
+    assert (tmp_path / "load.jsonl").exists()

@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -23,8 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..common import libraries
-from ..common.errors import ChaosError, Unsupported
+from ...common.errors import ChaosError, Unsupported
+from ...common.json_files import read_object
+from ...common.programs import Unanswered, ask_program
+from .. import libraries
 
 #: What says which wheels the environment was made of, and for which Python; written last.
 STAMP = "exchange-chaos.json"
@@ -72,9 +73,8 @@ def explain_remake(folder: Path, python: Python, manifest: Mapping[str, str], ow
     owner: user id of the only one who may write to it.
     """
     site = libraries.locate_packages(folder, python.version)
-    try:
-        found = json.loads((folder / libraries.ENVIRONMENT / STAMP).read_text())
-    except (OSError, ValueError):
+    found = read_object(folder / libraries.ENVIRONMENT / STAMP)
+    if not found:
         return "there is none yet"
     wanted = make_stamp(python, manifest)
     if found.get("python") != wanted["python"]:
@@ -172,25 +172,15 @@ def make_environment(folder: Path, python: Python, archive: Path, manifest: Mapp
 
 def _run(command: list[str], environ: Mapping[str, str]) -> None:
     try:
-        done = subprocess.run(
-            command,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-            cwd="/",
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        told = ask_program(command, seconds=_TIMEOUT_S, env=dict(environ), cwd="/")
+    except Unanswered as error:
         raise ChaosError(f"{command[0]} could not be run: {error}.") from error
-    if done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()
-        if "No module named venv" in words[-1]:
+    if told.code != 0:
+        if "No module named venv" in told.last_words:
             raise Unsupported(
                 f"{command[0]} has no module venv; install the rest of its standard library (Debian: python3, "
                 "not python3-minimal alone)."
             )
         raise ChaosError(
-            f"The private environment could not be made ({' '.join(command[:4])}): {words[-1][:300]}"
+            f"The private environment could not be made ({' '.join(command[:4])}): {told.last_words}"
         )

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..common.errors import ChaosError, Unsupported
+from ...common import bounds
+from ...common.errors import ChaosError, Unsupported
+from ...common.files import read_regular
+from ...common.programs import Told, Unanswered, ask_program
 
 _TIMEOUT_S = 900
 #: No questions, no other language; and Ubuntu's needrestart must not restart an exchange's services on its own.
@@ -82,7 +85,12 @@ def parse_listing(listing: str) -> frozenset[str]:
 
 def list_installed(manager: Manager) -> frozenset[str]:
     """Return the names of all packages on this host. Raises Unsupported where the manager is not this host's."""
-    return parse_listing(_run(manager.listing))
+    told = _run(manager.listing)
+    if not told.whole:
+        raise ChaosError(
+            f"{manager.listing[0]} lists more than {bounds.format_size(bounds.EXEC_OUTPUT)} of packages."
+        )
+    return parse_listing(bounds.clean(told.out))
 
 
 def list_lacking(wanted: Sequence[str], present: Iterable[str]) -> list[str]:
@@ -125,7 +133,7 @@ def install_packages(manager: Manager, names: Sequence[str], files: Path | None,
 def read_noted(record: Path) -> list[str]:
     """Return the packages that setup brought to this host."""
     try:
-        return [str(name) for name in json.loads(record.read_text())["installed"]]
+        return [str(name) for name in json.loads(read_regular(record))["installed"]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -157,28 +165,18 @@ def _note(record: Path, names: Sequence[str]) -> None:
     os.replace(temporary, record)
 
 
-def _run(command: Sequence[str]) -> str:
+def _run(command: Sequence[str]) -> Told:
+    if shutil.which(command[0]) is None:
+        raise Unsupported(f"{command[0]} is not on this host, so its packages cannot be looked at.")
     try:
-        done = subprocess.run(
-            list(command),
-            env={**os.environ, **_ENVIRONMENT},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise Unsupported(
-            f"{command[0]} is not on this host, so its packages cannot be looked at."
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise ChaosError(f"{command[0]} took more than {_TIMEOUT_S} s.") from error
-    if done.returncode != 0:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        told = [line for line in lines if line.startswith(("E:", "dpkg:", "Error", "error:", "\t"))] or lines[
+        told = ask_program(command, seconds=_TIMEOUT_S, env={**os.environ, **_ENVIRONMENT})
+    except Unanswered as error:
+        raise ChaosError(f"{command[0]} did not do its work: {error}.") from error
+    if told.code != 0:
+        said = bounds.clean(told.err + told.out)
+        lines = [line for line in said.splitlines() if line.strip()]
+        why = [line for line in lines if line.startswith(("E:", "dpkg:", "Error", "error:", "\t"))] or lines[
             -1:
         ]
-        raise ChaosError(f"{' '.join(command[:3])} failed: {' '.join(line.strip() for line in told)[:600]}")
-    return done.stdout
+        raise ChaosError(f"{' '.join(command[:3])} failed: {' '.join(line.strip() for line in why)[:600]}")
+    return told
