@@ -56,9 +56,9 @@ site:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.exchange.chaos.plugins.module_utils.common import libraries
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.host import environment
+from ansible_collections.exchange.chaos.plugins.module_utils.host import libraries
+from ansible_collections.exchange.chaos.plugins.module_utils.host.setup import environment
 
 
 def main() -> None:

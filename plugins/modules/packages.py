@@ -80,7 +80,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.host import packages
+from ansible_collections.exchange.chaos.plugins.module_utils.host.setup import packages
 
 ARGUMENTS = {
     "names": {"type": "list", "elements": "str", "default": []},

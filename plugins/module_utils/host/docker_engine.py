@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..common import bounds, libraries
+from ..common import bounds
 from ..common.errors import ChaosError, Unsupported
 from ..common.shapes import is_number, is_whole
-from . import docker_transport
+from . import docker_transport, libraries
 from .docker_transport import EngineObject, require_object, require_objects
 
 PROJECT_LABEL = "com.docker.compose.project"

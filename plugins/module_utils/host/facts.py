@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common import bounds
+from ..common.programs import Unanswered, ask_program
 
 if TYPE_CHECKING:  # who asks for bcc or for root does not ask the engine
     from .docker_engine import DockerEngine
@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # who asks for bcc or for root does not ask the engine
 #: Pythons that may have the distribution's bcc, which is installed for the system's own.
 SYSTEM_PYTHONS = ("/usr/bin/python3", "/usr/libexec/platform-python")
 _TIMEOUT_S = 20
-#: So many letters of a version are kept.
-_LONGEST = 80
+#: So many letters of a version are kept, and whoever prints more bytes than these tells none.
+_LONGEST, _LARGEST = 80, 64 * bounds.KIB
 
 
 def read_facts(engine: DockerEngine) -> dict[str, Any]:
@@ -103,15 +103,8 @@ def _answer(program: str, *arguments: str) -> str | None:
     if shutil.which(program) is None:
         return None
     try:
-        done = subprocess.run(
-            [program, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        told = ask_program([program, *arguments], seconds=_TIMEOUT_S, largest=_LARGEST)
+    except Unanswered:
         return None
-    first = next(iter(done.stdout.strip().splitlines()), b"")
-    return (bounds.fit_line(first, _LONGEST) or None) if done.returncode == 0 else None
+    first = next(iter(told.out.strip().splitlines()), b"")
+    return (bounds.fit_line(first, _LONGEST) or None) if told.code == 0 and told.whole else None

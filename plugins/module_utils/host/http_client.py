@@ -19,9 +19,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..common import bounds, clock, cut_off, libraries
+from ..common import bounds, clock, cut_off
 from ..common.errors import ChaosError, Unsupported
 from ..common.secret import Secret
+from . import libraries
 
 libraries.make_importable()
 try:

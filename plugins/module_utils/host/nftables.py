@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..common import libraries
 from ..common.errors import ChaosError, Unsupported
+from . import libraries
 
 libraries.make_importable()
 try:

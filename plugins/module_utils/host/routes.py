@@ -12,7 +12,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from ..common import libraries, peer_addresses
+from ..common import peer_addresses
+from . import libraries
 
 libraries.make_importable()
 try:

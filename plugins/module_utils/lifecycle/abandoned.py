@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ..common import bounds, clock
 from ..common.errors import ChaosError
+from ..common.programs import Unanswered, ask_program
 from ..run import claims, timeline
 from ..run.folder import RunDir
 from ..run.journal import Journal
@@ -25,7 +26,7 @@ from ..run.state_dir import StateDir
 Say = Callable[[str, str], None]
 
 _TIMEOUT_S = 120
-_LAST_BYTES, _WORDS_MAX = 64 * 1024, 300
+_LAST_BYTES, _WORDS_MAX = 64 * bounds.KIB, 300
 
 
 def end_run(run: RunDir, *, by: str) -> None:
@@ -59,16 +60,13 @@ def _end_by_own_runtime(run: RunDir, by: str, user: int | None = None) -> str:
     ]
     environment = {**os.environ, "EXCHANGE_CHAOS_BY": by}
     try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=_TIMEOUT_S, check=False, env=environment, cwd="/",
-            **({} if user is None else _as_user(user)),
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
+        whose = {} if user is None else _as_user(user, run.path)
+        told = ask_program(
+            command, seconds=_TIMEOUT_S, largest=_LAST_BYTES, env=environment, cwd="/", **whose
+        )
+    except (Unanswered, OSError) as error:
         return _words(error)
-    if done.returncode == 0:
-        return ""
-    lines = bounds.clean(done.stderr[-_LAST_BYTES:]).strip().splitlines() or ["it said nothing"]
-    return bounds.fit_line(lines[-1], _WORDS_MAX)
+    return "" if told.code == 0 else told.last_words if told.err.strip() else "it said nothing"
 
 
 def _words(error: Exception) -> str:
@@ -190,11 +188,17 @@ def _end_elsewhere(claim: claims.Claim) -> None:
         raise ChaosError(f"Run {claim.run_id} in {claim.folder} could not be ended: {failure}")
 
 
-def _as_user(user: int) -> dict[str, Any]:
-    """Return how to start a process as another user, with that one's groups and no more; nothing for ourselves."""
+def _as_user(user: int, folder: Path) -> dict[str, Any]:
+    """Return how to start a process as another user, with that one's groups and no more; nothing for ourselves.
+
+    Of a user without a name the group is known that the run's folder has.
+    """
     if user == os.geteuid():
         return {}
-    known = pwd.getpwuid(user)
+    try:
+        known = pwd.getpwuid(user)
+    except KeyError:
+        return {"user": user, "group": folder.stat().st_gid, "extra_groups": []}
     groups = os.getgrouplist(known.pw_name, known.pw_gid)
     return {"user": user, "group": known.pw_gid, "extra_groups": groups}
 

@@ -20,8 +20,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..common import libraries
 from ..common.errors import ChaosError
+from ..host import libraries
 from .host import HOST
 
 _CLONE_NEWNET = 0x40000000

@@ -10,13 +10,13 @@ import hashlib
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...module_utils.common.programs import Unanswered, ask_program
 from .cache import find_cache
 
 REQUIREMENTS = Path(__file__).resolve().parents[3] / "roles" / "host" / "files" / "requirements.txt"
@@ -68,7 +68,7 @@ def find_wheels(folder: str | None) -> list[Path]:
     """
     pins = parse_pins(REQUIREMENTS.read_text())
     if folder:
-        return choose_wheels(Path(folder).expanduser(), pins)
+        return choose_wheels(Path(os.path.expanduser(folder)), pins)
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
     cache = find_cache()
     target = cache / f"wheels-{digest}"
@@ -97,22 +97,14 @@ def _download(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="wheels-new-") as scratch:
         command = download_command(sys.executable, Path(scratch) / "wheels")
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=_TIMEOUT_S,
-                check=False,
-            )
-            words = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] if done.returncode else []
-            failed = done.returncode != 0
-        except (OSError, subprocess.TimeoutExpired) as error:
-            failed, words = True, [str(error)]
-        if failed:
+            told = ask_program(command, seconds=_TIMEOUT_S)
+            words = told.last_words if told.code else ""
+        except Unanswered as error:
+            words = str(error)
+        if words:
             by_hand = shlex.join(download_command("python3", Path("wheels")))
             raise WheelError(
-                f"The controller could not download the host's libraries ({' '.join(words)[:300]}); where there is a "
+                f"The controller could not download the host's libraries ({words}); where there is a "
                 f"way to a package index, run {by_hand} and name that folder in host_wheels."
             )
         os.replace(Path(scratch) / "wheels", target)

@@ -20,10 +20,11 @@ import pytest
 import yaml
 from ansible.plugins.action import ActionBase
 from ansible_collections.exchange.chaos.plugins.action.libraries import ActionModule
-from ansible_collections.exchange.chaos.plugins.module_utils.common import libraries
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.host import environment, packages
-from ansible_collections.exchange.chaos.plugins.module_utils.host.environment import Python
+from ansible_collections.exchange.chaos.plugins.module_utils.common.programs import Told
+from ansible_collections.exchange.chaos.plugins.module_utils.host import libraries
+from ansible_collections.exchange.chaos.plugins.module_utils.host.setup import environment, packages
+from ansible_collections.exchange.chaos.plugins.module_utils.host.setup.environment import Python
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import wheels
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -83,7 +84,7 @@ def test_the_private_libraries_come_before_the_systems_and_those_of_another_pyth
     (site / "jmespath.py").write_text("ours = True\n")
     script = (
         "import sys; from pathlib import Path\n"
-        "from ansible_collections.exchange.chaos.plugins.module_utils.common import libraries\n"
+        "from ansible_collections.exchange.chaos.plugins.module_utils.host import libraries\n"
         "print(libraries.make_importable(Path(sys.argv[1]), int(sys.argv[2])))\n"
         "import jmespath; print(getattr(jmespath, 'ours', False))\n"
     )
@@ -357,13 +358,14 @@ class Manager:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, present: set[str], *, fails: str = "") -> None:
         self.present, self.fails, self.commands = present, fails, list[list[str]]()
-        self.brings = {"libbpfcc", "python3-bpfcc"}
+        self.brings, self.endless = {"libbpfcc", "python3-bpfcc"}, False
         monkeypatch.setattr(packages, "_run", self.run)
 
-    def run(self, command: Any) -> str:
+    def run(self, command: Any) -> Told:
         words = list(command)
         if words[0] == "dpkg-query":
-            return "".join(f"installed {name}\n" for name in sorted(self.present))
+            listed = "".join(f"installed {name}\n" for name in sorted(self.present))
+            return Told(0, listed.encode(), b"", whole=not self.endless)
         self.commands.append(words)
         if "install" in words:
             self.present |= self.brings
@@ -371,7 +373,13 @@ class Manager:
             raise ChaosError("dpkg failed: other depends on libbpfcc")
         if words[:2] == ["dpkg", "--purge"]:
             self.present -= set(words[2:])
-        return ""
+        return Told(0, b"", b"", whole=True)
+
+
+def test_a_listing_without_an_end_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    Manager(monkeypatch, {"bash"}).endless = True
+    with pytest.raises(ChaosError, match="dpkg-query lists more than 4 MiB of packages"):
+        packages.list_installed(packages.MANAGERS["apt"])
 
 
 def test_what_came_is_noted_and_nothing_else_is_removed(

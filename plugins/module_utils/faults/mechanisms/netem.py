@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...common import libraries, peer_addresses
+from ...common import peer_addresses
 from ...common.errors import ChaosError, Unsupported
-from ...host import nftables, routes
+from ...host import libraries, nftables, routes
 from .shaping import LIMIT, Impairment
 
 libraries.make_importable()

@@ -21,9 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...common import libraries
 from ...common.errors import ChaosError, Unsupported
-from ...host import nftables, routes
+from ...host import libraries, nftables, routes
 
 libraries.make_importable()
 try:
