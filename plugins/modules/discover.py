@@ -166,6 +166,7 @@ from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
+from ansible_collections.exchange.chaos.plugins.module_utils.common.secret import take_arguments
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result
 from ansible_collections.exchange.chaos.plugins.module_utils.discovery import exploring, trying
 from ansible_collections.exchange.chaos.plugins.module_utils.discovery.known import KnownSettings, read_known
@@ -254,7 +255,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    lines = Lines()
+    given, lines = take_arguments(module), Lines()
     found: Result = {
         "projects": [],
         "settings": [],
@@ -265,10 +266,10 @@ def main() -> None:
         "problem": "",
     }
     try:
-        if module.params["state"] == "filled":
-            found.update(find_unset(module.params, lines))
+        if given["state"] == "filled":
+            found.update(find_unset(given, lines))
         else:
-            found.update(find_exchange(module.params, lines, act=not module.check_mode))
+            found.update(find_exchange(given, lines, act=not module.check_mode))
     except ChaosError as error:
         module.fail_json(msg=str(error), chaos_lines=lines.lines, chaos_bpf=[], **found)
     module.exit_json(changed=False, chaos_lines=lines.lines, chaos_bpf=[], **found)

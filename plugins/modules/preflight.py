@@ -139,7 +139,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.exchange.chaos.plugins.module_utils.common import archive
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
-from ansible_collections.exchange.chaos.plugins.module_utils.common.secret import Secret
+from ansible_collections.exchange.chaos.plugins.module_utils.common.secret import Secret, take_arguments
 from ansible_collections.exchange.chaos.plugins.module_utils.common.shapes import Arguments, Result
 from ansible_collections.exchange.chaos.plugins.module_utils.exchange import external
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import planning
@@ -289,10 +289,11 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    archive.complete_from(Path(module.params["runtime"] or ""))
+    given = take_arguments(module)
+    archive.complete_from(Path(given["runtime"] or ""))
     lines = Lines()
     act = not module.check_mode
-    found = examine_host(module.params, lines, act=act)
+    found = examine_host(given, lines, act=act)
     acted = act and not any(line["level"] == "fail" for line in lines.lines)
     good = (found["clean"] or acted) and not found["under_way"]
     lines.say("ok" if good else "warn", render_closing(found, acted=acted))

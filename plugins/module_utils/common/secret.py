@@ -14,6 +14,8 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from .shapes import Arguments
+
 SHOWN = "(secret)"
 _KEY_BYTES = 32
 _SEAL_DIGITS = 16
@@ -75,3 +77,17 @@ def seal_environment(entries: Sequence[str], key: str) -> list[str]:
         f"{name}={seal_text(value, key)}"
         for name, _equals, value in (str(one).partition("=") for one in entries)
     ]
+
+
+def take_arguments(module: Any) -> Arguments:
+    """Return the arguments of an ``AnsibleModule``, which shows none of its ``no_log`` ones from now on.
+
+    Ansible itself would blot their values out of every word of the answer: a password that is also a schema's name, or
+    "1", turns tables, settings and numbers into asterisks. What answers here is made of no secret in the first place.
+    """
+    given = dict(module.params)
+    for name, option in module.argument_spec.items():
+        if option.get("no_log") and given.get(name):
+            module.params[name] = SHOWN
+    module.no_log_values.clear()
+    return given

@@ -17,7 +17,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..common import clock
 from ..common.errors import ChaosError, PasswordWanted
-from ..common.secret import NO_SECRET, Secret
+from ..common.secret import NO_SECRET, Secret, take_arguments
 from ..common.shapes import Arguments, Result
 from ..exchange import database, external, fault_entry
 from ..faults import inject, planning
@@ -90,7 +90,7 @@ class FaultModule(AnsibleModule):  # type: ignore[misc]  # ansible-core is untyp
 def run(kind: Fault) -> None:
     """Be the module of a kind of fault: do what its arguments ask, and exit."""
     module = FaultModule(kind)
-    parameters = module.params
+    parameters = take_arguments(module)
     try:
         wanted = wanted_fault(kind, parameters, module.given)
         problems = fault_ttl(parameters["fault"], wanted["ttl"]) + find_wrong_pauses(wanted)

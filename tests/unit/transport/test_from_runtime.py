@@ -169,6 +169,45 @@ def test_what_it_does_not_use_it_says_without_the_arguments(archive: Path, packe
     assert "s3cret-word" not in done.stdout + done.stderr
 
 
+#: A password that is also a name, and one that is also a number; the canary stands for one that is neither.
+FAULT = {
+    "run_id": RUN,
+    "project": "trading",
+    "service": "db",
+    "fault": "full",
+    "ttl": 30,
+    "state_dir": "/nowhere",
+}
+SECRET = {
+    "preflight": {
+        "project": "trading", "services": {}, "experiments": [{"number": 1, "name": "one", "title": "One"}],
+    },
+    "discover": {"state": "filled", "project": "trading"},
+    "connections": {**FAULT, "user": "trading", "database": "trading"},
+    "lock": {**FAULT, "user": "trading", "database": "trading", "table": "trading.orders"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", SECRET)
+@pytest.mark.parametrize("password", ["trading", "1", "s3cret-word"])
+def test_a_password_blots_no_word_of_the_answer_and_is_in_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch, module: str, password: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://trading:1")
+    given = {**SECRET[module], "password": password, "_ansible_check_mode": True}
+    if module == "preflight":
+        given |= {"remote": False, "headers": {"X-Token": password}, "admin_password": password}
+    done = call(root / ".collections", given, module)
+    answer = json.loads(done.stdout)
+    named = answer["invocation"]["module_args"]
+    assert {named[key] for key in ("password", "headers", "admin_password") if named.get(key)} == {"(secret)"}
+    assert "DOCKER_HOST is tcp://trading:1" in done.stdout
+    assert "***" not in done.stdout
+    assert "NO_LOG" not in done.stdout
+    assert [row["number"] for row in answer.get("rows", [])] == [1] * (module == "preflight")
+    assert "s3cret-word" not in done.stdout + done.stderr
+
+
 class Recorded:
     """An action that notes what is run on the host, and answers what it is told to."""
 

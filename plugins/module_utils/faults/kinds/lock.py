@@ -47,7 +47,7 @@ KIND = Kind(
         "user": {"type": "str"},
         "database": {"type": "str"},
         "password": {"type": "str", "no_log": True},
-        "clear_password": {"type": "bool", "default": False},
+        "clear_password": {"type": "bool", "default": False, "no_log": False},
         "administrator": {"type": "str"},
         "port": {"type": "int", "default": 5432},
     },
