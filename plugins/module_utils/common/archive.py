@@ -21,6 +21,8 @@ from types import ModuleType
 from . import bounds, files
 
 _LIBRARY = __name__.rsplit(".", 2)[0]
+#: Where who has no home keeps runs; whoever was there first with that name is found out by its owner.
+_TEMPORARY = "/var/tmp"  # noqa: S108
 #: The library's name inside the runtime.
 _PACKAGE = "exchange_chaos"
 #: Where each package of the collection that a host may need lies in there.
@@ -66,11 +68,11 @@ def modules_in(package: ModuleType) -> list[str]:
 
 
 def default_root() -> Path:
-    """Return the state folder of the present user: root's is the host's."""
+    """Return the state folder of the present user: root's is the host's; one of their number's for who has no home."""
     if os.geteuid() == 0:
         return Path("/var/lib/exchange-chaos")
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "exchange-chaos"
+    base = files.find_base("XDG_STATE_HOME", ".local", "state")
+    return base / "exchange-chaos" if base else Path(_TEMPORARY) / f"exchange-chaos-{os.geteuid()}"
 
 
 def run_archive(run_id: str, state_dir: str | Path | None = None) -> Path:

@@ -5,23 +5,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 from ansible import constants
 
-from ...module_utils.common.files import refuse_folder
+from ...module_utils.common.files import find_base, refuse_folder
 
 
 def find_cache() -> Path:
-    """Return the folder, made if need be: in the user's cache, or Ansible's own of this play where others may write.
+    """Return the folder, made if need be: in the user's cache, or Ansible's own of this play where that will not do.
 
-    A home whose folders a group may write to, as in many containers, costs that each play makes the files anew.
+    A home whose folders a group may write to, or nobody may, as in many containers, or none at all, costs that each
+    play makes the files anew.
     """
-    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exchange-chaos"
-    kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not refuse_folder(kept):
-        return kept
+    base = find_base("XDG_CACHE_HOME", ".cache")
+    if base is not None:
+        kept = base / "exchange-chaos"
+        with contextlib.suppress(OSError):
+            kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not refuse_folder(kept) and os.access(kept, os.W_OK):
+                return kept
     mine = Path(str(constants.DEFAULT_LOCAL_TMP)) / "exchange-chaos"
     mine.mkdir(mode=0o700, exist_ok=True)
     return mine

@@ -14,7 +14,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ...module_utils.common.shapes import Arguments, Result, Variables
-from .runtime import build_archive, hash_archive
+from .runtime import find_archive
 
 _COLLECTION = "exchange.chaos"
 
@@ -30,7 +30,7 @@ def run_module(
     asked = {
         "module": name,
         "arguments": arguments,
-        "sha256": hash_archive(build_archive()),
+        "sha256": find_archive().sha256,
         **({"runtime": runtime} if runtime else {}),
     }
     found = dict(

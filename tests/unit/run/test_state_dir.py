@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -336,5 +338,18 @@ def test_where_a_user_without_root_keeps_runs(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/anna")
     assert archive.default_root() == Path("/home/anna/.local/state/exchange-chaos")
+    monkeypatch.setenv("XDG_STATE_HOME", "runs")  # elsewhere for each caller: none, by the specification
+    assert archive.default_root() == Path("/home/anna/.local/state/exchange-chaos")
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert archive.default_root() == Path("/var/lib/exchange-chaos")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes a user without a name")
+def test_a_user_without_a_name_and_a_home_has_a_folder_of_their_number(root: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", f"from {archive.__package__} import archive, files\n"
+         "print(archive.default_root(), files.find_base('XDG_CACHE_HOME', '.cache'))"],
+        env={"PYTHONPATH": str(root / ".collections"), "PATH": os.environ["PATH"]},
+        user=54321, group=54321, extra_groups=[], capture_output=True, text=True, check=False, cwd="/",
+    )  # fmt: skip
+    assert told.stdout.split() == ["/var/tmp/exchange-chaos-54321", "None"], told.stderr

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -43,25 +46,75 @@ def test_equal_content_is_the_same_file_and_built_once(cache: Path) -> None:
     assert first.stat().st_mtime_ns == changed
     first.unlink()
     assert runtime.build_archive().read_bytes() == data
-    assert [path.name for path in cache.iterdir()] == [first.name]
+    assert [path.name for path in cache.glob("*[!n]")] == [first.name]
     assert cache.stat().st_mode & 0o077 == 0
 
 
 def test_other_content_is_another_file_and_the_one_before_is_not_taken_away_under_others(
     monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
+    monkeypatch.setattr(runtime, "_look_at_sources", lambda: runtime._SourceState("", settled=False))
     first = runtime.build_archive()
     files = runtime.read_content()
     monkeypatch.setattr(runtime, "read_content", lambda: {**files, "exchange_chaos/new.py": b"x = 1\n"})
     second = runtime.build_archive()
     assert second != first
     assert first.exists(), "another controller may be carrying it to its host this very moment"
-    import os
-
     os.utime(first, (0, 0))
     monkeypatch.setattr(runtime, "read_content", lambda: {**files, "exchange_chaos/new.py": b"x = 2\n"})
     runtime.build_archive()
     assert not first.exists()
+
+
+@pytest.fixture
+def sources(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the sources that a test may change."""
+    for folder in ("plugins/module_utils/common", "plugins/modules", "files/bpf"):
+        shutil.copytree(root / folder, tmp_path / folder)
+    monkeypatch.setattr(runtime, "_PLUGINS", tmp_path / "plugins")
+    return tmp_path / "plugins/module_utils/common/clock.py"
+
+
+def test_the_sources_are_read_once_for_all_tasks_and_again_when_one_changed(
+    cache: Path, sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "_SETTLED_NS", 0)
+    read: list[int] = []
+    real = runtime.read_content
+    monkeypatch.setattr(runtime, "read_content", lambda: read.append(1) or real())
+    first = runtime.find_archive()
+    assert first.sha256 == hashlib.sha256(first.path.read_bytes()).hexdigest()
+    assert (runtime.find_archive(), len(read)) == (first, 1)
+    before, text = sources.stat(), sources.read_text()
+    sources.write_text(text.replace("clock", "cl0ck", 1))
+    os.utime(sources, ns=(before.st_atime_ns, before.st_mtime_ns))
+    second = runtime.find_archive()
+    assert second.sha256 != first.sha256, "of the same size, and as old"
+    assert len(read) == 2
+    sources.unlink()
+    assert runtime.find_archive() not in (first, second)
+    second.path.unlink()
+    sources.write_text(text)
+    assert runtime.find_archive() == first
+
+
+def test_sources_that_changed_just_now_are_read_each_time(cache: Path, sources: Path) -> None:
+    runtime.find_archive()
+    assert not list(cache.glob("*.known"))
+
+
+@pytest.mark.parametrize(
+    "noted", ["", "x", "../../etc/passwd 00", "a b c", "\xff\xfe", "nothing.pyz 00", "x" * 9999]
+)
+def test_a_note_that_is_none_is_written_anew(
+    cache: Path, sources: Path, monkeypatch: pytest.MonkeyPatch, noted: str
+) -> None:
+    monkeypatch.setattr(runtime, "_SETTLED_NS", 0)
+    built = runtime.find_archive()
+    (note,) = cache.glob("*.known")
+    note.write_text(noted)
+    assert runtime.find_archive() == built
+    assert note.read_text().split() == [built.path.name, built.sha256]
 
 
 def test_it_runs_on_its_own_far_from_this_tree(tmp_path: Path) -> None:
@@ -107,3 +160,12 @@ def test_what_others_may_write_to_is_no_cache(tmp_path: Path, cache: Path, mode:
     assert zipfile.is_zipfile(built)
     assert built.parent.stat().st_mode & 0o077 == 0
     assert runtime.build_archive() == built, "once for all hosts of a play"
+
+
+@pytest.mark.parametrize("home", ["", "/proc/self", "none"])
+def test_a_controller_without_a_home_to_write_to_keeps_it_for_the_play(
+    monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: {"none": path}.get(home, home or "/proc"))
+    assert zipfile.is_zipfile(runtime.build_archive())
