@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ..evidence.evidence import Evidence
-from ..evidence.phases import BASELINE, Phase, Window, fault_windows, find_phases
+from ..evidence.phases import BASELINE, EARLY_S, Phase, Window, fault_windows, find_phases
 from ..exchange.ledger import PLACEBO
 from .interference import Interference, measure_interference
 from .metrics.registry import LATENCY, SPEED, Metric
@@ -80,12 +80,29 @@ def too_busy(evidence: Evidence, start: float, end: float) -> str:
 
 
 def find_objection(evidence: Evidence, metric: Metric, fault: str | None) -> str:
-    """Return in words why a finding that rests on speed says nothing of the exchange; empty if it does.
+    """Return in words why a finding that rests on speed, or on events, says nothing of the exchange; empty if it does.
 
     It is asked of the phases of its fault, of all faults without a name, and, where it compares, of the baseline.
     """
-    if not metric.rests_on:
-        return ""
+    unseen = _unseen(evidence, fault) if metric.of_events else ""
+    if unseen or not metric.rests_on:
+        return unseen
+    return _too_slow(evidence, metric, fault)
+
+
+def _unseen(evidence: Evidence, fault: str | None) -> str:
+    """Return in words for how long nobody saw the engine's events in a fault's time, or in all of the run."""
+    windows = [one for one in fault_windows(evidence) if one.id == fault]
+    begin = min((one.injected - EARLY_S for one in windows), default=0.0)
+    end = max((one.end for one in windows), default=evidence.ended)
+    for since, until in evidence.timeline.unseen:
+        if since <= end and until >= begin:
+            seconds = min(until, evidence.ended) - since
+            return f"nobody saw the engine's events for {max(seconds, 0.0):.1f} s from {evidence.anchor.iso(since)}"
+    return ""
+
+
+def _too_slow(evidence: Evidence, metric: Metric, fault: str | None) -> str:
     for phase in find_phases(evidence):
         if not _concerns(phase, fault, metric, bool(fault_windows(evidence))):
             continue

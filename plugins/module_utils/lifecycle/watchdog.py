@@ -168,6 +168,8 @@ class Watchdog:
             entry = self._run.file("processes") / f"{command}.json"
             if command not in stopped and entry.exists() and not processes.living_process(self._run, command):
                 self._say_once("warn", f"The {command} observer died during the run.")
+                if command == "events" and not self._run.read_timeline().unseen_to_the_end:
+                    self._run.note(timeline.EVENTS_UNSEEN, since=clock.read())
 
     def _heed_guard(self) -> None:
         if clock.read() - self._guarded < _GUARD_S:

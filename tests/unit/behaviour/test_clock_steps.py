@@ -44,7 +44,7 @@ def test_what_the_engine_tells_afterwards_is_dated_as_if_it_had_not_been(
             return [read_event({"Action": "die", "timeNano": time.time_ns(), "Actor": {"ID": "c1"}})]
 
     run, writer = opened(tmp_path, set_by), jsonl.Writer(tmp_path / "engine.jsonl")
-    docker_events._follow(run, Telling(), writer)  # type: ignore[arg-type]
+    docker_events.EventFollower(run, writer, Telling()).follow()  # type: ignore[arg-type]
     (line,) = jsonl.read_lines(tmp_path / "engine.jsonl")
     assert line["t"] == pytest.approx(clock.read(), abs=1)
 

@@ -15,7 +15,11 @@ from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence i
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import registry
 from ansible_collections.exchange.chaos.plugins.module_utils.judge import rules
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import Finding
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import find_metric
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import (
+    find_metric,
+    list_names,
+    measure,
+)
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.record import run_record
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.verdicts import judge_run
 from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import Timeline
@@ -23,6 +27,7 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.record.read import 
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.schema import find_problems
 from ansible_collections.exchange.chaos.plugins.plugin_utils.report.details import render_details
 
+from tests.unit import recorded
 from tests.unit.scenario import T0, Scenario
 
 QUIET = {
@@ -176,3 +181,49 @@ def test_the_record_tells_each_phase_s_and_the_report_has_a_line(run: Evidence) 
     assert find_problems(unseen, read_schema()) == []
     assert unseen["hosts"][0]["phases"][0]["interference"]["samples"] == 0
     assert "WHAT ELSE THE HOST DID" not in "\n".join(render_details(unseen))
+
+
+@pytest.mark.parametrize("number", recorded.EACH)
+def test_a_metric_whose_value_hangs_on_the_engines_events_says_so(tmp_path: Path, number: int) -> None:
+    found = recorded.evidence(number, tmp_path)
+    blind = replace(found, engine=[])
+    for name in list_names():
+        seen, unseen = (
+            {key: one.value for key, one in measure(each, name).items()} for each in (found, blind)
+        )
+        assert find_metric(name).of_events or seen == unseen, name
+
+
+def unseen(run: Evidence, since: float, until: float | None) -> Evidence:
+    """The run in which nobody saw the engine's events for that long."""
+    event = {
+        "t": since,
+        "event": "events_unseen",
+        "since": since,
+        **({} if until is None else {"until": until}),
+    }
+    return replace(run, timeline=Timeline(sorted([*run.timeline, event], key=lambda one: one["t"])))
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "concerned"),
+    [(0.5, 1.0, {"unmeant_restarts"}), (15.5, 16.0, {"unmeant_restarts", "degradation"}),
+     (15.5, None, {"unmeant_restarts", "degradation"})],
+)  # fmt: skip
+def test_what_rests_on_events_that_nobody_saw_is_unknown(
+    run: Evidence, since: float, until: float | None, concerned: set[str]
+) -> None:
+    blind = unseen(run, T0 + since, None if until is None else T0 + until)
+    for name in ("unmeant_restarts", "degradation", "recovery_s"):
+        said = rules.find_objection(blind, find_metric(name), "crash" if name != "unmeant_restarts" else None)
+        assert said.startswith("nobody saw the engine's events for") is (name in concerned), name
+    before, after = verdicts(run), verdicts(blind)
+    changed = {name for name, one in after.items() if one.verdict != before[name].verdict}
+    assert all(after[name].verdict == "unknown" for name in changed)
+    assert all("nobody saw the engine's events" in after[name].evidence for name in changed)
+
+
+@pytest.mark.parametrize("damaged", ["", None, "x", float("nan"), [], True])
+def test_a_damaged_word_on_what_was_unseen_changes_nothing(run: Evidence, damaged: Any) -> None:
+    event = {"t": T0, "event": "events_unseen", "since": damaged, "until": damaged}
+    assert verdicts(replace(run, timeline=Timeline([event, *run.timeline]))) == verdicts(run)

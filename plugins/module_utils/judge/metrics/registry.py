@@ -45,6 +45,7 @@ class Metric:
 
     without_fault: it means the same in a window without a fault, so that the placebo has a value of it.
     rests_on: LATENCY or SPEED, where a slow host or a late observer changes it; empty where neither can.
+    of_events: it reads the engine's events, so that it knows nothing of a time in which nobody saw them.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Metric:
     scale: Sequence[str] | None = None
     without_fault: bool = False
     rests_on: str = ""
+    of_events: bool = False
 
 
 #: What a metric may rest on: how long orders took, or how fast anything went, by which it is measured or given up.
@@ -73,23 +75,33 @@ def per_fault(
     *,
     without_fault: bool = False,
     rests_on: str = "",
+    of_events: bool = False,
 ) -> Callable[[PerFault], PerFault]:
     """Register a metric that is measured in the window of one fault, or in a window without one, too."""
 
     def register(function: PerFault) -> PerFault:
-        _add(Metric(name, unit, _summary(function), function, True, scale, without_fault, rests_on))
+        _add(
+            Metric(name, unit, _summary(function), function, True, scale, without_fault, rests_on, of_events)
+        )
         return function
 
     return register
 
 
 def per_run(
-    name: str, unit: str | None, *, without_fault: bool = False, rests_on: str = ""
+    name: str,
+    unit: str | None,
+    *,
+    without_fault: bool = False,
+    rests_on: str = "",
+    of_events: bool = False,
 ) -> Callable[[PerRun], PerRun]:
     """Register a metric that is measured over the whole run, or over one fault's window if one is named."""
 
     def register(function: PerRun) -> PerRun:
-        _add(Metric(name, unit, _summary(function), function, False, None, without_fault, rests_on))
+        _add(
+            Metric(name, unit, _summary(function), function, False, None, without_fault, rests_on, of_events)
+        )
         return function
 
     return register

@@ -17,7 +17,7 @@ _LEAST_MS = 10.0
 _FEWEST = 10
 
 
-@per_fault("errors_while_away", "ratio", without_fault=True, rests_on=SPEED)
+@per_fault("errors_while_away", "ratio", without_fault=True, rests_on=SPEED, of_events=True)
 def errors_while_away(evidence: Evidence, window: Window) -> Measured:
     """Share of failed orders among those sent while the target was away."""
     start, end = fault_onset(evidence, window), trouble_ends(evidence, window)
@@ -32,7 +32,7 @@ def errors_while_away(evidence: Evidence, window: Window) -> Measured:
     return Measured(failed / len(sent), text + (f" ({', '.join(kinds)})" if kinds else ""), len(sent))
 
 
-@per_fault("latency_while_away", "times", without_fault=True, rests_on=LATENCY)
+@per_fault("latency_while_away", "times", without_fault=True, rests_on=LATENCY, of_events=True)
 def latency_while_away(evidence: Evidence, window: Window) -> Measured:
     """95th percentile of the good orders' latency while the target was away, against the baseline's (or 10 ms).
 

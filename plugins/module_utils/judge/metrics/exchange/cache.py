@@ -106,7 +106,7 @@ def keys_lost(evidence: Evidence, window: Window) -> Measured:
     return Measured(max(0, int(first["value"] - last["value"])), text, 2)
 
 
-@per_fault("subscription_back_s", "s", rests_on=SPEED)
+@per_fault("subscription_back_s", "s", rests_on=SPEED, of_events=True)
 def subscription_back_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the target's port being open again until what comes by subscription came for good.
 

@@ -11,7 +11,7 @@ from ...containers import list_changes
 from ..registry import Measured, per_run
 
 
-@per_run("unmeant_restarts", "events", without_fault=True)
+@per_run("unmeant_restarts", "events", without_fault=True, of_events=True)
 def unmeant_restarts(evidence: Evidence, window: Window | None) -> Measured:
     """Ends and starts of the project's containers that neither a fault nor a rescue of ours meant."""
     if evidence.timeline.rebooted:

@@ -15,7 +15,7 @@ from .recovery import trouble_ends
 _ROLES = ("readiness", "health")
 
 
-@per_fault("detection", "s", rests_on=SPEED)
+@per_fault("detection", "s", rests_on=SPEED, of_events=True)
 def measure_detection(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the fault to the application's own first signal: readiness, health, or an order's error.
 

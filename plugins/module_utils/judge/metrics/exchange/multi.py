@@ -48,7 +48,7 @@ for _role in ("database", "cache", "api"):
     _down(_role)
 
 
-@per_fault("recovery_order", None)
+@per_fault("recovery_order", None, of_events=True)
 def recovery_order(evidence: Evidence, window: Window) -> Measured:
     """Did nothing call itself good before what it depends on was there? Targets stand in dependency order."""
     back = {service: first_good(evidence, window, service) for service in window.targets}
@@ -109,4 +109,6 @@ def _down_time(evidence: Evidence, window: Window, service: str) -> Measured:
 
 
 def _kills(evidence: Evidence, window: Window) -> list[Mapping[str, Any]]:
-    return [kill for event in evidence.timeline.injections(window.id) for kill in event.get("kills") or []]
+    """Return the kills of a fault that tells them one by one; one of memory counts them."""
+    told = [event.get("kills") for event in evidence.timeline.injections(window.id)]
+    return [kill for kills in told if isinstance(kills, list) for kill in kills]

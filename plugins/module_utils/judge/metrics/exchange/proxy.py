@@ -29,7 +29,7 @@ def proxy_back_s(evidence: Evidence, window: Window) -> Measured:
     return good_for_good(evidence, window, samples, there, _addresses(evidence, window))
 
 
-@per_fault("proxy_errors", "ratio", without_fault=True, rests_on=SPEED)
+@per_fault("proxy_errors", "ratio", without_fault=True, rests_on=SPEED, of_events=True)
 def proxy_errors(evidence: Evidence, window: Window) -> Measured:
     """Share of bad answers through the proxy while the target was away: what users of that way saw."""
     samples = _through(evidence, fault_onset(evidence, window), trouble_ends(evidence, window))
@@ -41,7 +41,7 @@ def proxy_errors(evidence: Evidence, window: Window) -> Measured:
     return Measured(len(bad) / len(samples), text, len(samples))
 
 
-@per_fault("direct_rate", "orders/s", without_fault=True, rests_on=SPEED)
+@per_fault("direct_rate", "orders/s", without_fault=True, rests_on=SPEED, of_events=True)
 def direct_rate(evidence: Evidence, window: Window) -> Measured:
     """Orders per second acknowledged on the direct way while the target was away; the evidence counts those limited."""
     start, end = fault_onset(evidence, window), trouble_ends(evidence, window)

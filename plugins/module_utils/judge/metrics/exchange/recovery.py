@@ -93,7 +93,7 @@ def recovery_s(evidence: Evidence, window: Window) -> Measured:
     return _since(evidence, window, fault_onset(evidence, window))
 
 
-@per_fault("recovery_since_undo_s", "s", rests_on=SPEED)
+@per_fault("recovery_since_undo_s", "s", rests_on=SPEED, of_events=True)
 def recovery_since_undo_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the target's restart, or from the fault's undo, until steady state was back."""
     back = restarted_at(evidence, window)
@@ -102,7 +102,7 @@ def recovery_since_undo_s(evidence: Evidence, window: Window) -> Measured:
     return _since(evidence, window, back)
 
 
-@per_fault("self_healing_s", "s", rests_on=SPEED)
+@per_fault("self_healing_s", "s", rests_on=SPEED, of_events=True)
 def self_healing_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the exit until steady state was back, the restart policy alone having acted."""
     if window.mode != "process":

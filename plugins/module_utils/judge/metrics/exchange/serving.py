@@ -15,7 +15,7 @@ DEGREES = ("kept_serving", "errors", "crashed")
 _SERVED = 0.99
 
 
-@per_fault("degradation", None, scale=DEGREES, without_fault=True)
+@per_fault("degradation", None, scale=DEGREES, without_fault=True, of_events=True)
 def grade_degradation(evidence: Evidence, window: Window) -> Measured:
     """How the application bore it: kept_serving, errors (of orders that stand for users), or crashed.
 

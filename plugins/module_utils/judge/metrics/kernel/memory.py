@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ....common.shapes import is_number, is_whole
 from ....evidence.evidence import Evidence
 from ....evidence.phases import Window
 from ..registry import Measured, per_fault
@@ -75,6 +76,8 @@ def memory_growth_mb(evidence: Evidence, window: Window) -> Measured:
         for event in evidence.timeline.measured()
         if event.get("name") == "memory_used"
         and event.get("service") == window.target
+        and is_whole(event.get("pid"))
+        and is_number(event.get("value"))
         and event["t"] < window.injected - 1
     ]
     samples = [event for event in samples if event["pid"] == samples[-1]["pid"]]

@@ -83,7 +83,7 @@ def blast_radius(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("target_restarts", "restarts", without_fault=True)
+@per_fault("target_restarts", "restarts", without_fault=True, of_events=True)
 def target_restarts(evidence: Evidence, window: Window) -> Measured:
     """How often the target's main process ended, from the fault until the run's next one or its end."""
     deaths = engine_events(evidence, window, window.target, "die")

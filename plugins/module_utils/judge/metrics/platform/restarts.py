@@ -18,7 +18,7 @@ from ..registry import SPEED, Measured, per_fault
 _DRAIN = "drain"
 
 
-@per_fault("failed_per_restart", "orders", rests_on=SPEED)
+@per_fault("failed_per_restart", "orders", rests_on=SPEED, of_events=True)
 def failed_per_restart(evidence: Evidence, window: Window) -> Measured:
     """Orders that failed in the restart which cost most: from its signal to the next one's."""
     found = find_restarts(evidence, window)
@@ -34,7 +34,7 @@ def failed_per_restart(evidence: Evidence, window: Window) -> Measured:
     )
 
 
-@per_fault("restart_gap_s", "s", rests_on=SPEED)
+@per_fault("restart_gap_s", "s", rests_on=SPEED, of_events=True)
 def restart_gap_s(evidence: Evidence, window: Window) -> Measured:
     """Longest time without an acknowledged order in any one restart."""
     found = find_restarts(evidence, window)
@@ -45,7 +45,7 @@ def restart_gap_s(evidence: Evidence, window: Window) -> Measured:
     return Measured(max(gaps)[0], f"load.jsonl, engine.jsonl: longest by restart: {text}", len(gaps))
 
 
-@per_fault("ignored_stops", "containers")
+@per_fault("ignored_stops", "containers", of_events=True)
 def ignored_stops(evidence: Evidence, window: Window) -> Measured:
     """How many containers did not end when asked, so that the engine killed them after the grace."""
     found = find_restarts(evidence, window)
@@ -60,7 +60,7 @@ def ignored_stops(evidence: Evidence, window: Window) -> Measured:
     return Measured(len(ignored), text, len(found))
 
 
-@per_fault("cut_requests", "requests")
+@per_fault("cut_requests", "requests", of_events=True)
 def cut_requests(evidence: Evidence, window: Window) -> Measured:
     """Requests that the proxy had begun when it was asked to end, and did not answer. Needs a probe of role drain.
 
@@ -106,7 +106,7 @@ def ready_without_store(evidence: Evidence, window: Window) -> Measured:
     return Measured(len(early), text, len(told))
 
 
-@per_fault("restart_to_ready_s", "s", rests_on=SPEED)
+@per_fault("restart_to_ready_s", "s", rests_on=SPEED, of_events=True)
 def restart_to_ready_s(evidence: Evidence, window: Window) -> Measured:
     """Longest time from the signal until the container's own health check called it healthy; and in which order."""
     known = [one for one in find_restarts(evidence, window) if one.healthy is not None]
@@ -117,7 +117,7 @@ def restart_to_ready_s(evidence: Evidence, window: Window) -> Measured:
     return Measured(max(times)[0], f"engine.jsonl: signal to healthy: {text}", len(times))
 
 
-@per_fault("steady_after_last_s", "s", rests_on=SPEED)
+@per_fault("steady_after_last_s", "s", rests_on=SPEED, of_events=True)
 def steady_after_last_s(evidence: Evidence, window: Window) -> Measured:
     """Seconds from the last container's start until steady state was back."""
     found = [one for one in find_restarts(evidence, window) if one.started is not None]
