@@ -37,9 +37,8 @@ def unjudged_record(evidence: Evidence, reason: str) -> Recorded:
     left = _attempt(lambda: judge_restore(evidence), ("unknown", [], []))
     verdict, leftovers, notes = left
     aborts = _attempt(lambda: [str(event.get("reason", "")) for event in evidence.timeline.aborts], [])
-    began = bool(evidence.journal)
     outcome = decide_outcome(
-        not_restored=verdict == "fail" or (began and verdict != "pass"),
+        not_restored=verdict == "fail",
         aborted=bool(aborts),
         invalid=True,
         broken=False,

@@ -70,12 +70,16 @@ def judge_run(evidence: Evidence) -> Judgement:
         f"failed: the watchdog failed at its duty {e.get('duty', '?')} ({e.get('error', '?')})"
         for e in evidence.timeline.keeper_failures
     ]
+    broken = hypothesis_verdict == "fail" or bool(failed)
+    if began and restored_verdict == "unknown" and not broken:
+        # neither a host that is not restored nor one that is: what nobody knows ends in no pass
+        invalid += [f"{why[:1].lower()}{why[1:]}" for why in restored_notes[-1:]]
+        restored_notes = restored_notes[:-1]
     outcome = decide_outcome(
-        not_restored=(restored_verdict == "fail" and (began or bool(evidence.spec.faults)))
-        or (began and restored_verdict != "pass"),
+        not_restored=restored_verdict == "fail" and (began or bool(evidence.spec.faults)),
         aborted=bool(aborts),
         invalid=bool(invalid),
-        broken=hypothesis_verdict == "fail" or bool(failed),
+        broken=broken,
     )
     reasons = [*aborts, *(f"invalid: {text}" for text in invalid), *failed]
     return Judgement(

@@ -105,10 +105,11 @@ def test_a_change_never_undone_fails_the_host(run: Evidence) -> None:
     assert (judged.restored, judged.outcome) == ("fail", "failed")
 
 
-def test_a_host_that_was_not_compared_is_not_restored(run: Evidence) -> None:
+def test_a_host_that_was_not_compared_is_neither_restored_nor_not(run: Evidence) -> None:
     judged = judge_run(replace(run, restore=None))
     assert judged.restored == "unknown"
-    assert judged.outcome == "failed"
+    assert judged.outcome == "invalid"
+    assert "invalid: the host was not compared with the snapshot from before the run." in judged.reasons
 
 
 # -- the exchange broken --------------------------------------------------------------------------------------

@@ -279,7 +279,7 @@ def test_a_restart_nobody_asked_for_is_a_leftover(tmp_path: Path) -> None:
 
 def test_a_host_not_compared_is_not_passed(tmp_path: Path) -> None:
     found = judged(tmp_path, Scenario(restore=None))
-    assert (found.outcome, found.restored) == ("failed", "unknown")
+    assert (found.outcome, found.restored) == ("invalid", "unknown")
 
 
 def test_open_orders_of_ours_are_leftovers_and_unknown_ones_no_pass(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_open_orders_of_ours_are_leftovers_and_unknown_ones_no_pass(tmp_path: Pa
     assert (left["kind"], left["before"], left["after"]) == ("orders", "0", "5554")
     assert query in left["what"]
     silent = ended("unknown", None)
-    assert (silent.outcome, silent.restored) == ("failed", "unknown")
+    assert (silent.outcome, silent.restored) == ("invalid", "unknown")
     assert any("still open is not known" in text for text in silent.reasons)
 
 
@@ -307,8 +307,16 @@ def test_settings_that_were_not_compared_are_no_pass_where_the_database_was_hit(
         "unchecked": ["PostgreSQL settings: no password"],
     }
     found = judged(tmp_path / "hit", Scenario(restore=restore))
-    assert (found.outcome, found.restored) == ("failed", "unknown")
-    assert any("chaos_database.admin takes a role" in text for text in found.reasons)
+    assert (found.outcome, found.restored) == ("invalid", "unknown")
+    assert [
+        text.count("chaos_database.admin takes a role") for text in found.reasons if "invalid: " in text
+    ] == [1]
+    assert sum("chaos_database.admin takes a role" in text for text in found.reasons) == 1
+    broken = judged(
+        tmp_path / "broken",
+        Scenario(restore=restore, ledger={"lost": 4, "duplicated": 0, "shortest_visible_loss_ms": 3.0}),
+    )
+    assert (broken.outcome, broken.restored) == ("failed", "unknown"), "by its hypothesis"
     left = {"kind": "nft", "what": "thing", "before": None, "after": "there"}
     assert judged(tmp_path / "left", Scenario(restore={**restore, "leftovers": [left]})).restored == "fail"
 
