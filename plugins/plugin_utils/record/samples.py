@@ -12,11 +12,12 @@ from __future__ import annotations
 import os
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...module_utils.common.jsonl import pause_collector
+from ...module_utils.common.shapes import is_histogram, is_instant
 from ...module_utils.evidence.evidence import DROPPED, RATE_LIMITED
 from .raw_lines import read_lines
 from .report_files import raw_path
@@ -60,9 +61,11 @@ class Requests:
     untelling: int = 0
 
     def add(self, line: Line, offset: float) -> None:
-        """Take a line of load.jsonl; one that says nothing of the exchange is only counted."""
-        at = float(line["at"])
-        latency = (float(line["end"]) - at) * 1000
+        """Take a line of load.jsonl; one that says nothing of the exchange is only counted. Raises ValueError."""
+        at, end = line["at"], line["end"]
+        if not (is_instant(at) and is_instant(end)):
+            raise ValueError("no instants")
+        latency = (end - at) * 1000
         state = 0
         if not line["ok"]:
             kind = str(line.get("kind", "other"))
@@ -189,11 +192,9 @@ def read_samples(stem: str, host: str, span: Span) -> Samples:
 
 def _anchor(line: Line) -> float | None:
     """Return what a host's boottime lacks to UTC, None if this line does not tell."""
-    try:
-        anchor = line["anchor"]
-        return float(anchor["realtime"]) - float(anchor["boottime"])
-    except (KeyError, TypeError, ValueError):
-        return None
+    anchor = _mapping(line.get("anchor"))
+    real, boot = anchor.get("realtime"), anchor.get("boottime")
+    return float(real - boot) if is_instant(real) and is_instant(boot) else None
 
 
 def _take_run(found: Samples, lines: Iterable[Line], _offset: float, known: dict[str, str]) -> None:
@@ -203,7 +204,7 @@ def _take_run(found: Samples, lines: Iterable[Line], _offset: float, known: dict
             found.spec = value
     for service, containers in _mapping(found.spec.get("containers")).items():
         for container in containers if isinstance(containers, list) else []:
-            for address in _mapping(container).get("addresses") or []:
+            for address in _list(_mapping(container).get("addresses")):
                 known[str(address)] = str(service)
 
 
@@ -211,7 +212,7 @@ def _take_engine(found: Samples, lines: Iterable[Line], offset: float, known: di
     for at, line in _timed(lines, offset):
         if len(found.engine) < KEPT:
             found.engine.append((at, line))
-        for address in line.get("addresses") or []:
+        for address in _list(line.get("addresses")):
             known[str(address)] = str(line.get("service"))
 
 
@@ -229,7 +230,9 @@ def _take_probes(found: Samples, lines: Iterable[Line], offset: float, _known: d
     span = found.span
     for line in lines:
         try:
-            at, name = float(line["end"]) + offset, str(line["probe"])
+            if not is_instant(line["end"]):
+                continue
+            at, name = line["end"] + offset, str(line["probe"])
             band = found.probes.get(name)
             if band is None:
                 band = found.probes[name] = Band(str(line.get("role", "")))
@@ -279,7 +282,10 @@ def _told(line: Line) -> str:
 
 def _take_histograms(found: Samples, lines: Iterable[Line], _offset: float, _known: dict[str, str]) -> None:
     found.histograms = [
-        line for line, _number in zip((each for each in lines if "series" in each), range(KEPT))
+        line
+        for line, _number in zip(
+            (each for each in lines if "series" in each and is_histogram(each)), range(KEPT)
+        )
     ]
 
 
@@ -290,12 +296,16 @@ def _take_interference(found: Samples, lines: Iterable[Line], offset: float, _kn
 def _timed(lines: Iterable[Line], offset: float) -> Iterable[tuple[float, Line]]:
     for line in lines:
         at = line.get("t")
-        if isinstance(at, (int, float)):
+        if is_instant(at):
             yield at + offset, line
 
 
 def _capture(spec: Line) -> Line:
     return _mapping(spec.get("capture"))
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -9,12 +9,12 @@ all hosts into order and sees to it that none is written twice.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
-from ...module_utils.common.shapes import Recorded
+from ...module_utils.common.clock import read_date
+from ...module_utils.common.shapes import Recorded, is_histogram, is_instant
 from ..record.clocks import clock_offsets, correct_time
 from ..record.missing_host import is_stub
 from ..record.raw_lines import read_lines
@@ -29,7 +29,8 @@ _KEY = ("t", "event", "pid", "family", "laddr", "lport", "raddr", "rport", "errn
 
 def event_key(event: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what makes an event the same event, live and in the raw samples."""
-    return tuple(event.get(name) for name in _KEY)
+    values = (event.get(name) for name in _KEY)
+    return tuple(value if isinstance(value, (str, int, float)) else str(value) for value in values)
 
 
 def render_events(
@@ -57,23 +58,23 @@ def read_raw(path: str) -> list[Event]:
     events: list[Event] = []
     offset: float | None = None
     # missing or damaged: the record's own counts say how many there were
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        for item in read_lines(path):
-            anchor = item.get("anchor")
-            if isinstance(anchor, dict):
-                offset = float(anchor["realtime"]) - float(anchor["boottime"])
-            elif "event" in item:
-                events.append(item)
+    for item in read_lines(path):
+        anchor = item.get("anchor")
+        if isinstance(anchor, dict):
+            real, boot = anchor.get("realtime"), anchor.get("boottime")
+            offset = real - boot if is_instant(real) and is_instant(boot) else offset
+        elif "event" in item and is_instant(item.get("t")):
+            events.append(item)
     for event in events:
-        if "at" not in event and offset is not None and isinstance(event.get("t"), (int, float)):
-            event["at"] = _iso(float(event["t"]) + offset)
-    return sorted(events, key=lambda event: float(event.get("t") or 0))
+        if offset is not None and not isinstance(event.get("at"), str):
+            event["at"] = _iso(event["t"] + offset)
+    return sorted(events, key=lambda event: float(event["t"]))
 
 
 def read_histograms(record: Record, stem: str) -> list[Recorded]:
     """Return what the kernels of all hosts kept, as far as it was carried home."""
     found = [read_lines(raw_path(stem, host["host"], "histograms")) for host in record["hosts"]]
-    return [item for items in found for item in items if "series" in item]
+    return [item for items in found for item in items if "series" in item and is_histogram(item)]
 
 
 def find_unwritten(
@@ -102,13 +103,21 @@ def find_unwritten(
 
 def _fill_times(raw: Iterable[Event], known: Sequence[Event]) -> None:
     """Give events without a wall time one, from an event that was seen live with both its times."""
-    pair = next((each for each in known if each.get("at") and isinstance(each.get("t"), (int, float))), None)
-    if pair is None:
+    pair = next((each for each in known if _wall(each) is not None and is_instant(each.get("t"))), None)
+    wall = None if pair is None else _wall(pair)
+    if pair is None or wall is None:
         return
-    wall = datetime.fromisoformat(str(pair["at"]).replace("Z", "+00:00")).timestamp()
     for event in raw:
-        if "at" not in event and isinstance(event.get("t"), (int, float)):
-            event["at"] = _iso(wall + float(event["t"]) - float(pair["t"]))
+        if not isinstance(event.get("at"), str) and is_instant(event.get("t")):
+            event["at"] = _iso(wall + event["t"] - pair["t"])
+
+
+def _wall(event: Event) -> float | None:
+    """Return when an event was by the wall clock, epoch seconds; None if it does not tell."""
+    try:
+        return datetime.fromisoformat(str(event.get("at")).replace("Z", "+00:00")).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def render_block(
@@ -137,4 +146,4 @@ def _together(captures: Sequence[Mapping[str, Any]]) -> Recorded:
 
 
 def _iso(epoch: float) -> str:
-    return f"{datetime.fromtimestamp(epoch, timezone.utc).isoformat(timespec='milliseconds')[:-6]}Z"
+    return f"{read_date(epoch).isoformat(timespec='milliseconds')[:-6]}Z"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import errno as errnos
 import signal
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any
 
+from ...module_utils.common.clock import read_date
 from ...module_utils.common.peer_addresses import is_port, write_endpoint
-from ...module_utils.common.shapes import is_whole
+from ...module_utils.common.shapes import is_number, is_whole
 from ..words import escape_line
 
 #: What is longer is no name of an event.
@@ -27,7 +27,7 @@ def format_event(event: Mapping[str, Any], at: float | str, host: str | None = N
     at: when, as epoch seconds or as ISO 8601 UTC; host: named in front of the event where there are several.
     A pid of 0 says that the kernel did not tell which process it was.
     """
-    clock = at[11:19] if isinstance(at, str) else f"{datetime.fromtimestamp(at, timezone.utc):%H:%M:%S}"
+    clock = at[11:19] if isinstance(at, str) else f"{read_date(at):%H:%M:%S}"
     name = escape_line(event.get("event") or "?")[:_NAME_MAX]
     who = escape_line(event.get("service") or event.get("container") or event.get("comm") or "?")
     details = ", ".join([f"PID: {_number(event.get('pid'))}", *_details(name, event)])
@@ -65,7 +65,7 @@ def render_peer(event: Mapping[str, Any]) -> str:
 
 
 def _details(name: str, event: Mapping[str, Any]) -> list[str]:
-    error, other = event.get("errno"), render_peer(event)
+    error, other = int(_number(event.get("errno"))), render_peer(event)
     if name == "CONN_FAILED":
         return [f"errno: {errno_name(error) if error else 'not known'}"]
     if name == "PROC_EXIT":
@@ -88,12 +88,13 @@ def _details(name: str, event: Mapping[str, Any]) -> list[str]:
 
 def _exit(event: Mapping[str, Any]) -> list[str]:
     found = [escape_line(event["comm"])] if event.get("comm") else []
-    if event.get("exit_signal"):
-        found.append(f"signal: {signal_name(int(event['exit_signal']))}")
+    number = int(_number(event.get("exit_signal")))
+    if number:
+        found.append(f"signal: {signal_name(number)}")
         if event.get("by_pid"):
             found.append(f"sent by: {escape_line(event.get('by_comm') or '?')} {_number(event['by_pid'])}")
     elif event.get("exit_status") is not None:
-        found.append(f"status: {event['exit_status']}")
+        found.append(f"status: {_number(event['exit_status'])}")
     if event.get("main"):
         found.append("main process")
     return found
@@ -101,10 +102,11 @@ def _exit(event: Mapping[str, Any]) -> list[str]:
 
 def _oom(event: Mapping[str, Any]) -> list[str]:
     found = [escape_line(event["comm"])] if event.get("comm") else []
-    if event.get("anon_kb") is not None:
-        resident = sum(int(event.get(name) or 0) for name in ("anon_kb", "file_kb", "shmem_kb"))
+    anonymous, *others = (event.get(name) for name in ("anon_kb", "file_kb", "shmem_kb"))
+    if is_number(anonymous):
+        resident = anonymous + sum(one for one in others if is_number(one))
         found.append(f"resident: {resident / 1024:.1f} MiB")
-        found.append(f"anonymous: {int(event['anon_kb']) / 1024:.1f} MiB")
+        found.append(f"anonymous: {anonymous / 1024:.1f} MiB")
     if event.get("by_itself"):
         found.append("asked for memory itself")
     elif event.get("by_pid"):
@@ -115,7 +117,6 @@ def _oom(event: Mapping[str, Any]) -> list[str]:
 
 
 def _duration(milliseconds: Any) -> str:
-    if milliseconds is None:
+    if not is_number(milliseconds):
         return ""
-    value = float(milliseconds)
-    return f"{value / 1000:.3g} s" if value >= 1000 else f"{value:.3g} ms"
+    return f"{milliseconds / 1000:.3g} s" if milliseconds >= 1000 else f"{milliseconds:.3g} ms"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ....module_utils.common.shapes import Recorded
 from ...words import clock_time, format_quantity, seconds_between
@@ -104,7 +104,7 @@ def _tell_alert(signal: AlertSignal, spec: Recorded) -> str:
         (
             str(one.get("url") or f"{one.get('service')}:{one.get('port')}")
             for one in (probes if isinstance(probes, list) else [])
-            if signal.source == "probe" and one.get("name") == signal.name
+            if isinstance(one, Mapping) and signal.source == "probe" and one.get("name") == signal.name
         ),
         "",
     )

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Any
 
+from ....module_utils.common.clock import read_date
 from ...words import VERDICT_MARKS, escape_line, format_number, parse_time, verdict_mark
 
 #: So many characters of one text are shown; what is longer is cut, and says so.
@@ -61,5 +61,5 @@ def to_epoch(at: str) -> float:
 
 def time_of_day(at: float, digits: int = 3) -> str:
     """Return seconds of the epoch as a time of day in UTC, ``18:00:03.250``."""
-    text = f"{datetime.fromtimestamp(at, timezone.utc):%H:%M:%S.%f}"
+    text = f"{read_date(at):%H:%M:%S.%f}"
     return text[: 8 + (1 + digits if digits else 0)]
