@@ -304,6 +304,11 @@ def test_a_full_disk_does_not_keep_the_watchdog_from_undoing(host: Host, tmp_pat
         assert host.module("halt")["ended"] == [RUN]
         record = json.loads(host.state.record_dir(RUN).file("record.json").read_text())
         assert [fault["undone_by"] for fault in record["faults"] if fault["undone_at"]] == ["watchdog"]
+        # nothing of what was known and done is forgotten because it could not be written any more
+        assert all(fault["injected_at"] and fault["proof"] for fault in record["faults"])
+        assert "nothing was injected" not in " ".join(record["notes"])
+        assert (record["capabilities"]["docker"], record["capabilities"]["root"]) != (None, False)
+        assert record["kernel"]
         ballast.unlink()
         host.clear()
 
