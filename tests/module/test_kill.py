@@ -216,7 +216,7 @@ def test_a_container_that_is_gone_for_good_stays_in_the_journal_with_the_way_bac
     host.kill(fault="outage", mode="engine", hold=True)
     host.project.client.containers.get(old.id).remove(force=True)
     text = sentence(host.module("kill", fault="outage", state="absent", run_id="exp-01-core"))
-    assert f"docker compose -p {host.project.name} up -d store" in text
+    assert f"bring service store of project {host.project.name} up again" in text
     assert [entry.fault for entry in Journal(run).open_entries()] == ["outage"]
 
 

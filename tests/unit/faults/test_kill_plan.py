@@ -121,8 +121,12 @@ def test_undo_starts_what_is_down_and_leaves_what_runs() -> None:
 
 def test_undo_of_a_replaced_container_looks_for_one_of_the_same_service_and_project() -> None:
     assert "undone by replacement: lab-postgres-2" in undone(Engine(target(number=2)), "gone")
-    for others in ([], [down()], [target("redis")]):
-        with pytest.raises(ChaosError, match="docker compose -p lab up -d postgres"):
+    for others, advice in (
+        ([], "bring service postgres of project lab up again"),
+        ([down()], "start it with: docker start lab-postgres-1$"),
+        ([target("redis")], "bring service postgres of project lab up again"),
+    ):
+        with pytest.raises(ChaosError, match=advice):
             undone(Engine(*others), "gone")
 
 
@@ -205,7 +209,7 @@ def test_the_undo_of_several_starts_in_dependency_order_and_looks_for_each_ones_
     assert engine.told == [("start", target(one).id) for one in TRIO]
     replaced = Engine(target("postgres"), target("trading-api"), target("redis", number=2))
     assert "undone by replacement: lab-redis-2" in kill.undo(journaled, scene(replaced))
-    with pytest.raises(ChaosError, match="docker compose -p lab up -d redis"):
+    with pytest.raises(ChaosError, match="bring service redis of project lab up again"):
         kill.undo(journaled, scene(Engine(target("postgres"), target("trading-api"))))
 
 

@@ -20,6 +20,7 @@ from ...host.postgres.server import Server
 from ...run import lease, timeline
 from ...run.journal import Entry
 from ..contract import Applied, Proof, Scene
+from .container_end import explain_return
 from .own_sessions import administer_database
 
 #: The run is renewed for this long, in which the database stops and starts.
@@ -157,8 +158,8 @@ def _server(entry: Entry, scene: Scene) -> tuple[Server, Container]:
     found = scene.engine.containers(wanted["project"], wanted["service"])
     if not found:
         raise ChaosError(
-            f"No container of {wanted['service']} is left to put max_connections back in; bring it up with: "
-            f"docker compose -p {wanted['project']} up -d {wanted['service']}"
+            f"No container of {wanted['service']} is left to put max_connections back in; "
+            f"{explain_return(wanted['project'], wanted['service'], found)}, and end the run once more"
         )
     container = next((one for one in found if one.running), found[0])
     if not container.running:

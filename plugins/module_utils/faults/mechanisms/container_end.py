@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...common import clock
@@ -85,10 +85,21 @@ def _start(container_id: str, engine: DockerEngine) -> None:
 
 
 def _find_replacement(project: str, service: str, engine: DockerEngine) -> str:
-    running = [container for container in engine.containers(project, service) if container.running]
+    found = engine.containers(project, service)
+    running = [container for container in found if container.running]
     if not running:
         raise ChaosError(
             f"The container of {service} that was ended is gone and no other of that service runs; "
-            f"bring it back with: docker compose -p {project} up -d {service}"
+            f"{explain_return(project, service, found)}"
         )
     return f"undone by replacement: {running[0].name} runs in its stead"
+
+
+def explain_return(project: str, service: str, found: Sequence[Container]) -> str:
+    """Return how a service of which nothing runs is brought back by hand, by the names of its containers.
+
+    A compose file need not be at hand on the host, nor compose itself.
+    """
+    if found:
+        return f"start it with: docker start {' '.join(container.name for container in found)}"
+    return f"bring service {service} of project {project} up again"
