@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from functools import cache
@@ -73,6 +74,58 @@ def test_playbooks_and_folders_that_are_named_exist(name: str) -> None:
         r"(?<![\w/.])((?:playbooks|roles|docs|files|plugins|tools)/[\w./-]*\w/?)(?![\w<*])", text
     ):
         assert (ROOT / path).exists() or (ROOT / "docs" / path).exists(), f"{name}: {path}"
+
+
+def named_tests(text: str) -> list[tuple[str, str]]:
+    """Return what a text names of tests, (path, test or ""); ``…/`` stands for the folder that was named last."""
+    found, folder = [], ""
+    for whole in re.findall(r"`((?:tests|…)/[^`\s:*<]+(?:::test_\w+)?)", text):
+        path, _, test = whole.partition("::")
+        path = path.replace("…", folder, 1)
+        folder = path.rpartition("/")[0] if path.endswith(".py") else folder
+        found.append((path, test))
+    return found
+
+
+def missing_tests(text: str) -> list[str]:
+    """Return the tests that a text names and that are not there."""
+    return [
+        f"{path}::{test}" if test else path
+        for path, test in named_tests(text)
+        if not (ROOT / path).exists() or (test and f"def {test}(" not in (ROOT / path).read_text())
+    ]
+
+
+@pytest.mark.parametrize("name", pages())
+def test_tests_that_are_named_exist(name: str) -> None:
+    assert missing_tests((ROOT / name).read_text()) == []
+
+
+def test_a_test_that_is_not_there_is_found() -> None:
+    here = "tests/unit/behaviour/test_documentation.py"
+    there = "`…/test_names.py`, `…/test_nothing.py`"
+    said = f"`{here}::test_links_lead_somewhere`, {there}, `{here}::test_no`, `tests/moon/`"
+    assert missing_tests(said) == ["tests/unit/behaviour/test_nothing.py", f"{here}::test_no", "tests/moon/"]
+
+
+def promises() -> list[list[str]]:
+    """Return the rows of what docs/security.md says to hold: the promise, where it is kept, what shows it."""
+    section = (ROOT / "docs/security.md").read_text().partition("## What holds")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    return rows[1:]
+
+
+@pytest.mark.parametrize("row", promises(), ids=lambda row: row[0][:40])
+def test_a_promise_of_safety_is_kept_somewhere_and_shown_by_a_test(row: list[str]) -> None:
+    _promise, where, shown = row
+    rooms = [ROOT / "plugins" / room for room in ("module_utils", "plugin_utils", "")]
+    for path in re.findall(r"`([\w/]+\.py)`", where):
+        assert any((room / path).exists() or (ROOT / path).exists() for room in rooms), path
+    assert "everywhere" in where or "`" in where
+    assert named_tests(shown) or "gates" in shown
+    for file, count in re.findall(r"`(tests/[\w/]+\.py)`: (\d+) hostile", shown):
+        cases = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+        assert len(getattr(cases, "MALICE", None) or cases.HOSTILE) == int(count), file
 
 
 @pytest.mark.parametrize("name", pages())
