@@ -22,7 +22,7 @@ from . import bounds, files
 
 _LIBRARY = __name__.rsplit(".", 2)[0]
 #: Where who has no home keeps runs; whoever was there first with that name is found out by its owner.
-_TEMPORARY = "/var/tmp"  # noqa: S108
+_TEMPORARY = "/var/tmp"  # noqa: S108  # nosec B108
 #: The library's name inside the runtime.
 _PACKAGE = "exchange_chaos"
 #: Where each package of the collection that a host may need lies in there.

@@ -31,6 +31,8 @@ LoadEntry = Mapping[str, Any]
 DatabaseEntry = Mapping[str, Any]
 #: A line of ``load.jsonl`` that tells of one order.
 Attempt = Mapping[str, Any]
+#: What the kernel counted of a series, a line of ``histograms.jsonl``.
+Counted = Mapping[str, Any]
 #: A part of a record, as files/record.schema.json has it.
 Recorded = dict[str, Any]
 
@@ -56,7 +58,7 @@ def is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_histogram(line: Mapping[str, Any]) -> bool:
+def is_histogram(line: Counted) -> bool:
     """Return whether a line is what the kernel counted of a series: ``count``, ``sum``, ``max``, ``buckets``, …"""
     words = (line.get(key) for key in ("phase", "series", "service", "program", "unit"))
     buckets, key = line.get("buckets") or [], line.get("key") or {}

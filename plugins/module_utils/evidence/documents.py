@@ -13,7 +13,7 @@ from typing import Any
 
 from ..common.json_files import read_json, read_object
 from ..common.jsonl import read_lines
-from ..common.shapes import Line, is_histogram, is_number, is_whole
+from ..common.shapes import Line, Recorded, is_histogram, is_number, is_whole
 from ..run.folder import NO_CAPTURE, RunDir
 
 Test = Callable[[Any], bool]
@@ -68,17 +68,17 @@ _FACTS: Mapping[str, Test] = {
 }  # fmt: skip
 
 
-def _keep_sound(found: Mapping[str, Any], tests: Mapping[str, Test]) -> dict[str, Any]:
+def _keep_sound(found: Line, tests: Mapping[str, Test]) -> Line:
     """Return the object without what is none of what its key stands for; other keys are as they are."""
     return {key: value for key, value in found.items() if key not in tests or tests[key](value)}
 
 
-def read_capture(run: RunDir) -> dict[str, Any]:
+def read_capture(run: RunDir) -> Recorded:
     """Return what the capture said of itself; of what it said in other words that there was none."""
     return {**NO_CAPTURE, **_keep_sound(read_object(run.file("capture.json")), _CAPTURE)}
 
 
-def read_restore(run: RunDir) -> dict[str, Any] | None:
+def read_restore(run: RunDir) -> Recorded | None:
     """Return the difference of the snapshots; None where the host was not compared, or what came of it is damaged."""
     found = read_json(run.file("restore.json"))
     if not isinstance(found, dict) or _keep_sound(found, _RESTORE) != found:
@@ -86,7 +86,7 @@ def read_restore(run: RunDir) -> dict[str, Any] | None:
     return found
 
 
-def read_ledger(run: RunDir) -> dict[str, Any] | None:
+def read_ledger(run: RunDir) -> Recorded | None:
     """Return the order account; a count that is none was not taken."""
     found = read_json(run.file("ledger.json"))
     if not isinstance(found, dict):
