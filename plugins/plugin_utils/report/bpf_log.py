@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from ...module_utils.common.clock import read_date
-from ...module_utils.common.shapes import Recorded, is_histogram, is_instant
+from ...module_utils.common.shapes import Counted, Recorded, is_histogram, is_instant
 from ..record.clocks import clock_offsets, correct_time
 from ..record.missing_host import is_stub
 from ..record.raw_lines import read_lines
@@ -120,9 +120,7 @@ def _wall(event: Event) -> float | None:
         return None
 
 
-def render_block(
-    record: Record, events: Sequence[Event], kept: Sequence[Mapping[str, Any]] = ()
-) -> list[str]:
+def render_block(record: Record, events: Sequence[Event], kept: Sequence[Counted] = ()) -> list[str]:
     """Return the block of statistics over the events of all hosts and what their kernels kept."""
     hosts = record["hosts"]
     # one without a run, spared or lost, misses no capture

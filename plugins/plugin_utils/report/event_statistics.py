@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...module_utils.common import stats
+from ...module_utils.common.shapes import Counted
 from ..words import escape_line
 from .event_lines import errno_name, render_peer, signal_name
 
@@ -21,7 +22,7 @@ _UNITS = {"us": ("ms", 1000.0)}
 def render_statistics(
     events: Sequence[Mapping[str, Any]],
     capture: Mapping[str, Any] | None = None,
-    histograms: Sequence[Mapping[str, Any]] = (),
+    histograms: Sequence[Counted] = (),
 ) -> list[str]:
     """Return the block over events (as in bpf.jsonl; controls are left out) and what capture.json says of them.
 
@@ -43,7 +44,7 @@ def render_statistics(
     return lines
 
 
-def _histograms(lines: Sequence[Mapping[str, Any]]) -> str:
+def _histograms(lines: Sequence[Counted]) -> str:
     """The 99th percentile of each series, over all phases and services."""
     series: dict[tuple[str, str], list[Sequence[float]]] = {}
     for line in lines:
