@@ -16,6 +16,7 @@ import re
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -559,7 +560,7 @@ class _Told:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is None or isinstance(error, (ChaosError, GeneratorExit)):
             return
-        if isinstance(error, (OSError, load_sdk().errors.DockerException, *_UNREADABLE)):
+        if isinstance(error, (OSError, HTTPException, load_sdk().errors.DockerException, *_UNREADABLE)):
             raise ChaosError(f"The Docker engine would not {self._doing}: {_reason(error)}.") from error
 
 

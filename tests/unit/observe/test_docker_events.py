@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,8 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.json_files i
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import Event, read_event
 from ansible_collections.exchange.chaos.plugins.module_utils.observe import docker_events
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
+
+from tests.unit.hostile import request_of, serving
 
 Stream = Callable[[], Iterator[Event]]
 
@@ -165,3 +169,31 @@ def test_an_event_that_a_full_disk_refuses_is_asked_for_again(
     said, _engines = follow(run, monkeypatch, broken(first, second, by=None), broken(first, second, by=None))
     assert said == []
     assert seen(run) == ["c1", "c2"]
+
+
+@pytest.mark.parametrize("last", [b"", b"5\r\n{", b"0\r\n\r\n"])
+def test_a_stream_that_a_restart_cuts_is_lost_and_no_answer_that_is_none(
+    tmp_path: Path, run: RunDir, monkeypatch: pytest.MonkeyPatch, last: bytes
+) -> None:
+    told = json.dumps(
+        {"Action": "die", "timeNano": time.time_ns(), "Actor": {"ID": "c1", "Attributes": {}}}
+    ).encode()
+
+    def answer(connection: socket.socket) -> None:
+        while head := request_of(connection):
+            if b"/events" in head.split(b" ")[1]:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                connection.sendall(b"%x\r\n%s\n\r\n" % (len(told) + 1, told) + last)
+                return
+            data = json.dumps({"Version": "26.1.5", "ApiVersion": "1.45", "Components": []}).encode()
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data))
+
+    with serving(answer, tmp_path / "d.sock") as address:
+        monkeypatch.setenv("DOCKER_HOST", address)
+        follower = docker_events.EventFollower(
+            run, jsonl.Writer(run.file("engine.jsonl")), docker_events.DockerEngine.connect(timeout=2)
+        )
+        follower.follow()
+        follower.end()
+    assert seen(run) == ["c1"]
+    assert len(run.read_timeline().unseen) == 1
