@@ -27,7 +27,7 @@ def format_event(event: Mapping[str, Any], at: float | str, host: str | None = N
     at: when, as epoch seconds or as ISO 8601 UTC; host: named in front of the event where there are several.
     A pid of 0 says that the kernel did not tell which process it was.
     """
-    clock = at[11:19] if isinstance(at, str) else f"{read_date(at):%H:%M:%S}"
+    clock = escape_line(at[11:19]) if isinstance(at, str) else f"{read_date(at):%H:%M:%S}"
     name = escape_line(event.get("event") or "?")[:_NAME_MAX]
     who = escape_line(event.get("service") or event.get("container") or event.get("comm") or "?")
     details = ", ".join([f"PID: {_number(event.get('pid'))}", *_details(name, event)])
