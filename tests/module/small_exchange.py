@@ -31,6 +31,9 @@ class SmallExchange:
     more: Mapping[str, Sequence[str]] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
     project: str = field(default_factory=lambda: f"exchange-chaos-shape-{uuid.uuid4().hex[:8]}")
+    database: str = "trading_db"
+    #: by which PostgreSQL's own client finds it, as words of the environment
+    client: Mapping[str, str] = field(default_factory=dict)
 
     def container(self, service: str) -> str:
         """The container of a service."""
@@ -71,9 +74,14 @@ class SmallExchange:
 
     def query(self, statement: str, user: str = "postgres") -> list[str]:
         """Lines of what PostgreSQL answers to a statement."""
-        words = ("psql", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", "trading_db", "-Atqc", statement)
-        secret = ("--env", f"PGPASSWORD={self.passwords[user]}") if user in self.passwords else ()
-        return docker("exec", *secret, self.container("postgres"), *words).splitlines()
+        words = ("psql", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", self.database, "-Atqc", statement)
+        secret = {"PGPASSWORD": self.passwords[user]} if user in self.passwords else {}
+        return self.execute("postgres", *words, **secret).splitlines()
+
+    def execute(self, service: str, *words: str, **environment: str) -> str:
+        """What a command in a service's container prints."""
+        told = [f"--env={name}={value}" for name, value in {**self.client, **environment}.items()]
+        return docker("exec", *told, self.container(service), *words)
 
     def wait_ready(self, seconds: float = 30) -> None:
         """Wait until the API says that it is ready."""
@@ -91,12 +99,17 @@ class SmallExchange:
 
     def key_by_id(self) -> None:
         """Make the exchange's schema anew with ``id`` as the key of its orders, where the lab's has ``order_id``."""
+        self.rename_columns(order="id")
+
+    def rename_columns(self, order: str, user: str = "user_id") -> None:
+        """Make the exchange's schema anew with other names, as SQL takes them, for the ids of orders and users."""
         change = (
-            r"sed -e 's/^    order_id  /    id  /' -e 's/\.order_id/.id/g' -e 's/o (order_id,/o (id,/' "
+            f"sed -e 's/^    order_id  /    {order}  /' -e 's/\\.order_id/.{order}/g' -e 's/o (order_id,/o ({order},/' "
+            f"-e 's/\\buser_id\\b/{user}/g' "
             "/opt/exchange/postgres/schema.sql | psql --quiet --username=postgres --dbname=trading_db "
             "--set=ON_ERROR_STOP=1 --single-transaction --command='DROP SCHEMA trading CASCADE' --file=-"
         )
-        docker("exec", self.container("postgres"), "sh", "-ec", change)
+        self.execute("postgres", "sh", "-ec", change)
 
     def add_second_table(self) -> None:
         """Make a table that looks like the one of orders, in another schema."""

@@ -14,7 +14,8 @@ import copy
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ class Difference:
     change: Callable[[Shaped], None] = nothing
     #: services that are made, and not started
     waiting: tuple[str, ...] = ()
+    #: the database that the exchange uses
+    database: str = "trading_db"
+    #: words of the environment by which PostgreSQL's own client finds it, in there
+    client: Mapping[str, str] = field(default_factory=dict)
+    #: gives the engine it runs in, with the image
+    engine: Callable[[str], AbstractContextManager[None]] = contextlib.nullcontext
 
 
 @dataclass(frozen=True)
@@ -117,28 +124,34 @@ def shaped(difference: Difference, folder: Path) -> Iterator[Shaped]:
     image = lab_image()
     if image is None:
         pytest.skip("the embedded exchange's image is not here; make lab makes it")
-    made = Shaped(image, folder=folder)
+    made = Shaped(image, folder=folder, client=difference.client, database=difference.database)
     folder.chmod(0o755)
     difference.prepare(folder)
     described = write_compose(difference, image, made.project, folder)
     (folder / "compose.json").write_text(json.dumps(described, indent=1))
-    begun = [name for name in described["services"] if name not in difference.waiting]
-    try:
-        made.compose("up", "--detach", "--no-deps", *begun)
-        if difference.waiting:
-            made.compose("up", "--no-start", "--no-deps", *difference.waiting)
+    with difference.engine(image):
         try:
-            made.wait_ready(60)
-        except AssertionError as error:
-            raise AssertionError(
-                f"{error}: {docker('logs', '--tail', '5', made.container('trading-api'))}"
-            ) from None
-        docker("exec", made.container("postgres"), "/opt/exchange/postgres/empty")
-        difference.change(made)
-        yield made
-    finally:
-        remove(made)
-    assert not docker("ps", "--quiet", "--all", "--filter", f"name={made.project}")
+            start(made, difference, [*described["services"]])
+            yield made
+        finally:
+            remove(made)
+        assert not docker("ps", "--quiet", "--all", "--filter", f"name={made.project}")
+
+
+def start(made: Shaped, difference: Difference, services: Sequence[str]) -> None:
+    """Start it, wait until it is ready, and make what is different once it runs."""
+    begun = [name for name in services if name not in difference.waiting]
+    made.compose("up", "--detach", "--no-deps", *begun)
+    if difference.waiting:
+        made.compose("up", "--no-start", "--no-deps", *difference.waiting)
+    try:
+        made.wait_ready(60)
+    except AssertionError as error:
+        raise AssertionError(
+            f"{error}: {docker('logs', '--tail', '5', made.container('trading-api'))}"
+        ) from None
+    made.execute("postgres", "/opt/exchange/postgres/empty")
+    difference.change(made)
 
 
 def remove(exchange: Shaped) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from tests.shapes.trait import Trait, require_right, run_experiment
 pytestmark = pytest.mark.timeout(240)
 TOKEN = "a-token-of-tests-4711"
 ORDER = {"user_id": "c4a05000-0000-4000-8000-000000000001", "symbol": "CHAOS", "type": "LIMIT", "quantity": 1}
+#: An order that is taken; it is far from what anybody else asks, and taken away with the exchange.
+PRICED = {**ORDER, "side": "SELL", "price": 190}
 PLACE = "mutation Place($order: Order!) { placeOrder(order: $order) { id } }"
 CANCEL = "mutation Cancel($id: ID!) { cancelOrder(id: $id) { id } }"
 #: Orders are known by numbers, which the table has in another column than its key.
@@ -48,6 +51,14 @@ def status(service: str, method: str, path: str, body: Any = None, expected: int
     return lambda exchange: call(exchange.address(service), method, path, body).status == expected
 
 
+def in_pieces(exchange: Shaped) -> bool:
+    """Whether an answer comes in chunks, on a connection that ends with it."""
+    with socket.create_connection((exchange.address("api-pieces"), 8080), 5) as connection:
+        connection.sendall(b"GET /ready HTTP/1.1\r\nHost: api\r\n\r\n")
+        heard = b"".join(iter(lambda: connection.recv(65536), b"")).lower()
+    return b"transfer-encoding: chunked" in heard and b"connection: close" in heard
+
+
 EXCHANGES = {
     "apis": Difference(
         {
@@ -61,6 +72,13 @@ EXCHANGES = {
             },
         },
         prepare=make_certificates,
+    ),
+    "answers": Difference(
+        {
+            "api-accepts": other(API_ACCEPTED="1"),
+            "api-below": other(API_PREFIX="/exchange/v2"),
+            "api-pieces": other(API_PIECES="1"),
+        }
     ),
 }
 
@@ -92,6 +110,20 @@ TRAITS = {
         "apis", status("api-token", "GET", "/ready", expected=401), possible=(1, 2, 9, 11),
         given=at("api-token"), refused=r"status 401.* set chaos_api_headers",
         remedy={"chaos_api_headers": {"Authorization": f"Bearer {TOKEN}"}},
+    ),
+    "orders accepted without a word": Trait(
+        "answers", lambda made: call(made.address("api-accepts"), "POST", "/api/orders", PRICED).body == "",
+        possible=(1, 2, 9, 11), given=at("api-accepts", chaos_order_accept={"status": 202}),
+        refused="found no id in its answer: it has no body.* set chaos_order_id to an empty text",
+        remedy={"chaos_order_id": ""},
+    ),
+    "an API below a path": Trait(
+        "answers", status("api-below", "GET", "/ready", expected=404), possible=(1, 2, 9, 11),
+        given=at("api-below"), refused="answered 404: that API has no such address; check chaos_api_url",
+        remedy={"chaos_api_url": "http://{address api-below}:8080/exchange/v2"},
+    ),
+    "answers in pieces, a connection each": Trait(
+        "answers", in_pieces, possible=(1, 2, 9, 11), given=at("api-pieces"),
     ),
     "an authority of its own": Trait(
         "apis", lambda made: made.inspect("api-tls")["State"]["Running"], possible=(1, 2, 9, 11),

@@ -17,6 +17,8 @@ from tests.shapes.trait import Trait, require_right
 pytestmark = pytest.mark.timeout(240)
 QUICK = ("restart always", "init")
 OTHERS = 40
+#: A user by number alone, whom the image has no name for.
+NOBODY = "4711:4711"
 #: A service whose name compose takes, and every command takes for an option of its own; and one no compose has.
 OPTION, UNICODE = "--privileged", "Börse–кэш"
 
@@ -83,6 +85,14 @@ EXCHANGES = {
         },
         {"version": "2.4"},
     ),
+    "named otherwise": Difference(
+        {
+            "postgres": {"networks": {"default": {"aliases": ["db.internal"]}}},
+            "redis": {"user": NOBODY},
+            "trading-api": {"environment": {"DATABASE_HOST": "db.internal"}, "user": NOBODY},
+            "trading_api": {"like": "trading-api", "container_name": "{project}.API_2", "hostname": None},
+        }
+    ),
     "with odd ones": Difference(
         {OPTION: {"like": "redis", "container_name": "{project}-option"}}, change=add_odd_ones
     ),
@@ -102,6 +112,19 @@ TRAITS = {
     ),
     "a read-only root": Trait(
         "made otherwise", lambda made: made.inspect("trading-api")["HostConfig"]["ReadonlyRootfs"], possible=(2, 3, 4)
+    ),
+    "another name for the database": Trait(
+        "named otherwise", lambda made: "db.internal" in made.execute("trading-api", "printenv", "DATABASE_HOST"),
+        possible=(2, 9, 14),
+    ),
+    "a user that is a number": Trait(
+        "named otherwise", lambda made: made.execute("redis", "id", "-u") == NOBODY.partition(":")[0],
+        possible=(1, 3, 7),
+    ),
+    "names with capitals, dots and underscores": Trait(
+        "named otherwise",
+        lambda made: docker("inspect", "-f", "{{.State.Running}}", f"{made.project}.API_2") == "true",
+        given={"chaos_services": {**PLAYED, "api": "trading_api"}}, possible=(1, 2, 3, 16),
     ),
     "no logs": Trait(
         "made otherwise", lambda made: made.inspect("trading-api")["HostConfig"]["LogConfig"]["Type"] == "none",

@@ -19,6 +19,10 @@ from tests.shapes.trait import Trait, require_right, run_experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.timeout(240)
+POSTGRES = (
+    "postgres -D /var/lib/exchange/postgres -c config_file=/opt/exchange/postgres/postgresql.conf "
+    "-c hba_file=/opt/exchange/postgres/pg_hba.conf"
+)
 CACHE_SECRET = "a-secret-of-the-cache"
 #: PostgreSQL with TLS, and without it for nobody but its own socket; its key must be its own.
 DATABASE_BY_TLS = (
@@ -28,11 +32,22 @@ DATABASE_BY_TLS = (
 )
 
 
+#: A database, and a role of the application's, that have to be quoted; made of the image's own before anybody comes.
+QUOTED = {"name": "Trading-DB", "user": "Trading-User"}
+MAKE_QUOTED = (
+    "(until createdb -U postgres -T trading_db Trading-DB; do sleep 0.1; done; psql -U postgres -c "
+    """'CREATE ROLE "Trading-User" LOGIN PASSWORD $$trading$$ IN ROLE trading_user'; psql -U postgres -c """
+    """'ALTER ROLE "Trading-User" SET search_path = trading, public') & exec """
+)
 #: A standby beside it, which takes all that is written; who copies is let in without a password.
 STANDBY = (
     "until pg_isready -qh postgres; do sleep 0.2; done; rm -rf /var/lib/exchange/postgres/*; "
     "pg_basebackup -h postgres -U postgres -D /var/lib/exchange/postgres -R && exec /opt/exchange/postgres/start"
 )
+#: Where PostgreSQL may have its data in memory.
+IN_MEMORY = "/data"
+#: PostgreSQL with a socket in another folder, or none in any: where its own client finds it then.
+ELSEWHERE, NOWHERE = {"PGHOST": "/dev/shm"}, {"PGHOST": "127.0.0.1"}
 #: Debian's packages of the pooler, beside what the image has.
 POOLER = ("pgbouncer", "libevent-2.1-7", "libc-ares2")
 POOL = """[databases]
@@ -43,6 +58,12 @@ listen_port = 6432
 auth_type = any
 ignore_startup_parameters = synchronous_commit,extra_float_digits,jit
 """
+
+
+def with_sockets_in(folder: str) -> dict[str, Any]:
+    """PostgreSQL whose own socket lies in that folder."""
+    command = f"exec {POSTGRES} -c unix_socket_directories='{folder}'"
+    return {"postgres": {"command": ["sh", "-c", command]}}
 
 
 def prepare_pool(folder: Path) -> None:
@@ -103,6 +124,12 @@ def comes_from(service: str) -> Any:
     return lambda exchange: exchange.query(ask) == [exchange.address(service)]
 
 
+def has_socket(path: str) -> Any:
+    """Whether PostgreSQL listens on that socket of the file system, and no other."""
+    words = ("sh", "-c", "grep -o '/.*PGSQL.*' /proc/net/unix | sort -u")
+    return lambda exchange: exchange.execute("postgres", *words) == path
+
+
 def cache_says(words: str, answer: str) -> Any:
     """Whether the cache answers so to its own client."""
     return lambda exchange: (
@@ -112,6 +139,16 @@ def cache_says(words: str, answer: str) -> Any:
 
 EXCHANGES = {
     "keyed by id": Difference(change=Shaped.key_by_id),
+    "with odd columns": Difference(change=lambda made: made.rename_columns('"orderId"', user='"user"')),
+    "with odd names": Difference(
+        {
+            "postgres": {"command": ["sh", "-c", f"{MAKE_QUOTED}{POSTGRES}"]},
+            "trading-api": {
+                "environment": {"DATABASE_NAME": QUOTED["name"], "DATABASE_USER": QUOTED["user"]}
+            },
+        },
+        database=QUOTED["name"],
+    ),
     "traded by others": Difference(change=lambda made: made.rest("BUY", "150")),
     "with two tables": Difference(change=Shaped.add_second_table),
     "with passwords": Difference(
@@ -136,6 +173,19 @@ EXCHANGES = {
         },
         prepare=prepare_pool,
     ),
+    "in memory": Difference(
+        {
+            "postgres": {
+                "command": ["sh", "-c", f"cp -a /var/lib/exchange/postgres/. {IN_MEMORY} && exec "
+                            + POSTGRES.replace("/var/lib/exchange/postgres", IN_MEMORY)],
+                "tmpfs": [f"{IN_MEMORY}:uid=100,mode=0777"],
+                "volumes": ["{folder}/init.sql:/init.sql:ro"],
+            }
+        },
+        prepare=lambda folder: (folder / "init.sql").write_text("SELECT 1;") and None,
+    ),
+    "with a socket elsewhere": Difference(with_sockets_in("/dev/shm"), client=ELSEWHERE),
+    "without a socket": Difference(with_sockets_in(""), client=NOWHERE),
     "with a standby": Difference(
         {
             "postgres": {"command": [
@@ -165,6 +215,15 @@ EXCHANGES = {
 
 TRAITS = {
     "orders keyed by id": Trait("keyed by id", lambda made: made.query("SELECT id FROM trading.orders") == []),
+    "columns that have to be quoted": Trait(
+        "with odd columns", lambda made: made.query('SELECT "orderId", "user" FROM trading.orders') == []
+    ),
+    "a database and a role that have to be quoted": Trait(
+        "with odd names",
+        lambda made: made.query("SELECT DISTINCT datname || usename FROM pg_stat_activity WHERE usename <> 'postgres'")
+        == ["Trading-DBTrading-User"],
+        given={"chaos_database": QUOTED}, possible=(1, 6, 12, 13),
+    ),
     "somebody trades in the symbol": Trait(
         "traded by others", lambda made: made.query("SELECT count(*) FROM trading.orders") == ["1"],
         ending="filled at once",
@@ -180,7 +239,7 @@ TRAITS = {
     ),
     "passwords on the socket": Trait(
         "with passwords", lambda made: made.query("SELECT 1") == ["1"], possible=(1, 6, 13),
-        refused="no password supplied",
+        refused=r"asks for the password of role trading_user at \S+; set chaos_database\.password",
         remedy=own_database(password="trading", admin={"user": "postgres", "password": "boss"}),
     ),
     "a cache with a password": Trait(
@@ -205,6 +264,20 @@ TRAITS = {
     "a pooler before the database": Trait(
         "pooled", comes_from("pool"), possible=(1, 6, 12, 13),
     ),
+    "a path that leads through a pooler": Trait(
+        "pooled", comes_from("pool"), possible=(2, 9),
+        refused=r"has no connection to postgres on port 5432: it goes by way of pool \S+, which has.* Name pool as",
+        remedy={"network_partition_target": "pool", "network_latency_target": "pool"},
+    ),
+    "data in memory, a file of the disk beside it": Trait(
+        "in memory", lambda made: "tmpfs" in made.execute("postgres", "stat", "-f", "-c", "%T", IN_MEMORY),
+        possible=(1, 12), ruled_out=(5,),
+        says=rf"05 .{{0,60}}impossible .{{0,120}} keeps {IN_MEMORY} in memory \(tmpfs\), so there is no disk",
+    ),
+    "a socket in another folder": Trait(
+        "with a socket elsewhere", has_socket("/dev/shm/.s.PGSQL.5432"), possible=(1, 6, 12, 13)
+    ),
+    "no socket of the file system's": Trait("without a socket", has_socket(""), possible=(1, 6, 12, 13)),
     "a database with a standby": Trait(
         "with a standby", lambda made: made.query("SELECT state FROM pg_stat_replication") == ["streaming"],
         given={"chaos_discover": True}, possible=(1, 2, 6, 12, 13),
@@ -231,6 +304,22 @@ def test_slots_are_taken_by_sessions_in_tls(exchange: Shaped, tmp_path: Path) ->
     )
     (fault,) = ran.report.record["hosts"][0]["faults"]
     assert all(proof["holds"] for proof in fault["proof"]), fault["proof"]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("exchange", ["pooled"], indirect=True)
+def test_a_partition_lies_between_the_pooler_and_the_database(exchange: Shaped, tmp_path: Path) -> None:
+    """What is cut is the path that orders take, and their users feel it."""
+    ran = run_experiment(
+        "02-network-partition", exchange, tmp_path, network_partition_target="pool", network_partition_s=6
+    )
+    host = ran.report.record["hosts"][0]
+    (fault,) = host["faults"]
+    required = {proof["fact"]: proof for proof in fault["proof"]}
+    dropped = required["packets of pool to or from postgres dropped before our own connect"]
+    assert (dropped["holds"], dropped["value"] > 0) == (True, True), fault["proof"]
+    errors = [phase["errors"] for phase in host["phases"] if phase["fault"] == fault["id"]]
+    assert sum(errors) > 0, host["phases"]
 
 
 def test_a_trait_works_or_is_refused_with_what_helps(trait: Trait, exchange: Shaped, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ TRAITS = {
     "an API in the network of another service": Trait(
         "with addresses", lambda made: made.inspect("api-guest")["HostConfig"]["NetworkMode"].startswith("container:"),
         given={"chaos_services": {**PLAYED, "api": "api-guest"}},
+        says=r"-api-guest-1 has the network of \S+-nginx-1; a fault of one's network is the other's",
     ),
 }  # fmt: skip
 

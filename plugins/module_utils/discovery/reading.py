@@ -16,16 +16,15 @@ from pathlib import Path
 
 from ..common import bounds, clock
 from ..host.docker_engine import Container, DockerEngine
-from ..host.netns import read_netns_number
+from ..host.netns import ESTABLISHED, LISTEN, TIME_WAIT, Socket, read_netns_number, read_sockets
 from .environment import read_environment
 from .facts import Connection, ContainerFacts, Listener, ProjectFacts, ServedSession
-from .sockets import ESTABLISHED, LISTEN, TIME_WAIT, Socket, parse_table
 
 #: How often the tables of sockets are looked at, and how long apart (s): not every client stays connected.
 LOOKS, APART_S = 4, 0.7
 #: Containers of a project, processes of a container and open files of a process that are looked at.
 _CONTAINERS, _PROCESSES, _FILES = 64, 256, 4096
-_TABLE, _TITLE, _NAME = 4 * bounds.MIB, 512, 120
+_TITLE, _NAME = 512, 120
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 #: The engine's own resolver listens inside each container's network, and is no service of it.
 _RESOLVER = "127.0.0.11"
@@ -70,7 +69,7 @@ class _Seen:
         owners = {
             inode: names[pid] for pid in reversed(pids) for inode in _list_sockets(proc / str(pid) / "fd")
         }
-        self._sort_sockets(_read_sockets(proc / str(self.container.pid) / "net"), owners, alone=alone)
+        self._sort_sockets(read_sockets(self.container.pid, proc), owners, alone=alone)
         for pid, name in names.items():
             if name == "postgres":
                 found = _SESSION.match(_read_title(proc / str(pid) / "cmdline"))
@@ -168,11 +167,6 @@ def _list_sockets(folder: Path) -> Iterator[int]:
             continue
         if found:
             yield int(found.group(1))
-
-
-def _read_sockets(folder: Path) -> list[Socket]:
-    """Return the TCP sockets of a network namespace, of both families."""
-    return [socket for table in ("tcp", "tcp6") for socket in parse_table(_read(folder / table, _TABLE))]
 
 
 def _read_name(path: Path) -> str:

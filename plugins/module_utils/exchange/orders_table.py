@@ -85,6 +85,18 @@ _RECENT = 300
 #: What an order's state is called while it waits in the book.
 _WAITING = re.compile(r"pending|open|new|partial|active|accepted|working|resting|submitted", re.IGNORECASE)
 _LONGEST = 200
+#: Names that mean something else in a query unless they are quoted: a column ``user`` would be who asks.
+#: Source: PostgreSQL's documentation, appendix C, "SQL Key Words": reserved, in PostgreSQL.
+_KEY_WORDS = """
+    all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation
+    column concurrently constraint create cross current_catalog current_date current_role current_schema current_time
+    current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze
+    from full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit
+    localtime localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references
+    returning right select session_user similar some symmetric system_user table tablesample then to trailing true union
+    unique user using variadic verbose when where window with
+"""
+_RESERVED = frozenset(_KEY_WORDS.split())
 #: What a user or a symbol has in its name that is for tests; an expression of PostgreSQL.
 _FOR_TESTS = "(chaos|test|demo|sandbox|resilien)"
 
@@ -154,7 +166,8 @@ class OrdersTable:
 
 def quote_name(name: str) -> str:
     """Return a name as SQL takes it: as it is where that is safe, else between double quotes."""
-    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
+    plain = re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _RESERVED
+    return name if plain else '"' + name.replace('"', '""') + '"'
 
 
 def parse_objects(rows: Sequence[Sequence[str]]) -> list[dict[str, Any]]:

@@ -106,7 +106,7 @@ def place_trial_order(load: LoadEntry, store: Store) -> TrialOrder:
     while True:
         reply = client.request(template.method, template.path, template.body(number, 0))
         verdict = Judge(load)(reply)
-        if verdict.ok and verdict.order_id:
+        if verdict.ok and (verdict.order_id or not load["order_id"]):
             break
         _withdraw(load, store, template.numbering)
         if hiccup or not (reply.kind or reply.status >= _SERVER_ERROR):
@@ -116,10 +116,11 @@ def place_trial_order(load: LoadEntry, store: Store) -> TrialOrder:
     if not verdict.ok:
         words = _refusal(load, template, reply, verdict.error or verdict.kind)
         raise OrderNotAllowed(words, reply.allowed) if reply.allowed else ChaosError(words)
-    if not verdict.order_id:
+    if not verdict.order_id and load["order_id"]:
         raise ChaosError(
             f"The API accepted the trial order but chaos_order_id ({load['order_id']}) found no id in its answer: "
-            f"{reply.text()}"
+            f"{reply.text() or 'it has no body'}. Where no answer tells one, set chaos_order_id to an empty text, and "
+            "the database is asked."
         )
     begun, stored_id = clock.read(), ""
     try:
@@ -127,17 +128,21 @@ def place_trial_order(load: LoadEntry, store: Store) -> TrialOrder:
         found_ms = round((clock.read() - begun) * 1000, 1)
         stored_id = _read_stored_id(store, template.numbering) if found else ""
     finally:
-        answer = cancel_order(load, client, verdict.order_id)
+        order_id = verdict.order_id or stored_id
+        if order_id:
+            answer = cancel_order(load, client, order_id)
+        else:
+            answer = Cancelling("", False, "neither the API's answer nor the database tells its id")
         if hiccup:
             _withdraw(load, store, template.numbering)  # the first may have been stored after all
     if not found:
         raise OrderNotStored(
-            f"The API accepted the trial order (id {verdict.order_id}, {load['price']['field']} "
+            f"The API accepted the trial order (id {verdict.order_id or 'not told'}, {load['price']['field']} "
             f"{template.numbering.price_of(number)}) but the look-up did not find it in the database within "
             f"{FOUND_S:g} s; check lookup and name of chaos_database, and that chaos_api_url belongs to this exchange."
         )
     result = TrialOrder(
-        order_id=verdict.order_id,
+        order_id=answer.order_id,
         accepted_ms=round((reply.end - reply.sent) * 1000, 1),
         found_ms=found_ms,
         cancelled=answer.went,

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import select
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,15 @@ def find_volume(container: Container, path: str = "", *, proc: Path = PROC) -> M
     known = read_mounts(container.pid, proc=proc)
     data = path or find_data_folder(container.pid, proc=proc)
     if data:
-        over = [one for one in known if data == one.point or data.startswith(one.point.rstrip("/") + "/")]
-        if not over:
-            raise ChaosError(f"{data} is on no mount of {container.name}.")
-        return _on_a_disk(container, data, max(over, key=lambda one: len(one.point)))
+        mount = _on_a_disk(container, data, _mount_over(container, known, data))
+        log = "" if path else _find_log_folder(container.pid, data, proc=proc)
+        beside = _mount_over(container, known, log) if log else mount
+        if beside.device != mount.device:
+            raise ChaosError(
+                f"{container.name} keeps its data in {data} and its write-ahead log in {log}, which lie on two "
+                f"devices; name one by path: commits wait for {log}."
+            )
+        return mount
     volumes = [one for one in known if one.source.startswith("/") and one.point not in _ENGINE_FILES]
     volumes = [
         one
@@ -109,6 +115,23 @@ def find_data_folder(pid: int, *, proc: Path = PROC) -> str:
         except OSError:
             continue
     return ""
+
+
+def _mount_over(container: Container, known: Sequence[Mount], folder: str) -> Mount:
+    """Return the mount that a folder of a container lies on."""
+    over = [one for one in known if folder == one.point or folder.startswith(one.point.rstrip("/") + "/")]
+    if not over:
+        raise ChaosError(f"{folder} is on no mount of {container.name}.")
+    return max(over, key=lambda one: len(one.point))
+
+
+def _find_log_folder(pid: int, data: str, *, proc: Path) -> str:
+    """Return where PostgreSQL writes its log ahead, as the container sees it: ``pg_wal`` or where that link leads."""
+    below = proc / str(pid) / "root" / data.lstrip("/") / "pg_wal"
+    try:
+        return os.path.normpath(os.path.join(data, os.readlink(below)))
+    except OSError:
+        return os.path.join(data, "pg_wal")
 
 
 def _descendants(pid: int, proc: Path) -> list[int]:

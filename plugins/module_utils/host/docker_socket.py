@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from urllib.parse import urlencode
 from ..common import bounds, cut_off
 
 SOCKET = "/var/run/docker.sock"
+_UNIX = "unix://"
 _TIMEOUT_S = 1.0
 _NAME = 256
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
@@ -45,10 +47,19 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def list_containers(project: str, path: str = SOCKET) -> list[ListedContainer] | None:
-    """Return the containers of a compose project, running or not; None when the engine does not answer in time."""
+def find_socket() -> str:
+    """Return the socket of this host's engine: the one that DOCKER_HOST names, as for all of a run, else the usual."""
+    told = os.environ.get("DOCKER_HOST", "")
+    return told[len(_UNIX) :] if told.startswith(_UNIX) else SOCKET
+
+
+def list_containers(project: str, path: str = "") -> list[ListedContainer] | None:
+    """Return the containers of a compose project, running or not; None when the engine does not answer in time.
+
+    path: the engine's socket, if it is another than :func:`find_socket`'s.
+    """
     query = urlencode({"all": "true", "filters": json.dumps({"label": [f"{_PROJECT}={project}"]})})
-    connection = _UnixConnection(path)
+    connection = _UnixConnection(path or find_socket())
     try:
         with cut_off.limit_time(_TIMEOUT_S) as cut:
             connection.connect()

@@ -4,19 +4,23 @@
 """Work inside a network namespace, from a forked child, so that this process never leaves its own (setns(2)).
 
 What the child's function returns or raises comes back over a pipe. The snapshot has its own way in, on purpose: what
-judges the undo shares no code with it.
+judges the undo shares no code with it. What TCP sockets a namespace has is read from outside, of the kernel's own
+tables (proc_net_tcp.txt of the kernel's documentation).
 """
 
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import json
 import os
 import select
 import signal
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..common import bounds, clock
@@ -26,6 +30,25 @@ _CLONE_NEWNET = 0x40000000
 #: Linux's TCP_INFO begins with eight bytes and then words of 32 bits; tcpi_rtt (µs) is the 16th (linux/tcp.h).
 _TCP_INFO_BYTES = 8 + 24 * 4
 _RTT_AT = 8 + 15 * 4
+#: States of a TCP socket, and the columns of a line: local address, remote address, state, inode.
+ESTABLISHED, TIME_WAIT, LISTEN = 1, 6, 10
+_LOCAL, _REMOTE, _STATE, _INODE = 1, 2, 3, 9
+_LOOPBACKS = ("127.0.0.1", "::1")
+#: Where who listens at any address is reached from within.
+_ANY, _ANY6 = "0.0.0.0", "::"  # noqa: S104
+_REACHED = {_ANY: _LOOPBACKS[:1], _ANY6: _LOOPBACKS}
+#: A table of sockets is read so far, in bytes: some thousands of them.
+_TABLE = 4 * bounds.MIB
+
+
+@dataclass(frozen=True)
+class Socket:
+    """One TCP socket of a namespace; ``inode`` is 0 of one that belongs to nobody any more."""
+
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    state: int
+    inode: int
 
 
 def _own_number() -> int:
@@ -76,6 +99,73 @@ def read_netns_number(pid: int) -> int:
         return os.stat(f"/proc/{pid}/ns/net").st_ino
     except OSError:
         return 0
+
+
+def read_sockets(pid: int, proc: Path = Path("/proc")) -> list[Socket]:
+    """Return the TCP sockets, of both families, of a process's network namespace; none where they may not be seen."""
+    found: list[Socket] = []
+    for table in ("tcp", "tcp6"):
+        try:
+            with (proc / str(pid) / "net" / table).open("rb") as stream:
+                found += parse_table(stream.read(_TABLE).decode(errors="replace"))
+        except OSError:
+            continue
+    return found
+
+
+def list_listening(pid: int, port: int, proc: Path = Path("/proc")) -> list[str]:
+    """Return where somebody listens on a port in a process's namespace, as who is in there connects to it.
+
+    The loopback comes first; who listens at ``::`` may take IPv4 as well, or not. Empty where nobody does.
+    """
+    found = _listening_at(pid, port, proc)
+    reached = [address for one in found for address in _REACHED.get(one, (one,))]
+    return sorted(dict.fromkeys(reached), key=lambda address: address not in _LOOPBACKS)
+
+
+def _listening_at(pid: int, port: int, proc: Path = Path("/proc")) -> list[str]:
+    return [one.local[0] for one in read_sockets(pid, proc) if one.state == LISTEN and one.local[1] == port]
+
+
+def find_listening(pid: int, port: int, timeout: float = 1.0) -> str:
+    """Return the address by which a port of a process's namespace is reached from within: the loopback if it can be.
+
+    Whether who listens at ``::`` takes IPv4 is tried, and nothing else. The loopback, too, where nobody listens.
+    """
+    listening = _listening_at(pid, port)
+    found = list_listening(pid, port) or [*_LOOPBACKS[:1]]
+    if _ANY6 not in listening or {_ANY, _LOOPBACKS[0]} & {*listening}:
+        return found[0]
+    there = (one for one in found if call_inside(pid, accepts_connect, one, port, timeout))
+    return next(there, found[0])
+
+
+def parse_table(text: str) -> Iterator[Socket]:
+    """Yield the sockets of ``/proc/<pid>/net/tcp`` or ``tcp6``; a line that is none is passed over."""
+    for line in text.splitlines()[1:]:
+        words = line.split()
+        try:
+            yield Socket(
+                parse_endpoint(words[_LOCAL]),
+                parse_endpoint(words[_REMOTE]),
+                int(words[_STATE], 16),
+                int(words[_INODE]),
+            )
+        except (IndexError, ValueError):
+            continue
+
+
+def parse_endpoint(text: str) -> tuple[str, int]:
+    """Return (address, port) of ``0100007F:1F90``: words of 32 bits in the host's (little) byte order, then the port.
+
+    An IPv4 address in IPv6 clothes is that IPv4 address. Raises ValueError.
+    """
+    address, _colon, port = text.partition(":")
+    raw = bytes.fromhex(address)
+    packed = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))
+    found = ipaddress.ip_address(packed)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found), int(port, 16)
 
 
 def pack_address(address: str) -> bytes:

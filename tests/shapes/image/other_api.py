@@ -5,7 +5,9 @@
 
 API_TOKEN: asked of every request as a bearer token. API_METHOD: by which alone an order is taken. API_IDS=integer:
 orders are known by numbers. API_GRAPHQL: orders are taken and cancelled at /graphql alone. API_CERTIFICATE, API_KEY:
-files, for TLS. API_HOST: where it listens.  Run as `python3 -m other_api`.
+files, for TLS. API_HOST: where it listens. API_PREFIX: below which path all of it lies. API_ACCEPTED: an order that was
+taken is answered by 202 and where it is, without a body. API_PIECES: answers come in chunks, and each connection ends
+with its answer. Run as `python3 -m other_api`.
 """
 
 from __future__ import annotations
@@ -55,10 +57,17 @@ class OtherApi(TradingApi):
             raise web.HTTPMethodNotAllowed(request.method, ["GET"])
         if request.path == "/api/orders" and request.method == "POST" and told("API_METHOD"):
             raise web.HTTPMethodNotAllowed(request.method, [told("API_METHOD")])
-        return await handler(request)
+        answered = await handler(request)
+        if told("API_PIECES"):
+            answered.enable_chunked_encoding()
+            answered.force_close()
+        return answered
 
     async def create_order(self, request: web.Request) -> web.Response:
-        """Store an order, known by a number where orders are."""
+        """Store an order, known by a number where orders are, and by nothing that is told where they are accepted."""
+        if told("API_ACCEPTED"):
+            where = f"/api/orders/{await self.place(await request.read())}"
+            return web.Response(status=202, headers={"Location": where})
         if told("API_IDS") != "integer":
             return await super().create_order(request)
         order_id = await self.place(await request.read())
@@ -110,7 +119,12 @@ def main() -> None:
     asyncio.set_event_loop(loop)
 
     async def build() -> web.Application:
-        return OtherApi(load()).application()
+        app = OtherApi(load()).application()
+        if not told("API_PREFIX"):
+            return app
+        outer = web.Application()
+        outer.add_subapp(told("API_PREFIX"), app)
+        return outer
 
     context = None
     if told("API_CERTIFICATE"):

@@ -17,7 +17,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.discovery.settings 
     build_settings,
     list_logins,
 )
-from ansible_collections.exchange.chaos.plugins.module_utils.discovery.sockets import (
+from ansible_collections.exchange.chaos.plugins.module_utils.host.netns import (
     parse_endpoint,
     parse_table,
 )

@@ -141,6 +141,13 @@ def test_a_hostile_name_is_quoted_for_sql() -> None:
     assert quote_name('a"; DROP TABLE x; --') == '"a""; DROP TABLE x; --"'
 
 
+def test_a_name_that_means_something_else_is_quoted_for_sql() -> None:
+    """Unquoted, ``user`` is who asks, without an error, and ``order`` ends the query."""
+    assert [quote_name(name) for name in ("user", "order", "orderId", "orders")] == [
+        '"user"', '"order"', '"orderId"', "orders"
+    ]  # fmt: skip
+
+
 def test_openapi_and_catalogue_together_leave_one_thing_open() -> None:
     asked = ApiAnswers("http://127.0.0.1:8000", read_document(openapi()), answers=True)
     asked.readiness = asked.health = {"path": "/health", "expect": {"status": 200}}

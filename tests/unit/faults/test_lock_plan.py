@@ -51,6 +51,7 @@ def test_rows_are_locked_as_a_forgotten_transaction_does() -> None:
     [
         ({"table": "orders; DROP TABLE users"}, "must be a name such as trading.orders"),
         ({"table": ""}, "must be a name such as trading.orders"),
+        ({"table": '"Desk"; DROP TABLE "users"'}, "must be a name such as trading.orders"),
         ({"where": "true; DELETE FROM orders"}, "must be one condition"),
         ({"hold_s": 0}, "has no hold_s"),
         ({"user": ""}, "has no user"),

@@ -15,7 +15,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.errors impor
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import impair, partition
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.mechanisms import network_path
-from ansible_collections.exchange.chaos.plugins.module_utils.host import nftables
+from ansible_collections.exchange.chaos.plugins.module_utils.host import netns, nftables
 
 from tests.unit.containers import target
 from tests.unit.faults.test_network_faults import CUT, SLOW, networks
@@ -185,3 +185,31 @@ def test_a_network_is_a_set_of_its_own_looked_up_by_its_prefix() -> None:
     keys = [dict(one["attrs"])["NFTA_SET_ELEM_KEY"]["attrs"][0][1] for one in elements["peers4-24"]]
     assert keys == [socket.inet_aton("10.1.0.0"), socket.inet_aton("10.2.0.0")]
     assert [kind for kind, _ in sent][-3:] == ["elements"] * 3
+
+
+def test_a_path_that_leads_by_way_of_another_service_is_refused_with_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pooler: the target talks to it, and it to the peer. Who talks to the peer, or to nobody, is not refused."""
+    near, pool, far = (
+        target(name, network=networks(f"172.18.0.{number}", ""), state={"Pid": number})
+        for name, number in (("trading-api", 5), ("pool", 6), ("postgres", 7))
+    )
+    ends: dict[int, list[tuple[str, int]]] = {5: [("172.18.0.6", 6432)], 6: [("172.18.0.7", 5432)], 7: []}
+
+    def read(pid: int) -> list[netns.Socket]:
+        return [netns.Socket(("172.18.0.9", 40000), end, netns.ESTABLISHED, 1) for end in ends[pid]]
+
+    monkeypatch.setattr(netns, "read_sockets", read)
+    site = Site([near, pool, far], True)
+    peer = network_path.Peer("postgres", ["172.18.0.7"])
+    asked = {"id": "cut", "port": 5432}
+    with pytest.raises(
+        ChaosError, match=r"goes by way of pool \(172\.18\.0\.6\), which has.*Name pool as the near end"
+    ):
+        network_path.require_direct(asked, [near], peer, site)
+    network_path.require_direct(asked, [pool], peer, site)
+    ends[5] = []
+    network_path.require_direct(asked, [near], peer, site)
+    ends[5] = [("172.18.0.6", 6432), ("172.18.0.7", 5432)]
+    network_path.require_direct(asked, [near], peer, site)

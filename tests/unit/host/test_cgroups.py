@@ -66,6 +66,25 @@ def test_the_volume_is_the_one_the_database_works_in_not_any_other(
         disk.from_spec({}, [target()], ROOT_SITE)
 
 
+def test_data_and_log_on_two_devices_are_not_taken_for_one(
+    host: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk_of_host(host, monkeypatch, tmp_path)
+    data = tmp_path / "data"
+    database(host, data)
+    mounts = f"23 231 8:16 / {data} rw - ext4 /dev/sdb rw\n24 231 254:1 / /wal rw - ext4 /dev/vda1 rw\n"
+    (host.proc / str(host.pid) / "mountinfo").write_text(MOUNTINFO + mounts)
+    log = host.proc / str(host.pid) / "root" / str(data).lstrip("/") / "pg_wal"
+    log.parent.mkdir(parents=True)
+    log.symlink_to("/wal/15")
+    with pytest.raises(ChaosError, match=r"on two devices; name one by path: commits wait for /wal/15"):
+        disks.find_volume(target())
+    assert disks.find_volume(target(), "/wal/15").device == "254:1"
+    log.unlink()
+    log.symlink_to("../data/log")
+    assert disks.find_volume(target()).device == "8:16"
+
+
 def seen(made: Tree, monkeypatch: pytest.MonkeyPatch) -> Tree:
     def look(controller: str, pid: int, container_id: str, **_: Any) -> Cgroup:
         return find_cgroup(controller, pid, container_id, root=made.root, proc=made.proc)

@@ -313,7 +313,8 @@ def test_the_captures_look_at_the_engine_is_bounded_too(tmp_path: Path, hostile:
     assert time.monotonic() - began < 2
 
 
-def test_the_captures_look_finds_what_is_there(tmp_path: Path) -> None:
+def test_the_captures_look_finds_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the run's own questions go, too: at the engine's usual socket, or the one that DOCKER_HOST names."""
     listed = [{"Id": CONTAINER, "Names": ["/a\x1b"], "Labels": {"com.docker.compose.service": "api"}}]
 
     def answer(connection: socket.socket) -> None:
@@ -321,5 +322,8 @@ def test_the_captures_look_finds_what_is_there(tmp_path: Path) -> None:
         plain(json.dumps(listed).encode())(connection)
 
     with serving(answer, tmp_path / "docker.sock"):
-        found = docker_socket.list_containers("lab", str(tmp_path / "docker.sock"))
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'docker.sock'}")
+        found = docker_socket.list_containers("lab")
+    monkeypatch.delenv("DOCKER_HOST")
+    assert docker_socket.find_socket() == "/var/run/docker.sock"
     assert found == [docker_socket.ListedContainer(CONTAINER, "a\ufffd", "api")]

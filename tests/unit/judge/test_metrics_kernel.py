@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.exchange.chaos.plugins.module_utils.evidence.evidence import Evidence
-from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import fault_windows
+from ansible_collections.exchange.chaos.plugins.module_utils.evidence.phases import Window, fault_windows
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.findings import judge_finding
 from ansible_collections.exchange.chaos.plugins.module_utils.judge.metrics.catalogue import Measured, measure
-from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs import impair
+from ansible_collections.exchange.chaos.plugins.module_utils.judge.proofs import disk, impair
 from ansible_collections.exchange.chaos.plugins.module_utils.run.specification import FindingSpec
 
 from tests.unit.scenario import T0, Scenario
@@ -192,3 +192,29 @@ def test_the_path_of_a_fault_with_a_peer(tmp_path: Path) -> None:
     slower = replace(window.spec, more={**window.spec.more, "delay_ms": 200})
     assert [proof.holds for proof in impair.impair_proofs(evidence, replace(window, spec=slower))] == [False]
     assert impair.impair_proofs(changed(evidence, []), window) == []
+
+
+def slowed(evidence: Evidence, mode: str = "limit") -> Window:
+    """The outage as a fault of the disk."""
+    window = fault_windows(evidence)[1]
+    return replace(window, spec=replace(window.spec, kind="disk", more={**window.spec.more, "mode": mode}))
+
+
+def test_a_slow_disk_is_proved_by_the_targets_own_fsyncs(plain: Evidence) -> None:
+    """Were they as fast as before, the disk that was slowed is another's; a few slow ones may be our own."""
+    lines = {
+        True: pair("fsync", "fsync latency", 512, 8192, call="fdatasync"),
+        False: [
+            *pair("fsync", "fsync latency", 512, 512, call="fdatasync"),
+            line("outage", "fsync", "fsync latency", [[65536, 131072, 3]], call="fdatasync"),
+        ],
+        None: [line("baseline", "fsync", "fsync latency", [[256, 512, 9]], call="fdatasync")],
+    }
+    for holds, seen in lines.items():
+        evidence = changed(plain, seen)
+        (proof,) = disk.disk_proofs(evidence, slowed(evidence))
+        assert (proof.source, proof.holds, proof.required) == ("kernel", holds, True), proof
+        (proof,) = disk.disk_proofs(evidence, slowed(evidence, "contention"))
+        assert not proof.required, "others are slowed, too"
+    (proof,) = disk.disk_proofs(plain, slowed(plain))
+    assert (proof.holds, str(proof.value)[:9]) == (None, "not tried")

@@ -51,7 +51,7 @@ _WORDS = {1: ("freezer.state", "THAWED", "FROZEN"), 2: ("cgroup.freeze", "0", "1
 #: A process in the kernel is frozen when it comes out of it.
 _FREEZES_S = 2.0
 #: Where it listens inside its network namespace; a server that lives answers at once, a frozen one not in this time.
-_LOOPBACK, _PATIENCE_S = "127.0.0.1", 1.0
+_PATIENCE_S = 1.0
 #: Processor time that may be used before the last of its processes stood still, seconds.
 _USED_S = 0.1
 
@@ -167,7 +167,8 @@ def _frozen(container: Container) -> Proof:
 
 def _ask(container: Container, port: int | None) -> dict[str, Any]:
     """Ask the target at its port, from inside its network namespace; see :func:`hear_first_byte`."""
-    asked = netns.call_inside(container.pid, hear_first_byte, _LOOPBACK, port, _PATIENCE_S)
+    address = netns.find_listening(container.pid, int(port or 0))
+    asked = netns.call_inside(container.pid, hear_first_byte, address, port, _PATIENCE_S)
     return dict(asked)
 
 

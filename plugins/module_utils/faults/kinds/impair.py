@@ -112,7 +112,9 @@ def check(fault: Mapping[str, Any]) -> list[str]:
 
 def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> str:
     """Make what it takes in a throw-away namespace and say which engine it will be."""
-    network_path.require_answer(fault, chosen, network_path.find_peer(fault, chosen, site))
+    far = network_path.find_peer(fault, chosen, site)
+    network_path.require_answer(fault, chosen, far)
+    network_path.require_direct(fault, chosen, far, site)
     engine = _engine(fault)
     netns.call_in_throwaway(netem.try_queues if engine == NETEM else _try_tunnel)
     return f"ok: {engine}"

@@ -61,8 +61,9 @@ KIND = Kind(
     roles=("database",),
     process=Process(lock_holder.COMMAND, "mechanisms.lock_holder"),
 )
-#: A table with or without its schema; nothing that SQL could take for more.
-_NAME = re.compile(r"[A-Za-z_][\w$]*(\.[A-Za-z_][\w$]*)?")
+#: A table with or without its schema, each plain or in double quotes; nothing that SQL could take for more.
+_PART = r"(?:[A-Za-z_][\w$]*|\"(?:[^\"\0]|\"\")+\")"
+_NAME = re.compile(rf"{_PART}(\.{_PART})?")
 _START_S = 30.0
 #: A server that is just starting is waited for this long before its sessions are counted.
 _ANSWERS_S = 20.0
@@ -131,7 +132,8 @@ def check(fault: FaultEntry) -> list[str]:
     table, where = str(fault.get("table") or ""), str(fault.get("where") or "")
     if not _NAME.fullmatch(table):
         found.append(
-            f"The table of fault {identity} is {show_value(table)}; it must be a name such as trading.orders."
+            f"The table of fault {identity} is {show_value(table)}; it must be a name such as trading.orders, and one "
+            'with capitals or of a key word stands in double quotes: "Desk"."order".'
         )
     if ";" in where:
         found.append(

@@ -104,6 +104,7 @@ def trial(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site) -> 
     far = network_path.find_peer(fault, chosen, site)
     _control(fault, far, site, chosen)
     network_path.require_answer(fault, chosen, far)
+    network_path.require_direct(fault, chosen, far, site)
     netns.call_in_throwaway(
         nftables.install_table,
         nftables.Ruleset(nftables.table_name("trial", "cut"), _NOBODY, None, 5.0, _CHAINS),

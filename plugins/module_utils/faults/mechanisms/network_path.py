@@ -188,6 +188,42 @@ def require_answer(fault: Mapping[str, Any], chosen: Sequence[Container], far: P
             )
 
 
+def require_direct(fault: Mapping[str, Any], chosen: Sequence[Container], far: Peer, site: Site) -> None:
+    """Raise ChaosError when a target talks to a service by way of another one, such as a pooler.
+
+    Only where it is seen: the target has no connection to the peer, but one to a service that has.
+    """
+    port = fault_entry.port_of(fault)
+    if port is None or not far.service:
+        return
+    direct = {(address, port) for address in far.addresses}
+    others = [one for one in site.targets if one.running and one.service != far.name and one not in chosen]
+    between = [one for one in others if _talks_to(one, direct)]
+    for container in chosen:
+        if not container.running or _talks_to(container, direct):
+            continue
+        for one in between:
+            own = {*one.addresses.values(), *one.addresses6.values()} - {""}
+            talks = [address for address, _port in _remotes(container) if address in own]
+            if talks:
+                raise ChaosError(
+                    f"{container.name} has no connection to {far.name} on port {port}: it goes by way of {one.service} "
+                    f"({talks[0]}), which has; a fault between {container.service} and {far.name} would show nothing. "
+                    f"Name {one.service} as the near end (network_partition_target, network_latency_target), or the "
+                    "addresses of another far end."
+                )
+
+
+def _talks_to(container: Container, ends: set[tuple[str, int]]) -> bool:
+    return bool(_remotes(container) & ends)
+
+
+def _remotes(container: Container) -> set[tuple[str, int]]:
+    """Return the far ends of a container's connections, of those that ended a moment ago, too."""
+    sockets = netns.read_sockets(container.pid)
+    return {one.remote for one in sockets if one.state in (netns.ESTABLISHED, netns.TIME_WAIT)}
+
+
 def addresses_of(site: Site, service: str, near: Sequence[Container] = ()) -> list[str]:
     """Return the addresses of a service's running containers, IPv4 first. Raises ChaosError when there are none.
 

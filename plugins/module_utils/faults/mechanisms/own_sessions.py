@@ -20,8 +20,6 @@ from ...host.postgres.wire import TOO_MANY, attempt_login
 from ...run.folder import RunDir
 from ..contract import Scene
 
-#: Where PostgreSQL listens inside its container's network namespace, and whom official images trust there.
-LOOPBACK = "127.0.0.1"
 _GONE_S = 5.0
 
 
@@ -69,7 +67,7 @@ class SessionPlan(Protocol):
 def login_of(plan: SessionPlan, name: str) -> dict[str, Any]:
     """Return with what a session of ours is opened; ``name``: its application_name."""
     return {
-        "host": LOOPBACK,
+        "host": netns.find_listening(plan.target.pid, plan.port),
         "port": plan.port,
         "user": plan.user,
         "database": plan.database,
@@ -110,7 +108,7 @@ def require_login(fault: str, container: Container, login: Arguments, root: bool
         )
     if answer["sqlstate"]:
         raise ChaosError(
-            f"PostgreSQL in {container.name} refuses role {user} at {LOOPBACK}: {answer['message']} "
+            f"PostgreSQL in {container.name} refuses role {user} at {login['host']}: {answer['message']} "
             f"(SQLSTATE {answer['sqlstate']}); look at chaos_database and at its pg_hba.conf."
         )
 

@@ -3,22 +3,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Questions to a PostgreSQL in a container of this host.
 
-With root over the server's own socket, by our own client: nothing of the image is needed. Where that is out of reach,
-without root, by the ``psql`` that the image brings, run through the engine.
+With root over the server's own socket, or TCP inside its network where it has none, by our own client: nothing of the
+image is needed. Where that is out of reach, without root, by the ``psql`` that the image has, run through the engine.
 """
 
 from __future__ import annotations
 
 import socket
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 from ...common.errors import ChaosError, PasswordWanted
+from ...common.peer_addresses import write_endpoint
 from ..docker_engine import Container, DockerEngine
 from ..http_client import shorten
 from . import own_socket
 from .query import run_query
 from .wire import Login, Session, SessionRefused
 
+_T = TypeVar("_T")
 #: No start-up file, rows only, columns parted by |, and an exit code that tells an error.
 _PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
 #: Whatever an owner writes into a look-up, it changes nothing and ends.
@@ -50,6 +54,9 @@ def ask_container(
     path = own_socket.find_socket(container.pid, login.port)
     if path:
         return _over(container, path, login, sql, read_only=read_only)
+    addresses = own_socket.list_addresses(container.pid, login.port)
+    if addresses:
+        return _over_tcp(container, addresses, login, sql, read_only=read_only)
     code, output = _run_psql(engine, container.id, login, sql, _READ_ONLY if read_only else "")
     if code:
         words = shorten(output).rstrip(".") or f"psql ended with {code}"
@@ -60,11 +67,15 @@ def ask_container(
 def try_login(engine: DockerEngine, container: Container, login: Login) -> Attempt:
     """Log in as a role and leave again."""
     path = own_socket.find_socket(container.pid, login.port)
-    if not path:
+    addresses = [] if path else own_socket.list_addresses(container.pid, login.port)
+    if not path and not addresses:
         code, output = _run_psql(engine, container.id, login, "SELECT 1", "")
         return Attempt(came_in=code == 0, refused=code != 0, words=shorten(output) if code else _CAME_IN)
     try:
-        Session.open(login, own_socket.connect_inside(container.id, container.pid, path)).close()
+        if path:
+            Session.open(login, own_socket.connect_inside(container.id, container.pid, path)).close()
+        else:
+            _by_either(container, addresses, login, lambda how, over: Session.open(how, over).close())
     except SessionRefused as refused:
         return Attempt(came_in=False, refused=True, words=refused.message)
     except (OSError, ChaosError) as error:
@@ -89,6 +100,38 @@ def _connect(container: Container, path: str, uid: int = 0) -> socket.socket:
         return own_socket.connect_inside(container.id, container.pid, path, uid=uid)
     except OSError as error:
         raise ChaosError(f"nobody answers at {path} in {container.name} ({error.strerror})") from error
+
+
+def _over_tcp(
+    container: Container, addresses: Sequence[str], login: Login, sql: str, *, read_only: bool
+) -> list[list[str]]:
+    return _by_either(
+        container, addresses, login, lambda how, over: run_query(how, sql, over=over, read_only=read_only)
+    )
+
+
+def _by_either(
+    container: Container,
+    addresses: Sequence[str],
+    login: Login,
+    use: Callable[[Login, socket.socket], _T],
+) -> _T:
+    """Use a connection inside the container's network: encrypted where the server offers it, else as it is."""
+
+    def connect() -> socket.socket:
+        try:
+            return own_socket.connect_over_tcp(container.id, container.pid, addresses, login.port)
+        except OSError as error:
+            raise ChaosError(
+                f"nobody answers at {write_endpoint(addresses[0], login.port)} in {container.name} ({error.strerror})"
+            ) from error
+
+    try:
+        return use(replace(login, encrypt=True), connect())
+    except SessionRefused as refused:
+        if refused.sqlstate != _NOT_THAT_USER:
+            raise
+    return use(login, connect())
 
 
 def _run_psql(

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A connection to the socket that PostgreSQL has in its container, made as a client in there would make it.
 
-No client need be in there. A child of this process enters the container's file system, connects, and hands the open
-connection over: what lies in there, links and all, is the container's own and never this host's. Source: proc(5)
-(/proc/pid/root, /proc/net/unix), unix(7) (SCM_RIGHTS, SO_PEERCRED).
+No client need be in there. A child of this process enters the container's file system, or its network where the server
+has no socket of the file system's, connects, and hands the open connection over: what lies in there, links and all, is
+the container's own and never this host's. Source: proc(5) (/proc/pid/root, /proc/net/unix), unix(7) (SCM_RIGHTS,
+SO_PEERCRED).
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from ...common.errors import ChaosError
+from .. import netns
 
 _LISTENS = 0x10000
 #: The kernel's list of sockets is read so far, in bytes: thousands of them.
@@ -42,6 +47,11 @@ def find_socket(pid: int, port: int) -> str:
     return next((path for path in paths if path.endswith(f"/.s.PGSQL.{port}")), "")
 
 
+def list_addresses(pid: int, port: int) -> list[str]:
+    """Return where a server listens by TCP inside a process's network; none where this process may not go there."""
+    return [] if not pid or os.geteuid() else netns.list_listening(pid, port)
+
+
 def connect_inside(
     container_id: str, pid: int, path: str, *, uid: int = 0, within: float = 5.0
 ) -> socket.socket:
@@ -49,12 +59,27 @@ def connect_inside(
 
     Raises OSError where nobody listens, or that process is none of the container's.
     """
+    return _in_child(lambda: _connect_to_file(container_id, pid, path, uid, within), within)
+
+
+def connect_over_tcp(
+    container_id: str, pid: int, addresses: Sequence[str], port: int, *, within: float = 5.0
+) -> socket.socket:
+    """Connect from within a container's network to the first of its addresses that answers; blocking.
+
+    Raises OSError where none does, or that process is none of the container's.
+    """
+    return _in_child(lambda: _connect_over_tcp(container_id, pid, addresses, port, within), within)
+
+
+def _in_child(connect: Callable[[], socket.socket], within: float) -> socket.socket:
+    """Return what ``connect`` returned in a child of this process, which may enter whatever it likes."""
     near, far = socket.socketpair()
     child = os.fork()
     if not child:
         try:
             near.close()
-            _connect_and_hand_over(far, container_id, pid, path, uid, within)
+            _hand_over(far, connect)
         finally:
             os._exit(0)
     far.close()
@@ -81,24 +106,50 @@ def read_owner(connection: socket.socket) -> int:
     return int(uid)
 
 
-def _connect_and_hand_over(
-    far: socket.socket, container_id: str, pid: int, path: str, uid: int, within: float
-) -> None:
+def _hand_over(far: socket.socket, connect: Callable[[], socket.socket]) -> None:
     try:
-        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY)
-        # Opened first and looked at then: a number that was given anew meanwhile is another's, and seen to be.
-        if container_id not in Path(f"/proc/{pid}/cgroup").read_text(errors="replace"):
-            raise OSError(0, f"process {pid} is not of container {container_id[:12]}")
-        os.fchdir(root)
-        os.chroot(".")
-        if uid:
-            os.seteuid(uid)
-        with socket.socket(socket.AF_UNIX) as connection:
-            # A queue that is full keeps a connect waiting: so long, and no longer.
-            connection.setsockopt(
-                socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(within), int(within % 1 * 1e6))
-            )
-            connection.connect(path)
+        with connect() as connection:
             socket.send_fds(far, [b"+"], [connection.fileno()])
-    except OSError as error:
-        far.send((error.strerror or str(error)).encode())
+    except (OSError, ChaosError) as error:
+        far.send((getattr(error, "strerror", None) or str(error)).encode())
+
+
+def _require_own(container_id: str, pid: int) -> None:
+    """Raise OSError for a process of another's: asked of a number that is held already, it may not be given anew."""
+    if container_id not in Path(f"/proc/{pid}/cgroup").read_text(errors="replace"):
+        raise OSError(0, f"process {pid} is not of container {container_id[:12]}")
+
+
+def _connect_to_file(container_id: str, pid: int, path: str, uid: int, within: float) -> socket.socket:
+    root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY)
+    # Opened first and looked at then: a number that was given anew meanwhile is another's, and seen to be.
+    _require_own(container_id, pid)
+    os.fchdir(root)
+    os.chroot(".")
+    if uid:
+        os.seteuid(uid)
+    connection = socket.socket(socket.AF_UNIX)
+    # A queue that is full keeps a connect waiting: so long, and no longer.
+    connection.setsockopt(
+        socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(within), int(within % 1 * 1e6))
+    )
+    connection.connect(path)
+    return connection
+
+
+def _connect_over_tcp(
+    container_id: str, pid: int, addresses: Sequence[str], port: int, within: float
+) -> socket.socket:
+    netns.enter_netns(pid)
+    # Entered first and looked at then, as above.
+    _require_own(container_id, pid)
+    problem = OSError(0, "nobody listens there")
+    for address in addresses:
+        try:
+            connection = socket.create_connection((address, port), within / len(addresses))
+        except OSError as error:
+            problem = error
+            continue
+        connection.settimeout(None)
+        return connection
+    raise problem

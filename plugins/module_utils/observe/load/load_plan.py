@@ -127,8 +127,10 @@ def _missing(load: Mapping[str, Any]) -> list[str]:
         "price": ("field", "base", "decimals"),
         "side": ("field", "values"),
     }
-    names = ("service" if load.get("service") else "url", "rate", "timeout_s", "order_id", *wanted)
+    names = ("service" if load.get("service") else "url", "rate", "timeout_s", *wanted)
     found = [f"load.{name} is missing." for name in names if not load.get(name)]
+    if load.get("order_id") is None:  # an empty one says that no answer tells it
+        found.append("load.order_id is missing.")
     for name, keys in wanted.items():
         part = load.get(name)
         if isinstance(part, Mapping):
