@@ -12,11 +12,14 @@ the threshold had passed: recovery came after that.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
+from ..common.bounds import fit_line
+from ..common.peer_addresses import write_endpoint
 from ..common.stats import find_percentile
 from ..run.specification import Specification, Thresholds
 from .evidence import Evidence, Order, Sample
@@ -31,13 +34,14 @@ _LEAST_GAP_S = 0.25
 CLEAN_SHARE = 1 / 3
 #: A good order that was slow is no sign of a state when nothing else was bad for so long before and after it (s).
 ALONE_S = 1.0
+_QUOTED = 160
 
 
 class Point(NamedTuple):
     """One sample of a signal; ``slow`` is a good answer that came later than the threshold allows.
 
     waited_until: when a slow one was still unanswered, and the threshold passed; boottime, s. alone: it was slow, and
-    nothing else was bad around it, so that it says nothing of a state.
+    nothing else was bad around it, so that it says nothing of a state. said: why it failed, in whose words there are.
     """
 
     at: float
@@ -47,6 +51,7 @@ class Point(NamedTuple):
     latency_ms: float = 0.0
     waited_until: float = 0.0
     alone: bool = False
+    said: str = ""
 
     @property
     def bad(self) -> bool:
@@ -61,13 +66,17 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Signal:
-    """All samples of one probe, or all orders, by send time. ``gap_s``: longer without a sample is a gap."""
+    """All samples of one probe, or all orders, by send time. ``gap_s``: longer without a sample is a gap.
+
+    where: what was asked, as this host reaches it.
+    """
 
     name: str
     points: Sequence[Point]
     gap_s: float
     tolerant: bool = False
     times: Sequence[float] = field(default=(), repr=False)
+    where: str = ""
 
     def between(self, start: float, end: float) -> Sequence[Point]:
         """Return the samples sent in (start, end]."""
@@ -86,15 +95,26 @@ class Signal:
             return f"{self.name}: {widest:.2f} s without a sample"
         failed = sum(point.failed for point in points)
         if not self.tolerant:
-            return f"{self.name}: {failed} of {len(points)} samples bad" if failed else None
+            return (
+                f"{self.name}: {failed} of {len(points)} samples bad{self._quote(points)}" if failed else None
+            )
         if failed > limits.error_ratio * len(points):
-            return f"{self.name}: {failed} of {len(points)} failed, more than {limits.error_ratio:.2%}"
+            share = f"more than {limits.error_ratio:.2%}"
+            return f"{self.name}: {failed} of {len(points)} failed, {share}{self._quote(points)}"
         p99 = find_percentile(
             [point.latency_ms for point in points if not point.failed and not point.alone], 99
         )
         if p99 is not None and p99 > limits.p99_ms:
             return f"{self.name}: 99th percentile {p99:.0f} ms, above {limits.p99_ms:.0f} ms"
         return None
+
+    def _quote(self, points: Sequence[Point]) -> str:
+        """Return what most of those that failed said, and what was asked: a count alone tells nobody what to mend."""
+        said = Counter(point.said for point in points if point.failed and point.said).most_common(1)
+        if not said:
+            return ""
+        whence = f", from this host to {self.where}" if self.where else ""
+        return f" ({fit_line(said[0][0], _QUOTED)}{whence})"
 
 
 @dataclass(frozen=True)
@@ -129,17 +149,29 @@ def build_signals(spec: Specification, orders: Iterable[Order], probes: Iterable
                 order.ok and order.latency_ms > limits.p99_ms,
                 order.latency_ms,
                 order.at + limits.p99_ms / 1000,
+                said=_words(order.error, order.status, order.kind),
             )
             for order in orders
             if order.telling and not order.surge
         ]
-        found.append(_signal(ORDERS, _excuse(points), spec.load.rate or 1.0, tolerant=True))
+        found.append(
+            _signal(ORDERS, _excuse(points), spec.load.rate or 1.0, tolerant=True, where=spec.load.url)
+        )
     samples = list(probes)
     for probe in spec.probes:
         if probe.role in spec.steady_roles:
-            points = [Point(one.at, one.end, not one.ok) for one in samples if one.probe == probe.name]
-            found.append(_signal(probe.name, points, probe.rate or 1.0))
+            points = [
+                Point(one.at, one.end, not one.ok, said=_words(one.detail, one.status, one.kind))
+                for one in samples
+                if one.probe == probe.name
+            ]
+            where = probe.url or (write_endpoint(probe.address, probe.port) if probe.port else "")
+            found.append(_signal(probe.name, points, probe.rate or 1.0, where=where))
     return found
+
+
+def _words(told: str | None, status: int, kind: str) -> str:
+    return told or (f"status {status}" if status else kind)
 
 
 def _excuse(points: Iterable[Point]) -> list[Point]:
@@ -154,10 +186,12 @@ def _excuse(points: Iterable[Point]) -> list[Point]:
     ]
 
 
-def _signal(name: str, points: list[Point], rate: float, *, tolerant: bool = False) -> Signal:
+def _signal(
+    name: str, points: list[Point], rate: float, *, tolerant: bool = False, where: str = ""
+) -> Signal:
     ordered = sorted(points, key=lambda point: point.at)
     gap = max(_LEAST_GAP_S, MISSED / rate)
-    return Signal(name, ordered, gap, tolerant, [point.at for point in ordered])
+    return Signal(name, ordered, gap, tolerant, [point.at for point in ordered], where)
 
 
 @lru_cache(maxsize=4)

@@ -192,6 +192,17 @@ def test_reasons_are_sentences_with_figures() -> None:
     assert steady_state.unsteady_reasons([], 0, 1, LIMITS) == ["nothing was sampled"]
 
 
+def test_a_reason_quotes_what_most_samples_said_and_what_was_asked() -> None:
+    """A firewall between this host and a container: the count alone would have its owner look at the exchange."""
+    said = ["timed out", "timed out", "refused", ""]
+    points = [steady_state.Point(0.1 * n, 0.1 * n, True, said=words) for n, words in enumerate(said)]
+    times = [point.at for point in points]
+    found = steady_state.Signal("ready", points, 1.0, times=times, where="http://172.18.0.5:8080/ready")
+    assert steady_state.unsteady_reasons([found], -0.1, 0.4, LIMITS) == [
+        "ready: 4 of 4 samples bad (timed out, from this host to http://172.18.0.5:8080/ready)"
+    ]
+
+
 def test_rate_limited_and_unsent_orders_are_no_samples() -> None:
     scenario = crash()
     lines = scenario.load_lines()
