@@ -9,6 +9,7 @@ import json
 import math
 import socket
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
@@ -84,7 +85,7 @@ def test_the_plan_of_a_partition_names_both_ends_the_way_and_the_undo(site: Site
     assert undo["containers"] == [site.targets[0].id]
     assert (undo["op"], undo["fault"], undo["held"]) == ("nft_table", "cut", True)
     assert "command" not in undo
-    assert plan.control == ("redis", "172.18.0.4", 6379)
+    assert plan.control == ("redis", ["172.18.0.4"], 6379)
     assert (plan.only, plan.ttl_s) == (None, 45)
     assert (
         "TCP port 5432" in partition.from_spec({**CUT, "only_port": True}, site.targets[:1], site).lines()[0]
@@ -558,3 +559,18 @@ def test_share_is_the_part_of_the_window_until_the_first_container_lost_it(tmp_p
     assert network_path.share_in_force(held, acting, {"a": now, "b": now}) == pytest.approx(1.0, abs=0.01)
     assert network_path.share_in_force(held, acting, {"a": now, "b": now - 5}) == pytest.approx(0.5, abs=0.01)
     assert network_path.share_in_force(held, acting, {"a": now}) == 0.0
+
+
+@pytest.mark.parametrize(
+    "trial", [netem.try_queues, lambda: tun.try_detour(["192.0.2.1"])], ids=["netem", "tun"]
+)
+def test_without_pyroute2_a_trial_names_what_helps(
+    trial: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nftables, "NFTables", None)
+    for module in (netem, tun):
+        monkeypatch.setattr(module, "IPRoute", None)
+    with pytest.raises(
+        Unsupported, match=r"The Python library pyroute2 is missing on this host .*setup-hosts\.yml"
+    ):
+        trial()

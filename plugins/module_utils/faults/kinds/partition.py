@@ -61,7 +61,7 @@ class PartitionPlan:
     ttl_s: float
     port: int | None = None
     only: int | None = None
-    control: tuple[str, str, int] | None = None
+    control: tuple[str, Sequence[str], int] | None = None
 
     def lines(self) -> list[str]:
         """Return the plan in words, one line a change; the journal keeps these very lines."""
@@ -131,15 +131,16 @@ def from_spec(fault: Mapping[str, Any], chosen: Sequence[Container], site: Site)
 
 def _control(
     fault: Mapping[str, Any], far: network_path.Peer, site: Site, near: Sequence[Container]
-) -> tuple[str, str, int] | None:
-    """Return name, address and port of the control path, None where there is none.
+) -> tuple[str, Sequence[str], int] | None:
+    """Return name, addresses and port of the control path, None where there is none.
 
     Raises ChaosError when it leads to the peer: it would be cut along, and nobody told.
     """
     if not fault.get("control"):
         return None
     name, port = str(fault["control"]), int(fault["control_port"])
-    address = network_path.addresses_of(site, name, near=near)[0]
+    addresses = network_path.addresses_of(site, name, near=near)
+    address = next((one for one in addresses if peer_addresses.find_peer(far.addresses, one)), addresses[0])
     hit = peer_addresses.find_peer(far.addresses, address)
     if hit and fault_entry.only_port(fault) in (None, port):
         raise ChaosError(
@@ -147,7 +148,7 @@ def _control(
             f"reach, since {hit} is its peer; cut one port of the peer only (only_port), or name the hosts that are "
             "meant."
         )
-    return name, address, port
+    return name, addresses, port
 
 
 def apply(change: PartitionPlan, entry: Entry, scene: Scene) -> Applied:
@@ -261,7 +262,8 @@ def _connects(container: Container, change: PartitionPlan, tried: str) -> list[P
             for proof in _silent(container, change.peer.name, tried, change.port)
         ]
     if change.control:
-        name, address, port = change.control
+        name, addresses, port = change.control
+        address = network_path.first_reached(container, addresses, port) or addresses[0]
         seen = netns.call_inside(container.pid, netns.connect_once, address, port, _CONNECT_S)
         reached = seen["kernel_ms"] is not None
         fact = (

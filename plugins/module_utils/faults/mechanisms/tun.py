@@ -128,6 +128,7 @@ def count_packets() -> int | None:
 
 def try_detour(addresses: Sequence[str]) -> None:
     """Make a whole detour in a throw-away namespace. Raises Unsupported."""
+    nftables.require_nftables()
     with IPRoute() as ip:
         ip.link("set", index=1, state="up")
     tunnel = build([address for address in addresses if ":" not in address])
