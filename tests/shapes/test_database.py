@@ -35,9 +35,12 @@ DATABASE_BY_TLS = (
 #: A database, and a role of the application's, that have to be quoted; made of the image's own before anybody comes.
 QUOTED = {"name": "Trading-DB", "user": "Trading-User"}
 MAKE_QUOTED = (
-    "(until createdb -U postgres -T trading_db Trading-DB; do sleep 0.1; done; psql -U postgres -c "
-    """'CREATE ROLE "Trading-User" LOGIN PASSWORD $$trading$$ IN ROLE trading_user'; psql -U postgres -c """
-    """'ALTER ROLE "Trading-User" SET search_path = trading, public') & exec """
+    "(until createdb -U postgres -T trading_db Trading-DB; do sleep 0.1; done; "
+    "psql -U postgres -d postgres -f /opt/shape/role.sql) & exec "
+)
+ROLE = (
+    """CREATE ROLE "Trading-User" LOGIN PASSWORD 'trading' IN ROLE trading_user;"""
+    """ALTER ROLE "Trading-User" SET search_path = trading, public;"""
 )
 #: A standby beside it, which takes all that is written; who copies is let in without a password.
 STANDBY = (
@@ -148,6 +151,7 @@ EXCHANGES = {
             },
         },
         database=QUOTED["name"],
+        prepare=lambda folder: (folder / "role.sql").write_text(ROLE) and None,
     ),
     "traded by others": Difference(change=lambda made: made.rest("BUY", "150")),
     "with two tables": Difference(change=Shaped.add_second_table),

@@ -41,7 +41,6 @@ TRAITS = {
     ("experiment", "given"),
     [
         ("01-database-sudden-death", {}),
-        ("02-network-partition", {"network_partition_s": 5}),
         ("06-connection-pool-exhaustion", {"connection_pool_exhaustion_hold_s": 4}),
     ],
 )
