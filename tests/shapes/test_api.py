@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import gzip
+import json
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e import support
-from tests.module.lab_stack import call
+from tests.module.lab_stack import call, docker
 from tests.shapes.certificates import make_certificates
 from tests.shapes.project import PLAYED, Difference, Shaped
 from tests.shapes.trait import Trait, require_right, run_experiment
@@ -51,6 +53,20 @@ def status(service: str, method: str, path: str, body: Any = None, expected: int
     return lambda exchange: call(exchange.address(service), method, path, body).status == expected
 
 
+def wait_for_all(exchange: Shaped) -> None:
+    """Wait until each of the other APIs takes connections."""
+    services = json.loads((exchange.folder / "compose.json").read_text())["services"]
+    until = time.monotonic() + 30
+    for service in (name for name in services if name.startswith("api-")):
+        while True:
+            try:
+                socket.create_connection((exchange.address(service), 8080), 1).close()
+                break
+            except OSError:
+                assert time.monotonic() < until, docker("logs", "--tail", "5", exchange.container(service))
+                time.sleep(0.1)
+
+
 def in_pieces(exchange: Shaped) -> bool:
     """Whether an answer comes in chunks, on a connection that ends with it."""
     with socket.create_connection((exchange.address("api-pieces"), 8080), 5) as connection:
@@ -72,13 +88,15 @@ EXCHANGES = {
             },
         },
         prepare=make_certificates,
+        change=wait_for_all,
     ),
     "answers": Difference(
         {
             "api-accepts": other(API_ACCEPTED="1"),
             "api-below": other(API_PREFIX="/exchange/v2"),
             "api-pieces": other(API_PIECES="1"),
-        }
+        },
+        change=wait_for_all,
     ),
 }
 
