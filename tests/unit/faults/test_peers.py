@@ -10,7 +10,7 @@ import socket
 from typing import Any
 
 import pytest
-from ansible_collections.exchange.chaos.plugins.module_utils.common import peer_addresses
+from ansible_collections.exchange.chaos.plugins.module_utils.common import clock, peer_addresses
 from ansible_collections.exchange.chaos.plugins.module_utils.common.errors import ChaosError
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.contract import Site
 from ansible_collections.exchange.chaos.plugins.module_utils.faults.kinds import impair, partition
@@ -201,6 +201,7 @@ def test_a_path_that_leads_by_way_of_another_service_is_refused_with_its_name(
         return [netns.Socket(("172.18.0.9", 40000), end, netns.ESTABLISHED, 1) for end in ends[pid]]
 
     monkeypatch.setattr(netns, "read_sockets", read)
+    monkeypatch.setattr(clock, "sleep", lambda _seconds: None)
     site = Site([near, pool, far], True)
     peer = network_path.Peer("postgres", ["172.18.0.7"])
     asked = {"id": "cut", "port": 5432}
@@ -212,4 +213,8 @@ def test_a_path_that_leads_by_way_of_another_service_is_refused_with_its_name(
     ends[5] = []
     network_path.require_direct(asked, [near], peer, site)
     ends[5] = [("172.18.0.6", 6432), ("172.18.0.7", 5432)]
+    network_path.require_direct(asked, [near], peer, site)
+    # one that connects for each order does so while it is looked at
+    ends[5] = [("172.18.0.6", 6432)]
+    monkeypatch.setattr(clock, "sleep", lambda _seconds: ends[5].append(("172.18.0.7", 5432)))
     network_path.require_direct(asked, [near], peer, site)

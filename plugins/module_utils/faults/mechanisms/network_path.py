@@ -38,6 +38,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 NEEDS_ROOT = "works inside a container's network namespace"
 #: A connect to see who of the peers is there waits so long (s).
 _ANSWER_S = 1.0
+#: How often connections are looked for once more, and how long apart (s).
+_LOOKS, _APART_S = 3, 0.5
 
 
 @dataclass(frozen=True)
@@ -205,13 +207,22 @@ def require_direct(fault: Mapping[str, Any], chosen: Sequence[Container], far: P
         for one in between:
             own = {*one.addresses.values(), *one.addresses6.values()} - {""}
             talks = [address for address, _port in _remotes(container) if address in own]
-            if talks:
+            if talks and not _comes_to_talk(container, direct):
                 raise ChaosError(
                     f"{container.name} has no connection to {far.name} on port {port}: it goes by way of {one.service} "
                     f"({talks[0]}), which has; a fault between {container.service} and {far.name} would show nothing. "
                     f"Name {one.service} as the near end (network_partition_target, network_latency_target), or the "
                     "addresses of another far end."
                 )
+
+
+def _comes_to_talk(container: Container, ends: set[tuple[str, int]]) -> bool:
+    """Look a few times more: not everybody stays connected."""
+    for _look in range(_LOOKS):
+        clock.sleep(_APART_S)
+        if _talks_to(container, ends):
+            return True
+    return False
 
 
 def _talks_to(container: Container, ends: set[tuple[str, int]]) -> bool:
