@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.exchange.chaos.plugins.module_utils.host import netns
 from ansible_collections.exchange.chaos.plugins.module_utils.host.postgres import own_socket
 
 pytestmark = pytest.mark.skipif(
@@ -81,3 +83,22 @@ def test_a_full_queue_keeps_nobody_longer_than_he_likes(listening: socket.socket
     assert 0.2 < time.monotonic() - begun < 3
     for one in waiting:
         one.close()
+
+
+def test_over_tcp_this_hosts_own_network_is_never_entered() -> None:
+    """Nor is that of a process that is not the container's."""
+    with pytest.raises(OSError, match="lives in this host's own network namespace") as refused:
+        own_socket.connect_over_tcp(OURS, os.getpid(), ["127.0.0.1"], PORT)
+    assert "nothing was done" in str(refused.value)
+    with subprocess.Popen(["unshare", "--net", "sleep", "30"]) as other:
+        try:
+            until = time.monotonic() + 5
+            while netns.read_netns_number(other.pid) == netns.read_netns_number(os.getpid()):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            with pytest.raises(OSError, match=f"process {other.pid} is not of container {'f' * 12}"):
+                own_socket.connect_over_tcp("f" * 64, other.pid, ["127.0.0.1"], PORT)
+            with pytest.raises(OSError, match=r"unreachable|refused"):
+                own_socket.connect_over_tcp(OURS, other.pid, ["127.0.0.1"], PORT)
+        finally:
+            other.kill()
