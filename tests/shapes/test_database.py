@@ -48,7 +48,7 @@ STANDBY = (
     "pg_basebackup -h postgres -U postgres -D /var/lib/exchange/postgres -R && exec /opt/exchange/postgres/start"
 )
 #: Where PostgreSQL may have its data in memory.
-IN_MEMORY = "/data"
+IN_MEMORY = "/data/pg"
 #: PostgreSQL with a socket in another folder, or none in any: where its own client finds it then.
 ELSEWHERE, NOWHERE = {"PGHOST": "/dev/shm"}, {"PGHOST": "127.0.0.1"}
 #: Debian's packages of the pooler, beside what the image has.
@@ -180,9 +180,9 @@ EXCHANGES = {
     "in memory": Difference(
         {
             "postgres": {
-                "command": ["sh", "-c", f"cp -a /var/lib/exchange/postgres/. {IN_MEMORY} && exec "
+                "command": ["sh", "-c", f"cp -a /var/lib/exchange/postgres {IN_MEMORY} && exec "
                             + POSTGRES.replace("/var/lib/exchange/postgres", IN_MEMORY)],
-                "tmpfs": [f"{IN_MEMORY}:uid=100,mode=0777"],
+                "tmpfs": ["/data:mode=1777"],
                 "volumes": ["{folder}/init.sql:/init.sql:ro"],
             }
         },
