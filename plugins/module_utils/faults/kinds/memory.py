@@ -45,7 +45,10 @@ KIND = Kind(
         "limit_mb": {"type": "float"},
         "rate_mb": {"type": "float", "default": RATE_MB},
     },
-    required=(Required("oom", "oom_kill counter of the cgroup"),),
+    required=(
+        Required("oom", "oom_kill counter of the cgroup"),
+        Required("victim", "exit of a process of the target by it"),
+    ),
     ends_target=True,
     waits_for_disk=True,
     needs_root="charges memory to a container's cgroup",
@@ -262,7 +265,11 @@ def _proofs(container: Container, found: Mapping[str, Any], engine: DockerEngine
     ]
     for victim in victims:
         fact = f"exit of process {victim['pid']} ({victim['comm']}) of {container.name}"
-        proofs.append(Proof("kernel", fact, kills > 0, float(victim["t"]), kills > 0))
+        proofs.append(Proof("kernel", fact, kills > 0, float(victim["t"]), kills > 0, name="victim"))
+    if not victims:
+        # what the kernel took was ours, which was there to fill the cgroup
+        fact = f"exit of a process of {container.name} itself"
+        proofs.append(Proof("kernel", fact, "none ended", clock.read(), False, name="victim"))
     proofs.append(container_end.prove_ended(container, engine, _cause))
     return proofs
 
