@@ -85,6 +85,12 @@ def prepare_pool(folder: Path) -> None:
     (folder / "pool.ini").chmod(0o644)
 
 
+def prepare_names(folder: Path) -> None:
+    """A role whose name has to be quoted."""
+    (folder / "role.sql").write_text(ROLE)
+    (folder / "role.sql").chmod(0o644)
+
+
 def prepare_standby(folder: Path) -> None:
     """PostgreSQL's rules: a standby may copy."""
     (folder / "pg_hba.conf").write_text(
@@ -151,7 +157,10 @@ EXCHANGES = {
             },
         },
         database=QUOTED["name"],
-        prepare=lambda folder: (folder / "role.sql").write_text(ROLE) and None,
+        prepare=prepare_names,
+        change=lambda made: made.execute(
+            "postgres", "psql", "-qU", "postgres", "-d", made.database, "-f", "/opt/exchange/postgres/schema.sql"
+        ) and None,
     ),
     "traded by others": Difference(change=lambda made: made.rest("BUY", "150")),
     "with two tables": Difference(change=Shaped.add_second_table),

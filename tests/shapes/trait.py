@@ -134,6 +134,16 @@ def _require_right(trait: Trait, exchange: Shaped, folder: Path) -> str:
     return said
 
 
+#: A load that a small exchange bears beside whatever else this machine does.
+LIGHT: dict[str, Any] = {
+    "chaos_rate": 10,
+    "chaos_floor": 5,
+    "chaos_watch_rate": 10,
+    "chaos_burst_rate": 40,
+    "chaos_thresholds": {"error_ratio": 0.05, "p99_ms": 1000, "loss_visible_ms": 100},
+}
+
+
 @dataclass(frozen=True)
 class Ran:
     """A whole experiment: what was printed, and its report."""
@@ -146,7 +156,7 @@ def run_experiment(playbook: str, exchange: Shaped, folder: Path, **variables: A
     """Run an experiment with short windows, telling all that Ansible tells: judged, and all undone."""
     given, reports = folder / "variables.json", folder / "reports"
     known = {"chaos_project": exchange.project, "chaos_services": PLAYED, "chaos_discover": False}
-    given.write_text(json.dumps({**support.SHORT, **known, **fill_in(variables, exchange)}))
+    given.write_text(json.dumps({**support.SHORT, **LIGHT, **known, **fill_in(variables, exchange)}))
     reports.mkdir()
     words = support.command(f"playbooks/{playbook}.yml", chaos_report_dir=str(reports))
     done = subprocess.run(
