@@ -36,7 +36,7 @@ DATABASE_BY_TLS = (
 QUOTED = {"name": "Trading-DB", "user": "Trading-User"}
 MAKE_QUOTED = (
     "(until createdb -U postgres -T trading_db Trading-DB; do sleep 0.1; done; "
-    "psql -U postgres -d postgres -f /opt/shape/role.sql) & exec "
+    "psql -U postgres -d Trading-DB -f /opt/shape/role.sql) & exec "
 )
 ROLE = (
     """CREATE ROLE "Trading-User" LOGIN PASSWORD 'trading' IN ROLE trading_user;"""
@@ -158,9 +158,6 @@ EXCHANGES = {
         },
         database=QUOTED["name"],
         prepare=prepare_names,
-        change=lambda made: made.execute(
-            "postgres", "psql", "-qU", "postgres", "-d", made.database, "-f", "/opt/exchange/postgres/schema.sql"
-        ) and None,
     ),
     "traded by others": Difference(change=lambda made: made.rest("BUY", "150")),
     "with two tables": Difference(change=Shaped.add_second_table),
