@@ -165,6 +165,13 @@ def test_an_answer_is_judged_by_status_and_body_and_never_by_one_alone(
     assert (verdict.ok, verdict.kind, verdict.order_id, verdict.error) == (ok, kind, order_id, error)
 
 
+def test_an_api_that_tells_no_id_is_believed_without_one() -> None:
+    """202, and no body: the database has the id."""
+    accepted = {"accept": {"status": 202}, "order_id": ""}
+    verdict = Judge({**LOAD, **accepted})(reply(202))
+    assert (verdict.ok, verdict.order_id) == (True, None)
+
+
 def test_an_error_is_cut_to_what_a_report_shows() -> None:
     error = Judge(LOAD)(reply(500, b"x" * 5000)).error
     assert error is not None

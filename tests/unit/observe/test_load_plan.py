@@ -82,6 +82,7 @@ def test_good_settings_have_nothing_wrong_with_them() -> None:
         ("order.path", "api/orders", "must begin with a slash"),
         ("order.body", None, "load.order.body is missing"),
         ("accept.expression", "success ==", "load.accept.expression is not a JMESPath expression"),
+        ("order_id", None, "load.order_id is missing"),
         ("order_id", "data.[", "load.order_id is not a JMESPath expression"),
         ("price.base", "-1", "load.price.base must be a price above 0"),
         ("price.base", "cheap", "load.price.base must be a price above 0"),
@@ -97,6 +98,10 @@ def test_each_thing_wrong_with_the_load_is_told_in_one_sentence(path: str, value
     found = validate_load(changed(LOAD, path, value))
     assert len(found) == 1, found
     assert told in found[0]
+
+
+def test_an_empty_path_to_the_id_says_that_no_answer_tells_it() -> None:
+    assert validate_load({**LOAD, "order_id": ""}) == []
 
 
 def test_through_the_proxy_only_a_gentle_load_may_go() -> None:
