@@ -26,6 +26,9 @@ FIRST, USERS = 300000, 65536
 _NAME = "shape"
 #: The bridge of its only network; packets between two containers there go through the first engine's filter.
 BRIDGE = "xc-shapes"
+#: One for containers without a network of their own, which it must have: an engine that is to do without any
+#: (``--bridge none``) takes docker0 away, which is the first engine's.
+_OWN_BRIDGE = "xc-shapes-own"
 #: What the account is known by, seen by the engine alone: the files lie over the machine's in its mount namespace.
 _ACCOUNT = {
     "subuid": f"{_NAME}:{FIRST}:{USERS}\n",
@@ -44,6 +47,7 @@ def remapped_engine(image: str) -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix="shape-"))  # a socket's path must be short
     folder.chmod(0o755)
     socket = f"unix://{folder}/engine.sock"
+    subprocess.run(["ip", "link", "add", _OWN_BRIDGE, "type", "bridge"], check=True, capture_output=True)
     process = _start(folder, socket)
     try:
         _wait_up(process, socket, folder)
@@ -58,7 +62,8 @@ def remapped_engine(image: str) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(30)
-        subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True, check=False)
+        for bridge in (BRIDGE, _OWN_BRIDGE):
+            subprocess.run(["ip", "link", "delete", bridge], capture_output=True, check=False)
         shutil.rmtree(folder)
 
 
@@ -69,7 +74,7 @@ def _start(folder: Path, socket: str) -> subprocess.Popen[bytes]:
     mounts = "".join(f"mount --bind {folder}/{name} /etc/{name} && " for name in _ACCOUNT)
     command = (
         f"{mounts}exec dockerd --userns-remap {_NAME} --host {socket} --config-file {folder}/engine.json "
-        f"--data-root {folder}/data --exec-root {folder}/run --pidfile {folder}/pid --bridge none "
+        f"--data-root {folder}/data --exec-root {folder}/run --pidfile {folder}/pid --bridge {_OWN_BRIDGE} "
         "--iptables=false --ip6tables=false"
     )
     with (folder / "engine.log").open("wb") as log:
