@@ -53,7 +53,7 @@ test: setup-dev ## Everything but what takes minutes: gates, unit, module, end-t
 	@python -m tools.parts lint unit controller lab module shapes e2e fleet
 
 test-quick: setup-dev ## For the hand that edits: unit tests with those of the layers, ruff, mypy
-	@python -m tools.parts --workers 2 unit ruff types
+	@python -m tools.parts unit ruff types
 
 test-unit: setup-dev ## Tests that need neither root nor Docker, and playbooks on the controller
 	@python -m tools.parts unit controller

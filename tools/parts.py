@@ -1,12 +1,14 @@
 """Run parts of the project's tests and gates, and close with tables of what each found and where the time went.
 
-Usage: python -m tools.parts [--full] [--workers N] PART...   (lint, one gate of tools/gates, unit, controller, lab,
+Usage: python -m tools.parts [--full] PART...   (lint, one gate of tools/gates, unit, controller, lab,
 module, shapes, e2e, fleet, crash, or one file of the last five, such as e2e/test_mutations.py)
 
-First, side by side: gates and tests on the controller, two at a time, and beside them `lab`, which brings up the
-embedded exchange and the engine it needs. Then the tests of `module` that bear each other's company, two at a time. All
-these show their output only when they fail. Then, one after the other, what has the machine to itself because it
-measures time: the tests of `module` marked alone, `shapes`, `e2e`, `fleet` and `crash`, with their output as it goes.
+What breaks things on this machine comes one after the other: `lab`, which brings up the embedded exchange and the
+engine it needs; the tests of `module` that bear each other's company, two at a time; its tests marked alone, beside
+which there is nothing; `shapes`, `e2e`, `fleet` and `crash`, with their output as it goes. They wait most of the time.
+The gates (beside `module`) and the tests on the controller (beside what comes after it), two at a time, take what is
+left of the processors: the kernel runs them when nobody else wants to run, and makes way at once. With --full they
+come first, and nothing is beside a live test.
 
 The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the results are kept
 in docs/test-results.md, each with date and commit; those of other parts stay there as they were.
@@ -19,6 +21,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -38,10 +41,10 @@ STEPS = ("lab", *SUITES)
 GATES = (
     "sanity",
     "ansible-lint",
-    "artifact",
     "docs",
-    "oldest-ansible",
+    "artifact",
     "types",
+    "oldest-ansible",
     "yaml",
     "shell",
     "ruff",
@@ -50,10 +53,12 @@ GATES = (
 PYTESTS = ("unit", "controller")
 #: What a gate is told where --full is not.
 QUICK = {"sanity": ["--quick"]}
-LANES = ("unit", "controller", *GATES)
-#: Workers of pytest where tests wait for processes of their own; the tests of a file stay together, in order. No more
-#: than processors: a fault with three seconds to live has to find its host awake.
-WORKERS = {"controller": 2, "module": 2}
+LANES = (*GATES, "controller", "unit")
+#: Workers of pytest; the tests of a file stay together, in order. No more than processors: a fault with three seconds
+#: to live has to find its host awake.
+WORKERS = {"unit": 2, "controller": 2, "module": 2}
+#: Run what follows when a processor has nothing else to do, and give it disks when nobody else wants them.
+IDLE = ("chrt", "--idle", "0", "ionice", "--class", "idle")
 SLOWEST = 10
 
 
@@ -108,13 +113,53 @@ def run_quietly(name: str, command: list[str]) -> Result:
     return Result(name, 1 - failed, failed, 0, seconds)
 
 
-def run_lane(name: str, full: bool) -> Result:
-    """Run a gate or a suite on the controller; others run beside it."""
+def lane(name: str, full: bool) -> list[str]:
+    """Return the words that run a gate or a suite on the controller."""
     if name in PYTESTS:
         examples = ["--hypothesis-profile=full"] if full and name == "unit" else []
-        return run_quietly(name, pytest(name, *examples, *([] if full else ["-m", marked("", full)])))
+        return pytest(name, *examples, *([] if full else ["-m", marked("", full)]))
     quick = [] if full else QUICK.get(name, [])
-    return run_quietly(name, [str(ROOT / "tools" / "gates" / name), *quick])
+    return [str(ROOT / "tools" / "gates" / name), *quick]
+
+
+def run_lanes(names: list[str], full: bool, before: Sequence[str] = ()) -> list[Result]:
+    """Run gates and suites on the controller, two at a time, each by the command ``before``."""
+    with ThreadPoolExecutor(max_workers=2) as lanes:
+        return [*lanes.map(lambda name: run_quietly(name, [*before, *lane(name, full)]), names)]
+
+
+def run_live(names: list[str], full: bool) -> list[Result]:
+    """Run what needs this machine, one after the other."""
+    results = []
+    for name in names:
+        if name == "lab":
+            results.append(bring_up_lab())
+        elif name == "module":
+            results.append(run_quietly(name, pytest(name, "-m", marked("not alone", full))))
+        else:
+            results.append(run_suite(name, full))
+    return results
+
+
+def run_beside(lanes: list[str], live: list[str]) -> list[Result]:
+    """Run what needs this machine, and beside it what does not, in the time that the first leaves."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        rest = beside.submit(run_lanes, lanes, False, IDLE if live else ())
+        results = run_live(live, False)
+        return rest.result() + results
+
+
+def run_all(lanes: list[str], live: list[str], full: bool) -> list[Result]:
+    """Run parts of both sorts in the order that the head of this file tells."""
+    together = [name for name in live if name in ("lab", "module")]
+    alone = [ALONE if name == "module" else name for name in live if name.startswith("module")]
+    others = [name for name in live if name not in together and name not in alone]
+    if full:
+        return run_lanes(lanes, full) + run_live(together + alone + others, full)
+    if not live:
+        return run_lanes(lanes, full)
+    gates, suites = ([name for name in lanes if (name in GATES) is gate] for gate in (True, False))
+    return run_beside(gates, together) + run_live(alone, full) + run_beside(suites, others)
 
 
 def bring_up_lab() -> Result:
@@ -227,32 +272,18 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--full", action="store_true", help="the suites' tests marked full, too")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes of the unit tests")
     parser.add_argument("parts", nargs="+", type=part, metavar="PART")
     options = parser.parse_args()
-    if options.workers > 1:
-        WORKERS["unit"] = options.workers
     wanted = {*options.parts, *(GATES if "lint" in options.parts else ())}
 
     RESULTS.mkdir(parents=True, exist_ok=True)
     os.chdir(ROOT)
     begin = time.monotonic()
+    lanes = [name for name in LANES if name in wanted]
     live = sorted(wanted - {*LANES, "lint"}, key=lambda name: (STEPS.index(name.partition("/")[0]), name))
-    with ThreadPoolExecutor(max_workers=2) as lanes, ThreadPoolExecutor(max_workers=1) as beside:
-        exchange = beside.submit(bring_up_lab) if "lab" in live else None
-        results = [
-            *lanes.map(lambda name: run_lane(name, options.full), [name for name in LANES if name in wanted])
-        ]
-        results += [exchange.result()] if exchange else []
-    at_once = time.monotonic() - begin
-    if "module" in live:  # a fault with seconds to live has to find its host awake: beside no gate
-        results.append(run_quietly("module", pytest("module", "-m", marked("not alone", options.full))))
-    for name in live:
-        if name != "lab":
-            results.append(run_suite(ALONE if name == "module" else name, options.full))
-
+    results = run_all(lanes, live, options.full)
     seconds = time.monotonic() - begin
-    print(f"\n{seconds:.0f} s in all, {at_once:.0f} of them side by side", table(results), sep="\n")
+    print(f"\n{seconds:.0f} s in all", table(results), sep="\n")
     print(slowest(results), flush=True)
     if options.full:
         keep(results)
