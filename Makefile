@@ -52,8 +52,8 @@ lint: setup-dev ## The gates alone: style, types, docs, sanity, the built artifa
 test: setup-dev ## Everything but what takes minutes: gates, unit, module, end-to-end and fleet tests
 	@python -m tools.parts lint unit controller lab module shapes e2e fleet
 
-test-quick: setup-dev ## For the hand that edits: unit tests with those of the layers, ruff, mypy
-	@python -m tools.parts unit ruff types
+test-quick: setup-dev ## For the hand that edits: unit tests with those of the layers, ruff, mypy; none that is slow
+	@python -m tools.parts --swift unit ruff types
 
 test-unit: setup-dev ## Tests that need neither root nor Docker, and playbooks on the controller
 	@python -m tools.parts unit controller

@@ -1,6 +1,6 @@
 """Run parts of the project's tests and gates, and close with tables of what each found and where the time went.
 
-Usage: python -m tools.parts [--full] PART...   (lint, one gate of tools/gates, unit, controller, lab,
+Usage: python -m tools.parts [--full | --swift] PART...   (lint, one gate of tools/gates, unit, controller, lab,
 module, shapes, e2e, fleet, crash, or one file of the last five, such as e2e/test_mutations.py)
 
 What breaks things on this machine comes one after the other: `lab`, which brings up the embedded exchange and the
@@ -113,19 +113,22 @@ def run_quietly(name: str, command: list[str]) -> Result:
     return Result(name, 1 - failed, failed, 0, seconds)
 
 
-def lane(name: str, full: bool) -> list[str]:
+def lane(name: str, full: bool, swift: bool = False) -> list[str]:
     """Return the words that run a gate or a suite on the controller."""
     if name in PYTESTS:
         examples = ["--hypothesis-profile=full"] if full and name == "unit" else []
-        return pytest(name, *examples, *([] if full else ["-m", marked("", full)]))
+        marks = marked("not slow" if swift else "", full)
+        return pytest(name, *examples, *(["-m", marks] if marks else []))
     quick = [] if full else QUICK.get(name, [])
     return [str(ROOT / "tools" / "gates" / name), *quick]
 
 
-def run_lanes(names: list[str], full: bool, before: Sequence[str] = ()) -> list[Result]:
+def run_lanes(
+    names: list[str], full: bool, *, before: Sequence[str] = (), swift: bool = False
+) -> list[Result]:
     """Run gates and suites on the controller, two at a time, each by the command ``before``."""
     with ThreadPoolExecutor(max_workers=2) as lanes:
-        return [*lanes.map(lambda name: run_quietly(name, [*before, *lane(name, full)]), names)]
+        return [*lanes.map(lambda name: run_quietly(name, [*before, *lane(name, full, swift)]), names)]
 
 
 def run_live(names: list[str], full: bool) -> list[Result]:
@@ -144,12 +147,12 @@ def run_live(names: list[str], full: bool) -> list[Result]:
 def run_beside(lanes: list[str], live: list[str]) -> list[Result]:
     """Run what needs this machine, and beside it what does not, in the time that the first leaves."""
     with ThreadPoolExecutor(max_workers=1) as beside:
-        rest = beside.submit(run_lanes, lanes, False, IDLE if live else ())
+        rest = beside.submit(run_lanes, lanes, False, before=IDLE if live else ())
         results = run_live(live, False)
         return rest.result() + results
 
 
-def run_all(lanes: list[str], live: list[str], full: bool) -> list[Result]:
+def run_all(lanes: list[str], live: list[str], full: bool, swift: bool) -> list[Result]:
     """Run parts of both sorts in the order that the head of this file tells."""
     together = [name for name in live if name in ("lab", "module")]
     alone = [ALONE if name == "module" else name for name in live if name.startswith("module")]
@@ -157,7 +160,7 @@ def run_all(lanes: list[str], live: list[str], full: bool) -> list[Result]:
     if full:
         return run_lanes(lanes, full) + run_live(together + alone + others, full)
     if not live:
-        return run_lanes(lanes, full)
+        return run_lanes(lanes, full, swift=swift)
     gates, suites = ([name for name in lanes if (name in GATES) is gate] for gate in (True, False))
     return run_beside(gates, together) + run_live(alone, full) + run_beside(suites, others)
 
@@ -271,7 +274,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--full", action="store_true", help="the suites' tests marked full, too")
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("--full", action="store_true", help="the suites' tests marked full, too")
+    much.add_argument(
+        "--swift", action="store_true", help="without the tests marked slow, where none is live"
+    )
     parser.add_argument("parts", nargs="+", type=part, metavar="PART")
     options = parser.parse_args()
     wanted = {*options.parts, *(GATES if "lint" in options.parts else ())}
@@ -281,7 +288,7 @@ def main() -> int:
     begin = time.monotonic()
     lanes = [name for name in LANES if name in wanted]
     live = sorted(wanted - {*LANES, "lint"}, key=lambda name: (STEPS.index(name.partition("/")[0]), name))
-    results = run_all(lanes, live, options.full)
+    results = run_all(lanes, live, options.full, options.swift)
     seconds = time.monotonic() - begin
     print(f"\n{seconds:.0f} s in all", table(results), sep="\n")
     print(slowest(results), flush=True)

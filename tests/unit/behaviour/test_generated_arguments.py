@@ -96,7 +96,7 @@ def others_of(option: dict[str, Any]) -> st.SearchStrategy[Any]:
     return TYPED[kind] | VALUES
 
 
-pytestmark = pytest.mark.usefixtures("no_engine")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_engine")]
 
 
 def run_module(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

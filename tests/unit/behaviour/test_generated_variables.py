@@ -41,7 +41,7 @@ PLAYBOOKS = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("no_engine", "one_process")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_engine", "one_process")]
 
 
 @dataclass(frozen=True)

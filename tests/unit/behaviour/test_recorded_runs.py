@@ -27,6 +27,8 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run.timeline import
 
 from tests.unit import recorded
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "files" / "record.schema.json").read_text())
 PASSED = {"effect": "pass", "hypothesis": "pass", "restored": "pass"}
 #: Longer than any threshold of a recovery.

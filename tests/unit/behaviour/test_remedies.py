@@ -19,7 +19,7 @@ ONE = "[exchange]\nh1 LOCAL\n"
 SIX = "[exchange]\nh[1:6] LOCAL\n"
 
 
-pytestmark = pytest.mark.usefixtures("no_engine", "one_process")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_engine", "one_process")]
 
 
 def play(folder: Path, case: Case, *options: str) -> playbook.Played:

@@ -121,6 +121,12 @@ def test_every_test_of_a_suite_runs_beside_others_or_alone_and_once() -> None:
     assert parts.marked("", True) == ""
 
 
+def test_slow_unit_tests_are_left_out_only_when_told_to() -> None:
+    assert parts.lane("unit", False, swift=True)[-2:] == ["-m", "not slow and not full"]
+    assert parts.lane("unit", False)[-2:] == ["-m", "not full"]
+    assert "-m" not in parts.lane("unit", True)[3:]
+
+
 def test_a_file_of_which_some_tests_ran_apart_is_one_row(tmp_path: Path) -> None:
     rows = [
         *results_page.rows(suite(tmp_path, a1="", a2=SKIPPED, b1="")),

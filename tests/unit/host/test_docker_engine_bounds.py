@@ -18,6 +18,8 @@ from ansible_collections.exchange.chaos.plugins.module_utils.host import docker_
 
 from tests.unit.hostile import Answer, ask, ask_each, for_ever, request_of, serving
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 1.5
 _JSON = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 _RAW = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n"

@@ -12,6 +12,8 @@ import pytest
 
 from tests.unit.hostile import Answer, ask, for_ever, request_of, serving
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_S = 1.5
 _CLIENT = f"""
 def warm(url):

@@ -20,6 +20,8 @@ from tests.unit.host.test_postgres_query import DONE, row
 from tests.unit.host.test_postgres_wire import OK, READY, error, login, server
 from tests.unit.hostile import Answer, ask_each, for_ever, serving
 
+pytestmark = pytest.mark.slow
+
 WITHIN_S = 0.8
 PASSWORD = "s3cret"
 SASL = wire.frame_message(b"R", struct.pack("!I", 10) + b"SCRAM-SHA-256\0\0")

@@ -22,6 +22,8 @@ from ansible_collections.exchange.chaos.plugins.action.record import ActionModul
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record import raw_lines, read
 from ansible_collections.exchange.chaos.plugins.plugin_utils.record.missing_host import make_missing_host
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = json.loads((Path(__file__).resolve().parents[3] / "files" / "record.schema.json").read_text())
 
 

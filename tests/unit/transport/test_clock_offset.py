@@ -19,6 +19,8 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.transport.clock_off
     choose_best,
 )
 
+pytestmark = pytest.mark.slow
+
 AHEAD = 5.0
 SHIFTED = f"import time; real = time.time; time.time = lambda: real() + {AHEAD}\n"
 

@@ -24,6 +24,8 @@ from ansible_collections.exchange.chaos.plugins.module_utils.run import abort
 from ansible_collections.exchange.chaos.plugins.module_utils.run.folder import RunDir
 from ansible_collections.exchange.chaos.plugins.module_utils.run.state_dir import StateDir
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 RUN = "exp-01-core"
 REASON = "error_ratio is 0.9, above its limit of 0.5"

@@ -18,6 +18,8 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.archive impo
 from ansible_collections.exchange.chaos.plugins.modules import from_runtime
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import on_host, runtime
 
+pytestmark = pytest.mark.slow
+
 RUN = "exp-01-core"
 PLUGINS = "ansible_collections/exchange/chaos/plugins"
 #: What Ansible packs of the collection for from_runtime.

@@ -18,6 +18,8 @@ from ansible_collections.exchange.chaos.plugins.module_utils import entry
 from ansible_collections.exchange.chaos.plugins.module_utils.faults import registry
 from ansible_collections.exchange.chaos.plugins.plugin_utils.transport import runtime
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

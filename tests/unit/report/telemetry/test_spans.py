@@ -24,6 +24,8 @@ from ansible_collections.exchange.chaos.plugins.plugin_utils.words import parse_
 
 from tests.unit import fleets
 
+pytestmark = pytest.mark.slow
+
 service = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
 common = pytest.importorskip("opentelemetry.proto.trace.v1.trace_pb2")
 
