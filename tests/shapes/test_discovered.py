@@ -252,7 +252,10 @@ def run_first_experiment(case: Case, exchange: Shaped, folder: Path, inventory: 
     assert report.record["outcome"] in ("passed", "failed"), host["notes"]
     assert (verdicts["effect"], verdicts["restored"]) == ("pass", "pass"), host["notes"]
     assert host["load"]["ok"] > 0
-    assert report.finding("data_loss")["verdict"] == "pass", report.finding("data_loss")
+    # that few enough were lost to be seen, a machine at other work cannot say; that all were found, it can
+    assert re.search(
+        r"ledger\.json: 0 of [1-9]\d* acknowledged", str(report.finding("data_loss")["evidence"])
+    )
 
 
 def test_its_inventory_runs_preflight_and_the_first_experiment(
