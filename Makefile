@@ -24,7 +24,8 @@ help: ## List the targets
 setup: ## Prepare this machine to run the playbooks
 	@tools/bootstrap run
 
-lab: setup ## Bring up the embedded exchange (PROFILE=resilient|fragile)
+lab: ## Bring up the embedded exchange (PROFILE=resilient|fragile)
+	@tools/bootstrap lab
 	@ANSIBLE_CALLBACK_PLUGINS=tools/callbacks ANSIBLE_CALLBACKS_ENABLED=steps \
 	ansible-playbook playbooks/lab.yml -e lab_profile=$(PROFILE) $(ARGS)
 

@@ -32,7 +32,7 @@ PREFIX = "exchange-chaos-host-"
 # lab asks of a host, so that it does not spend the test's time installing it.
 PACKAGES = (
     *("openssh-server", "ca-certificates", "iproute2", "iptables", "procps"),
-    *("docker.io", "docker-compose", "mmdebstrap"),
+    *("docker.io", "docker-compose"),
     *("python3", "python3-docker", "python3-jmespath", "python3-pyroute2", "python3-bpfcc", "python3-yaml"),
 )
 #: Machines that are worked on at a time.

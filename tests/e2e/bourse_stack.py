@@ -11,7 +11,9 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -20,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.module.lab_stack import call, docker
 
@@ -67,9 +68,9 @@ class Bourse:
             time.sleep(0.2)
 
 
-def load_lab() -> Any:
-    """The role's own code that makes images of the distribution's packages."""
-    spec = importlib.util.spec_from_file_location("lab_of_the_role", LAB / "files" / "lab.py")
+def load_of_role(name: str = "lab") -> Any:
+    """A file of the role's own code on a host, such as that which makes images."""
+    spec = importlib.util.spec_from_file_location(f"{name}_of_the_role", LAB / "files" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -82,23 +83,21 @@ def short_hash(*texts: str) -> str:
 
 
 def make_image() -> str:
-    """The exchange's image, made where it is not there yet: about a minute, once."""
-    lab = load_lab()
+    """The exchange's image, made where it is not there yet: half a minute, once."""
+    lab = load_of_role()
     known = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
-    excluded = yaml.safe_load((LAB / "vars" / "main" / "main.yml").read_text())["__lab_base_exclude"]
-    base = f"exchange-chaos-test-bourse-base:{short_hash(*PACKAGES, *excluded)}"
+    maker = (LAB / "files" / "base_image.py").read_text()
+    base = f"exchange-chaos-test-bourse-base:{short_hash(*PACKAGES, maker)}"
     sources = {path.name: path.read_text() for path in sorted(FOLDER.iterdir()) if path.is_file()}
     tag = f"exchange-chaos-test-bourse:{short_hash(base, *sources.values())}"
     if tag in known:
         return tag
-    if base not in known:
-        lab.base(base, list(PACKAGES), excluded)
-    file = Path(os.environ.get("TMPDIR", "/tmp")) / f"bourse-{os.getpid()}.json"
-    try:
-        file.write_text(json.dumps(sources))
-        lab.image(str(file), base, tag)
-    finally:
-        file.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        root, texts = Path(folder) / "root.tar", Path(folder) / "sources.json"
+        if base not in known:
+            load_of_role("base_image").make_root(str(root), list(PACKAGES))
+        texts.write_text(json.dumps(sources))
+        lab.image(str(texts), base, tag, root=str(root))
     return tag
 
 
@@ -119,8 +118,8 @@ def compose(project: str, image: str, *words: str) -> None:
 @contextlib.contextmanager
 def bourse() -> Iterator[Bourse]:
     """Give such an exchange, ready; nothing of it is left afterwards but its images."""
-    if not os.path.exists("/usr/bin/mmdebstrap"):
-        pytest.skip("mmdebstrap is not here; make lab installs it")
+    if not shutil.which("apt-get"):
+        pytest.skip("its image is made of Debian's packages, and this is no Debian")
     image, project = make_image(), f"bourse-{uuid.uuid4().hex[:6]}"
     try:
         compose(project, image, "up", "--detach")

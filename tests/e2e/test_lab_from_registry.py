@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import live, support
-from tests.e2e.bourse_stack import load_lab
+from tests.e2e.bourse_stack import load_of_role
 from tests.e2e.public_registry import Registry, registry
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
@@ -34,7 +34,7 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
             yield made
     finally:
         support.lab()
-        lab = load_lab()
+        lab = load_of_role()
         lab.remove_pulled(HOME)
         (HOME / "pulled.json").unlink(missing_ok=True)
         volume = f"{support.PROJECT}_postgres-public"

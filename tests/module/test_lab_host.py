@@ -1,10 +1,12 @@
-"""What the role lab decides on the host: ports, whether all is as wanted, what another apt is told."""
+"""What the role lab decides on the host: ports, whether all is as wanted, what is missing."""
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import io
 import json
+import os
 import re
 import sys
 import tarfile
@@ -105,37 +107,6 @@ def test_another_restart_policy_is_not_as_wanted() -> None:
     assert lab.judge(changed, SERVICES, "abc") == ["postgres has the restart policy 'no'"]
 
 
-def test_another_apt_is_told_how_this_one_reaches_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
-    dump = """Acquire "";
-Acquire::Languages:: "none";
-Acquire::http "";
-Acquire::http::Proxy "http://proxy.example:3128";
-Acquire::https::CAInfo "/etc/ssl/own.pem";
-Acquire::Check-Date "false";
-Acquire::IndexTargets::deb::Packages::Optional "0";
-"""
-    monkeypatch.setattr(lab, "run", lambda *words, **options: dump)
-    assert lab.apt_settings() == [
-        'Acquire::http::Proxy "http://proxy.example:3128";',
-        'Acquire::https::CAInfo "/etc/ssl/own.pem";',
-        'Acquire::Check-Date "false";',
-    ]
-
-
-def test_only_the_distribution_s_own_sources_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = """Debian|deb [signed-by=$(SIGNED_BY)] http://mirror.example/debian/ bookworm main
-Debian|deb [signed-by=$(SIGNED_BY)] http://mirror.example/debian/ bookworm main
-Debian|deb [signed-by=/usr/share/keyrings/own.gpg] http://mirror.example/security/ bookworm-security main
-Vendor|deb [signed-by=] https://vendor.example/ stable main
-"""
-    monkeypatch.setattr(lab, "run", lambda *words, **options: lines)
-    monkeypatch.setattr(lab, "os_release", lambda: {"ID": "debian"})
-    assert lab.sources() == [
-        "deb http://mirror.example/debian/ bookworm main",
-        "deb [signed-by=/usr/share/keyrings/own.gpg] http://mirror.example/security/ bookworm-security main",
-    ]
-
-
 def test_the_build_context_has_the_files_and_what_runs_is_executable() -> None:
     with tarfile.open(fileobj=io.BytesIO(lab.context({"a/b": b"text", "start": b"#!/bin/sh\n"}))) as tar:
         assert {entry.name: entry.mode for entry in tar} == {"a/b": 0o644, "start": 0o755}
@@ -203,12 +174,65 @@ def test_a_client_without_an_engine_is_no_engine(monkeypatch: pytest.MonkeyPatch
         return ""
 
     monkeypatch.setattr(lab, "run", run)
+    monkeypatch.setattr(lab, "is_installing", lambda: False)
     monkeypatch.setattr(lab.shutil, "which", lambda name: name if name in there else None)
-    assert lab.missing()["missing"] == ["engine"]
+    assert lab.missing([])["missing"] == ["engine"]
     there.add("dockerd")
-    assert lab.missing()["missing"] == []
+    assert lab.missing([])["missing"] == []
     there -= {"docker", "docker-compose"}
-    assert lab.missing()["missing"] == ["engine", "compose"]
+    assert lab.missing([])["missing"] == ["engine", "compose"]
+
+
+def test_what_is_being_installed_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = [True, True]
+    monkeypatch.setattr(lab, "is_installing", lambda: bool(busy) and busy.pop())
+    monkeypatch.setattr(lab, "works", lambda *words: not busy)
+    monkeypatch.setattr(lab, "engine_answers", lambda: False)
+    monkeypatch.setattr(lab.shutil, "which", lambda name: name)
+    monkeypatch.setattr(lab.time, "sleep", lambda seconds: None)
+    looked = lab.missing([], wait=60)
+    assert (looked["missing"], looked["installing"], looked["imageless"]) == ([], False, False)
+
+
+@pytest.mark.parametrize(
+    ("answers", "installing", "known", "imageless"),
+    [
+        (True, False, "exchange:1 base:1", False),
+        (True, False, "base:1", False),
+        (True, True, "other:1", True),
+        (False, True, "", True),  # an engine on its way has no image
+        (False, False, "", False),  # one that is down may have all of them
+    ],
+)
+def test_an_image_is_begun_early_only_where_there_can_be_none(
+    monkeypatch: pytest.MonkeyPatch, answers: bool, installing: bool, known: str, imageless: bool
+) -> None:
+    monkeypatch.setattr(lab, "refuse_podman", lambda: None)
+    monkeypatch.setattr(lab, "works", lambda *words: True)
+    monkeypatch.setattr(lab, "is_installing", lambda: installing)
+    monkeypatch.setattr(lab, "engine_answers", lambda: answers)
+    monkeypatch.setattr(lab, "docker", lambda *words, **more: known)
+    monkeypatch.setattr(lab.shutil, "which", lambda name: name)
+    assert lab.missing(["exchange:1", "base:1"])["imageless"] is imageless
+
+
+@pytest.mark.skipif(
+    not Path("/var/lib/dpkg").is_dir() or os.geteuid() != 0, reason="the lock of Debian's packages"
+)
+def test_whoever_installs_packages_is_seen_by_the_lock() -> None:
+    assert not lab.is_installing()
+    with Path("/var/lib/dpkg/lock-frontend").open("r+") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # as apt does
+        assert lab.is_installing()
+    assert not lab.is_installing()
+
+
+def test_set_up_begins_to_install_what_the_role_asks_for() -> None:
+    text = (ROLE.parents[1] / "tools" / "bootstrap").read_text()
+    begun = re.search(r"command -v docker >/dev/null \|\| printf '%s\\n' (.+)$", text, re.M)
+    assert begun
+    wanted = yaml.safe_load((ROLE / "vars" / "main" / "main.yml").read_text())["__lab_packages"]
+    assert begun[1].split() == [*wanted["engine"], *wanted["compose"]]
 
 
 @pytest.mark.parametrize(
@@ -283,8 +307,8 @@ def test_containers_of_the_other_way_go_and_older_ones_of_this_way_stay(
     removed: list[str] = []
     monkeypatch.setattr(lab, "inspect", lambda *filters: there)
     monkeypatch.setattr(lab, "docker", lambda *words: removed.append(words[-1]))
-    assert lab.clear(["exchange-chaos-lab:new"]) == {"changed": True, "removed": ["b"]}
-    assert lab.clear(["exchange-chaos-lab:new", "exchange-chaos-lab-redis:new"])["changed"] is False
+    assert lab.clear(["exchange-chaos-lab:new"]) == ["b"]
+    assert lab.clear(["exchange-chaos-lab:new", "exchange-chaos-lab-redis:new"]) == []
     assert removed == ["b"]
 
 

@@ -14,7 +14,7 @@ from ansible_collections.exchange.chaos.plugins.module_utils.common.errors impor
 from ansible_collections.exchange.chaos.plugins.module_utils.host.docker_engine import DockerEngine
 
 from tests.bench.debian_files import unpack_packages
-from tests.e2e.bourse_stack import load_lab
+from tests.e2e.bourse_stack import load_of_role
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(120)]
 
@@ -74,12 +74,12 @@ def test_the_engine_s_first_question_refuses_podman(socket: Path, monkeypatch: p
 
 
 def test_the_embedded_exchange_is_not_set_up_on_podman(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab = load_lab()
+    lab = load_of_role()
     monkeypatch.setattr(lab, "SOCKET", f"unix://{socket}")
     with pytest.raises(
         lab.LabError, match=f"^{socket} on this host belongs to Podman, but the embedded exchange"
     ):
-        lab.missing()
+        lab.missing([])
 
 
 def test_the_command_docker_may_be_podman_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -89,6 +89,6 @@ def test_the_command_docker_may_be_podman_s(monkeypatch: pytest.MonkeyPatch, tmp
                     f'{unpack_packages(*PACKAGES)}/usr/bin/podman "$@"\n')  # fmt: skip
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    lab = load_lab()
+    lab = load_of_role()
     with pytest.raises(lab.LabError, match=f"^{shim} on this host is Podman's"):
-        lab.missing()
+        lab.missing([])

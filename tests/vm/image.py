@@ -24,7 +24,7 @@ SUITE = "bookworm"
 PACKAGES = (
     *("linux-image-amd64", "initramfs-tools", "systemd-sysv", "udev", "dbus", "kmod", "zstd"),
     *("openssh-server", "ca-certificates", "iproute2", "iptables", "nftables", "procps", "apparmor"),
-    *("docker.io", "docker-compose", "mmdebstrap"),
+    *("docker.io", "docker-compose"),
     *("python3", "python3-docker", "python3-jmespath", "python3-pyroute2", "python3-bpfcc", "python3-yaml"),
 )
 SIZE_MB = 8192

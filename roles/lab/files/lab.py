@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the role `lab` does on the host beyond what Ansible's own modules offer.  Standard library only.
 
-Usage: python3 lab.py status|missing|engine|base|pull|image|ports|clear|disk|down <JSON arguments>
+Usage: python3 lab.py status|missing|engine|pull|image|place|empty|settle|disk|down <JSON arguments>
 
 Prints one JSON object with `changed`; a failure is one sentence on stderr and exit code 1.  Only the engine
 of this very host is talked to, whatever DOCKER_HOST says.
@@ -11,33 +11,24 @@ of this very host is talked to, whatever DOCKER_HOST says.
 
 from __future__ import annotations
 
-import array
-import fcntl
 import io
 import json
 import os
-import re
-import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tarfile
-import tempfile
-import termios
 import time
 from pathlib import Path
-from typing import IO, Any, Callable
+from typing import Any, Callable
 
 PROJECT = "exchange-chaos-lab"
 LABEL = "exchange.chaos.lab"  # on everything of ours: containers, network, volume, images
 SERVICE_LABEL = "com.docker.compose.service"
 STOPPED = "order-flow-simulator"  # made, but not running
 SOCKET = "unix:///var/run/docker.sock"
-_BASE_ATTEMPTS = 3
-#: An engine that is being installed answers within this time (s).
-_ENGINE_COMES_S = 600
 #: For one image, over a slow line.
 _PULL_S = 1800
 #: Machines as the engine calls them, and as uname(1) and wheels do.
@@ -192,18 +183,40 @@ def works(*words: str) -> bool:
     return True
 
 
-def missing() -> Json:
-    """What the exchange needs and this host lacks: engine, compose, capture (bcc).
+def missing(images: list[str], wait: float = 0) -> Json:
+    """What the exchange needs and this host lacks: engine, compose, capture (bcc); LabError for Podman.
 
-    A docker client alone is no engine: it takes one that answers, or the daemon to start. LabError for Podman.
+    A docker client alone is no engine: it takes one that answers, or the daemon to start. What is being installed is
+    half there: it is waited for up to `wait` seconds, and `installing` tells whether somebody still is at it.
+    `imageless` is whether none of `images` can be here: their engine says so, or is only just coming.
     """
     refuse_podman()
+    end = time.monotonic() + wait
+    while is_installing() and time.monotonic() < end:
+        time.sleep(0.2)
     needs = {
         "engine": works("docker", "--version") and (engine_answers() or bool(shutil.which("dockerd"))),
         "compose": works("docker", "compose", "version") or works("docker-compose", "version"),
         "capture": works("/usr/bin/python3", "-c", "import bcc"),
     }
-    return {"changed": False, "missing": [name for name, there in needs.items() if not there]}
+    lacks = [name for name, there in needs.items() if not there]
+    installing = is_installing()
+    if engine_answers():
+        known = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
+        imageless = not set(images) & set(known)
+    else:
+        imageless = installing or "engine" in lacks
+    return {"changed": False, "missing": lacks, "installing": installing, "imageless": imageless}
+
+
+def is_installing() -> bool:
+    """Whether somebody holds the lock of Debian's package system."""
+    try:
+        inode = os.stat("/var/lib/dpkg/lock-frontend").st_ino
+        locks = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split()[5].endswith(f":{inode}") for line in locks if len(line.split()) > 5)
 
 
 # -- engine ----------------------------------------------------------------------------------------------
@@ -253,24 +266,7 @@ def wait_for_engine(result: Json, wait: float, alive: Callable[[], bool], log: P
     raise LabError(f"The Docker engine did not start; it said: {' / '.join(lines[-3:]) or 'nothing'}")
 
 
-# -- base image ------------------------------------------------------------------------------------------
-
-
-def sources() -> list[str]:
-    """This host's own apt sources of its distribution, one line each.
-
-    Foreign repositories that the host has besides (a browser's, a cloud's) are left out: the image needs
-    nothing from there, and their keys may not be where another apt finds them.
-    """
-    wanted = "deb [signed-by=$(SIGNED_BY)] $(REPO_URI) $(RELEASE) $(COMPONENT)"
-    origin = os_release().get("ID", "debian").lower()
-    lines = run(
-        "apt-get", "indextargets", "--format", f"$(ORIGIN)|{wanted}", "Created-By: Packages"
-    ).splitlines()
-    chosen = [line.split("|", 1)[1] for line in lines if line.split("|", 1)[0].lower() == origin]
-    # apt fills in $(SIGNED_BY) only where a source names a key.
-    cleaned = [re.sub(r"\[signed-by=(\$\(SIGNED_BY\))?\] ", "", line) for line in chosen]
-    return list(dict.fromkeys(cleaned))
+# -- images made here ------------------------------------------------------------------------------------
 
 
 def os_release() -> dict[str, str]:
@@ -279,87 +275,12 @@ def os_release() -> dict[str, str]:
     return {key: value.strip('"') for key, value in pairs}
 
 
-def apt_settings() -> list[str]:
-    """How this host's apt reaches its sources (proxy, certificates, time-outs), to be told to another apt."""
-    lines = run("apt-config", "dump", "Acquire").splitlines()
-    carried = re.compile(
-        r"Acquire::(https?|ftp|socks|Retries|ForceIPv[46]|Check-Date|Check-Valid-Until)(::| )", re.I
-    )
-    return [line for line in lines if carried.match(line) and not line.endswith(' "";')]
-
-
-def base(tag: str, packages: list[str], exclude: list[str]) -> Json:
-    """Make the base image from the distribution's packages, and import it; no registry is asked.
-
-    The engine may be installed and started meanwhile: it is needed when the first byte of the image is there.
-    """
-    words = base_words(packages, exclude)
-    for left in reversed(range(_BASE_ATTEMPTS)):
-        try:
-            make_base(tag, words)
-            break
-        except LabError:
-            if not left:
-                raise
-            time.sleep(3)
-    return {"changed": True}
-
-
-def base_words(packages: list[str], exclude: list[str]) -> list[str]:
-    """The command that writes the base image to its standard output."""
-    release = os_release().get("VERSION_CODENAME")
-    lines = sources()
-    if not release or not lines:
-        raise LabError("This host's apt names no source of its own distribution: run apt-get update there.")
-    words = ["mmdebstrap", "--variant=essential", f"--include={','.join(packages)}", "--format=tar"]
-    words += [f"--dpkgopt=path-exclude={pattern}" for pattern in exclude]
-    words += [f"--aptopt={line}" for line in ['Acquire::Languages "none";', *apt_settings()]]
-    # PostgreSQL's package would make a database cluster of its own.
-    settings = '"$1/etc/postgresql-common"'
-    hook = f'mkdir -p {settings} && echo "create_main_cluster = false" >{settings}/createcluster.conf'
-    return [*words, f"--essential-hook={hook}", release, "-", *lines]
-
-
-def make_base(tag: str, words: list[str]) -> None:
-    """Import what a command writes as an image; LabError with what it said where that fails."""
-    with tempfile.TemporaryFile() as complaints:
-        make = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints)
-        with make.stdout as stream:  # type: ignore[union-attr]  # a pipe, as asked
-            failure = import_image(tag, stream) if has_begun(stream) else ""
-        # here nobody reads the stream any more, so that its writer ends whatever became of the import
-        code = make.wait()
-        complaints.seek(0)
-        said = complaints.read().decode(errors="replace").splitlines()
-    if code or failure:
-        # A half image must not pass for a whole one.
-        subprocess.run(["docker", "--host", SOCKET, "rmi", tag], capture_output=True, check=False)
-        errors = [line for line in said if line.startswith(("E:", "Err:", "W:"))] or said
-        raise LabError(f"The base image could not be made: {' / '.join(errors[-4:])} {failure}".strip())
-
-
-def has_begun(stream: IO[bytes]) -> bool:
-    """Wait for the first byte of a pipe, which stays in it; whether there is one before its end."""
-    select.select([stream], [], [])
-    waiting = array.array("i", [0])
-    fcntl.ioctl(stream, termios.FIONREAD, waiting)
-    return waiting[0] > 0
-
-
-def import_image(tag: str, stream: IO[bytes]) -> str:
-    """Import a stream as an image, once an engine answers; what went wrong, or nothing."""
-    end = time.monotonic() + _ENGINE_COMES_S
-    while not (shutil.which("docker") and engine_answers()):
-        if time.monotonic() > end:
-            return f"No engine answered within {_ENGINE_COMES_S} s."
-        time.sleep(0.5)
-    done = subprocess.run(
-        ["docker", "--host", SOCKET, "import", "--change", f"LABEL {LABEL}=base", "-", tag],
-        stdin=stream,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        check=False,
-    )
-    return done.stderr.decode(errors="replace").strip() if done.returncode else ""
+def import_base(root: str, tag: str) -> None:
+    """Import the root that base_image.py wrote as an image, where that is not done; the root is gone afterwards."""
+    archive = Path(root)
+    if archive.exists():
+        docker("import", "--change", f"LABEL {LABEL}=base", root, tag, timeout=300)
+        archive.unlink()
 
 
 def context(sources: dict[str, bytes]) -> bytes:
@@ -373,8 +294,15 @@ def context(sources: dict[str, bytes]) -> bytes:
     return archive.getvalue()
 
 
-def image(source: str, base: str, tag: str, dockerfile: str = "Dockerfile", wheels: str = "") -> Json:
-    """Build an image of the exchange's on a base image, without any network; `wheels` is a folder that goes along."""
+def image(
+    source: str, base: str, tag: str, dockerfile: str = "Dockerfile", wheels: str = "", root: str = ""
+) -> Json:
+    """Build an image of the exchange's on a base image, without any network; `wheels` is a folder that goes along.
+
+    The base image is imported first where its `root` lies.
+    """
+    if root:
+        import_base(root, base)
     files = {path: text.encode() for path, text in json.loads(Path(source).read_text()).items()}
     if wheels:
         files |= {f"wheels/{path.name}": path.read_bytes() for path in Path(wheels).glob("*.whl")}
@@ -483,7 +411,15 @@ def choose(
     return chosen
 
 
-def ports(wanted: dict[str, int]) -> Json:
+def place(home: str, wanted: dict[str, int], images: list[str], look: bool) -> Json:
+    """Have a folder, ports, and no container of other images; with `look` only say what that would come to."""
+    removed = [] if look else clear(images)
+    if not look:
+        Path(home).mkdir(mode=0o755, parents=True, exist_ok=True)
+    return {"changed": bool(removed), "removed": removed, "ports": choose_ports(wanted)}
+
+
+def choose_ports(wanted: dict[str, int]) -> dict[str, int]:
     """Choose the ports; one that a foreign container claims is taken even while that container is stopped."""
     kept: dict[str, int] = {}
     claimed: set[int] = set()
@@ -495,13 +431,13 @@ def ports(wanted: dict[str, int]) -> Json:
         else:
             for bindings in (container["HostConfig"].get("PortBindings") or {}).values():
                 claimed |= {int(binding["HostPort"]) for binding in bindings or [] if binding.get("HostPort")}
-    return {"changed": False, "ports": choose(wanted, kept, claimed, is_free)}
+    return choose(wanted, kept, claimed, is_free)
 
 
 # -- from one way to the other ---------------------------------------------------------------------------
 
 
-def clear(images: list[str]) -> Json:
+def clear(images: list[str]) -> list[str]:
     """Remove the exchange's containers that are made of other images than these, whatever the version.
 
     Compose would hand their volumes on to the new ones, which cannot read them.
@@ -514,7 +450,31 @@ def clear(images: list[str]) -> Json:
     ]
     for name in removed:
         docker("rm", "--force", "--volumes", name)
-    return {"changed": bool(removed), "removed": removed}
+    return removed
+
+
+# -- up --------------------------------------------------------------------------------------------------
+
+
+def empty(wait: float) -> Json:
+    """Empty the book and the cache, once the database takes connections."""
+    database, cache = f"{PROJECT}-postgres", f"{PROJECT}-redis"
+    end = time.monotonic() + wait
+    while not works("docker", "--host", SOCKET, "exec", database, "pg_isready", "-q", "-h", "127.0.0.1"):
+        if time.monotonic() > end:
+            raise LabError(f"The database takes no connection after {wait:g} s: see docker logs {database}.")
+        time.sleep(0.2)
+    docker("exec", database, "/opt/exchange/postgres/empty")
+    docker("exec", cache, "redis-cli", "FLUSHALL")
+    return {"changed": True}
+
+
+def settle(services: list[str], checksums: dict[str, str], images: str, made: str, wait: float) -> Json:
+    """Keep stopped what is made and not to run, wait until the rest is well, and forget images of earlier versions."""
+    docker("stop", f"{PROJECT}-{STOPPED}")
+    found = status(services, checksums, images, made, wait)
+    pruned = docker("image", "prune", "--all", "--force", "--filter", f"label={LABEL}=image")
+    return {**found, "changed": "Total reclaimed space: 0B" not in pruned}
 
 
 # -- down ------------------------------------------------------------------------------------------------
@@ -630,11 +590,11 @@ def main(words: list[str]) -> int:
         "status": status,
         "missing": missing,
         "engine": engine,
-        "base": base,
         "pull": pull,
         "image": image,
-        "ports": ports,
-        "clear": clear,
+        "place": place,
+        "empty": empty,
+        "settle": settle,
         "disk": disk,
         "down": down,
     }
