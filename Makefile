@@ -25,7 +25,7 @@ setup: ## Prepare this machine to run the playbooks
 	@tools/bootstrap run
 
 lab: ## Bring up the embedded exchange (PROFILE=resilient|fragile)
-	@tools/bootstrap lab
+	@tools/bootstrap $(if $(ARGS),run,lab)
 	@ANSIBLE_CALLBACK_PLUGINS=tools/callbacks ANSIBLE_CALLBACKS_ENABLED=steps \
 	ansible-playbook playbooks/lab.yml -e lab_profile=$(PROFILE) $(ARGS)
 

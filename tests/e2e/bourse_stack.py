@@ -95,7 +95,7 @@ def make_image() -> str:
     with tempfile.TemporaryDirectory() as folder:
         root, texts = Path(folder) / "root.tar", Path(folder) / "sources.json"
         if base not in known:
-            load_of_role("base_image").make_root(str(root), list(PACKAGES))
+            load_of_role("base_image").make_root(root, list(PACKAGES))
         texts.write_text(json.dumps(sources))
         lab.image(str(texts), base, tag, root=str(root))
     return tag

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -96,9 +98,14 @@ def make_package(folder: Path, name: str, files: dict[str, str]) -> Path:
 @debian
 def test_packages_become_one_root_with_the_accounts_that_nobody_added(tmp_path: Path) -> None:
     master = {"usr/share/base-passwd/passwd.master": "root:*:0:0:root:/root:/bin/bash\n"}
+    bitcode = "usr/lib/postgresql/15/lib/bitcode/x.bc"
     packages = [
         make_package(tmp_path, "one", {"bin/sh": "#!", "usr/share/doc/one/copyright": "long", **master}),
-        make_package(tmp_path, "two", {"usr/bin/two": "2", "var/run/x": "", "usr/lib/a/libLLVM.so": "large"}),
+        make_package(
+            tmp_path,
+            "two",
+            {"usr/bin/two": "2", "var/run/x": "", bitcode: "large"},
+        ),
     ]
     base_image.write_root(tmp_path / "root.tar", packages)
     with tarfile.open(tmp_path / "root.tar") as root:
@@ -107,7 +114,7 @@ def test_packages_become_one_root_with_the_accounts_that_nobody_added(tmp_path: 
         assert (root.getmember("bin").linkname, root.getmember("var/run").linkname) == ("usr/bin", "/run")
     assert len(names) == len(set(names)), "a folder that two packages have is there once"
     assert {"usr/bin/sh", "usr/bin/two", "run/x", "usr/local/bin", "etc/nsswitch.conf"} <= set(names)
-    assert not [name for name in names if "doc/one/" in name or "LLVM" in name]
+    assert not [name for name in names if "doc/one/" in name or "bitcode/" in name]
     assert accounts.splitlines()[0] == "root:*:0:0:root:/root:/bin/bash"
     assert [entry.split(":")[:3] for entry in accounts.splitlines()[1:]] == [
         ["redis", "x", "100"], ["postgres", "x", "101"],
@@ -130,6 +137,49 @@ def test_what_apt_says_is_told_when_trying_again_did_not_help_and_nothing_is_lef
     monkeypatch.setattr(base_image.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(base_image, "renew_lists", lambda: renewed.append(True))
     with pytest.raises(base_image.ImageError, match=r"^apt-get failed: E: .*no-such-package$"):
-        base_image.make_root(str(tmp_path / "root.tar"), ["no-such-package"])
+        base_image.make_root(tmp_path / "root.tar", ["no-such-package"])
     assert len(renewed) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_is_there_or_being_made_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, made = tmp_path / "lab" / "base-1.tar", []
+
+    def make(path: Path, packages: list[str]) -> None:
+        made.append(packages)
+        other = threading.Thread(target=base_image.have_root, args=(path, packages))
+        other.start()
+        other.join(0.3)
+        waiting.append(other.is_alive())
+        path.write_text("root")
+
+    waiting: list[bool] = []
+    monkeypatch.setattr(base_image, "make_root", make)
+    base_image.have_root(root, ["curl"])
+    base_image.have_root(root, ["curl"])
+    assert (made, waiting) == ([["curl"]], [True])
+
+
+def test_set_up_and_role_call_the_root_by_the_same_name() -> None:
+    text = (ROLE.parents[1] / "tools" / "bootstrap").read_text()
+    assert "/var/lib/exchange-chaos-lab/base-$sum.tar" in text
+    summed = re.search(r"sum=\$\((.+)\)$", text, re.M)
+    assert summed
+    script = f"files={ROLE}/files; {summed[1]}"
+    begun = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    words = [
+        "ansible",
+        "localhost",
+        "--inventory",
+        "localhost,",
+        "--connection",
+        "local",
+        "--module-name",
+        "debug",
+    ]
+    more = [f"@{ROLE}/vars/main/main.yml", f"@{ROLE}/defaults/main.yml", f"role_path={ROLE}"]
+    words += ["--args", "var=__lab_root", *(word for one in more for word in ("--extra-vars", one))]
+    said = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROLE.parents[1]).stdout
+    assert f"/var/lib/exchange-chaos-lab/base-{begun}.tar" in said, said

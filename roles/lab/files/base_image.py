@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A base image out of the distribution's packages, for the role `lab`: unpacked, not set up.  Standard library only.
 
-Usage: python3 base_image.py '{"path": "/where/root.tar", "packages": ["curl"]}'
+Usage: python3 base_image.py /where/root.tar "curl redis-server"      (names of packages, by spaces or lines)
 
 apt solves and fetches, dpkg-deb unpacks, and what comes out is one tar archive that `docker import` takes; neither
 an engine nor a registry is asked, and nothing is installed on this host.  The packages' own set-up scripts are not
@@ -13,8 +13,8 @@ run: what they would have done and an exchange needs (accounts, where names are 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
-import json
 import re
 import subprocess
 import sys
@@ -30,7 +30,7 @@ _SYSTEM += ["libc-bin", "mawk", "ncurses-base", "sed", "tar", "util-linux"]
 #: Asked for by packages and never run here: set-up scripts, and the compiler that PostgreSQL loads only with jit = on.
 _UNWANTED = re.compile(r"libllvm.*|libz3-4|perl.*|libperl.*|usrmerge|locales|libc-l10n")
 #: Not unpacked.
-_EXCLUDED = re.compile(r"usr/share/(doc|man|locale)/|usr/lib/[^/]+/(libLLVM|bitcode)")
+_EXCLUDED = re.compile(r"usr/share/(doc|man|locale)/|usr/lib/postgresql/[^/]+/lib/bitcode/")
 _ATTEMPTS = 3
 #: For one command of apt's, over a slow line (s).
 _FETCH_S = 600
@@ -234,9 +234,17 @@ def add(
     root.addfile(entry, io.BytesIO(content))
 
 
-def make_root(path: str, packages: list[str]) -> None:
-    """Write the image's root to ``path``, whole or not at all."""
-    made = Path(path)
+def have_root(path: Path, packages: list[str]) -> None:
+    """Have the image's root at ``path``, whole or not at all; whoever is at it already is waited for."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            make_root(path, packages)
+
+
+def make_root(made: Path, packages: list[str]) -> None:
+    """Write the image's root to ``made``, trying again where a fetch failed."""
     for left in reversed(range(_ATTEMPTS)):
         try:
             with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
@@ -260,6 +268,6 @@ def renew_lists() -> None:
 
 if __name__ == "__main__":
     try:
-        make_root(**json.loads(sys.argv[1]))
+        have_root(Path(sys.argv[1]), sys.argv[2].split())
     except (ImageError, OSError, tarfile.TarError) as error:
         sys.exit(f"The base image could not be made: {error}")

@@ -188,7 +188,8 @@ def missing(images: list[str], wait: float = 0) -> Json:
 
     A docker client alone is no engine: it takes one that answers, or the daemon to start. What is being installed is
     half there: it is waited for up to `wait` seconds, and `installing` tells whether somebody still is at it.
-    `imageless` is whether none of `images` can be here: their engine says so, or is only just coming.
+    `imageless` is whether none of `images` can be here: their engine says so, or is only just coming. `debian` is
+    whether this is one or of its family.
     """
     refuse_podman()
     end = time.monotonic() + wait
@@ -200,13 +201,22 @@ def missing(images: list[str], wait: float = 0) -> Json:
         "capture": works("/usr/bin/python3", "-c", "import bcc"),
     }
     lacks = [name for name, there in needs.items() if not there]
+    release = os_release()
+    debian = "debian" in (release.get("ID"), *release.get("ID_LIKE", "").split())
     installing = is_installing()
     if engine_answers():
         known = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
         imageless = not set(images) & set(known)
     else:
         imageless = installing or "engine" in lacks
-    return {"changed": False, "missing": lacks, "installing": installing, "imageless": imageless}
+    return {
+        "changed": False,
+        "missing": lacks,
+        "installing": installing,
+        "imageless": imageless,
+        "debian": debian,
+        "distribution": release.get("NAME", "a Linux without a name"),
+    }
 
 
 def is_installing() -> bool:
@@ -306,7 +316,7 @@ def image(
     files = {path: text.encode() for path, text in json.loads(Path(source).read_text()).items()}
     if wheels:
         files |= {f"wheels/{path.name}": path.read_bytes() for path in Path(wheels).glob("*.whl")}
-    words = ["build", "--quiet", "--network", "none", "--file", dockerfile, "--tag", tag]
+    words = ["build", "--quiet", "--force-rm", "--network", "none", "--file", dockerfile, "--tag", tag]
     done = subprocess.run(
         ["docker", "--host", SOCKET, *words, "--build-arg", f"BASE={base}", "-"],
         input=context(files),
