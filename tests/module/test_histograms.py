@@ -111,7 +111,8 @@ time.sleep(2.5)
         watched.capture.stop()
     work = {"phase": "baseline", "service": "api"}
     counted = watched.sum(series="context switches", kind="voluntary", **work)
-    assert voluntary >= 400
+    # one that was put off on its way to sleep was switched from against its will
+    assert voluntary + involuntary >= 400
     assert voluntary <= counted <= voluntary + 150, "start and end of the process are beside it"
     forced = watched.sum(series="context switches", kind="involuntary", **work)
     assert involuntary <= forced <= involuntary + 150

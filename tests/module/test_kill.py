@@ -339,7 +339,7 @@ def test_an_aborted_run_injects_nothing_more(host: Host) -> None:
 def test_no_room_for_the_journal_no_kill(host: Host, tmp_path: Path) -> None:
     store = host.project.up("store")
     pid = host.project.pid(store.id)
-    with core_support.small_disk(tmp_path / "state", "2m") as folder:
+    with core_support.small_disk(tmp_path / "state", "4m") as folder:
         run = host.inert()
         core_support.fill(folder)
         text = sentence(host.module("kill", run_id="exp-01-core"))
@@ -350,7 +350,7 @@ def test_no_room_for_the_journal_no_kill(host: Host, tmp_path: Path) -> None:
 
 def test_a_disk_that_fills_up_later_does_not_hinder_the_undo(host: Host, tmp_path: Path) -> None:
     store = host.project.up("store")
-    with core_support.small_disk(tmp_path / "state", "2m") as folder:
+    with core_support.small_disk(tmp_path / "state", "4m") as folder:
         run = host.inert()
         host.kill(fault="outage", mode="engine", hold=True)
         ballast = core_support.fill(folder)

@@ -93,7 +93,7 @@ def test_two_tables_that_look_like_orders_are_named_and_none_is_taken(
     exchange.add_second_table()
     try:
         with pytest.raises(
-            ChaosError, match=r"desk\.orders and trading\.orders look alike.*chaos_database\.lookup"
+            ChaosError, match=r"trading\.orders and desk\.orders look alike.*chaos_database\.lookup"
         ):
             trial_order.choose_numbers(store_of(exchange, load), load["price"])
     finally:
