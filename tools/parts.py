@@ -3,12 +3,10 @@
 Usage: python -m tools.parts [--full | --swift] PART...   (lint, one gate of tools/gates, unit, controller, lab,
 module, shapes, e2e, fleet, crash, or one file of the last five, such as e2e/test_mutations.py)
 
-What breaks things on this machine comes one after the other: `lab`, which brings up the embedded exchange and the
-engine it needs; the tests of `module` that bear each other's company, two at a time; its tests marked alone, beside
-which there is nothing; `shapes`, `e2e`, `fleet` and `crash`, with their output as it goes. They wait most of the time.
-The gates (beside `module`) and the tests on the controller (beside what comes after it), two at a time, take what is
-left of the processors: the kernel runs them when nobody else wants to run, and makes way at once. With --full they
-come first, and nothing is beside a live test.
+First the gates and the tests on the controller, two at a time, and beside them `lab`, which brings up the embedded
+exchange and the engine it needs; these show their output only when they fail. Then, with nothing beside it, what breaks
+things on this machine and measures time, one after the other: the tests of `module` that bear each other's company, two
+at a time; its tests marked alone; `shapes`, `e2e`, `fleet` and `crash`, with their output as it goes.
 
 The exit code is 0 only if every part passed; a suite without any test has not passed. With --full the results are kept
 in docs/test-results.md, each with date and commit; those of other parts stay there as they were.
@@ -21,7 +19,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -57,8 +54,6 @@ LANES = (*GATES, "controller", "unit")
 #: Workers of pytest; the tests of a file stay together, in order. No more than processors: a fault with three seconds
 #: to live has to find its host awake.
 WORKERS = {"unit": 2, "controller": 2, "module": 2}
-#: Run what follows when a processor has nothing else to do, and give it disks when nobody else wants them.
-IDLE = ("chrt", "--idle", "0", "ionice", "--class", "idle")
 SLOWEST = 10
 
 
@@ -123,46 +118,32 @@ def lane(name: str, full: bool, swift: bool = False) -> list[str]:
     return [str(ROOT / "tools" / "gates" / name), *quick]
 
 
-def run_lanes(
-    names: list[str], full: bool, *, before: Sequence[str] = (), swift: bool = False
-) -> list[Result]:
-    """Run gates and suites on the controller, two at a time, each by the command ``before``."""
+def run_lanes(names: list[str], full: bool, swift: bool) -> list[Result]:
+    """Run gates and suites on the controller, two at a time."""
     with ThreadPoolExecutor(max_workers=2) as lanes:
-        return [*lanes.map(lambda name: run_quietly(name, [*before, *lane(name, full, swift)]), names)]
+        return [*lanes.map(lambda name: run_quietly(name, lane(name, full, swift)), names)]
 
 
 def run_live(names: list[str], full: bool) -> list[Result]:
-    """Run what needs this machine, one after the other."""
+    """Run what breaks things on this machine, one after the other."""
     results = []
     for name in names:
-        if name == "lab":
-            results.append(bring_up_lab())
-        elif name == "module":
+        if name == "module":
             results.append(run_quietly(name, pytest(name, "-m", marked("not alone", full))))
         else:
             results.append(run_suite(name, full))
     return results
 
 
-def run_beside(lanes: list[str], live: list[str]) -> list[Result]:
-    """Run what needs this machine, and beside it what does not, in the time that the first leaves."""
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        rest = beside.submit(run_lanes, lanes, False, before=IDLE if live else ())
-        results = run_live(live, False)
-        return rest.result() + results
-
-
 def run_all(lanes: list[str], live: list[str], full: bool, swift: bool) -> list[Result]:
     """Run parts of both sorts in the order that the head of this file tells."""
-    together = [name for name in live if name in ("lab", "module")]
-    alone = [ALONE if name == "module" else name for name in live if name.startswith("module")]
-    others = [name for name in live if name not in together and name not in alone]
-    if full:
-        return run_lanes(lanes, full) + run_live(together + alone + others, full)
-    if not live:
-        return run_lanes(lanes, full, swift=swift)
-    gates, suites = ([name for name in lanes if (name in GATES) is gate] for gate in (True, False))
-    return run_beside(gates, together) + run_live(alone, full) + run_beside(suites, others)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        exchange = [beside.submit(bring_up_lab)] if "lab" in live else []
+        results = run_lanes(lanes, full, swift) + [one.result() for one in exchange]
+    ordered: list[str] = []
+    for name in live:
+        ordered += {"lab": [], "module": ["module", ALONE]}.get(name, [name])
+    return results + run_live(ordered, full)
 
 
 def bring_up_lab() -> Result:

@@ -178,7 +178,8 @@ class Host:
                 }
             ],
             "capture": {"programs": []},
-            "database": {"service": "store", "name": "trading_db", "user": "trading_user"},
+            # nobody there: what `listen` starts is no PostgreSQL, and would have it waited for
+            "database": {"service": "store", "name": "trading_db", "user": "trading_user", "port": 5431},
             "faults": [
                 {
                     "id": "crash",

@@ -172,31 +172,23 @@ def test_a_table_that_is_written_does_not_make_its_commit_another_one(
     assert commit.describe_commit(tmp_path / "table") == f"{clean}-dirty"
 
 
-def test_what_runs_beside_live_tests_makes_way_for_them() -> None:
-    look = "import os; print(os.sched_getscheduler(0) == os.SCHED_IDLE, flush=True); os._exit(3)"
-    done = subprocess.run(
-        [*parts.IDLE, sys.executable, "-c", look], capture_output=True, text=True, check=False
-    )
-    assert (done.stdout, done.returncode) == ("True\n", 3)
-
-
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("words", "first", "live"),
     [
-        (["ruff", "lab"], ["lab", "ruff idle"]),
-        (["unit"], ["unit"]),
-        (["unit", "lab", "fleet", "module"], ["lab", "module", "module-alone", "fleet", "unit idle"]),
-        (["unit", "module/test_kill.py"], ["module/test_kill.py", "unit"]),
-        (["--full", "lab", "fleet", "unit", "module"], ["unit", "lab", "module", "module-alone", "fleet"]),
+        (["ruff", "lab"], {"lab", "ruff"}, []),
+        (["unit"], {"unit"}, []),
+        (["unit", "lab", "fleet", "module"], {"lab", "unit"}, ["module", "module-alone", "fleet"]),
+        (["unit", "module/test_kill.py"], {"unit"}, ["module/test_kill.py"]),
+        (["--full", "fleet", "unit", "module"], {"unit"}, ["module", "module-alone", "fleet"]),
     ],
 )
-def test_beside_live_tests_is_idle_work_and_none_beside_those_alone_or_in_a_full_run(
-    words: list[str], expected: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_nothing_is_beside_what_breaks_things_on_this_machine(
+    words: list[str], first: set[str], live: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     ran: list[str] = []
 
-    def run(name: str, *command: Any) -> parts.Result:
-        ran.append(f"{name} idle" if command and command[0] and command[0][0] == "chrt" else name)
+    def run(name: str, *_command: Any) -> parts.Result:
+        ran.extend([f"{name} begins", f"{name} ends"])
         return parts.Result(name, 1, 0, 0, 0.1)
 
     monkeypatch.setattr(parts, "run_quietly", run)
@@ -205,5 +197,5 @@ def test_beside_live_tests_is_idle_work_and_none_beside_those_alone_or_in_a_full
     monkeypatch.setattr(parts, "RESULTS", tmp_path)
     monkeypatch.setattr(sys, "argv", ["parts", *words])
     assert parts.main() == 0
-    assert sorted(ran) == sorted(expected)
-    assert [name for name in ran if "idle" not in name] == [name for name in expected if "idle" not in name]
+    assert {word.split()[0] for word in ran[: 2 * len(first)]} == first
+    assert ran[2 * len(first) :] == [f"{name} {what}" for name in live for what in ("begins", "ends")]

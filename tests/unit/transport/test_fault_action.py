@@ -79,6 +79,8 @@ class Module:
 
     def __init__(self, folder: Path) -> None:
         self.given: set[str] = set()
+        self.argument_spec: dict[str, Any] = {}
+        self.no_log_values: set[str] = set()
         self.params = {"run_id": RUN, "state_dir": str(folder), "fault": "crash", "service": "postgres",
                        "project": "p", "ttl": 30.0, "state": "present"}  # fmt: skip
 
