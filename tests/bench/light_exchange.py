@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import sys
 import uuid
 from decimal import Decimal
@@ -28,6 +29,13 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # Head and body leave as two packets; without this the second would wait for an acknowledgement of the first.
     disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        """Serve a connection; who speaks PostgreSQL's protocol is told that this is none, and asks ``psql``."""
+        if self.connection.recv(1, socket.MSG_PEEK) == b"\0":
+            self.connection.sendall(b"?")
+        else:
+            super().handle()
 
     def do_GET(self) -> None:
         book: dict[str, list[str]] = {"bids": [], "asks": []}

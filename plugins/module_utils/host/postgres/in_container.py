@@ -9,6 +9,7 @@ image is needed. Where that is out of reach, without root, by the ``psql`` that 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from ..docker_engine import Container, DockerEngine
 from ..http_client import shorten
 from . import own_socket
 from .query import run_query
-from .wire import Login, Session, SessionRefused
+from .wire import Login, NotPostgres, Session, SessionRefused
 
 _T = TypeVar("_T")
 #: No start-up file, rows only, columns parted by |, and an exit code that tells an error.
@@ -56,7 +57,9 @@ def ask_container(
         return _over(container, path, login, sql, read_only=read_only)
     addresses = own_socket.list_addresses(container.pid, login.port)
     if addresses:
-        return _over_tcp(container, addresses, login, sql, read_only=read_only)
+        # a proxy's port, or a stand-in's: its own client knows where it is
+        with contextlib.suppress(NotPostgres):
+            return _over_tcp(container, addresses, login, sql, read_only=read_only)
     code, output = _run_psql(engine, container.id, login, sql, _READ_ONLY if read_only else "")
     if code:
         words = shorten(output).rstrip(".") or f"psql ended with {code}"

@@ -41,6 +41,10 @@ _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 _NO_POSTGRESQL = "What answers on the database's port does not speak PostgreSQL's protocol"
 
 
+class NotPostgres(ChaosError):
+    """Something answers there, and it speaks another protocol."""
+
+
 class SessionRefused(ChaosError):
     """The server answered, and opened no session: ``sqlstate`` says why."""
 
@@ -89,7 +93,7 @@ def split_messages(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
     while len(data) >= at + 5:
         size = struct.unpack_from("!I", data, at + 1)[0]
         if not 4 <= size <= bounds.DATABASE_MESSAGE:
-            raise ChaosError(f"{_NO_POSTGRESQL}.")
+            raise NotPostgres(f"{_NO_POSTGRESQL}.")
         if len(data) < at + size + 1:
             break
         found.append((data[at : at + 1], data[at + 5 : at + size + 1]))
@@ -258,7 +262,7 @@ def _encrypt(connection: socket.socket, cut: cut_off.Cut) -> socket.socket:
     if answer == b"N":
         return connection
     if answer != b"S":
-        raise ChaosError(f"{_NO_POSTGRESQL}.")
+        raise NotPostgres(f"{_NO_POSTGRESQL}.")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -301,7 +305,7 @@ class _Opening:
             if not part:
                 raise ConnectionResetError("the server closed the connection before the session was open")
             if told > bounds.DATABASE_OPENING:
-                raise ChaosError(f"{_NO_POSTGRESQL}: it says more than any server before a session is open.")
+                raise NotPostgres(f"{_NO_POSTGRESQL}: it says more than any server before a session is open.")
             heard, data = split_messages(data + part)
             for kind, body in heard:
                 self._hear(kind, body)
@@ -312,7 +316,7 @@ class _Opening:
             raise SessionRefused(told["C"], told.get("M", "no reason given"))
         if kind == b"R":
             if len(body) < 4:
-                raise ChaosError(f"{_NO_POSTGRESQL}.")
+                raise NotPostgres(f"{_NO_POSTGRESQL}.")
             answer = self._authenticate(struct.unpack_from("!I", body)[0], body[4:])
             if answer:
                 self._socket.sendall(frame_message(b"p", answer))
@@ -334,7 +338,7 @@ class _Opening:
         if wanted == _SASL_CONTINUE and self._scram:
             return self._scram.final_message(data)
         if self._answered:
-            raise ChaosError(f"{_NO_POSTGRESQL}: it asks for the password again.")
+            raise NotPostgres(f"{_NO_POSTGRESQL}: it asks for the password again.")
         self._answered = True
         return self._give_password(wanted, data)
 
