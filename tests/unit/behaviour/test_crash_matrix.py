@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,9 @@ def test_a_process_that_a_run_started_is_seen_by_its_mark(state: Path) -> None:
             words, env={**os.environ, "EXCHANGE_CHAOS_RUN": str(run)}, start_new_session=True
         )
         try:
+            until = time.monotonic() + 10
+            while not Path(f"/proc/{child.pid}/environ").read_bytes() and time.monotonic() < until:
+                time.sleep(0.01)  # the kernel has not laid it out yet
             assert any(line.endswith("(of exp-05)") for line in photograph.processes()) is seen
         finally:
             child.kill()
