@@ -163,13 +163,18 @@ def run_experiment(playbook: str, exchange: Shaped, folder: Path, **variables: A
         [*words, "-e", f"@{given}", "-vvv"], cwd=support.ROOT, env=support.environment(), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=200,
     )  # fmt: skip
-    assert list(reports.glob("*.json")), done.stdout[-4000:]
+    return Ran(done.stdout, require_judged(reports, done.stdout))
+
+
+def require_judged(reports: Path, printed: str) -> support.Report:
+    """The report of a run that was judged, took effect with orders going in, and was undone."""
+    assert list(reports.glob("*.json")), printed[-4000:]
     report = support.report(reports)
     verdicts, host = report.record["verdicts"], report.record["hosts"][0]
     assert report.record["outcome"] in ("passed", "failed"), host["notes"]
     assert (verdicts["effect"], verdicts["restored"]) == ("pass", "pass"), host["notes"]
     assert host["load"]["ok"] > 0
-    return Ran(done.stdout, report)
+    return report
 
 
 def carry_out(command: str, said: str) -> None:

@@ -145,9 +145,7 @@ def choose_way(images: str, made: str) -> str:
     """
     if images != "auto":
         return images
-    known = os_release()
-    family = {known.get("ID", ""), *known.get("ID_LIKE", "").split()}
-    if "debian" in family and shutil.which("apt-get"):
+    if is_debian(os_release()) and shutil.which("apt-get"):
         return "packages"
     there = shutil.which("docker") and engine_answers() and docker("image", "ls", "--quiet", made).strip()
     return "packages" if there else "registry"
@@ -201,9 +199,7 @@ def missing(images: list[str], wait: float = 0) -> Json:
         "capture": works("/usr/bin/python3", "-c", "import bcc"),
     }
     lacks = [name for name, there in needs.items() if not there]
-    release = os_release()
-    debian = "debian" in (release.get("ID"), *release.get("ID_LIKE", "").split())
-    installing = is_installing()
+    release, installing = os_release(), is_installing()
     if engine_answers():
         known = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
         imageless = not set(images) & set(known)
@@ -214,7 +210,7 @@ def missing(images: list[str], wait: float = 0) -> Json:
         "missing": lacks,
         "installing": installing,
         "imageless": imageless,
-        "debian": debian,
+        "debian": is_debian(release),
         "distribution": release.get("NAME", "a Linux without a name"),
     }
 
@@ -283,6 +279,11 @@ def os_release() -> dict[str, str]:
     """/etc/os-release as a dictionary."""
     pairs = [line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line]
     return {key: value.strip('"') for key, value in pairs}
+
+
+def is_debian(release: dict[str, str]) -> bool:
+    """Whether what /etc/os-release says is a Debian, or of its family."""
+    return "debian" in (release.get("ID"), *release.get("ID_LIKE", "").split())
 
 
 def import_base(root: str, tag: str) -> None:
